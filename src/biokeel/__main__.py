@@ -1,0 +1,5 @@
+"""`python -m biokeel` is the biokeel command."""
+
+from biokeel.cli import main
+
+main()

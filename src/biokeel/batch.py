@@ -1,0 +1,185 @@
+"""The batches that flow from stage to stage. Privacy is a type: nothing after the wall accepts a `RawBatch`.
+
+Every stage is a pure function from one batch to an `Outcome`: the batch that goes on, and what is left behind with a
+reason for each row. Batches are columnar; a row is identified by its **coordinates**:
+
+| column | type | what |
+| --- | --- | --- |
+| `stream` | String | `raw`, or the stream of events that were let in again: `parking`, `quarantine` |
+| `raw_partition` | Int32 | partition of the raw topic (for other streams: the raw partition that the event came in by) |
+| `raw_offset` | Int64 | offset in the raw partition; for other streams the increasing release number |
+| `first_partition`, `first_offset` | Int32, Int64 | where the event stood in its raw topic when it first arrived |
+
+Within one pseudo partition the rows of one (`stream`, `raw_partition`) arrive with increasing `raw_offset`, repeats
+aside: that order is what makes one number per pair enough to drop repeats.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+import polars as pl
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from biokeel.contracts.topics import EventType
+    from biokeel.reasons import Reason
+
+Accepted_co = TypeVar("Accepted_co", covariant=True)
+Rejected_co = TypeVar("Rejected_co", covariant=True)
+
+COORDINATES: Final[dict[str, pl.DataType]] = {
+    "stream": pl.String(),
+    "raw_partition": pl.Int32(),
+    "raw_offset": pl.Int64(),
+    "first_partition": pl.Int32(),
+    "first_offset": pl.Int64(),
+}
+"""Coordinate columns of every batch after the wall."""
+
+POSITION: Final[dict[str, pl.DataType]] = {"pseudo_partition": pl.Int32(), "pseudo_offset": pl.Int64()}
+"""Where curate read the row: partition and offset of the block in the pseudo topic (many rows share one)."""
+
+ENVELOPE: Final[dict[str, pl.DataType]] = {
+    "participant": pl.Int64(),
+    "event_id": pl.String(),
+    "source_id": pl.String(),
+    "occurred_at": pl.Datetime("ms", "UTC"),
+    "occurred_offset_minutes": pl.Int32(),
+    "recorded_at": pl.Datetime("ms", "UTC"),
+    "enrolled_on": pl.Date(),
+    "birth_year": pl.Int32(),
+    "sex": pl.String(),
+}
+"""Columns that every pseudonymised event begins with; `participant` is the 60-bit number behind the participant ID.
+
+`enrolled_on`, `birth_year` and `sex` are the vault's, as they stood when the event was pseudonymised.
+"""
+
+STREAM_RAW: Final = "raw"
+STREAM_PARKING: Final = "parking"
+STREAM_QUARANTINE: Final = "quarantine"
+
+
+@dataclass(frozen=True, slots=True)
+class RawBatch:
+    """One micro-batch of one raw partition, as Kafka gave it. Vault zone only.
+
+    `offsets` int64, `values` binary (null for a message without bytes), both of the same length, offsets increasing.
+    """
+
+    event: EventType
+    partition: int
+    offsets: npt.NDArray[np.int64]
+    values: pa.BinaryArray
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def __repr__(self) -> str:
+        return f"RawBatch({self.event}, partition={self.partition}, {len(self)} events)"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class DecodedBatch:
+    """A micro-batch in the columns of the event's reader schema, identifiers and all. Vault zone only.
+
+    `frame` has the raw schema's fields; `offsets` (int64) and `raw` (the framed datum, kept for sealing) run beside
+    it, one a row.
+    """
+
+    event: EventType
+    partition: int
+    offsets: npt.NDArray[np.int64]
+    frame: pl.DataFrame
+    raw: pa.BinaryArray
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+    def __repr__(self) -> str:
+        return f"DecodedBatch({self.event}, partition={self.partition}, {len(self)} events)"
+
+
+@dataclass(frozen=True, slots=True)
+class PseudonymisedBatch:
+    """Rows without a direct identifier: `ENVELOPE`, `COORDINATES`, then the event's kept fields.
+
+    On the research side `POSITION` is there too.
+    """
+
+    event: EventType
+    frame: pl.DataFrame
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatedBatch:
+    """Rows that passed every critical rule; adds `suite_version` (String) and `warnings` (List[String], rule ids)."""
+
+    event: EventType
+    frame: pl.DataFrame
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedBatch:
+    """Rows that know their place in the person's history.
+
+    Adds `sequence` (Int64, 1 for the person's first event of the type), `seconds_since_previous` (Float64, null for
+    the first), `age_at_event` (Int32, whole years by birth year, null where unknown) and `days_since_enrolment`
+    (Int32).
+    """
+
+    event: EventType
+    frame: pl.DataFrame
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+
+@dataclass(frozen=True, slots=True)
+class SealedRejection:
+    """An event that stops before the wall. `payload` is what must be sealed; only the rest may be seen outside.
+
+    `detail` names a field, a rule or a position in the bytes, never a value.
+    """
+
+    partition: int
+    offset: int
+    reason: Reason
+    detail: str
+    payload: bytes
+
+    def __repr__(self) -> str:
+        return f"SealedRejection({self.partition}/{self.offset}, {self.reason}, {len(self.payload)} bytes)"
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedBatch:
+    """Rows that fail a critical rule, with their pseudonymised columns.
+
+    Adds `suite_version` (String), `reason` (String, a `Reason`), `failed_rules` and `warnings` (List[String]).
+    """
+
+    event: EventType
+    frame: pl.DataFrame
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[Accepted_co, Rejected_co]):
+    """What a stage makes of a batch: what goes on, and what is left behind with a reason for each row."""
+
+    accepted: Accepted_co
+    rejected: Rejected_co

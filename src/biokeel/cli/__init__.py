@@ -1,0 +1,40 @@
+"""The biokeel command, a file for each command group.
+
+Each module in `GROUPS` has a function `register(app)` that adds its commands. Modules import what is heavy inside
+their commands, so that `biokeel --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import typer
+
+from biokeel.errors import BiokeelError
+
+GROUPS: tuple[str, ...] = ()
+"""Modules of this package, in the order in which `biokeel --help` lists their commands."""
+
+
+def build() -> typer.Typer:
+    """The whole command line."""
+    app = typer.Typer(
+        name="biokeel",
+        help=__import__("biokeel").__doc__,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_show_locals=False,
+    )
+    for name in GROUPS:
+        import_module(f"biokeel.cli.{name}").register(app)
+    return app
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one sentence and exit status 1, never a traceback."""
+    try:
+        build()()
+    except BiokeelError as error:
+        print(f"biokeel: {error}", file=sys.stderr)
+        sys.exit(1)

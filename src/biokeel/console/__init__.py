@@ -1,0 +1,1 @@
+"""The pages that operators and stewards look at."""

@@ -1,0 +1,1 @@
+"""What an event is: schemas, their evolution, their wire format, their topics."""

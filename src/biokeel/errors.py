@@ -1,0 +1,152 @@
+"""Every exception that Biokeel raises on purpose.
+
+```
+BiokeelError
+├── SettingsError            a setting is missing or makes no sense
+├── ContractError
+│   ├── SchemaError          a schema breaks the rules for schemas
+│   ├── IncompatibleSchema   a schema change that the evolution gate refuses
+│   └── UnknownSchema        a schema id or subject that the catalogue does not hold
+├── SourceError
+│   ├── AdapterError         a file (or a part of it) that no event can be made of
+│   └── DeliveryError        Kafka did not take an event
+├── VaultError
+│   ├── VaultKeyError        a key is missing, malformed or not the one the vault was sealed with
+│   ├── SealError            a sealed payload that does not open
+│   └── VaultUnavailable     the vault's database does not answer; trying again may help
+├── SuiteError               a suite that cannot be read, compiled or run
+├── LandingError
+│   ├── StoreRefused         the object store does not do what exactly-once landing needs
+│   ├── StoreUnavailable     the object store does not answer; trying again may help
+│   └── CommitConflict       another writer landed the same rows; positions must be read again
+├── EngineError
+│   ├── TransportError       Kafka cannot be reached or misbehaves
+│   ├── PoisonBatch          a stage keeps raising on a batch
+│   └── Stuck                offsets have not moved for too long
+├── StackError
+│   ├── ArtifactError        a jar cannot be had, or its bytes are not the pinned ones
+│   ├── PortTaken            a port is not free
+│   └── ProcessDied          a process of the stack ended by itself
+└── BooksDoNotBalance        `biokeel verify` found events lost or doubled
+```
+
+Messages say what happened, where, and what to do; they never hold an identifier or a field's value. Errors of other
+libraries are mapped to these at the edge where they are called. Bad *data* is no exception: stages return it as
+`biokeel.batch.Rejections`.
+"""
+
+
+class BiokeelError(Exception):
+    """Base of every error of Biokeel.
+
+    `what` says what happened and where; `todo` says what the reader can do about it. Neither may hold an identifier.
+    """
+
+    def __init__(self, what: str, todo: str = "") -> None:
+        super().__init__(what if not todo else f"{what} {todo}")
+        self.what = what
+        self.todo = todo
+
+
+class SettingsError(BiokeelError):
+    """A setting is missing or makes no sense."""
+
+
+class ContractError(BiokeelError):
+    """Something is wrong with a schema or with the catalogue."""
+
+
+class SchemaError(ContractError):
+    """A schema breaks the rules for schemas: a field without doc, unit or tag, an envelope that differs."""
+
+
+class IncompatibleSchema(ContractError):  # noqa: N818 - reads better at the place where it is raised
+    """A schema change that the evolution gate refuses."""
+
+
+class UnknownSchema(ContractError):  # noqa: N818
+    """A schema id or subject that the catalogue does not hold."""
+
+
+class SourceError(BiokeelError):
+    """Something went wrong on the way from a source to Kafka."""
+
+
+class AdapterError(SourceError):
+    """A file, or a part of it, that no event can be made of."""
+
+
+class DeliveryError(SourceError):
+    """Kafka did not take an event."""
+
+
+class VaultError(BiokeelError):
+    """Something is wrong in the vault zone."""
+
+
+class VaultKeyError(VaultError):
+    """A key is missing, malformed, or not the one that the vault was sealed with."""
+
+
+class SealError(VaultError):
+    """A sealed payload that does not open: wrong key, or changed bytes."""
+
+
+class VaultUnavailable(VaultError):  # noqa: N818
+    """The vault's database does not answer; trying again may help."""
+
+
+class SuiteError(BiokeelError):
+    """A suite that cannot be read, compiled or run."""
+
+
+class LandingError(BiokeelError):
+    """Something is wrong between a batch and its table."""
+
+
+class StoreRefused(LandingError):  # noqa: N818
+    """The object store does not do what exactly-once landing needs."""
+
+
+class StoreUnavailable(LandingError):  # noqa: N818
+    """The object store does not answer; trying again may help."""
+
+
+class CommitConflict(LandingError):  # noqa: N818
+    """Another writer landed the same rows; positions must be read again from the table."""
+
+
+class EngineError(BiokeelError):
+    """Something is wrong in a worker."""
+
+
+class TransportError(EngineError):
+    """Kafka cannot be reached or misbehaves."""
+
+
+class PoisonBatch(EngineError):  # noqa: N818
+    """A stage keeps raising on a batch."""
+
+
+class Stuck(EngineError):  # noqa: N818
+    """Offsets have not moved for too long."""
+
+
+class StackError(BiokeelError):
+    """The local stack cannot do what it was asked."""
+
+
+class ArtifactError(StackError):
+    """A jar cannot be had, or its bytes are not the pinned ones."""
+
+
+class PortTaken(StackError):  # noqa: N818
+    """A port is not free."""
+
+
+class ProcessDied(StackError):  # noqa: N818
+    """A process of the stack ended by itself."""
+
+
+class BooksDoNotBalance(BiokeelError):  # noqa: N818
+    """`biokeel verify` found events lost or doubled."""

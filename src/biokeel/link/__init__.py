@@ -1,0 +1,1 @@
+"""What makes a row part of one person's history."""

@@ -1,0 +1,1 @@
+"""Metrics, statistics, health and logs; never an identifier."""

@@ -1,0 +1,1 @@
+"""The privacy wall: from raw batches to batches without a direct identifier."""

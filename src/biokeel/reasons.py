@@ -1,0 +1,75 @@
+"""Why an event was rejected, and whose job each reason is.
+
+A reason is a stable word: it is counted in metrics, written into tables and receipts, and documented in
+`docs/sources.md` (a test holds the two together).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Owner(StrEnum):
+    """Who can mend what a reason names."""
+
+    SOURCE = "source"
+    STEWARD = "steward"
+    OPERATOR = "operator"
+    PRIVACY = "privacy"
+
+
+class Reason(StrEnum):
+    """Every reason for which an event leaves the main path."""
+
+    EMPTY = "wire.empty"
+    TOO_LARGE = "wire.too_large"
+    NOT_FRAMED = "wire.not_framed"
+    UNKNOWN_SCHEMA = "wire.unknown_schema"
+    WRONG_SUBJECT = "wire.wrong_subject"
+    MALFORMED = "wire.malformed"
+    TRAILING_BYTES = "wire.trailing_bytes"
+    ENVELOPE = "envelope.invalid"
+    TIME_RANGE = "envelope.time_out_of_range"
+    SUBJECT = "envelope.subject_invalid"
+    LEAK = "privacy.leak"
+    NO_CONSENT = "privacy.no_consent"
+    WITHDRAWN = "privacy.withdrawn"
+    NOT_ENROLLED = "person.not_enrolled"
+    PERSON_CONFLICT = "person.conflict"
+    PERSON_INVALID = "person.invalid"
+    STAGE_FAILED = "engine.stage_failed"
+    RULE = "rule.failed"
+
+    @property
+    def owner(self) -> Owner:
+        """Whose job it is to mend what this reason names."""
+        return _OWNERS[self]
+
+    @property
+    def meaning(self) -> str:
+        """One sentence for the person who reads it in a report or a receipt."""
+        return _MEANINGS[self]
+
+
+_TABLE: dict[Reason, tuple[Owner, str]] = {
+    Reason.EMPTY: (Owner.SOURCE, "The message has no bytes."),
+    Reason.TOO_LARGE: (Owner.SOURCE, "The message is larger than an event may be; send big files as claim checks."),
+    Reason.NOT_FRAMED: (Owner.SOURCE, "The message does not begin with magic byte 0 and a four-byte schema id."),
+    Reason.UNKNOWN_SCHEMA: (Owner.SOURCE, "The schema id is not in the catalogue; register the schema first."),
+    Reason.WRONG_SUBJECT: (Owner.SOURCE, "The schema id belongs to another event type than the topic."),
+    Reason.MALFORMED: (Owner.SOURCE, "The bytes do not follow the schema that their id names (truncated or damaged)."),
+    Reason.TRAILING_BYTES: (Owner.SOURCE, "Bytes are left over after the event."),
+    Reason.ENVELOPE: (Owner.SOURCE, "event_id, source_id or another field of the envelope breaks its rule."),
+    Reason.TIME_RANGE: (Owner.SOURCE, "occurred_at or recorded_at lies outside the years 1900 to 2100."),
+    Reason.SUBJECT: (Owner.SOURCE, "subject_scheme is not known, or subject_id does not have the scheme's form."),
+    Reason.LEAK: (Owner.PRIVACY, "A field that should hold no identifier holds something that looks like one."),
+    Reason.NO_CONSENT: (Owner.PRIVACY, "The person has not consented to this domain."),
+    Reason.WITHDRAWN: (Owner.PRIVACY, "The person has withdrawn."),
+    Reason.NOT_ENROLLED: (Owner.SOURCE, "The person is not enrolled yet; the event waits, sealed, for the enrolment."),
+    Reason.PERSON_CONFLICT: (Owner.PRIVACY, "The identifiers of this person event belong to different participants."),
+    Reason.PERSON_INVALID: (Owner.SOURCE, "The person event lacks what it needs, or names somebody unknown."),
+    Reason.STAGE_FAILED: (Owner.OPERATOR, "A stage failed on this event again and again; see the worker's log."),
+    Reason.RULE: (Owner.STEWARD, "The event fails a critical rule of its suite; failed_rules names it."),
+}
+_OWNERS = {reason: owner for reason, (owner, _) in _TABLE.items()}
+_MEANINGS = {reason: meaning for reason, (_, meaning) in _TABLE.items()}

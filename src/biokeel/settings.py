@@ -1,0 +1,112 @@
+"""Every setting of Biokeel, read once from the environment, with secrets masked.
+
+Each setting is an environment variable `BIOKEEL_<NAME>`. `biokeel stack up` writes two files with the settings of the
+local stack, one for each side of the privacy wall, `vault.env` and `research.env` in the state directory; a worker is
+given only its own side's. Operators' commands, which prove the books across the wall, read both. What stands in the
+environment wins over the files.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from biokeel.contracts.topics import Zone
+from biokeel.errors import SettingsError
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+
+
+def _beside_project(name: str) -> Path:
+    """`name` in the working directory where it exists, else in the checkout, else as shipped inside the package."""
+    for root in (Path.cwd(), PROJECT_ROOT, Path(__file__).resolve().parent / "shipped"):
+        if (root / name).is_dir():
+            return root / name
+    return Path.cwd() / name
+
+
+class Settings(BaseSettings):
+    """All settings; frozen. `load` is the way to make one."""
+
+    model_config = SettingsConfigDict(env_prefix="BIOKEEL_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    # -- folders
+    state_dir: Annotated[Path, Field(description="Data, logs and settings of the local stack.")] = Path(".biokeel")
+    cache_dir: Annotated[Path, Field(description="Downloaded jars, shared by all stacks of this user.")] = Field(
+        default_factory=lambda: Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "biokeel"
+    )
+    schemas_dir: Annotated[Path, Field(description="The directory catalogue of Avro schemas.")] = Field(
+        default_factory=lambda: _beside_project("schemas")
+    )
+    expectations_dir: Annotated[Path, Field(description="The Great Expectations suites.")] = Field(
+        default_factory=lambda: _beside_project("expectations")
+    )
+
+    # -- Kafka
+    kafka_bootstrap: Annotated[str, Field(description="Kafka bootstrap servers, host:port[,host:port].")] = ""
+    kafka_security_protocol: Annotated[str, Field(description="PLAINTEXT, SASL_PLAINTEXT or SASL_SSL.")] = "PLAINTEXT"
+    kafka_username: Annotated[str, Field(description="SASL PLAIN user name; empty for none.")] = ""
+    kafka_password: Annotated[SecretStr, Field(description="SASL PLAIN password.")] = SecretStr("")
+    raw_partitions: Annotated[int, Field(description="Partitions of each raw topic that Biokeel creates.", ge=1)] = 4
+    pseudo_partitions: Annotated[int, Field(description="Partitions of each pseudo topic that it creates.", ge=1)] = 4
+
+    # -- object storage
+    s3_endpoint: Annotated[str, Field(description="URL of the S3-compatible store.")] = ""
+    s3_region: Annotated[str, Field(description="Region name that requests are signed for.")] = "us-east-1"
+    s3_access_key: Annotated[str, Field(description="Access key ID.")] = ""
+    s3_secret_key: Annotated[SecretStr, Field(description="Secret access key.")] = SecretStr("")
+    lake_bucket: Annotated[str, Field(description="Bucket of the tables and of the linking state.")] = "biokeel-lake"
+    landing_bucket: Annotated[str, Field(description="Bucket where sources put big files.")] = "biokeel-landing"
+
+    # -- vault (present only in the vault zone and for operators)
+    vault_url: Annotated[str, Field(description="SQLAlchemy URL of the vault's database.")] = ""
+    vault_key_file: Annotated[Path | None, Field(description="File with the vault's keys, outside the database.")] = (
+        None
+    )
+    unknown_person: Annotated[
+        str, Field(description="park or create: an event whose person is not enrolled.", pattern="^(park|create)$")
+    ] = "park"
+
+    # -- engine
+    micro_batch_rows: Annotated[int, Field(description="Most records of one micro-batch.", ge=1)] = 20_000
+    max_event_bytes: Annotated[int, Field(description="A raw message above this is sealed, not decoded.", ge=1)] = (
+        1 << 20
+    )
+    flush_rows: Annotated[int, Field(description="Rows of one event type that cause a landing.", ge=1)] = 262_144
+    flush_bytes: Annotated[int, Field(description="Bytes of one event type that cause a landing.", ge=1)] = 256 << 20
+    flush_seconds: Annotated[float, Field(description="Age of the oldest row that causes a landing.", gt=0)] = 30.0
+    stuck_seconds: Annotated[float, Field(description="A worker without progress for this long ends.", gt=0)] = 300.0
+
+    # -- seeing it
+    metrics_port: Annotated[int, Field(description="Port of a worker's /metrics and /health; 0 for any.", ge=0)] = 0
+    console_port: Annotated[int, Field(description="Port of the console; 0 for any free one.", ge=0)] = 0
+    log_level: Annotated[str, Field(description="DEBUG, INFO, WARNING or ERROR.")] = "INFO"
+
+    @classmethod
+    def load(cls, *zones: Zone, state_dir: Path | None = None) -> Settings:
+        """Read the environment, and beneath it the env files of `zones` (both where none is named).
+
+        Raises `SettingsError` naming each variable that makes no sense, never its value.
+        """
+        root = state_dir or Path(os.environ.get("BIOKEEL_STATE_DIR") or ".biokeel")
+        files = [root / f"{zone}.env" for zone in (zones or tuple(Zone))]
+        try:
+            return cls(_env_file=[file for file in files if file.is_file()], state_dir=root)  # type: ignore[call-arg]
+        except ValidationError as error:
+            names = ", ".join(sorted({"BIOKEEL_" + str(fault["loc"][0]).upper() for fault in error.errors()}))
+            raise SettingsError(
+                f"Settings that make no sense: {names}.", "See docs/operations.md for what each may be."
+            ) from None
+
+    def require(self, *names: str) -> None:
+        """Raise `SettingsError` unless every setting in `names` has a value."""
+        missing = [name for name in names if not getattr(self, name)]
+        if missing:
+            variables = ", ".join("BIOKEEL_" + name.upper() for name in missing)
+            raise SettingsError(
+                f"Not set: {variables}.", "Start the local stack (biokeel stack up) or set them in the environment."
+            )

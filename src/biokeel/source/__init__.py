@@ -1,0 +1,1 @@
+"""What a source system uses: the publishing client, its receipts and the adapters of file formats."""

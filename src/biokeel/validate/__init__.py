@@ -1,0 +1,1 @@
+"""Great Expectations suites, compiled to polars expressions where they judge rows."""
