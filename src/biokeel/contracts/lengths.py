@@ -56,7 +56,7 @@ def _column(column: Any, avro: Any) -> Lengths:
     if not column.null_count:
         return 1 + inner
     valid = column.is_valid().to_numpy(zero_copy_only=False)
-    return 1 + np.where(valid, np.asarray(inner, dtype=np.int64), 0)
+    return 1 + valid.astype(np.int64) * inner
 
 
 def _value(column: Any, avro: Any) -> Lengths:
