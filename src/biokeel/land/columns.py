@@ -28,7 +28,14 @@ QUARANTINE_STAMPS: Final[dict[str, pl.DataType]] = {
 REQUIRED: Final = frozenset({"participant_id", "event_id", "occurred_at", *COORDINATES, *POSITION})
 """Columns that are never null; a column that is added later must be nullable, so it is none of these."""
 
-STATISTICS: Final = ("occurred_at", "recorded_at", "pseudo_partition", "pseudo_offset", "first_partition", "first_offset")
+STATISTICS: Final = (
+    "occurred_at",
+    "recorded_at",
+    "pseudo_partition",
+    "pseudo_offset",
+    "first_partition",
+    "first_offset",
+)
 """The only columns whose least and greatest value may stand in the Delta log, where they are read in clear by anyone
 who may list the table: times and positions, which say nothing about a person. No participant, no code, no value."""
 
@@ -94,5 +101,7 @@ def _of(avro: Any, field: Field) -> pl.DataType:
         return pl.List(_of(avro["items"], field))
     name = avro.get("logicalType", avro["type"]) if isinstance(avro, dict) else avro
     if name not in _SIMPLE:
-        raise LandingError(f"Field {field.name} has type {name}, which has no column type.", "Add it to land/columns.py.")
+        raise LandingError(
+            f"Field {field.name} has type {name}, which has no column type.", "Add it to land/columns.py."
+        )
     return _SIMPLE[name]
