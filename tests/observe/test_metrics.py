@@ -109,6 +109,10 @@ def test_a_file_that_is_no_run_file_is_left_alone(tmp_path):
 
 
 def test_a_taken_port_is_named_with_what_to_do(tmp_path):
-    with WorkerMetrics("curate").serve(tmp_path) as served:
-        with pytest.raises(SettingsError, match=f"port {served.port}.*BIOKEEL_METRICS_PORT"):
-            WorkerMetrics("other").serve(tmp_path, served.port).__enter__()
+    second = WorkerMetrics("other")
+    with (
+        WorkerMetrics("curate").serve(tmp_path) as served,
+        pytest.raises(SettingsError, match=f"port {served.port}.*BIOKEEL_METRICS_PORT"),
+        second.serve(tmp_path, served.port),
+    ):
+        pass
