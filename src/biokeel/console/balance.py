@@ -63,6 +63,7 @@ def balance(
     event: EventType,
     partition: int,
     watermarks: tuple[int, int],
+    *,
     curated: pl.DataFrame,
     quarantined: pl.DataFrame,
     vault: pl.DataFrame,
@@ -178,6 +179,6 @@ def first_coordinates(partitions: Iterable[PartitionBooks], column: str) -> tupl
     """The first `SHOWN` coordinates that are `missing` or `doubled` (`column`)."""
     found: list[Coordinate] = []
     for part in partitions:
-        for offset in getattr(part, column)[: SHOWN - len(found)]:
-            found.append(Coordinate(str(part.event), part.partition, int(offset)))
+        offsets = getattr(part, column)[: SHOWN - len(found)]
+        found += [Coordinate(str(part.event), part.partition, int(offset)) for offset in offsets]
     return tuple(found)

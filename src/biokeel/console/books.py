@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from biokeel.contracts.topics import EventType
     from biokeel.engine.watermarks import Watermarks
+    from biokeel.land.lake import Lake
 
 LANDED_COLUMNS = {"first_partition": pl.Int32(), "first_offset": pl.Int64(), "stream": pl.String()}
 """What the books read of a table's row."""
@@ -99,9 +100,9 @@ class Bookkeeper:
                 event,
                 partition,
                 lowhigh,
-                curated.get(partition, nothing),
-                quarantined.get(partition, nothing),
-                self.vault(event, partition),
+                curated=curated.get(partition, nothing),
+                quarantined=quarantined.get(partition, nothing),
+                vault=self.vault(event, partition),
             )
 
 
@@ -112,3 +113,24 @@ def _by_partition(frame: pl.DataFrame) -> dict[int, pl.DataFrame]:
 def _repeats(state_dir: Path) -> dict[EventType, int]:
     snapshot = collect(state_dir)
     return {event: snapshot.total(Edge.REPEATED, event) for event in EVENTS}
+
+
+def _vault(settings: Settings) -> Callable[[EventType, int], pl.DataFrame]:
+    from biokeel.vault.store import Vault
+
+    return Vault.open(settings).books
+
+
+def _landed(settings: Settings) -> Callable[[EventType], LandedRows]:
+    from biokeel.land.lake import Lake
+
+    lake = Lake.of(settings)
+
+    def read(event: EventType) -> LandedRows:
+        return LandedRows(_rows(lake, lake.curated(event)), _rows(lake, lake.quarantine(event)))
+
+    return read
+
+
+def _rows(lake: Lake, uri: str) -> pl.DataFrame:
+    return pl.scan_delta(uri, storage_options=lake.options).select(LANDED_COLUMNS.keys()).collect()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
@@ -80,15 +80,10 @@ def _newest(consumer: Consumer, topic: str, limit: int) -> list[Message]:
         for message in messages:
             if message.error():
                 raise KafkaException(message.error())
-            if message.offset() + 1 >= ends.get(message.partition(), 0):
-                ends.pop(message.partition(), None)
-            found.append(
-                Message(
-                    message.timestamp()[1],
-                    message.partition(),
-                    message.offset(),
-                    message.value(),
-                    message.headers() or [],
-                )
-            )
+            partition, offset = int(message.partition() or 0), int(message.offset() or 0)
+            if offset + 1 >= ends.get(partition, 0):
+                ends.pop(partition, None)
+            # The stubs allow what only a producer may give; a consumer always gets a list of pairs.
+            headers = cast("list[tuple[str, bytes]]", message.headers() or [])
+            found.append(Message(message.timestamp()[1], partition, offset, message.value(), headers))
     return sorted(found)[-limit:]

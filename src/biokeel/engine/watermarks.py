@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from biokeel.engine.peek import client_config
 from biokeel.errors import TransportError
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Watermarks = dict["EventType", dict[int, tuple[int, int]]]
 """By event type and partition: the first offset that Kafka still holds, and the one that the next event will get."""
+
+_EARLIEST: Final[OffsetSpec] = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+_LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 _TIMEOUT: Final = 15.0
 """Seconds that Kafka may take to answer."""
@@ -38,8 +41,8 @@ def raw_watermarks(settings: Settings, events: Iterable[EventType]) -> Watermark
             if event.raw_topic in known
             for partition in known[event.raw_topic].partitions
         ]
-        lows = _offsets(admin, partitions, OffsetSpec.earliest())
-        highs = _offsets(admin, partitions, OffsetSpec.latest())
+        lows = _offsets(admin, partitions, _EARLIEST)
+        highs = _offsets(admin, partitions, _LATEST)
     except KafkaException as error:
         raise TransportError(
             f"Cannot read the watermarks of the raw topics: {error.args[0].str()}.",
@@ -52,9 +55,7 @@ def raw_watermarks(settings: Settings, events: Iterable[EventType]) -> Watermark
     return marks
 
 
-def _offsets(
-    admin: AdminClient, partitions: list[TopicPartition], spec: OffsetSpec
-) -> dict[tuple[str, int], int]:
+def _offsets(admin: AdminClient, partitions: list[TopicPartition], spec: OffsetSpec) -> dict[tuple[str, int], int]:
     if not partitions:
         return {}
     answers = admin.list_offsets(
