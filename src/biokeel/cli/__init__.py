@@ -13,7 +13,13 @@ import typer
 
 from biokeel.errors import BiokeelError
 
-GROUPS: tuple[str, ...] = ("stack",)
+GROUPS: tuple[str, ...] = (
+    "stack",
+    "topic",
+    "status",
+    "verify",
+    "console",
+)
 """Modules of this package, in the order in which `biokeel --help` lists their commands."""
 
 
