@@ -10,12 +10,15 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import tzinfo
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias
 
+import orjson
 import polars as pl
 
 from biokeel.contracts.topics import EventType
+from biokeel.errors import AdapterError
 from biokeel.source.ids import EventIds
 
 Record: TypeAlias = dict[str, Any]
@@ -80,9 +83,28 @@ class Report:
         self.problems.append(Problem(position, reason))
 
 
+class Unusable(Exception):  # noqa: N818 - never leaves an adapter: it becomes a problem of the report
+    """A record that should have become an event and cannot; says which element is at fault, never its value."""
+
+
 class Adapter(Protocol):
     """Reads one format. A whole file that cannot be read raises `AdapterError`; a bad part of it is reported."""
 
     def __call__(self, path: Path, context: Context, report: Report) -> Iterator[Batch]:
         """Yield the file's events in its own order; `report` is complete when the iterator has ended."""
         ...
+
+
+def read_json(path: Path) -> Any:
+    """The JSON in `path`. Raises `AdapterError` saying where it stops being JSON."""
+    try:
+        return orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError as error:
+        raise AdapterError(f"{path.name} is not JSON: line {error.lineno}, column {error.colno}.") from None
+    except OSError as error:
+        raise AdapterError(f"Cannot read {path.name}: {error.strerror}.") from None
+
+
+def content_key(document: Any) -> str:
+    """A key for a record that has none: the SHA-256 of its JSON, whatever the order of its keys."""
+    return sha256(orjson.dumps(document, option=orjson.OPT_SORT_KEYS)).hexdigest()

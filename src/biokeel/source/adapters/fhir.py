@@ -18,13 +18,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
-
 from biokeel.contracts.topics import EventType
 from biokeel.errors import AdapterError
 from biokeel.source.adapters import fhir_clinical, fhir_patient
-from biokeel.source.adapters.base import BATCH_ROWS, Batch, Context, Record, Report
-from biokeel.source.adapters.fhir_common import Bundle, Maker, Unusable
+from biokeel.source.adapters.base import BATCH_ROWS, Batch, Context, Record, Report, Unusable, read_json
+from biokeel.source.adapters.fhir_common import Bundle, Maker
 
 MAKERS: Final[dict[str, Maker]] = {
     "Patient": fhir_patient.enrolment,
@@ -68,12 +66,7 @@ def read_fhir(path: Path, context: Context, report: Report) -> Iterator[Batch]:
 
 
 def _document(path: Path) -> dict[str, Any]:
-    try:
-        document = orjson.loads(path.read_bytes())
-    except orjson.JSONDecodeError as error:
-        raise AdapterError(f"{path.name} is not JSON: line {error.lineno}, column {error.colno}.") from None
-    except OSError as error:
-        raise AdapterError(f"Cannot read {path.name}: {error.strerror}.") from None
+    document = read_json(path)
     if not isinstance(document, dict) or not isinstance(document.get("resourceType"), str):
         raise AdapterError(f"{path.name} is JSON, but no FHIR resource: it has no resourceType.")
     if document["resourceType"] == "Bundle":

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from biokeel.contracts.topics import EventType, event_type
-from biokeel.source.adapters.base import Context, Record
+from biokeel.source.adapters.base import Context, Record, Unusable
 from biokeel.source.adapters.fhir_common import (
     LOINC,
     Bundle,
     Resource,
-    Unusable,
     code_in,
     codings,
     display,

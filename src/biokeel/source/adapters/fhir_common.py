@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any, Final, TypeAlias
 
-import orjson
-
 from biokeel.contracts.topics import EventType
-from biokeel.source.adapters.base import Context, Record
+from biokeel.source.adapters.base import Context, Record, Unusable, content_key
 from biokeel.source.times import Moment, moment
 
 Resource: TypeAlias = dict[str, Any]
 """A FHIR resource as JSON has it; Any because it is whatever the file says."""
 
 LOINC: Final = "http://loinc.org"
-
-
-class Unusable(Exception):  # noqa: N818 - never leaves the adapter: it becomes a problem of the report
-    """A resource that should have become an event and cannot; says which element is at fault, never its value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +73,7 @@ def envelope(
 
 def record_key(resource: Resource) -> str:
     """The source's own key: type and id; a resource without an id is known by its content."""
-    key = resource.get("id") or sha256(orjson.dumps(resource, option=orjson.OPT_SORT_KEYS)).hexdigest()
-    return f"{resource['resourceType']}/{key}"
+    return f"{resource['resourceType']}/{resource.get('id') or content_key(resource)}"
 
 
 def _patient_id(resource: Resource, bundle: Bundle) -> str:
