@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import confluent_kafka as kafka
 import numpy as np
@@ -51,10 +51,12 @@ class Publisher:
         self._queued = 0
         self._failed: Counter[str] = Counter()
 
-    def __enter__(self) -> Publisher:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is None:
             self.flush()
 
@@ -83,7 +85,7 @@ class Publisher:
                 "Put big files in the landing bucket and send a claim check.",
             )
         for partition in np.unique(partitions).tolist():
-            self._queue(event.raw_topic, partition, values.take(pa.array(np.flatnonzero(partitions == partition))))
+            self._queue(event.raw_topic, partition, values.filter(pa.array(partitions == partition)))
         return frame.height
 
     def publish_raw(self, event: EventType, values: Sequence[bytes | None], partition: int = 0) -> list[int]:
@@ -92,20 +94,20 @@ class Publisher:
         Raises `DeliveryError` where Kafka refuses one.
         """
         producer = kafka.Producer(_producer_settings(self._settings))
-        taken: dict[int, kafka.Message] = {}
+        offsets: dict[int, int | None] = {}
         self._partitions_of(event.raw_topic)
 
         def delivered(index: int, error: kafka.KafkaError | None, message: kafka.Message) -> None:
             if error is not None:
                 self._failed[str(error.name())] += 1
-            taken[index] = message
+            offsets[index] = message.offset()
 
         for index, value in enumerate(values):
             producer.produce(event.raw_topic, value, partition=partition, on_delivery=partial(delivered, index))
         while producer.flush(1.0):
             self._raise_failures()
         self._raise_failures()
-        return [int(taken[index].offset()) for index in range(len(values))]
+        return [offset for index in range(len(values)) if (offset := offsets[index]) is not None]
 
     def flush(self) -> int:
         """Wait until Kafka has answered for everything; returns the events delivered so far.

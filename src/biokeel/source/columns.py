@@ -49,7 +49,9 @@ def frame_of(schema: EventSchema, records: Sequence[Record]) -> pl.DataFrame:
     columns = columns_of(schema)
     unknown = {name for record in records for name in record} - set(columns)
     if unknown:
-        raise SourceError(f"Records of {schema.event} hold fields that the schema has not: {', '.join(sorted(unknown))}.")
+        raise SourceError(
+            f"Records of {schema.event} hold fields that the schema has not: {', '.join(sorted(unknown))}."
+        )
     series = []
     for name, kind in columns.items():
         values = [record.get(name) for record in records]
@@ -57,7 +59,7 @@ def frame_of(schema: EventSchema, records: Sequence[Record]) -> pl.DataFrame:
             column = pl.Series(name, values, _PLAIN.get(kind, kind), strict=True)
         except (TypeError, OverflowError, pl.exceptions.PolarsError):
             # The library's message quotes the value.
-            raise SourceError(f"Records of {schema.event}: field {name} holds a value of another type.") from None
+            raise SourceError(f"{schema.event}: field {name} holds a value of another type.") from None
         series.append(column.cast(kind))
     return _whole(schema, pl.DataFrame(series))
 
@@ -69,7 +71,9 @@ def conform(schema: EventSchema, frame: pl.DataFrame) -> pl.DataFrame:
         return _whole(schema, frame)
     unknown = set(frame.columns) - set(columns)
     if unknown:
-        raise SourceError(f"A frame of {schema.event} has columns that the schema has not: {', '.join(sorted(unknown))}.")
+        raise SourceError(
+            f"{schema.event}: the schema has no field {', '.join(sorted(unknown))}."
+        )
     whole = frame.with_columns(pl.lit(None).alias(name) for name in columns if name not in frame.columns)
     try:
         return _whole(schema, whole.select(pl.col(name).cast(kind) for name, kind in columns.items()))
@@ -85,5 +89,5 @@ def _whole(schema: EventSchema, frame: pl.DataFrame) -> pl.DataFrame:
     required = [field.name for field in schema.fields if not field.nullable]
     missing = [name for name in required if frame[name].null_count()]
     if missing:
-        raise SourceError(f"Events of {schema.event} lack required fields: {', '.join(missing)}.")
+        raise SourceError(f"{schema.event}: required fields are missing: {', '.join(missing)}.")
     return frame

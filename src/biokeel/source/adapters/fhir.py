@@ -60,9 +60,14 @@ def read_fhir(path: Path, context: Context, report: Report) -> Iterator[Batch]:
             held.setdefault(event, []).append(record)
         count += len(made)
         if count >= BATCH_ROWS:
-            yield from held.items()
+            yield from _enrolments_first(held)
             held, count = {}, 0
-    yield from held.items()
+    yield from _enrolments_first(held)
+
+
+def _enrolments_first(held: dict[EventType, list[Record]]) -> list[Batch]:
+    """A Patient may stand behind its observations; sent first, it spares them the parking."""
+    return sorted(held.items(), key=lambda batch: not batch[0].is_person)
 
 
 def _document(path: Path) -> dict[str, Any]:

@@ -61,7 +61,15 @@ _MEDICATION_SYSTEMS: Final = (
     ("drug-code", "KD"),
 )
 """Parts of system URIs, most telling first: the Korean ones differ from hospital to hospital."""
-_PERIODS_A_DAY: Final = {"s": 86_400.0, "min": 1_440.0, "h": 24.0, "d": 1.0, "wk": 1 / 7, "mo": 12 / 365.25, "a": 1 / 365.25}
+_PERIODS_A_DAY: Final = {
+    "s": 86_400.0,
+    "min": 1_440.0,
+    "h": 24.0,
+    "d": 1.0,
+    "wk": 1 / 7,
+    "mo": 12 / 365.25,
+    "a": 1 / 365.25,
+}
 
 
 def observation(resource: Resource, context: Context, bundle: Bundle) -> Iterator[tuple[EventType, Record]]:
@@ -155,15 +163,19 @@ def diagnosis(resource: Resource, context: Context, bundle: Bundle) -> Iterator[
     onset = moment(resource.get("onsetDateTime") or (resource.get("onsetPeriod") or {}).get("start"), context.zone)
     abated = moment(resource.get("abatementDateTime"), context.zone)
     recorded = resource.get("recordedDate") or (resource.get("meta") or {}).get("lastUpdated")
-    yield DIAGNOSIS, envelope(resource, DIAGNOSIS, context, bundle, occurred, recorded) | {
-        "code_system": system,
-        "code": code,
-        "display": display(resource.get("code")),
-        "clinical_status": _only_code(resource.get("clinicalStatus")),
-        "verification_status": _only_code(resource.get("verificationStatus")),
-        "onset_at": onset.at if onset else None,
-        "abated_at": abated.at if abated else None,
-    }
+    yield (
+        DIAGNOSIS,
+        envelope(resource, DIAGNOSIS, context, bundle, occurred, recorded)
+        | {
+            "code_system": system,
+            "code": code,
+            "display": display(resource.get("code")),
+            "clinical_status": _only_code(resource.get("clinicalStatus")),
+            "verification_status": _only_code(resource.get("verificationStatus")),
+            "onset_at": onset.at if onset else None,
+            "abated_at": abated.at if abated else None,
+        },
+    )
 
 
 def medication(resource: Resource, context: Context, bundle: Bundle) -> Iterator[tuple[EventType, Record]]:
@@ -181,17 +193,21 @@ def medication(resource: Resource, context: Context, bundle: Bundle) -> Iterator
     ended = moment((resource.get("effectivePeriod") or {}).get("end"), context.zone)
     dosage = (resource.get("dosageInstruction") or resource.get("dosage") or [{}])[0]
     dose, unit = quantity(((dosage.get("doseAndRate") or [{}])[0]).get("doseQuantity"))
-    yield MEDICATION, envelope(resource, MEDICATION, context, bundle, occurred, recorded) | {
-        "code_system": system,
-        "code": code,
-        "display": display(concept),
-        "kind": "request" if is_request else "statement",
-        "status": resource.get("status") or "unknown",
-        "dose_value": dose,
-        "dose_unit": unit,
-        "doses_per_day": _doses_per_day((dosage.get("timing") or {}).get("repeat") or {}),
-        "ended_at": ended.at if ended else None,
-    }
+    yield (
+        MEDICATION,
+        envelope(resource, MEDICATION, context, bundle, occurred, recorded)
+        | {
+            "code_system": system,
+            "code": code,
+            "display": display(concept),
+            "kind": "request" if is_request else "statement",
+            "status": resource.get("status") or "unknown",
+            "dose_value": dose,
+            "dose_unit": unit,
+            "doses_per_day": _doses_per_day((dosage.get("timing") or {}).get("repeat") or {}),
+            "ended_at": ended.at if ended else None,
+        },
+    )
 
 
 def _coded(concept: Any, systems: tuple[tuple[str, str], ...]) -> tuple[str, str]:

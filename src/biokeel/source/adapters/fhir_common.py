@@ -56,7 +56,13 @@ Maker: TypeAlias = Callable[[Resource, Context, Bundle], Iterator[tuple[EventTyp
 
 
 def envelope(
-    resource: Resource, event: EventType, context: Context, bundle: Bundle, occurred: Moment, recorded: object, part: str = ""
+    resource: Resource,
+    event: EventType,
+    context: Context,
+    bundle: Bundle,
+    occurred: Moment,
+    recorded: object,
+    part: str = "",
 ) -> Record:
     """The envelope of an event that `resource` is made into; `part` tells several events of one resource apart."""
     written = moment(recorded, context.zone)
@@ -98,7 +104,9 @@ def codings(concept: Any) -> list[tuple[str, str]]:
     if not isinstance(concept, dict):
         return []
     return [
-        (str(coding.get("system", "")), str(coding["code"])) for coding in concept.get("coding", []) if coding.get("code")
+        (str(coding.get("system", "")), str(coding["code"]))
+        for coding in concept.get("coding", [])
+        if coding.get("code")
     ]
 
 

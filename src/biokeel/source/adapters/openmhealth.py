@@ -19,7 +19,12 @@ from biokeel.source.times import Moment, moment
 
 _SECONDS: Final = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0, "wk": 604_800.0}
 _METRES: Final = {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "km": 1e3, "in": 0.0254, "ft": 0.3048, "yd": 0.9144, "mi": 1609.344}
-_POSTURES: Final = {"sitting": "sitting", "standing": "standing", "lying down": "supine", "semi-recumbent": "semi-recumbent"}
+_POSTURES: Final = {
+    "sitting": "sitting",
+    "standing": "standing",
+    "lying down": "supine",
+    "semi-recumbent": "semi-recumbent",
+}
 _MEALS: Final = {
     "fasting": "fasting",
     "not fasting": "unknown",
