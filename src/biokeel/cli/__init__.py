@@ -13,7 +13,7 @@ import typer
 
 from biokeel.errors import BiokeelError
 
-GROUPS: tuple[str, ...] = ("publish", "demo_data")
+GROUPS: tuple[str, ...] = ("stack", "publish", "demo_data")
 """Modules of this package, in the order in which `biokeel --help` lists their commands."""
 
 

@@ -3,42 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
+from biokeel.contracts.columns import frame_schema
 from biokeel.contracts.schema import EventSchema
 from biokeel.errors import SourceError
 from biokeel.source.adapters.base import Record
 
-_TYPES: Final[dict[str, pl.DataType]] = {
-    "string": pl.String(),
-    "double": pl.Float64(),
-    "float": pl.Float32(),
-    "long": pl.Int64(),
-    "int": pl.Int32(),
-    "boolean": pl.Boolean(),
-    "timestamp-millis": pl.Datetime("ms", "UTC"),
-    "date": pl.Date(),
-}
 _PLAIN: Final[dict[pl.DataType, pl.DataType]] = {pl.Datetime("ms", "UTC"): pl.Int64(), pl.Date(): pl.Int32()}
 """What a ready record holds for these: the integers of Avro."""
-
-
-def _column_type(avro: Any) -> pl.DataType:
-    base = next(kind for kind in avro if kind != "null") if isinstance(avro, list) else avro
-    if isinstance(base, str):
-        return _TYPES[base]
-    if base["type"] == "array":
-        return pl.List(_column_type(base["items"]))
-    if base["type"] == "record":
-        return pl.Struct({part["name"]: _column_type(part["type"]) for part in base["fields"]})
-    return _TYPES[base["logicalType"]]
-
-
-def columns_of(schema: EventSchema) -> dict[str, pl.DataType]:
-    """The columns that a frame of `schema` has, in the schema's order."""
-    return {field.name: _column_type(field.avro) for field in schema.fields}
 
 
 def frame_of(schema: EventSchema, records: Sequence[Record]) -> pl.DataFrame:
@@ -46,7 +21,7 @@ def frame_of(schema: EventSchema, records: Sequence[Record]) -> pl.DataFrame:
 
     Raises `SourceError` naming the field that does not fit, or the required field that is missing.
     """
-    columns = columns_of(schema)
+    columns = frame_schema(schema.avro)
     unknown = {name for record in records for name in record} - set(columns)
     if unknown:
         raise SourceError(
@@ -66,7 +41,7 @@ def frame_of(schema: EventSchema, records: Sequence[Record]) -> pl.DataFrame:
 
 def conform(schema: EventSchema, frame: pl.DataFrame) -> pl.DataFrame:
     """`frame` with exactly the schema's columns and types. Raises `SourceError` like `frame_of`."""
-    columns = columns_of(schema)
+    columns = frame_schema(schema.avro)
     if frame.schema == pl.Schema(columns):
         return _whole(schema, frame)
     unknown = set(frame.columns) - set(columns)

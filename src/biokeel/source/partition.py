@@ -1,6 +1,7 @@
 """Which partition an event goes to: one person's events under one identifier stay together, in order.
 
 The partition is CRC-32 of `<scheme> <identifier>` (UTF-8) modulo the partitions: easy to do the same in any language.
+Resident and foreigner registration numbers are one number space and count as scheme `KR`, digits only.
 There is no message key, because a key would show the identifier to whoever sees the broker.
 """
 
@@ -15,18 +16,19 @@ import numpy.typing as npt
 import polars as pl
 
 _NATIONAL = frozenset({"KR_RRN", "KR_FRN"})
-_SEPARATORS = re.compile(r"[\s.\-]")
+_NO_DIGIT = re.compile(r"[^0-9]")
 
 
 def normalise(scheme: str, value: str) -> str:
     """The identifier in one writing: full-width signs made plain, no space around, national numbers digits only."""
     plain = unicodedata.normalize("NFKC", value).strip()
-    return _SEPARATORS.sub("", plain) if scheme in _NATIONAL else plain
+    return _NO_DIGIT.sub("", plain) if scheme in _NATIONAL else plain
 
 
 def stable_hash(scheme: str, value: str) -> int:
     """CRC-32 of the scheme and the normalised identifier, 0 to 2**32 - 1."""
-    return crc32(f"{scheme} {normalise(scheme, value)}".encode())
+    space = "KR" if scheme in _NATIONAL else scheme
+    return crc32(f"{space} {normalise(scheme, value)}".encode())
 
 
 def partitions_of(frame: pl.DataFrame, partitions: int) -> npt.NDArray[np.int64]:
