@@ -16,6 +16,8 @@ from biokeel.errors import BiokeelError
 GROUPS: tuple[str, ...] = (
     "stack",
     "topic",
+    "publish",
+    "demo_data",
     "status",
     "verify",
     "console",
