@@ -98,15 +98,12 @@ def _credentials(settings: Settings) -> faust.SASLCredentials | None:
     return credentials
 
 
-async def serve(settings: Settings, consumption: Consumption, worker: Worker) -> None:
-    """Run `worker` until a signal or a failure. Raises what it failed on.
+async def serve(settings: Settings, consumption: Consumption, worker: Worker, stop: asyncio.Event) -> None:
+    """Run `worker` until `stop` is set or something fails. Raises what it failed on.
 
     What is settled when this ends is committed; nothing else is.
     """
-    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     with tempfile.TemporaryDirectory(prefix="biokeel-") as datadir:
         app = make_app(settings, consumption, worker, Path(datadir))
         app.loop = loop
@@ -119,6 +116,7 @@ async def serve(settings: Settings, consumption: Consumption, worker: Worker) ->
             for task in done:
                 task.result()
             await asyncio.wait_for(worker.drain(), GRACE_SECONDS)
+            worker.check()
         finally:
             for task in tasks:
                 task.cancel()
@@ -140,10 +138,17 @@ async def _watch(worker: Worker, stuck_seconds: float) -> None:
             raise Stuck(f"Offsets have not moved for {stalled:.0f} s.", "The worker ends and is started anew.")
 
 
+async def _serve_until_signal(settings: Settings, consumption: Consumption, worker: Worker) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await serve(settings, consumption, worker, stop)
+
+
 def run(settings: Settings, consumption: Consumption, worker: Worker) -> int:
     """Run a worker process to its end: 0 after a signal, 1 after a failure, which is logged without any value."""
     try:
-        asyncio.run(serve(settings, consumption, worker))
+        asyncio.run(_serve_until_signal(settings, consumption, worker))
     except BaseException as error:  # noqa: BLE001 - the last place; every failure is logged the same way
         log_failure(error)
         return 1

@@ -78,8 +78,12 @@ class Worker:
             self._failure = error
             self._has_failed.set()
 
+    def check(self) -> None:
+        """Raise the failure, if there was one."""
+        if self._failure is not None:
+            raise self._failure
+
     async def failed(self) -> None:
         """Wait for a failure and raise it."""
         await self._has_failed.wait()
-        assert self._failure is not None
-        raise self._failure
+        self.check()
