@@ -92,7 +92,9 @@ def class_paths(lock: Lock, cache_dir: Path) -> dict[str, list[Path]]:
     root = cache_dir / "maven"
     jars = [jar for part in lock.values() for jar in part]
     with ThreadPoolExecutor(PARALLEL) as pool:
-        missing = [jar for jar, there in zip(jars, pool.map(lambda jar: _verified(jar, root), jars), strict=True) if not there]
+        missing = [
+            jar for jar, there in zip(jars, pool.map(lambda jar: _verified(jar, root), jars), strict=True) if not there
+        ]
     if missing:
         _fetch(missing, root)
     return {part: [root / jar.path for jar in jars] for part, jars in lock.items()}
@@ -149,7 +151,9 @@ def _download(jar: Jar, folder: Path, advance: Callable[[int], None]) -> Path:
             raise ArtifactError(f"Maven Central does not have the jar {jar}.", "Rewrite the lock file.") from error
         except OSError as error:  # requests' errors are OSErrors too
             if error.errno == errno.ENOSPC:
-                raise ArtifactError(f"No space left for the jar {jar} in {folder}.", "Free some, or set BIOKEEL_CACHE_DIR.") from error
+                raise ArtifactError(
+                    f"No space left for the jar {jar} in {folder}.", "Free some, or set BIOKEEL_CACHE_DIR."
+                ) from error
             if attempt == ATTEMPTS:
                 raise ArtifactError(
                     f"The jar {jar} could not be fetched from Maven Central ({type(error).__name__}).",
@@ -176,7 +180,13 @@ def _room(root: Path) -> Iterator[Path]:
 
 @contextmanager
 def _bar(total: int) -> Iterator[Callable[[int], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, transient=True) as progress:
         task = progress.add_task("Fetching Kafka and S3Proxy (once)", total=total)
         yield lambda size: progress.advance(task, size)

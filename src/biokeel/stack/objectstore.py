@@ -73,7 +73,9 @@ def client(state: State) -> S3Client:
         region_name=REGION,
         aws_access_key_id=state.access_key,
         aws_secret_access_key=state.secret_key,
-        config=Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
+        config=Config(
+            connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}
+        ),
     )
 
 

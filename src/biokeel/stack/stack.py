@@ -50,7 +50,7 @@ class Stack:
         self._ledger = Ledger(state_dir / "stack" / "processes.json")
         self._clear_up()
         self._file = state_dir / "stack" / "state.json"
-        self._state = state.load_or_create(self._file)
+        self.state = state.load_or_create(self._file)
         self.supervisor = Supervisor(self._folder("logs"), self._ledger, say)
 
     @classmethod
@@ -88,7 +88,7 @@ class Stack:
     def _start_parts(self) -> None:
         lock = artifacts.read_lock()
         class_paths = artifacts.class_paths(lock, self._base.cache_dir)
-        ports = self._state.ports
+        ports = self.state.ports
         state.require_free(
             (("Kafka", ports.kafka), ("Kafka's controller", ports.controller), ("the object store", ports.objectstore)),
             self._file,
@@ -102,13 +102,13 @@ class Stack:
             store.result()
 
     def _start_store(self, class_path: list[Path]) -> None:
-        self.supervisor.start(objectstore.prepare(self._state, self._folder("objects"), class_path))
-        objectstore.wait_ready(self._state, self.supervisor, (self._base.lake_bucket, self._base.landing_bucket))
+        self.supervisor.start(objectstore.prepare(self.state, self._folder("objects"), class_path))
+        objectstore.wait_ready(self.state, self.supervisor, (self._base.lake_bucket, self._base.landing_bucket))
 
     def _start_kafka(self, class_path: list[Path]) -> None:
-        program = kafka.prepare(self._state, self._folder("kafka"), self._folder("logs"), class_path)
+        program = kafka.prepare(self.state, self._folder("kafka"), self._folder("logs"), class_path)
         self.supervisor.start(program)
-        kafka.wait_ready(self._state, self.supervisor)
+        kafka.wait_ready(self.state, self.supervisor)
         topics.create_topics(self.settings(Zone.VAULT))
 
     def _start_programs(self, workers: int, console: bool) -> None:
@@ -116,7 +116,7 @@ class Stack:
             for kind, zone in WORKERS.items():
                 self._start_program(f"{kind}-{number}", ("worker", kind), self._zone(zone))
         if console:
-            port = self._base.console_port or self._state.ports.console
+            port = self._base.console_port or self.state.ports.console
             state.require_free((("the console", port),), self._file)
             settings = self._zone(Zone.RESEARCH) | {"BIOKEEL_CONSOLE_PORT": str(port)}
             self._start_program("console", ("console",), settings)
@@ -136,7 +136,7 @@ class Stack:
             create_key_file(key_file)
 
     def _zone(self, zone: Zone) -> dict[str, str]:
-        return environment.zone_settings(zone, self._state, self.state_dir / "vault")
+        return environment.zone_settings(zone, self.state, self.state_dir / "vault")
 
     def _folder(self, name: str) -> Path:
         folder = self.state_dir / name
@@ -159,9 +159,9 @@ class Stack:
         """Stop a process if it runs, start it anew; returns when Kafka or the store answers again."""
         self.supervisor.restart(name)
         if name == kafka.NAME:
-            kafka.wait_ready(self._state, self.supervisor)
+            kafka.wait_ready(self.state, self.supervisor)
         elif name == objectstore.NAME:
-            objectstore.wait_ready(self._state, self.supervisor, (self._base.lake_bucket, self._base.landing_bucket))
+            objectstore.wait_ready(self.state, self.supervisor, (self._base.lake_bucket, self._base.landing_bucket))
 
     def stop(self) -> None:
         """Stop every process, in order, and let go of the state directory. May be called twice."""

@@ -46,7 +46,8 @@ def create_topics(settings: Settings) -> list[str]:
             fault: KafkaError = error.args[0]
             if fault.code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise StackError(
-                    f"Kafka did not create the topic {name} ({fault.name()}).", "See that it runs: biokeel stack status."
+                    f"Kafka did not create the topic {name} ({fault.name()}).",
+                    "See that it runs: biokeel stack status.",
                 ) from error
     return sorted(created)
 
