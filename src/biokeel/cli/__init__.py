@@ -13,7 +13,16 @@ import typer
 
 from biokeel.errors import BiokeelError
 
-GROUPS: tuple[str, ...] = ("suite",)
+GROUPS: tuple[str, ...] = (
+    "stack",
+    "topic",
+    "publish",
+    "demo_data",
+    "suite",
+    "status",
+    "verify",
+    "console",
+)
 """Modules of this package, in the order in which `biokeel --help` lists their commands."""
 
 

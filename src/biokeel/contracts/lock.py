@@ -1,0 +1,58 @@
+"""Writing the lock file: giving a new schema version its number, its id and its place in the history."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from biokeel.contracts.catalogue import (
+    LOCK_FILE,
+    LockEntry,
+    fingerprint,
+    history_path,
+    read_avro,
+    read_lock,
+)
+from biokeel.contracts.schema import parse_schema, schema_path
+from biokeel.contracts.topics import EVENTS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOTE = "Written by `biokeel schema lock`; do not edit. Ids stand in the frames of stored events and never change."
+
+
+def lock(root: Path) -> list[LockEntry]:
+    """Lock every schema below `root` whose file differs from its newest locked version; the new entries.
+
+    The texts are written before the lock file and the lock file is replaced in one step: if the process dies in
+    between, the next run writes the same again. Raises `SchemaError` for a schema that cannot be read; whether a
+    change is allowed is the evolution gate's question, to be asked first.
+    """
+    entries = read_lock(root) if (root / LOCK_FILE).exists() else []
+    new: list[LockEntry] = []
+    for event in EVENTS:
+        avro = read_avro(schema_path(root, event))
+        parse_schema(event, avro)
+        locked = [entry for entry in sorted(entries) if entry.subject == event.subject]
+        if locked and locked[-1].fingerprint == fingerprint(avro):
+            continue
+        next_id = 1 + max((entry.id for entry in (*entries, *new)), default=0)
+        entry = LockEntry(next_id, event.subject, len(locked) + 1, fingerprint(avro))
+        text = history_path(root, event, entry.version)
+        text.parent.mkdir(parents=True, exist_ok=True)
+        text.write_text(json.dumps(avro, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        new.append(entry)
+    if new:
+        _write(root, sorted([*entries, *new]))
+    return new
+
+
+def _write(root: Path, entries: list[LockEntry]) -> None:
+    schemas = [
+        {"id": entry.id, "subject": entry.subject, "version": entry.version, "fingerprint": entry.fingerprint}
+        for entry in entries
+    ]
+    draft = root / f"{LOCK_FILE}.new"
+    draft.write_text(json.dumps({"note": NOTE, "schemas": schemas}, indent=2) + "\n", encoding="utf-8")
+    draft.replace(root / LOCK_FILE)

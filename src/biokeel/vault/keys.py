@@ -1,0 +1,142 @@
+"""The vault's keys: in a file outside of the database, so that neither alone says who is who.
+
+| key | for | rotation |
+| --- | --- | --- |
+| look-up | HMAC-SHA256 of identifiers | first of the list writes, all read; re-indexed on sight |
+| sealing | AES-256-GCM of parked events and dead letters | first of the list seals, all open |
+| audit | HMAC-SHA256 chain of the audit | never: a chain is one key's |
+
+A key prints as its id only.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from biokeel.errors import VaultKeyError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_FORMAT: Final = 1
+_BYTES: Final = 32
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Key:
+    """One key of 32 bytes; `id` (8 hexadecimal digits) is written beside whatever the key made."""
+
+    id: str
+    secret: bytes
+
+    def __repr__(self) -> str:
+        return f"Key({self.id}, **********)"
+
+    __str__ = __repr__
+
+    @classmethod
+    def new(cls) -> Key:
+        """A fresh random key."""
+        return cls(secrets.token_hex(4), secrets.token_bytes(_BYTES))
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """All keys of a vault; of `lookup` and `sealing` the first is the current one, the others are older."""
+
+    lookup: tuple[Key, ...]
+    sealing: tuple[Key, ...]
+    audit: Key
+
+    @classmethod
+    def new(cls) -> Keys:
+        """Fresh random keys."""
+        return cls((Key.new(),), (Key.new(),), Key.new())
+
+
+def create_key_file(path: Path) -> Keys:
+    """Write fresh keys to `path`, which must not exist, with mode 0600, and return them.
+
+    Raises `VaultKeyError` where the file exists: overwriting keys would make a vault unreadable for ever. A process
+    that dies in here leaves an empty or short file, which `load_key_file` refuses; no vault was opened with it yet, so
+    it may be removed.
+    """
+    keys = Keys.new()
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise VaultKeyError(f"The key file {path} exists already.", "Keys are never overwritten; keep it.") from None
+    except OSError as error:
+        raise VaultKeyError(f"Cannot create the key file {path}: {error.strerror}.") from None
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(_text(keys))
+        file.flush()
+        os.fsync(file.fileno())
+    return keys
+
+
+def rotate_key_file(path: Path) -> Keys:
+    """Put a fresh look-up and a fresh sealing key first in the key file; the older ones stay for reading.
+
+    Stop every worker of the vault zone first and start them again afterwards: a worker that does not know the new
+    look-up key could not find who is enrolled under it. A process that dies in here leaves the old file: the new one is
+    written beside it and takes its place in one step.
+    """
+    old = load_key_file(path)
+    keys = Keys((Key.new(), *old.lookup), (Key.new(), *old.sealing), old.audit)
+    beside = path.with_name(path.name + ".new")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(_text(keys))
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    return keys
+
+
+def load_key_file(path: Path) -> Keys:
+    """The keys in `path`. Raises `VaultKeyError` where it is missing, malformed, or open to other users."""
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        raise VaultKeyError(f"Cannot read the key file {path}.", "Set BIOKEEL_VAULT_KEY_FILE.") from None
+    if stat.S_IMODE(mode) & 0o077:
+        raise VaultKeyError(f"The key file {path} is open to other users.", f"Run: chmod 600 {path}")
+    try:
+        return _keys(json.loads(text))
+    except (ValueError, KeyError, TypeError):
+        raise VaultKeyError(f"{path} is not a key file.", "Restore it from its backup.") from None
+
+
+def _text(keys: Keys) -> str:
+    def entry(key: Key) -> dict[str, str]:
+        return {"id": key.id, "key": base64.b64encode(key.secret).decode()}
+
+    content = {
+        "format": _FORMAT,
+        "lookup": [entry(key) for key in keys.lookup],
+        "sealing": [entry(key) for key in keys.sealing],
+        "audit": entry(keys.audit),
+    }
+    return json.dumps(content, indent=1) + "\n"
+
+
+def _keys(content: Any) -> Keys:  # what JSON holds
+    keys = Keys(tuple(map(_key, content["lookup"])), tuple(map(_key, content["sealing"])), _key(content["audit"]))
+    if content["format"] != _FORMAT or not keys.lookup or not keys.sealing:
+        raise ValueError
+    return keys
+
+
+def _key(entry: Any) -> Key:  # what JSON holds
+    key = Key(str(entry["id"]), base64.b64decode(entry["key"], validate=True))
+    if len(key.secret) != _BYTES or len(bytes.fromhex(key.id)) != 4:
+        raise ValueError
+    return key
