@@ -18,10 +18,12 @@ GROUPS: tuple[str, ...] = (
     "topic",
     "publish",
     "demo_data",
-    "suite",
     "status",
     "verify",
     "console",
+    "participant",
+    "lake",
+    "suite",
 )
 """Modules of this package, in the order in which `biokeel --help` lists their commands."""
 
