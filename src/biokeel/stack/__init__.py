@@ -1,1 +1,1 @@
-"""The local stack: real Kafka and S3-compatible storage without Docker."""
+"""The local stack: real Kafka and S3-compatible storage without Docker. See `biokeel.stack.stack.Stack`."""

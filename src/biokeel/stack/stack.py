@@ -1,0 +1,208 @@
+"""The local stack as one thing: start it, ask for its settings, kill and restart parts of it, stop it.
+
+```
+<state_dir>/
+├── vault.env, research.env   settings of each side of the privacy wall (0600)
+├── stack/                    lock, state.json (ports, credentials), processes.json
+├── kafka/  objects/          configuration and data
+├── vault/                    database and key file (0700)
+├── run/                      written by workers: where their metrics are
+└── logs/                     <process>.log, kafka-broker.log
+```
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from biokeel.contracts.topics import Zone
+from biokeel.errors import StackError
+from biokeel.settings import Settings
+from biokeel.stack import artifacts, environment, kafka, objectstore, state, topics
+from biokeel.stack.ledger import Ledger, Running
+from biokeel.stack.supervisor import Program, Supervisor
+
+NEEDED_BYTES = 2 << 30
+"""Free space below which a start is refused: two segments of Kafka's and some tables."""
+SUPERVISOR = "stack"
+WORKERS = {"pseudonymise": Zone.VAULT, "curate": Zone.RESEARCH}
+
+
+class Stack:
+    """A running local stack. `Stack.start` makes one; it is a context manager that stops it in the end.
+
+    Processes are called `kafka`, `objectstore`, `pseudonymise-1`, `curate-1` (…) and `console`.
+    """
+
+    def __init__(self, state_dir: Path, settings: Settings, say: Callable[[str], None]) -> None:
+        self.state_dir = state_dir
+        self._base = settings
+        self._say = say
+        self._lock = _lock(state_dir)
+        self._ledger = Ledger(state_dir / "stack" / "processes.json")
+        self._clear_up()
+        self._file = state_dir / "stack" / "state.json"
+        self.state = state.load_or_create(self._file)
+        self.supervisor = Supervisor(self._folder("logs"), self._ledger, say)
+
+    @classmethod
+    def start(
+        cls,
+        state_dir: Path,
+        *,
+        workers: int = 0,
+        console: bool = False,
+        say: Callable[[str], None] = lambda _text: None,
+    ) -> Self:
+        """Start Kafka and the object store, create topics and buckets, then start `workers` of each kind and the console.
+
+        Returns when all of them run and Kafka and the store answer. Raises a `StackError` that says what to do, after
+        stopping what had been started.
+        """
+        state_dir = state_dir.resolve()
+        _require_space(state_dir)
+        settings = Settings.load(state_dir=state_dir)
+        stack = cls(state_dir, settings, say)
+        try:
+            stack._start_parts()
+            stack._start_programs(int(workers), console)
+        except BaseException:
+            stack.stop()
+            raise
+        return stack
+
+    def _clear_up(self) -> None:
+        leftovers = self._ledger.end_leftovers()
+        if leftovers:
+            self._say(f"Ended what an earlier stack had left running here: {', '.join(leftovers)}.")
+        self._ledger.add(SUPERVISOR, Running.of(os.getpid()))
+
+    def _start_parts(self) -> None:
+        lock = artifacts.read_lock()
+        class_paths = artifacts.class_paths(lock, self._base.cache_dir)
+        ports = self.state.ports
+        state.require_free(
+            (("Kafka", ports.kafka), ("Kafka's controller", ports.controller), ("the object store", ports.objectstore)),
+            self._file,
+        )
+        self._vault()
+        for zone in Zone:
+            environment.write(self.state_dir / f"{zone}.env", self._zone(zone))
+        with ThreadPoolExecutor(1) as pool:
+            store = pool.submit(self._start_store, class_paths[artifacts.OBJECTSTORE])
+            self._start_kafka(class_paths[artifacts.KAFKA])
+            store.result()
+
+    def _start_store(self, class_path: list[Path]) -> None:
+        self.supervisor.start(objectstore.prepare(self.state, self._folder("objects"), class_path))
+        objectstore.wait_ready(self.state, self.supervisor, (self._base.lake_bucket, self._base.landing_bucket))
+
+    def _start_kafka(self, class_path: list[Path]) -> None:
+        program = kafka.prepare(self.state, self._folder("kafka"), self._folder("logs"), class_path)
+        self.supervisor.start(program)
+        kafka.wait_ready(self.state, self.supervisor)
+        topics.create_topics(self.settings(Zone.VAULT))
+
+    def _start_programs(self, workers: int, console: bool) -> None:
+        for number in range(1, workers + 1):
+            for kind, zone in WORKERS.items():
+                self._start_program(f"{kind}-{number}", ("worker", kind), self._zone(zone))
+        if console:
+            port = self._base.console_port or self.state.ports.console
+            state.require_free((("the console", port),), self._file)
+            settings = self._zone(Zone.RESEARCH) | {"BIOKEEL_CONSOLE_PORT": str(port)}
+            self._start_program("console", ("console",), settings)
+
+    def _start_program(self, name: str, arguments: tuple[str, ...], settings: dict[str, str]) -> None:
+        command = (sys.executable, "-m", "biokeel", *arguments)
+        self.supervisor.start(Program(name, command, environment.of_process(settings, self.state_dir), comes_back=True))
+
+    def _vault(self) -> None:
+        """The vault's folder and key file; its database is made by the vault itself."""
+        folder = self._folder("vault")
+        folder.chmod(0o700)
+        key_file = folder / "vault.keys"
+        if not key_file.exists():
+            from biokeel.vault.keys import create_key_file
+
+            create_key_file(key_file)
+
+    def _zone(self, zone: Zone) -> dict[str, str]:
+        return environment.zone_settings(zone, self.state, self.state_dir / "vault")
+
+    def _folder(self, name: str) -> Path:
+        folder = self.state_dir / name
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+    def settings(self, zone: Zone) -> Settings:
+        """The settings that a process of `zone` is given."""
+        return Settings.load(zone, state_dir=self.state_dir)
+
+    def pid(self, name: str) -> int | None:
+        """The pid of a process, None where it has ended."""
+        return self.supervisor.pid(name)
+
+    def kill(self, name: str) -> None:
+        """End a process as a crash would, and leave it ended until `restart`."""
+        self.supervisor.kill(name)
+
+    def restart(self, name: str) -> None:
+        """Stop a process if it runs, start it anew; returns when Kafka or the store answers again."""
+        self.supervisor.restart(name)
+        if name == kafka.NAME:
+            kafka.wait_ready(self.state, self.supervisor)
+        elif name == objectstore.NAME:
+            objectstore.wait_ready(self.state, self.supervisor, (self._base.lake_bucket, self._base.landing_bucket))
+
+    def stop(self) -> None:
+        """Stop every process, in order, and let go of the state directory. May be called twice."""
+        self.supervisor.close()
+        self._ledger.clear()
+        self._lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _lock(state_dir: Path) -> IO[str]:
+    """Hold the state directory for this process; the kernel lets go of it when the process ends, however it does."""
+    folder = state_dir / "stack"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle = (folder / "lock").open("w")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        handle.close()
+        raise StackError(
+            f"A stack runs in {state_dir} already.", "Stop it (biokeel stack down) or set BIOKEEL_STATE_DIR."
+        ) from error
+    return handle
+
+
+def _require_space(state_dir: Path) -> None:
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(state_dir).free
+    except OSError as error:
+        raise StackError(
+            f"The state directory {state_dir} cannot be made ({error.strerror}).", "Set BIOKEEL_STATE_DIR."
+        ) from error
+    if free < NEEDED_BYTES:
+        raise StackError(
+            f"Only {free >> 20} MiB are free where the state directory {state_dir} is; {NEEDED_BYTES >> 20} are needed.",
+            "Free some, or set BIOKEEL_STATE_DIR to a folder on a bigger disk.",
+        )

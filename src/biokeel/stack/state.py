@@ -1,0 +1,124 @@
+"""What a local stack keeps between runs: its ports, its credentials and its cluster id, made at the first start."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import socket
+import uuid
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from biokeel.errors import PortTaken, StackError
+
+HOST = "127.0.0.1"
+FIRST_PORT, LAST_PORT = 20_000, 32_000
+"""Below the range that systems take ports for outgoing connections from, or a restart would often find one taken."""
+TRIES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the processes of a stack listen, on 127.0.0.1 only."""
+
+    kafka: int
+    controller: int
+    objectstore: int
+    console: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything that must be the same at the next start."""
+
+    ports: Ports
+    cluster_id: str
+    access_key: str
+    secret_key: str
+
+    def __repr__(self) -> str:
+        return f"State(ports={self.ports}, cluster_id={self.cluster_id!r})"
+
+
+def load_or_create(file: Path) -> State:
+    """Read the state, or make a new one with free ports and random credentials.
+
+    Raises `StackError` where the file makes no sense.
+    """
+    try:
+        entries = json.loads(file.read_text("utf-8"))
+        return State(**{**entries, "ports": Ports(**entries["ports"])})
+    except FileNotFoundError:
+        state = _new()
+        write_private(file, json.dumps(asdict(state), indent=1))
+        return state
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise StackError(
+            f"The stack's state, {file}, cannot be read ({type(error).__name__}).",
+            "Restore it, or delete the whole state directory to begin anew.",
+        ) from error
+
+
+def _new() -> State:
+    return State(
+        ports=Ports(*free_ports(4)),
+        cluster_id="k" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[:21],
+        access_key=secrets.token_hex(10),
+        secret_key=secrets.token_hex(20),
+    )
+
+
+def write_private(file: Path, text: str) -> None:
+    """Write a file that only its owner may read, all of it or nothing."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
+        stream.write(text)
+    temporary.replace(file)
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ports on 127.0.0.1 that nothing listens on. Raises `PortTaken` where there are none to be found."""
+    found: list[int] = []
+    for _ in range(TRIES):
+        port = FIRST_PORT + secrets.randbelow(LAST_PORT - FIRST_PORT)
+        if port not in found and is_free(port):
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise PortTaken(f"No {count} free ports from {FIRST_PORT} to {LAST_PORT} on {HOST}.", "Stop what listens there.")
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on `port` now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def require_free(ports: Iterable[tuple[str, int]], file: Path) -> None:
+    """Raise `PortTaken`, naming who has it, unless every port is free."""
+    for name, port in ports:
+        if not is_free(port):
+            raise PortTaken(
+                f"Port {port} of {name} is taken{_holder(port)}.",
+                f"Stop that program, or change the port in {file} (the data stay).",
+            )
+
+
+def _holder(port: int) -> str:
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.laddr and connection.laddr.port == port and connection.pid:
+                return f" by {psutil.Process(connection.pid).name()} (process {connection.pid})"
+    except psutil.Error:  # other users' connections are not ours to see
+        pass
+    return ""

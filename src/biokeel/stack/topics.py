@@ -1,0 +1,68 @@
+"""The topics of Biokeel: `raw.*` that sources write, `pseudo.*` that the pseudonymiser writes."""
+
+from __future__ import annotations
+
+from biokeel.contracts.topics import EVENTS, LANDED_EVENTS
+from biokeel.errors import StackError
+from biokeel.settings import Settings
+from biokeel.stack.kafka import MESSAGE_BYTES
+
+CREATE_SECONDS = 60.0
+CONFIG = {
+    "max.message.bytes": str(MESSAGE_BYTES),
+    "retention.ms": "-1",
+    "retention.bytes": "-1",
+    # The producers compress; a broker that did it again would only cost time.
+    "compression.type": "producer",
+}
+
+
+def wanted(settings: Settings) -> dict[str, int]:
+    """Every topic of Biokeel with its number of partitions."""
+    raw = {event.raw_topic: settings.raw_partitions for event in EVENTS}
+    return raw | {event.pseudo_topic: settings.pseudo_partitions for event in LANDED_EVENTS}
+
+
+def create_topics(settings: Settings) -> list[str]:
+    """Create what is missing of `wanted`, and return its names; what is there already stays as it is.
+
+    Raises `StackError` where Kafka does not answer or refuses. A process that dies in between leaves some topics
+    missing, which the next call creates.
+    """
+    from confluent_kafka import KafkaError, KafkaException
+    from confluent_kafka.admin import AdminClient, NewTopic
+
+    admin = AdminClient(client_config(settings))
+    new = [
+        NewTopic(name, num_partitions=partitions, replication_factor=-1, config=CONFIG)
+        for name, partitions in wanted(settings).items()
+    ]
+    created = []
+    for name, future in admin.create_topics(new, operation_timeout=CREATE_SECONDS).items():
+        try:
+            future.result()
+            created.append(name)
+        except KafkaException as error:
+            fault: KafkaError = error.args[0]
+            if fault.code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise StackError(
+                    f"Kafka did not create the topic {name} ({fault.name()}).",
+                    "See that it runs: biokeel stack status.",
+                ) from error
+    return sorted(created)
+
+
+def client_config(settings: Settings) -> dict[str, str]:
+    """What librdkafka needs to reach Kafka as `settings` say."""
+    settings.require("kafka_bootstrap")
+    config = {
+        "bootstrap.servers": settings.kafka_bootstrap,
+        "security.protocol": settings.kafka_security_protocol,
+    }
+    if settings.kafka_username:
+        config |= {
+            "sasl.mechanism": "PLAIN",
+            "sasl.username": settings.kafka_username,
+            "sasl.password": settings.kafka_password.get_secret_value(),
+        }
+    return config
