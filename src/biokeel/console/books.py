@@ -133,4 +133,9 @@ def _landed(settings: Settings) -> Callable[[EventType], LandedRows]:
 
 
 def _rows(lake: Lake, uri: str) -> pl.DataFrame:
-    return pl.scan_delta(uri, storage_options=lake.options).select(LANDED_COLUMNS.keys()).collect()
+    from biokeel.land.reading import scan
+
+    # A worker makes its tables when it starts; before that nothing has landed.
+    if not lake.objects.keys(f"{uri.removeprefix(lake.root).lstrip('/')}/_delta_log/"):
+        return no_rows().curated
+    return scan(uri, lake).select(LANDED_COLUMNS.keys()).collect()
