@@ -4,20 +4,54 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
+PEOPLE ?= 300
+SEED ?= 7
+DEMO_DATA ?=
 
 $(STAMP): requirements-dev.lock requirements-uv.lock pyproject.toml
-	@echo "Setting up $(VENV) (once; a few minutes on an empty cache)"
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Biokeel needs Python 3.11 or newer; set PYTHON=...")'
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements-uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit("Biokeel needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3" if sys.version_info < (3, 11) else 0)'
+	@echo "Setting up $(VENV) from the lock files (once; about half a minute with an empty cache)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.lock
-	@$(BIN)/python -m ensurepip --quiet >/dev/null 2>&1 || true
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
-.PHONY: setup
-setup: $(STAMP) ## set up .venv from the lock files
-
 .PHONY: help
-help: ## this list
+help: ## list what make can do
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(STAMP) ## set up .venv from the lock files (every other target does it by itself)
+
+.PHONY: demo
+demo: $(STAMP) ## the whole way on real parts: PEOPLE=300 SEED=7 DEMO_DATA=folder
+	@$(BIN)/biokeel demo --people $(PEOPLE) --seed $(SEED) $(if $(DEMO_DATA),--data "$(DEMO_DATA)")
+
+.PHONY: check
+check: $(STAMP) ## format, lint, types, import order, spelling, schemas, suites
+	@$(BIN)/ruff format --check --quiet src tests
+	@$(BIN)/ruff check --quiet src tests
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/codespell src tests docs README.md CHANGELOG.md Makefile
+	@$(BIN)/biokeel schema check
+	@$(BIN)/biokeel suite check
+	@$(BIN)/biokeel suite test
+
+.PHONY: test
+test: check ## make check, then every test, on a real Kafka and a real object store
+	@$(BIN)/python -m pytest
+
+.PHONY: faults
+faults: $(STAMP) ## the longer fault experiments (a short form of them runs in make test)
+	@$(BIN)/python -m pytest -m faults tests/faults --run-long
+
+.PHONY: lock
+lock: $(STAMP) ## rewrite the lock files from pyproject.toml
+	@$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o requirements-dev.lock
+
+.PHONY: clean
+clean: ## remove .venv and what the demo left
+	@rm -rf $(VENV) .biokeel-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -9,6 +9,7 @@ A block's value is an Arrow IPC stream (lz4) with the columns of `PseudonymisedB
 | `biokeel-stream` | `raw`, `parking` or `quarantine` |
 | `biokeel-raw-partition` | the raw partition of all rows |
 | `biokeel-first-offset`, `biokeel-last-offset` | the first and the last raw offset (or release number) in the block |
+| `biokeel-crc32` | CRC-32 of the value: polars panics on some damaged streams, so damage is found first |
 
 Nothing in a header says anything about a person.
 """
@@ -16,6 +17,7 @@ Nothing in a header says anything about a person.
 from __future__ import annotations
 
 import io
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -40,6 +42,7 @@ HEADER_STREAM: Final = "biokeel-stream"
 HEADER_PARTITION: Final = "biokeel-raw-partition"
 HEADER_FIRST: Final = "biokeel-first-offset"
 HEADER_LAST: Final = "biokeel-last-offset"
+HEADER_CHECKSUM: Final = "biokeel-crc32"
 
 _NEEDED: Final = {**ENVELOPE, **COORDINATES}
 
@@ -89,16 +92,16 @@ def read_block(event: EventType, value: bytes, headers: Sequence[tuple[str, byte
             f"A block of {event} has another format than {FORMAT}, or none.",
             "Run both workers from one release; nothing but Biokeel may write pseudo topics.",
         )
+    if known.get(HEADER_CHECKSUM) != _checksum(value):
+        raise ContractError(f"A block of {event} is damaged: its checksum does not match its bytes.")
     try:
         frame = pl.read_ipc_stream(io.BytesIO(value))
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+    except (pl.exceptions.PolarsError, OSError) as error:
         raise ContractError(f"A block of {event} is no Arrow stream ({type(error).__name__}).") from None
     wrong = [name for name, dtype in _NEEDED.items() if frame.schema.get(name) != dtype]
     if wrong or not frame.height:
         raise ContractError(f"A block of {event} has no rows, or lacks or mistypes {', '.join(wrong) or 'nothing'}.")
-    if _describe(frame) != {
-        name: known.get(name) for name in (HEADER_STREAM, HEADER_PARTITION, HEADER_FIRST, HEADER_LAST)
-    }:
+    if any(known.get(name) != value for name, value in _describe(frame).items()):
         raise ContractError(f"The rows of a block of {event} are not those that its headers name.")
     return PseudonymisedBatch(event, frame)
 
@@ -112,8 +115,18 @@ def _blocks(rows: pl.DataFrame, partition: int, fingerprint: str) -> Iterator[Bl
         yield from _blocks(rows[: rows.height // 2], partition, fingerprint)
         yield from _blocks(rows[rows.height // 2 :], partition, fingerprint)
         return
-    headers = {HEADER_FORMAT: FORMAT.encode(), HEADER_SCHEMA: fingerprint.encode(), **_describe(rows)}
-    yield Block(partition, buffer.getvalue(), list(headers.items()))
+    value = buffer.getvalue()
+    headers = {
+        HEADER_FORMAT: FORMAT.encode(),
+        HEADER_SCHEMA: fingerprint.encode(),
+        **_describe(rows),
+        HEADER_CHECKSUM: _checksum(value),
+    }
+    yield Block(partition, value, list(headers.items()))
+
+
+def _checksum(value: bytes) -> bytes:
+    return f"{zlib.crc32(value):08x}".encode()
 
 
 def _describe(rows: pl.DataFrame) -> dict[str, bytes]:

@@ -65,7 +65,7 @@ class Codec:
         frame, rows = self._rows(batch, frames, verdicts)
         frame, rows = _without_impossible_times(frame, rows, verdicts)
         if verdicts.rejected:
-            values, offsets = batch.values.take(pa.array(rows)), batch.offsets[rows]
+            values, offsets = batch.values.take(rows), batch.offsets[rows]
         else:
             values, offsets = batch.values, batch.offsets
         decoded = DecodedBatch(batch.event, batch.partition, offsets, frame, values)
@@ -101,7 +101,7 @@ class Codec:
             reader = self._reader(batch.event, schema_id, rows, verdicts)
             if reader is None:
                 continue
-            values = batch.values if len(rows) == len(batch) else batch.values.take(pa.array(rows))
+            values = batch.values if len(rows) == len(batch) else batch.values.take(rows)
             frame, good, bad = reader.decode(values, frames.lengths[rows])
             for datum in bad:
                 verdicts.reject(rows[[datum.row]], datum.reason, datum.detail)

@@ -57,12 +57,11 @@ def arrow_type(avro: Any, names: Mapping[str, Any] | None = None) -> pa.DataType
     if (kind, logical) in _LOGICAL:
         return _LOGICAL[kind, logical]
     if logical == "decimal":
-        return pa.decimal128(avro["precision"], avro.get("scale", 0))
+        return pa.decimal128(int(avro["precision"]), int(avro.get("scale", 0)))
     if kind == "array":
         return pa.list_(pa.field("item", arrow_type(avro["items"], names), nullable=is_nullable(avro["items"])))
     if kind == "map":
-        value = pa.field("value", arrow_type(avro["values"], names), nullable=is_nullable(avro["values"]))
-        return pa.map_(pa.string(), value)
+        return pa.map_(pa.string(), arrow_type(avro["values"], names))
     if kind == "record":
         known = {**names, **named_types(avro["fields"])}
         return pa.struct([arrow_field(field, known) for field in avro["fields"]])

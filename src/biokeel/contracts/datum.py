@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _AS_NUMBERS: Final = ("date", "time-", "timestamp-", "local-timestamp-", "uuid")
-"""Logical types that are read as what they are on the wire: fastavro would make datetimes, and fail beyond year 9999."""
+"""Logical types that are read as what they are on the wire: fastavro's datetimes end with year 9999."""
 
 _PARTS: Final = ("type", "items", "values", "fields")
 """Where an Avro type has other types inside."""
@@ -109,14 +109,14 @@ def _physical(avro: Any) -> Any:
     return plain
 
 
-def _number_type(kind: pa.DataType) -> pa.DataType:
+def _number_type(kind: Any) -> Any:
     """The Arrow type with dates and times as the numbers they are on the wire."""
     if pa.types.is_struct(kind):
         return pa.struct([field.with_type(_number_type(field.type)) for field in kind])
     if pa.types.is_list(kind):
         return pa.list_(kind.value_field.with_type(_number_type(kind.value_type)))
     if pa.types.is_map(kind):
-        return pa.map_(kind.key_type, kind.item_field.with_type(_number_type(kind.item_type)))
+        return pa.map_(kind.key_type, _number_type(kind.item_type))
     if pa.types.is_temporal(kind):
         return pa.int32() if kind.bit_width == 32 else pa.int64()
     return kind

@@ -35,8 +35,10 @@ def read_frames(values: pa.BinaryArray) -> Frames:
     if count == 0 or offset_buffer is None or data_buffer is None:
         nothing = np.zeros(count, dtype=np.int64)
         return Frames(nothing, nothing.astype(np.bool_), nothing)
-    offsets = np.frombuffer(offset_buffer, dtype=np.int32)[values.offset : values.offset + count + 1].astype(np.int64)
-    data = np.frombuffer(data_buffer, dtype=np.uint8)
+    offsets = np.frombuffer(memoryview(offset_buffer), dtype=np.int32)[
+        values.offset : values.offset + count + 1
+    ].astype(np.int64)
+    data = np.frombuffer(memoryview(data_buffer), dtype=np.uint8)
     starts, lengths = offsets[:-1], np.diff(offsets)
     if values.null_count:
         lengths[np.asarray(values.is_null())] = 0

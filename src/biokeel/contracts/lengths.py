@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     Lengths = int | npt.NDArray[np.int64]
     """Bytes a row; one number where all rows take as many."""
 
+# Columns are `Any` here: pyarrow's types do not know what an array of a nested type has.
+
 _FIXED: Final[dict[str, int]] = {"boolean": 1, "float": 4, "double": 8}
 _LONGEST: Final[dict[str, int]] = {"int": 5, "long": 10}
 _UNSURE: Final = 1 << 40
@@ -40,24 +42,24 @@ def shortest_lengths(batch: pa.RecordBatch, avro: Mapping[str, Any]) -> npt.NDAr
     return np.broadcast_to(np.asarray(total, dtype=np.int64), (batch.num_rows,))
 
 
-def _record(columns: list[pa.Array[Any]], fields: list[dict[str, Any]]) -> Lengths:
+def _record(columns: list[Any], fields: list[dict[str, Any]]) -> Lengths:
     total: Lengths = 0
     for column, field in zip(columns, fields, strict=True):
         total = total + _column(column, field["type"])
     return total
 
 
-def _column(column: pa.Array[Any], avro: Any) -> Lengths:
+def _column(column: Any, avro: Any) -> Lengths:
     if not is_nullable(avro):
         return _value(column, avro)
     inner = _value(column, without_null(avro))
     if not column.null_count:
         return 1 + inner
     valid = column.is_valid().to_numpy(zero_copy_only=False)
-    return 1 + np.where(valid, inner, 0)
+    return 1 + valid.astype(np.int64) * inner
 
 
-def _value(column: pa.Array[Any], avro: Any) -> Lengths:
+def _value(column: Any, avro: Any) -> Lengths:
     kind = avro["type"] if isinstance(avro, dict) else avro
     if kind in _FIXED:
         return _FIXED[kind]
@@ -75,18 +77,19 @@ def _value(column: pa.Array[Any], avro: Any) -> Lengths:
     return _record([column.field(index) for index in range(column.type.num_fields)], avro["fields"])
 
 
-def _integers(column: pa.Array[Any]) -> npt.NDArray[np.int64]:
-    width = column.type.bit_width // 8
-    data = column.buffers()[1]
-    numbers = np.frombuffer(data, dtype=f"<i{width}")[column.offset : column.offset + len(column)]
-    return numbers.astype(np.int64, copy=False)
+def _integers(column: Any) -> npt.NDArray[np.int64]:
+    width = np.int64 if column.type.bit_width == 64 else np.int32
+    return _numbers(column, width, len(column))
 
 
-def _offsets(column: pa.Array[Any]) -> npt.NDArray[np.int64]:
+def _offsets(column: Any) -> npt.NDArray[np.int64]:
     """The offsets of a string, list or map column; one more than it has rows."""
-    data = column.buffers()[1]
-    offsets = np.frombuffer(data, dtype=np.int32)[column.offset : column.offset + len(column) + 1]
-    return offsets.astype(np.int64)
+    return _numbers(column, np.int32, len(column) + 1)
+
+
+def _numbers(column: Any, width: type[np.signedinteger[Any]], count: int) -> npt.NDArray[np.int64]:
+    numbers = np.frombuffer(memoryview(column.buffers()[1]), dtype=width)
+    return numbers[column.offset : column.offset + count].astype(np.int64, copy=False)
 
 
 def _integer(numbers: npt.NDArray[np.int64], longest: int) -> Lengths:
@@ -110,14 +113,14 @@ def _varint(zigzag: npt.NDArray[np.int64]) -> Lengths:
     return lengths
 
 
-def _enum(column: pa.Array[Any], symbols: list[str]) -> Lengths:
+def _enum(column: Any, symbols: list[str]) -> Lengths:
     if len(symbols) <= 64:
         return 1
     numbers = pc.index_in(column, value_set=pa.array(symbols)).fill_null(0)
     return _varint(_integers(numbers) << 1)
 
 
-def _repeated(column: pa.Array[Any], items: Lengths) -> Lengths:
+def _repeated(column: Any, items: Lengths) -> Lengths:
     """An array or map in one block: the items' count and bytes where there are any, and the closing 0."""
     offsets = _offsets(column)
     counts = np.diff(offsets)

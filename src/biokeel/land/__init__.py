@@ -1,1 +1,1 @@
-"""Delta tables on S3-compatible storage, each event in them exactly once."""
+"""Landing, exactly once: tables, the commit protocol, recovery, and what operators read from the lake."""

@@ -1,1 +1,1 @@
-"""What makes a row part of one person's history."""
+"""Linking: each row learns its place in the person's history, from state that is local to one partition."""

@@ -1,0 +1,171 @@
+"""A worker process: a Faust application on our own event loop, with our own signals and exit status.
+
+`faust.Worker` restarts agents that raise and decides itself what a crash means. Here nothing goes on after a failure:
+the process ends with status 1, what was not settled is not committed, and the supervisor starts it anew. SIGTERM and
+SIGINT end it with status 0 after what it has is landed or `GRACE_SECONDS` are over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import ssl
+import sys
+import tempfile
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import faust
+from faust.types.auth import AuthProtocol
+from yarl import URL
+
+from biokeel.engine.ledger import Ledger
+from biokeel.engine.transport import DeliverySchema, Transport
+from biokeel.errors import BiokeelError, EngineError, Stuck
+
+if TYPE_CHECKING:
+    from biokeel.engine.worker import Worker
+    from biokeel.settings import Settings
+
+log = logging.getLogger(__name__)
+
+GRACE_SECONDS: Final = 20.0
+"""How long a stopping worker may take to land what it has."""
+LEAVE_SECONDS: Final = 5.0
+"""How long it may then take to commit offsets and leave the consumer group."""
+SESSION_SECONDS: Final = 10.0
+"""A worker that is killed loses its partitions after this long. Stages run in threads, so heartbeats go on."""
+WATCH_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Consumption:
+    """What a worker reads and how much of it at a time. `group` is the Kafka consumer group."""
+
+    group: str
+    topics: tuple[str, ...]
+    poll_records: int
+    fetch_bytes: int
+
+
+def make_app(settings: Settings, consumption: Consumption, worker: Worker, datadir: Path) -> faust.App:
+    """The Faust application that hands micro-batches of `consumption.topics` to `worker`. No tables, no web, no leader."""
+    brokers = [URL(f"kafka://{server.strip()}") for server in settings.kafka_bootstrap.split(",")]
+    app = faust.App(
+        consumption.group,
+        broker=brokers,
+        broker_credentials=_credentials(settings),
+        broker_commit_interval=1.0,
+        broker_max_poll_records=consumption.poll_records,
+        broker_session_timeout=SESSION_SECONDS,
+        broker_heartbeat_interval=SESSION_SECONDS / 5,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=consumption.fetch_bytes,
+        stream_buffer_maxsize=4,
+        stream_wait_empty=False,
+        store="memory://",
+        datadir=datadir,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+    )
+    app.transport = Transport(brokers, app, handler=worker, ledger=worker.ledger)
+    channel = app.topic(*consumption.topics, schema=DeliverySchema(key_type=bytes, value_type=bytes))
+
+    @app.agent(channel, name="deliver")
+    async def deliver(stream: Any) -> None:  # Faust's stream type says nothing about our deliveries
+        async for delivery in stream.noack():
+            await worker.take(delivery)
+
+    return app
+
+
+def _credentials(settings: Settings) -> faust.SASLCredentials | None:
+    if not settings.kafka_username:
+        return None
+    credentials = faust.SASLCredentials(
+        username=settings.kafka_username,
+        password=settings.kafka_password.get_secret_value(),
+        mechanism="PLAIN",
+        ssl_context=ssl.create_default_context() if settings.kafka_security_protocol == "SASL_SSL" else None,
+    )
+    credentials.protocol = AuthProtocol(settings.kafka_security_protocol)
+    return credentials
+
+
+async def serve(settings: Settings, consumption: Consumption, worker: Worker, stop: asyncio.Event) -> None:
+    """Run `worker` until `stop` is set or something fails. Raises what it failed on.
+
+    What is settled when this ends is committed; nothing else is.
+    """
+    loop = asyncio.get_running_loop()
+    with tempfile.TemporaryDirectory(prefix="biokeel-") as datadir:
+        app = make_app(settings, consumption, worker, Path(datadir))
+        app.loop = loop
+        tasks = [
+            asyncio.create_task(coroutine)
+            for coroutine in (stop.wait(), worker.failed(), _run(app), worker.run(), _watch(worker, settings.stuck_seconds))
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+            await asyncio.wait_for(worker.drain(), GRACE_SECONDS)
+            worker.check()
+        finally:
+            for task in tasks:
+                task.cancel()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(app.stop(), LEAVE_SECONDS)
+
+
+async def _run(app: faust.App) -> None:
+    await app.start()
+    await app.wait_until_stopped()
+    raise EngineError("Faust stopped by itself.", "Its reason stands above in the log.")
+
+
+async def _watch(worker: Worker, stuck_seconds: float) -> None:
+    while True:
+        await asyncio.sleep(WATCH_SECONDS)
+        stalled = worker.ledger.longest_stall()
+        if stalled > stuck_seconds:
+            raise Stuck(f"Offsets have not moved for {stalled:.0f} s.", "The worker ends and is started anew.")
+
+
+async def _serve_until_signal(settings: Settings, consumption: Consumption, worker: Worker) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await serve(settings, consumption, worker, stop)
+
+
+def run(settings: Settings, consumption: Consumption, worker: Worker) -> int:
+    """Run a worker process to its end: 0 after a signal, 1 after a failure, which is logged without any value."""
+    try:
+        asyncio.run(_serve_until_signal(settings, consumption, worker))
+    except BaseException as error:  # noqa: BLE001 - the last place; every failure is logged the same way
+        log_failure(error)
+        return 1
+    return 0
+
+
+def log_failure(error: BaseException) -> None:
+    """Log what ended the worker: its type and where it was raised; its message only if it is one of ours."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames[-6:]))
+    said = str(error) if isinstance(error, BiokeelError) else "(message withheld: it may hold values)"
+    log.critical("Worker ends: %s: %s at %s", type(error).__name__, said, where)
+
+
+def leave(status: int) -> None:
+    """End the process now: a thread that hangs in a foreign library must not keep a failed worker alive."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

@@ -1,0 +1,76 @@
+"""What waits to be landed of one event type: judged rows, and how far they reach in each pseudo partition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from biokeel.engine.ledger import Delivery
+    from biokeel.link.state import Marks, PersonState
+    from biokeel.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one pseudo partition stands after a delivery: its linking state and marks as of `offset`, inclusive."""
+
+    offset: int
+    state: PersonState
+    marks: Marks
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One delivery after validate and link: rows that land, rows that are quarantined, and the standing after it."""
+
+    curated: pl.DataFrame
+    quarantined: pl.DataFrame
+    standing: Standing
+    repeats: int
+
+
+@dataclass(slots=True)
+class Buffer:
+    """Judged deliveries of one event type, in the order of their partitions."""
+
+    deliveries: list[Delivery] = field(default_factory=list)
+    standings: dict[int, Standing] = field(default_factory=dict)
+    rows: int = 0
+    size: int = 0
+    began: float = field(default_factory=monotonic)
+    _curated: list[pl.DataFrame] = field(default_factory=list)
+    _quarantined: list[pl.DataFrame] = field(default_factory=list)
+
+    def add(self, delivery: Delivery, judged: Judged) -> None:
+        """Take in one delivery. Within a partition deliveries come in order, so the last standing is the one."""
+        self.deliveries.append(delivery)
+        self.standings[delivery.partition] = judged.standing
+        for frame, kept in ((judged.curated, self._curated), (judged.quarantined, self._quarantined)):
+            if not frame.is_empty():
+                kept.append(frame)
+                self.rows += frame.height
+                self.size += int(frame.estimated_size())
+
+    def due(self, settings: Settings) -> bool:
+        """Whether there is enough to land, by rows, bytes or the age of the oldest row."""
+        return bool(self.deliveries) and (
+            self.rows >= settings.flush_rows
+            or self.size >= settings.flush_bytes
+            or monotonic() - self.began >= settings.flush_seconds
+        )
+
+    def curated(self) -> pl.DataFrame | None:
+        """All rows that land, or None."""
+        return _one(self._curated)
+
+    def quarantined(self) -> pl.DataFrame | None:
+        """All rows that are quarantined, or None."""
+        return _one(self._quarantined)
+
+
+def _one(frames: list[pl.DataFrame]) -> pl.DataFrame | None:
+    return pl.concat(frames, how="diagonal") if frames else None

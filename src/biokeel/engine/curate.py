@@ -1,0 +1,242 @@
+"""Application 2, research zone: blocks of pseudonymised events, judged, linked and landed exactly once.
+
+A delivery is some blocks of one pseudo partition. Its rows lose their repeats, are judged and linked, and wait in a
+buffer; when the buffer of an event type is full or old, it lands as one commit in each of the type's two tables, and
+only then are its deliveries settled. The tables know how far they reach, so after an assignment each partition goes on
+from where `recover` says, whatever Kafka's committed offset is. A process that dies anywhere in here costs time only:
+
+- before the quarantine commit: nothing happened; the rows are read and judged again;
+- between the two commits: what the quarantine table holds stays decided, the rest lands (`Recovered.decide`);
+- after the curated commit: the rows are read again and dropped by `land`, they only rebuild the state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from biokeel.batch import POSITION, PseudonymisedBatch
+from biokeel.contracts.blocks import read_block
+from biokeel.contracts.topics import LANDED_EVENTS, event_type
+from biokeel.engine.app import Consumption
+from biokeel.engine.buffer import Buffer, Judged, Standing
+from biokeel.engine.ledger import Partition
+from biokeel.engine.runner import count_reasons
+from biokeel.engine.worker import Worker
+from biokeel.land.recovery import Recovered, Snapshots, recover
+from biokeel.land.tables import EventTables, Landed
+from biokeel.link.stage import drop_repeats, link
+from biokeel.link.state import Snapshot
+from biokeel.observe.metrics import Edge
+from biokeel.reasons import Reason
+from biokeel.testing.crash import reached
+from biokeel.validate.stage import validate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
+
+    from biokeel.contracts.schema import EventSchema
+    from biokeel.contracts.topics import EventType
+    from biokeel.engine.ledger import Delivery
+    from biokeel.land.lake import Lake
+    from biokeel.observe.metrics import WorkerMetrics
+    from biokeel.settings import Settings
+    from biokeel.validate.suites import SuiteStore
+
+GROUP: Final = "biokeel-curate"
+POLL_BLOCKS: Final = 64
+"""Blocks of one poll: some 5,000 rows each where the raw side runs at full speed."""
+FETCH_BYTES: Final = 32 << 20
+"""A block may be a whole message of 16 MiB; a fetch must hold some."""
+TICK_SECONDS: Final = 0.25
+IDLE_SECONDS: Final = 10.0
+"""After this long without a delivery, snapshots are written."""
+RECOVERIES: Final = 8
+"""Partitions recovered at a time after an assignment."""
+
+
+def consumption() -> Consumption:
+    """What this application reads: every pseudo topic, few and big messages."""
+    return Consumption(GROUP, tuple(event.pseudo_topic for event in LANDED_EVENTS), POLL_BLOCKS, FETCH_BYTES)
+
+
+def blocks_of(event: EventType, delivery: Delivery) -> PseudonymisedBatch:
+    """The rows of all blocks of `delivery`, with `POSITION`. Raises `ContractError` for a malformed block."""
+    frames = [
+        read_block(event, record.value, record.headers).frame.with_columns(
+            pl.lit(delivery.partition, POSITION["pseudo_partition"]).alias("pseudo_partition"),
+            pl.lit(record.offset, POSITION["pseudo_offset"]).alias("pseudo_offset"),
+        )
+        for record in delivery.records
+    ]
+    return PseudonymisedBatch(event, pl.concat(frames, how="diagonal"))
+
+
+class CurateWorker(Worker):
+    """The worker of application 2."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: WorkerMetrics,
+        lake: Lake,
+        schemas: Mapping[EventType, EventSchema],
+        suites: SuiteStore,
+    ) -> None:
+        super().__init__(settings, metrics)
+        self._lake = lake
+        self._schemas = schemas
+        self._suites = suites
+        self._snapshots = Snapshots(lake)
+        self._tables: dict[EventType, EventTables] = {}
+        self._recovered: dict[Partition, Recovered] = {}
+        self._standings: dict[Partition, Standing] = {}
+        self._landed: dict[Partition, Standing] = {}
+        self._rows_since_snapshot: dict[Partition, int] = {}
+        self._buffers: dict[EventType, Buffer] = {}
+        self._flush: asyncio.Task[None] | None = None
+        self._last_delivery = monotonic()
+        self._stages = ThreadPoolExecutor(1, "stages")
+        self._lander = ThreadPoolExecutor(1, "lander")
+
+    async def process(self, delivery: Delivery) -> None:
+        """Judge and link `delivery`, buffer it, and land the buffer if that is due."""
+        event = event_type(delivery.topic)
+        self._last_delivery = monotonic()
+        judged = await asyncio.get_running_loop().run_in_executor(self._stages, self._judge, event, delivery)
+        self._standings[delivery.at] = judged.standing
+        self.runner.passed(event, Edge.REPEATED, judged.repeats)
+        buffer = self._buffers.setdefault(event, Buffer())
+        buffer.add(delivery, judged)
+        if buffer.due(self.settings):
+            await self._land(event)
+
+    def _judge(self, event: EventType, delivery: Delivery) -> Judged:
+        standing, recovered = self._standings[delivery.at], self._recovered[delivery.at]
+        batch = self.runner.run("blocks", blocks_of, event, delivery)
+        self.runner.passed(event, Edge.READ_PSEUDO, len(batch))
+        batch, marks, repeats = self.runner.run("repeats", drop_repeats, batch, standing.marks)
+        replay = delivery.first <= max(recovered.table_position, recovered.quarantine_position)
+        decided = recovered.decide(batch.frame) if replay else None
+        outcome = self.runner.run("validate", validate, batch, self._suites.current(event), decided)
+        linked, state = self.runner.run("link", link, outcome.accepted, standing.state)
+        return Judged(linked.frame, outcome.rejected.frame, Standing(delivery.last, state, marks), repeats)
+
+    async def _land(self, event: EventType) -> None:
+        """Begin to land the buffer of `event`, when the landing before is done: one at a time."""
+        await self._landing_done()
+        buffer = self._buffers.pop(event)
+        self._flush = asyncio.create_task(self._land_buffer(event, buffer))
+
+    async def _landing_done(self) -> None:
+        if self._flush is not None:
+            await asyncio.wait([self._flush])
+
+    async def _land_buffer(self, event: EventType, buffer: Buffer) -> None:
+        try:
+            landed = await asyncio.get_running_loop().run_in_executor(self._lander, self._write, event, buffer)
+        except Exception as error:  # noqa: BLE001 - a task's exception would only be logged
+            error.add_note(f"while landing {buffer.rows} rows of {event}")
+            self.fail(error)
+            return
+        for delivery in buffer.deliveries:
+            self.settle(delivery)
+        self.runner.passed(event, Edge.CURATED, landed.curated)
+        self.runner.passed(event, Edge.QUARANTINED, landed.quarantined)
+        self.runner.metrics.table_version(event, "curated", landed.curated_version)
+        self.runner.metrics.table_version(event, "quarantine", landed.quarantine_version)
+
+    def _write(self, event: EventType, buffer: Buffer) -> Landed:
+        reached("curate.before_land")
+        quarantined = buffer.quarantined()
+        positions = {partition: standing.offset for partition, standing in buffer.standings.items()}
+        marks = {partition: standing.marks for partition, standing in buffer.standings.items()}
+        landed = self.runner.run("land", self._tables[event].land, buffer.curated(), quarantined, positions, marks)
+        if quarantined is not None and landed.quarantined:
+            self.runner.rejected(event, {Reason(name): rows for name, rows in count_reasons(quarantined).items()})
+        for partition, standing in buffer.standings.items():
+            at = Partition(event.pseudo_topic, partition)
+            self._landed[at] = standing
+            self._rows_since_snapshot[at] = self._rows_since_snapshot.get(at, 0) + buffer.rows
+            if self._rows_since_snapshot[at] >= max(len(standing.state), self.settings.flush_rows):
+                self._save(at, standing)
+        return landed
+
+    def _save(self, at: Partition, standing: Standing) -> None:
+        """Write a snapshot; what it covers has landed. If the process dies in here, the snapshot before is used."""
+        snapshot = Snapshot(standing.offset, standing.state, standing.marks)
+        self.runner.run("snapshot", self._snapshots.save, event_type(at.topic), at.partition, snapshot)
+        self._rows_since_snapshot[at] = 0
+        reached("curate.after_snapshot")
+
+    async def run(self) -> None:
+        """Land what has grown old; write snapshots when nothing arrives."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            self.runner.metrics.beat()
+            async with self._turn:
+                for event in [event for event, buffer in self._buffers.items() if buffer.due(self.settings)]:
+                    await self._land(event)
+                if not self._buffers and monotonic() - self._last_delivery >= IDLE_SECONDS:
+                    await self._landing_done()
+                    await asyncio.get_running_loop().run_in_executor(self._lander, self._save_grown)
+
+    def _save_grown(self) -> None:
+        for at, rows in list(self._rows_since_snapshot.items()):
+            if rows:
+                self._save(at, self._landed[at])
+
+    async def assigned(self, partitions: AbstractSet[Partition]) -> Mapping[Partition, int]:
+        """Recover every partition from the lake; the table says where each goes on."""
+        loop = asyncio.get_running_loop()
+        async with self._turn:
+            self._forget()
+            for event in {event_type(at.topic) for at in partitions}:
+                if event not in self._tables:
+                    self._tables[event] = await loop.run_in_executor(self._lander, self._open, event)
+            ordered = sorted(partitions)
+            with ThreadPoolExecutor(RECOVERIES, "recover") as pool:
+                found = await asyncio.gather(*(loop.run_in_executor(pool, self._recover, at) for at in ordered))
+            self._recovered = dict(zip(ordered, found, strict=True))
+            self._standings = {
+                at: Standing(recovered.seek_to - 1, recovered.state, recovered.marks)
+                for at, recovered in self._recovered.items()
+            }
+            return {at: recovered.seek_to for at, recovered in self._recovered.items()}
+
+    def _open(self, event: EventType) -> EventTables:
+        return EventTables(self._lake, self._schemas[event], reached=lambda step: reached(f"curate.{step}"))
+
+    def _recover(self, at: Partition) -> Recovered:
+        return recover(self._tables[event_type(at.topic)], at.partition)
+
+    async def revoked(self, partitions: AbstractSet[Partition]) -> None:
+        """Wait for a landing that is under way, then drop the rest: the next owner goes on from the tables.
+
+        Kafka's eager protocol revokes everything at once, so nothing needs to be told apart.
+        """
+        async with self._turn:
+            await self._landing_done()
+            for at in partitions & set(self._standings):
+                self.runner.metrics.forget(event_type(at.topic), at.partition)
+            self._forget()
+
+    def _forget(self) -> None:
+        self._buffers.clear()
+        self._standings.clear()
+        self._landed.clear()
+        self._recovered.clear()
+        self._rows_since_snapshot.clear()
+
+    async def drain(self) -> None:
+        """Land what is buffered."""
+        self._stopping = True
+        async with self._turn:
+            for event in list(self._buffers):
+                await self._land(event)
+            await self._landing_done()

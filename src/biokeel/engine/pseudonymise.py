@@ -1,0 +1,194 @@
+"""Application 1, vault zone: raw micro-batches through the wall, on to the pseudo topics as blocks.
+
+The order of steps is the promise (at least once, in order, nothing unsealed left behind):
+
+1. `Wall.process`: whatever does not go on is durable in the vault when it returns.
+2. The rest is split into blocks and queued, in order, with an idempotent producer.
+3. When Kafka has acknowledged every block, the delivery is settled; only then may its offsets be committed.
+
+A process that dies after any of them reads the micro-batch again: the vault finds what it holds by its coordinates,
+blocks arrive a second time, and `curate` drops their rows as repeats. Releases of parked events go the same way, with
+their mark in the vault in place of the offset.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+
+from biokeel.batch import RawBatch
+from biokeel.contracts.blocks import split_blocks
+from biokeel.contracts.topics import EVENTS, event_type
+from biokeel.engine.app import Consumption
+from biokeel.engine.worker import Worker
+from biokeel.observe.metrics import Edge
+from biokeel.testing.crash import reached
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
+
+    from biokeel.batch import PseudonymisedBatch
+    from biokeel.contracts.catalogue import Catalogue
+    from biokeel.contracts.topics import EventType
+    from biokeel.engine.ledger import Delivery, Partition
+    from biokeel.engine.producer import BlockProducer
+    from biokeel.observe.metrics import WorkerMetrics
+    from biokeel.pseudonymise.wall import Wall, WallResult
+    from biokeel.settings import Settings
+
+GROUP: Final = "biokeel-pseudonymise"
+WINDOW: Final = 4
+"""Micro-batches whose blocks may be on their way to Kafka at a time."""
+RELEASE_SECONDS: Final = 1.0
+"""How often the vault is asked for releases: another worker may have enrolled the person."""
+RELEASE_ROWS: Final = 10_000
+FETCH_BYTES: Final = 8 << 20
+
+
+def consumption(settings: Settings) -> Consumption:
+    """What this application reads: every raw topic, small messages."""
+    return Consumption(GROUP, tuple(event.raw_topic for event in EVENTS), settings.micro_batch_rows, FETCH_BYTES)
+
+
+def raw_batch(event: EventType, delivery: Delivery) -> RawBatch:
+    """The records of `delivery` as columns."""
+    records = delivery.records
+    offsets = np.fromiter((record.offset for record in records), np.int64, len(records))
+    return RawBatch(event, delivery.partition, offsets, pa.array([record.value for record in records], pa.binary()))
+
+
+class PseudonymiseWorker(Worker):
+    """The worker of application 1."""
+
+    def __init__(
+        self, settings: Settings, metrics: WorkerMetrics, wall: Wall, catalogue: Catalogue, producer: BlockProducer
+    ) -> None:
+        super().__init__(settings, metrics)
+        self._wall = wall
+        self._catalogue = catalogue
+        self._producer = producer
+        self._partitions: dict[EventType, int] = {}
+        self._held: set[Partition] = set()
+        self._window = asyncio.Semaphore(WINDOW)
+        self._on_the_way: set[asyncio.Task[None]] = set()
+        self._enrolled = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, "wall")
+
+    async def process(self, delivery: Delivery) -> None:
+        """Through the wall and into the producer's queue; settled by `_settle` when Kafka has it."""
+        await self._window.acquire()
+        event = event_type(delivery.topic)
+        result, sent = await asyncio.get_running_loop().run_in_executor(self._thread, self._pass, event, delivery)
+        if result.applied:
+            self._enrolled.set()
+        task = asyncio.create_task(self._settle(event, delivery, result, sent))
+        self._on_the_way.add(task)
+        task.add_done_callback(self._on_the_way.discard)
+
+    def _pass(self, event: EventType, delivery: Delivery) -> tuple[WallResult, Future[None]]:
+        reached("pseudonymise.before_wall")
+        batch = self.runner.run("collect", raw_batch, event, delivery)
+        self.runner.passed(event, Edge.READ_RAW, len(batch))
+        result = self.runner.run("wall", self._wall.process, batch)
+        reached("pseudonymise.after_wall")
+        sent = self._send(event, result.batch)
+        reached("pseudonymise.after_produce")
+        return result, sent
+
+    def _send(self, event: EventType, batch: PseudonymisedBatch | None) -> Future[None]:
+        if batch is None or not len(batch):
+            nothing: Future[None] = Future()
+            nothing.set_result(None)
+            return nothing
+        if event not in self._partitions:
+            self._partitions[event] = self._producer.partitions(event.pseudo_topic)
+        fingerprint = self._catalogue.reader(event).fingerprint
+        blocks = self.runner.run("blocks", split_blocks, batch, self._partitions[event], fingerprint)
+        return self.runner.run("produce", self._producer.send, event.pseudo_topic, blocks)
+
+    async def _settle(self, event: EventType, delivery: Delivery, result: WallResult, sent: Future[None]) -> None:
+        try:
+            await asyncio.wrap_future(sent)
+            reached("pseudonymise.after_delivery")
+            self.settle(delivery)
+        except Exception as error:  # noqa: BLE001 - a task's exception would only be logged
+            self.fail(error)
+            return
+        finally:
+            self._window.release()
+        self.runner.passed(event, Edge.PSEUDONYMISED, len(result.batch) if result.batch is not None else 0)
+        self.runner.passed(event, Edge.PARKED, result.parked)
+        self.runner.passed(event, Edge.APPLIED, result.applied)
+        self.runner.passed(event, Edge.SEALED, sum(result.counts.values()))
+        self.runner.rejected(event, result.counts)
+
+    async def run(self) -> None:
+        """Send on parked events whose person has come: at once after enrolments of our own, else every second."""
+        while True:
+            try:
+                await asyncio.wait_for(self._enrolled.wait(), RELEASE_SECONDS)
+            except TimeoutError:
+                self.runner.metrics.beat()
+            self._enrolled.clear()
+            for at in sorted(self._held):
+                event = event_type(at.topic)
+                if not event.is_person:
+                    await self._release(event, at)
+
+    async def _release(self, event: EventType, at: Partition) -> None:
+        """Emit what is released of one raw partition. Only the owner of the partition does, so numbers stay in order.
+
+        If the process dies between the blocks' delivery and the mark, the same events go out again with the same
+        numbers, and `curate` drops them.
+        """
+        loop = asyncio.get_running_loop()
+        more = True
+        while more:
+            async with self._turn:
+                if at not in self._held or self._stopping:
+                    return
+                rows, last, sent = await loop.run_in_executor(self._thread, self._emit, event, at.partition)
+                if not rows:
+                    return
+                await asyncio.wrap_future(sent)
+                reached("pseudonymise.after_release_delivery")
+                await loop.run_in_executor(self._thread, self._wall.released, event, at.partition, last)
+                reached("pseudonymise.after_release_mark")
+                self.runner.passed(event, Edge.RELEASED, rows)
+                more = rows == RELEASE_ROWS
+
+    def _emit(self, event: EventType, partition: int) -> tuple[int, int, Future[None]]:
+        batch = self._wall.releases(event, partition, RELEASE_ROWS)
+        sent = self._send(event, batch)
+        if batch is None or not len(batch):
+            return 0, -1, sent
+        reached("pseudonymise.after_release_produce")
+        return len(batch), int(batch.frame.item(-1, "raw_offset")), sent
+
+    async def assigned(self, partitions: AbstractSet[Partition]) -> Mapping[Partition, int]:
+        """Hold `partitions`; Kafka's committed offsets say where they go on."""
+        self._held = set(partitions)
+        return {}
+
+    async def revoked(self, partitions: AbstractSet[Partition]) -> None:
+        """Wait until what is on its way to Kafka has arrived, so that it need not be sent again."""
+        async with self._turn:
+            for at in partitions & self._held:
+                self.runner.metrics.forget(event_type(at.topic), at.partition)
+            self._held -= partitions
+            await self._arrived()
+
+    async def drain(self) -> None:
+        """Wait for what is on its way."""
+        self._stopping = True
+        async with self._turn:
+            await self._arrived()
+
+    async def _arrived(self) -> None:
+        if self._on_the_way:
+            await asyncio.wait(self._on_the_way)

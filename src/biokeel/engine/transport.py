@@ -1,0 +1,209 @@
+"""A Faust transport whose one message is a micro-batch of one partition.
+
+Faust goes on doing what it is here for: the consumer group, rebalances, flow control, agents. What changes is the unit
+and the books: `getmany` hands out a whole list of records as one message, the `Ledger` says what may be committed, and
+after every rebalance the worker says where to go on (`Handler.assigned`).
+
+Three things would lose or double events, and are closed here:
+
+- A fetch that was under way when a rebalance or a seek happened may return records of the old position. Every seek
+  begins a new epoch; such records are dropped and the partition is rewound to the position in the ledger.
+- Faust acknowledges in a `finally`, even when the agent raised. `ack` does nothing; only `Ledger.settle` counts.
+- A partition whose topic no longer holds the offset that the table asks for would be reset without a word. That is
+  an error here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Protocol
+
+from aiokafka import TopicPartition
+from faust import Schema
+from faust.events import Event
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+
+from biokeel.engine.ledger import Delivery, Ledger, Partition
+from biokeel.errors import TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Set as AbstractSet
+
+
+class Handler(Protocol):
+    """What a worker does with micro-batches. All are called on the event loop, one at a time for one partition."""
+
+    async def assigned(self, partitions: AbstractSet[Partition]) -> Mapping[Partition, int]:
+        """Get ready for `partitions` and say from which offset each goes on; left out: from Kafka's committed offset.
+
+        Called before any record of them arrives. A partition may have been held before: start afresh.
+        """
+        ...
+
+    async def revoked(self, partitions: AbstractSet[Partition]) -> None:
+        """Wait for work on `partitions` that is under way, then drop what is buffered of them.
+
+        What is settled before this returns is still committed; afterwards another worker may own the partitions.
+        """
+        ...
+
+    async def take(self, delivery: Delivery) -> None:
+        """Process `delivery`, or buffer it. It is settled through the ledger once its rows are durable.
+
+        Returning slowly holds back fetching. Must not raise: failures go to `fail`.
+        """
+        ...
+
+    def fail(self, error: BaseException) -> None:
+        """End the process without settling anything more."""
+        ...
+
+
+class Consumer(driver.Consumer):
+    """Faust's aiokafka consumer with micro-batches for messages and the `Ledger` for acknowledgements."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._ledger: Ledger = self.transport.ledger  # type: ignore[attr-defined]
+        self._handler: Handler = self.transport.handler  # type: ignore[attr-defined]
+        self._seeks = 0
+        self._placed = False
+        self._rewind: set[Partition] = set()
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # type: ignore[override]
+        """Yield one message for each partition that has records."""
+        await self._rewind_dropped()
+        before = self._seeks
+        records, active = await self._wait_next_records(timeout)
+        if records is None or self.should_stop:
+            return
+        for tp, batch in records.items():
+            at = Partition(tp.topic, tp.partition)
+            wanted = active is None or tp in active or tp in self._buffered_partitions
+            if before != self._seeks or not self.flow_active or not wanted:
+                self._rewind.add(at)
+                continue
+            delivery = self._ledger.deliver(at, batch, self.highwater(tp))
+            if delivery is not None:
+                yield TP(*at), self._message(delivery, batch[-1])
+
+    def _message(self, delivery: Delivery, newest: Any) -> ConsumerMessage:
+        return ConsumerMessage(
+            delivery.topic,
+            delivery.partition,
+            delivery.last,
+            newest.timestamp / 1000.0,
+            newest.timestamp_type,
+            (),
+            None,
+            delivery,  # type: ignore[arg-type]  # the agent gets what the schema makes of it: the delivery itself
+            None,
+            0,
+            0,
+            TP(*delivery.at),
+            generation_id=self.app.consumer_generation_id,
+        )
+
+    async def _rewind_dropped(self) -> None:
+        """Fetch again what was fetched and could not be handed out."""
+        while self._rewind:
+            at = self._rewind.pop()
+            position = self._ledger.position(at)
+            if position is not None and TP(*at) in self.assignment():
+                await self._thread.seek_wait({TopicPartition(*at): position})
+
+    async def perform_seek(self) -> None:
+        """After a rebalance: ask the worker where each partition goes on, and go there."""
+        self._seeks += 1
+        self._placed = False
+        try:
+            await self._seek_to_handler()
+            self._placed = True
+        except asyncio.CancelledError:
+            raise  # another rebalance began, or the process is stopping; nothing is handed out before the next seek
+        except BaseException as error:  # noqa: BLE001 - whatever it is, reading on from a wrong place is worse
+            self._handler.fail(error)
+        finally:
+            self._seeks += 1
+
+    async def _seek_to_handler(self) -> None:
+        partitions = {Partition(tp.topic, tp.partition) for tp in self.assignment()}
+        self._ledger.revoke(self._ledger.assigned())
+        wanted = await self._handler.assigned(partitions)
+        tps = {at: TopicPartition(*at) for at in partitions}
+        beginnings = await self._thread.earliest_offsets(*tps.values())
+        for at, offset in wanted.items():
+            if offset < beginnings[tps[at]]:
+                raise TransportError(
+                    f"{at.topic}/{at.partition} begins at offset {beginnings[tps[at]]}, but the table asks for {offset}.",
+                    "Retention deleted events that were not landed; give the topic a longer one and see docs/operations.md.",
+                )
+        await self._thread.seek_wait({tps[at]: offset for at, offset in wanted.items()})
+        for at, tp in tps.items():
+            position = await self.position(tp)
+            if position is None:
+                raise TransportError(f"No position for {at.topic}/{at.partition}.", "Is the broker up?")
+            self._ledger.assign(at, wanted.get(at, position))
+            self._read_offset[TP(*at)] = None
+
+    def resume_flow(self) -> None:
+        """Let records through again. Faust does so even when `perform_seek` ran into its time limit: not here."""
+        if self.assignment() and not self._placed:
+            self._handler.fail(TransportError("Getting ready for partitions took too long.", "See the worker's log."))
+        super().resume_flow()
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Stop the flow, let the worker finish what is under way, commit what is settled, forget the rest."""
+        await super().on_partitions_revoked(revoked)
+        partitions = {Partition(tp.topic, tp.partition) for tp in revoked}
+        try:
+            await self._handler.revoked(partitions)
+            await self.commit()
+        except Exception as error:  # noqa: BLE001 - a rebalance must not swallow it
+            self._handler.fail(error)
+        finally:
+            self._seeks += 1
+            self._ledger.revoke(partitions)
+
+    def ack(self, message: Any) -> bool:
+        """Nothing: Faust acknowledges even what raised. `Ledger.settle` is what counts."""
+        del message
+        return False
+
+    async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        """Commit what the ledger says is settled without a gap, and nothing else."""
+        del topics, start_new_transaction
+        offsets = self._ledger.committable()
+        if not offsets or not await self._commit({TP(*at): offset for at, offset in offsets.items()}):
+            return False
+        self._ledger.committed(offsets)
+        return True
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Nothing: Faust's check compares record times with process time; the worker watches the ledger instead."""
+
+
+class Transport(driver.Transport):
+    """The transport for `faust.App.transport`; `handler` and `ledger` are the worker's."""
+
+    Consumer = Consumer
+
+    def __init__(self, *args: Any, handler: Handler, ledger: Ledger, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.handler = handler
+        self.ledger = ledger
+
+
+class DeliverySchema(Schema):
+    """Hands the `Delivery` to the agent as it is."""
+
+    def compile(self, app: Any, **_: Any) -> Any:
+        """The decoder that Faust calls for each message."""
+
+        async def decode(message: Any, *, propagate: bool = False) -> Event:
+            del propagate
+            return Event(app, None, message.value, message.headers, message)
+
+        return decode

@@ -1,0 +1,89 @@
+"""What both workers have in common: the ledger, one turn at a time, and ending at the first failure."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from biokeel.contracts.topics import event_type
+from biokeel.engine.ledger import Ledger, Partition
+from biokeel.engine.runner import StageRunner
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
+
+    from biokeel.engine.ledger import Delivery
+    from biokeel.observe.metrics import WorkerMetrics
+    from biokeel.settings import Settings
+
+
+class Worker:
+    """Base of the two workers; a `biokeel.engine.transport.Handler`.
+
+    `_turn` is held while a micro-batch is processed and while an assignment changes, so that neither sees the other
+    half done. A failure is kept for `failed`; from then on nothing is taken and nothing settled.
+    """
+
+    def __init__(self, settings: Settings, metrics: WorkerMetrics) -> None:
+        self.settings = settings
+        self.runner = StageRunner(metrics)
+        self.ledger = Ledger()
+        self._turn = asyncio.Lock()
+        self._failure: BaseException | None = None
+        self._has_failed = asyncio.Event()
+        self._stopping = False
+
+    async def take(self, delivery: Delivery) -> None:
+        """Process `delivery` unless it is stale; a stopping or failed worker takes nothing."""
+        try:
+            async with self._turn:
+                if self._stopping or self._failure is not None or not self.ledger.is_current(delivery):
+                    return
+                self.runner.lag(event_type(delivery.topic), delivery, time.time())
+                await self.process(delivery)
+        except Exception as error:  # noqa: BLE001 - Faust would acknowledge and go on
+            error.add_note(f"while processing {delivery!r}")
+            self.fail(error)
+
+    async def process(self, delivery: Delivery) -> None:
+        """Do the worker's work on `delivery`; settle it through the ledger when its rows are durable."""
+        raise NotImplementedError
+
+    async def assigned(self, partitions: AbstractSet[Partition]) -> Mapping[Partition, int]:
+        """See `Handler.assigned`."""
+        raise NotImplementedError
+
+    async def revoked(self, partitions: AbstractSet[Partition]) -> None:
+        """See `Handler.revoked`."""
+        raise NotImplementedError
+
+    async def run(self) -> None:
+        """What the worker does besides taking deliveries; runs until it is cancelled. Raises what fails."""
+        raise NotImplementedError
+
+    async def drain(self) -> None:
+        """Stop taking, and make durable what was taken. Called once, before the consumer leaves its group."""
+        raise NotImplementedError
+
+    def settle(self, delivery: Delivery) -> None:
+        """Note that everything in `delivery` is durable; after a failure nothing is noted any more."""
+        if self._failure is None:
+            self.ledger.settle(delivery)
+
+    def fail(self, error: BaseException) -> None:
+        """End the process; the first failure is the one that is told."""
+        if self._failure is None:
+            self._failure = error
+            self._has_failed.set()
+
+    def check(self) -> None:
+        """Raise the failure, if there was one."""
+        if self._failure is not None:
+            raise self._failure
+
+    async def failed(self) -> None:
+        """Wait for a failure and raise it."""
+        await self._has_failed.wait()
+        self.check()

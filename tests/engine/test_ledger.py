@@ -1,0 +1,94 @@
+"""The books of the consumer: what may be committed, whatever the order in which batches are settled."""
+
+from types import SimpleNamespace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from biokeel.engine.ledger import Ledger, Partition
+
+AT = Partition("raw.clinical.glucose", 0)
+
+
+def records(first, last):
+    return [SimpleNamespace(offset=offset) for offset in range(first, last + 1)]
+
+
+def test_nothing_is_committed_past_a_batch_that_is_not_settled():
+    ledger = Ledger()
+    ledger.assign(AT, 0)
+    first, second = ledger.deliver(AT, records(0, 9)), ledger.deliver(AT, records(10, 19))
+    ledger.settle(second)
+    assert ledger.committable() == {}
+    ledger.settle(first)
+    assert ledger.committable() == {AT: 20}
+
+
+def test_what_was_committed_is_not_committed_again():
+    ledger = Ledger()
+    ledger.assign(AT, 0)
+    ledger.settle(ledger.deliver(AT, records(0, 4)))
+    ledger.committed(ledger.committable())
+    assert ledger.committable() == {}
+
+
+def test_a_commit_that_failed_is_offered_again():
+    ledger = Ledger()
+    ledger.assign(AT, 0)
+    ledger.settle(ledger.deliver(AT, records(0, 4)))
+    assert ledger.committable() == ledger.committable() == {AT: 5}
+
+
+def test_a_batch_of_an_earlier_assignment_cannot_be_settled():
+    ledger = Ledger()
+    ledger.assign(AT, 0)
+    stale = ledger.deliver(AT, records(0, 4))
+    ledger.revoke([AT])
+    assert not ledger.settle(stale)
+    ledger.assign(AT, 0)
+    assert not ledger.is_current(stale)
+    assert not ledger.settle(stale)
+    assert ledger.committable() == {}
+
+
+def test_records_below_the_position_are_not_handed_out_again():
+    ledger = Ledger()
+    ledger.assign(AT, 3)
+    delivery = ledger.deliver(AT, records(0, 5))
+    assert (delivery.first, delivery.last) == (3, 5)
+    assert ledger.deliver(AT, records(0, 5)) is None
+
+
+def test_a_partition_that_is_not_assigned_hands_out_nothing():
+    assert Ledger().deliver(AT, records(0, 5)) is None
+
+
+def test_a_stall_is_counted_from_the_last_movement_and_ends_when_nothing_waits():
+    now = [0.0]
+    ledger = Ledger(clock=lambda: now[0])
+    ledger.assign(AT, 0)
+    now[0] = 50.0
+    assert ledger.longest_stall() == 0.0
+    delivery = ledger.deliver(AT, records(0, 4))
+    now[0] = 80.0
+    assert ledger.longest_stall() == 30.0
+    ledger.settle(delivery)
+    assert ledger.longest_stall() == 0.0
+
+
+@given(sizes=st.lists(st.integers(1, 5), min_size=1, max_size=12), data=st.data())
+def test_the_offset_to_commit_is_the_end_of_the_unbroken_settled_run(sizes, data):
+    ledger = Ledger()
+    ledger.assign(AT, 0)
+    deliveries, start = [], 0
+    for size in sizes:
+        deliveries.append(ledger.deliver(AT, records(start, start + size - 1)))
+        start += size
+    order = data.draw(st.permutations(range(len(sizes))))
+    settled = set()
+    for index in order[: data.draw(st.integers(0, len(order)))]:
+        ledger.settle(deliveries[index])
+        settled.add(index)
+        unbroken = next((i for i in range(len(sizes)) if i not in settled), len(sizes))
+        expected = {AT: sum(sizes[:unbroken])} if unbroken else {}
+        assert ledger.committable() == expected

@@ -1,0 +1,225 @@
+"""The batched transport on a real Kafka: every record once and in order, and no commit past what is not settled."""
+
+import asyncio
+import contextlib
+import uuid
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from biokeel.contracts.topics import Zone
+from biokeel.engine.app import Consumption, serve
+from biokeel.engine.ledger import Partition
+from biokeel.engine.worker import Worker
+from biokeel.errors import TransportError
+from biokeel.observe.metrics import WorkerMetrics
+from biokeel.stack.topics import client_config
+
+pytestmark = pytest.mark.integration
+
+RECORDS = 3000
+PARTITIONS = 3
+
+
+class Recorder(Worker):
+    """Keeps what it is given; settles what `settles` says; goes on from `places`."""
+
+    def __init__(self, settings, settles=lambda _delivery: True, places=None):
+        super().__init__(settings, WorkerMetrics("pseudonymise"))
+        self.deliveries = []
+        self.settles = settles
+        self.places = places or {}
+        self.assignments = []
+
+    async def take(self, delivery):
+        self.deliveries.append(delivery)
+        if self.settles(delivery):
+            self.settle(delivery)
+
+    async def assigned(self, partitions):
+        self.assignments.append(set(partitions))
+        return {at: offset for at, offset in self.places.items() if at in partitions}
+
+    async def revoked(self, partitions):
+        pass
+
+    async def run(self):
+        await asyncio.Event().wait()
+
+    async def drain(self):
+        pass
+
+    def offsets(self):
+        found = {}
+        for delivery in self.deliveries:
+            found.setdefault(delivery.at, []).extend(record.offset for record in delivery.records)
+        return found
+
+    def count(self):
+        return sum(len(delivery) for delivery in self.deliveries)
+
+
+@pytest.fixture(scope="session")
+def vault_settings(stack):
+    return stack.settings(Zone.VAULT)
+
+
+@pytest.fixture
+def topic(vault_settings):
+    name = f"test.{uuid.uuid4().hex}"
+    admin = AdminClient(client_config(vault_settings))
+    admin.create_topics([NewTopic(name, PARTITIONS, 1)])[name].result()
+    producer = Producer(client_config(vault_settings) | {"compression.type": "lz4"})
+    for number in range(RECORDS):
+        producer.produce(name, str(number).encode(), partition=number % PARTITIONS)
+    producer.flush()
+    return name
+
+
+def consumption(topic, group=None, poll_records=500):
+    return Consumption(group or f"test-{uuid.uuid4().hex}", (topic,), poll_records, 1 << 20)
+
+
+def committed(settings, group, topic):
+    consumer = Consumer(client_config(settings) | {"group.id": group})
+    try:
+        found = consumer.committed([TopicPartition(topic, number) for number in range(PARTITIONS)], 20)
+        return [max(tp.offset, -1) for tp in found]
+    finally:
+        consumer.close()
+
+
+@contextlib.asynccontextmanager
+async def running(settings, what, worker):
+    stop = asyncio.Event()
+    task = asyncio.create_task(serve(settings, what, worker, stop))
+    try:
+        yield task
+    finally:
+        stop.set()
+        await task
+
+
+async def until(condition, seconds=40):
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+def test_every_record_arrives_once_and_in_order_and_is_committed(vault_settings, topic):
+    what = consumption(topic)
+
+    async def scenario():
+        worker = Recorder(vault_settings)
+        async with running(vault_settings, what, worker):
+            await until(lambda: worker.count() >= RECORDS)
+        return worker
+
+    worker = asyncio.run(scenario())
+    size = RECORDS // PARTITIONS
+    assert worker.offsets() == {Partition(topic, number): list(range(size)) for number in range(PARTITIONS)}
+    assert max(len(delivery) for delivery in worker.deliveries) > 50
+    assert committed(vault_settings, what.group, topic) == [size] * PARTITIONS
+
+
+def test_what_is_not_settled_is_never_committed_and_comes_again(vault_settings, topic):
+    what = consumption(topic, poll_records=100)
+
+    async def scenario(worker):
+        async with running(vault_settings, what, worker):
+            await until(lambda: worker.count() >= RECORDS)
+            await asyncio.sleep(2.5)  # two commit intervals
+        return worker
+
+    worker = asyncio.run(scenario(Recorder(vault_settings, settles=lambda delivery: delivery.first != 0)))
+    assert committed(vault_settings, what.group, topic) == [-1] * PARTITIONS
+    again = asyncio.run(scenario(Recorder(vault_settings)))
+    assert again.offsets() == worker.offsets()
+
+
+def test_a_worker_that_fails_commits_nothing_although_faust_acknowledges(vault_settings, topic):
+    what = consumption(topic)
+
+    class Failing(Recorder):
+        take = Worker.take
+
+        async def process(self, delivery):
+            self.deliveries.append(delivery)
+            raise ValueError("900101-1234567")
+
+    # A test topic is no event type; lag is not what this is about.
+    async def scenario(worker):
+        worker.runner.lag = lambda *_: None
+        async with running(vault_settings, what, worker) as task:
+            await asyncio.wait([task])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("biokeel.engine.worker.event_type", lambda topic: topic)
+        with pytest.raises(ValueError, match="900101"):
+            asyncio.run(scenario(Failing(vault_settings)))
+    assert committed(vault_settings, what.group, topic) == [-1] * PARTITIONS
+
+
+def test_after_an_assignment_each_partition_goes_on_where_the_worker_says(vault_settings, topic):
+    what = consumption(topic)
+    places = {Partition(topic, 0): 990, Partition(topic, 1): 0}
+
+    async def scenario(worker, wanted):
+        async with running(vault_settings, what, worker):
+            await until(lambda: worker.count() >= wanted)
+        return worker
+
+    asyncio.run(scenario(Recorder(vault_settings), RECORDS))  # Kafka's own offsets stand at the end now
+    worker = asyncio.run(scenario(Recorder(vault_settings, places=places), 1010))
+    assert worker.offsets() == {Partition(topic, 0): list(range(990, 1000)), Partition(topic, 1): list(range(1000))}
+
+
+def test_records_that_retention_took_before_they_landed_end_the_worker(vault_settings, topic):
+    admin = AdminClient(client_config(vault_settings))
+    for future in admin.delete_records([TopicPartition(topic, 0, 100)]).values():
+        future.result()
+
+    async def scenario():
+        worker = Recorder(vault_settings, places={Partition(topic, 0): 50})
+        async with running(vault_settings, consumption(topic), worker) as task:
+            await asyncio.wait([task])
+
+    with pytest.raises(TransportError, match="begins at offset 100"):
+        asyncio.run(scenario())
+
+
+def test_a_rebalance_loses_nothing_and_hands_out_nothing_of_a_revoked_partition(vault_settings, topic):
+    what = consumption(topic, poll_records=60)
+
+    class Slow(Recorder):
+        async def take(self, delivery):
+            await asyncio.sleep(0.05)
+            if self.ledger.is_current(delivery):
+                await super().take(delivery)
+
+    async def scenario():
+        first, second = Slow(vault_settings), Slow(vault_settings)
+        async with running(vault_settings, what, first):
+            await until(lambda: first.count() > 300)
+            async with running(vault_settings, what, second):
+                await until(lambda: bool(second.assignments))
+                await until(lambda: covered(first, second) == RECORDS)
+        return first, second
+
+    def covered(*workers):
+        return len({(at, offset) for worker in workers for at, offsets in worker.offsets().items() for offset in offsets})
+
+    first, second = asyncio.run(scenario())
+    assert len(first.assignments) >= 2
+    assert not first.assignments[-1] & second.assignments[-1]
+    assert second.count() > 0
+    assert committed(vault_settings, what.group, topic) == [RECORDS // PARTITIONS] * PARTITIONS
+    for worker in (first, second):
+        for at in worker.offsets():
+            per_epoch = {}
+            for delivery in worker.deliveries:
+                if delivery.at == at:
+                    per_epoch.setdefault(delivery.epoch, []).extend(record.offset for record in delivery.records)
+            for offsets in per_epoch.values():
+                assert offsets == list(range(offsets[0], offsets[-1] + 1))
