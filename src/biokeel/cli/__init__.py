@@ -21,6 +21,8 @@ GROUPS: tuple[str, ...] = (
     "status",
     "verify",
     "console",
+    "participant",
+    "lake",
 )
 """Modules of this package, in the order in which `biokeel --help` lists their commands."""
 
