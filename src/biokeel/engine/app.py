@@ -69,6 +69,7 @@ def make_app(settings: Settings, consumption: Consumption, worker: Worker, datad
         stream_buffer_maxsize=4,
         stream_wait_empty=False,
         store="memory://",
+        table_standby_replicas=0,  # else Faust puts its own assignor in place of the plain round robin
         datadir=datadir,
         topic_allow_declare=False,
         topic_disable_leader=True,
