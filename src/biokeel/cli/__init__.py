@@ -13,7 +13,15 @@ import typer
 
 from biokeel.errors import BiokeelError
 
-GROUPS: tuple[str, ...] = ("stack",)
+GROUPS: tuple[str, ...] = (
+    "stack",
+    "topic",
+    "publish",
+    "demo_data",
+    "status",
+    "verify",
+    "console",
+)
 """Modules of this package, in the order in which `biokeel --help` lists their commands."""
 
 

@@ -9,23 +9,42 @@ A block's value is an Arrow IPC stream (lz4) with the columns of `PseudonymisedB
 | `biokeel-stream` | `raw`, `parking` or `quarantine` |
 | `biokeel-raw-partition` | the raw partition of all rows |
 | `biokeel-first-offset`, `biokeel-last-offset` | the first and the last raw offset (or release number) in the block |
+| `biokeel-crc32` | CRC-32 of the value: polars panics on some damaged streams, so damage is found first |
 
 Nothing in a header says anything about a person.
 """
 
 from __future__ import annotations
 
+import io
+import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from biokeel.batch import PseudonymisedBatch
+import numpy as np
+import polars as pl
+
+from biokeel.batch import COORDINATES, ENVELOPE, PseudonymisedBatch
+from biokeel.errors import ContractError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from biokeel.contracts.topics import EventType
 
-FORMAT = "1"
+FORMAT: Final = "1"
+MAX_BLOCK_BYTES: Final = 12 << 20
+"""A block above this is cut in two; topics take messages up to 16 MiB, headers and batch overhead included."""
+
+HEADER_FORMAT: Final = "biokeel-format"
+HEADER_SCHEMA: Final = "biokeel-schema"
+HEADER_STREAM: Final = "biokeel-stream"
+HEADER_PARTITION: Final = "biokeel-raw-partition"
+HEADER_FIRST: Final = "biokeel-first-offset"
+HEADER_LAST: Final = "biokeel-last-offset"
+HEADER_CHECKSUM: Final = "biokeel-crc32"
+
+_NEEDED: Final = {**ENVELOPE, **COORDINATES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +55,85 @@ class Block:
     value: bytes
     headers: list[tuple[str, bytes]]
 
+    def __repr__(self) -> str:
+        return f"Block(partition={self.partition}, {len(self.value)} bytes)"
+
 
 def split_blocks(batch: PseudonymisedBatch, partitions: int, fingerprint: str) -> list[Block]:
     """One block (more, if it would outgrow a message) for each pseudo partition that has rows.
 
     A row goes to partition `participant % partitions`; within a partition rows keep their order, and blocks of one
     partition stand in the order in which they must be produced. All rows must be of one stream and raw partition.
-    `fingerprint` is the reader schema's.
+    `fingerprint` is the reader schema's. Raises `ContractError` if the rows are of several streams or raw partitions.
     """
-    raise NotImplementedError
+    frame = batch.frame
+    if not frame.height:
+        return []
+    if frame["stream"].n_unique() != 1 or frame["raw_partition"].n_unique() != 1:
+        raise ContractError(
+            f"A batch of {batch.event} mixes streams or raw partitions.", "Make blocks of each of them apart."
+        )
+    target = (frame["participant"] % partitions).to_numpy()
+    order = np.argsort(target, kind="stable")
+    ends = np.searchsorted(target[order], np.arange(partitions + 1))
+    ordered = frame[order]
+    return [
+        block
+        for partition in range(partitions)
+        for block in _blocks(ordered[int(ends[partition]) : int(ends[partition + 1])], partition, fingerprint)
+    ]
 
 
 def read_block(event: EventType, value: bytes, headers: Sequence[tuple[str, bytes]]) -> PseudonymisedBatch:
     """The rows of a block, without `POSITION`. Raises `ContractError` if it is malformed."""
-    raise NotImplementedError
+    known = dict(headers)
+    if known.get(HEADER_FORMAT) != FORMAT.encode():
+        raise ContractError(
+            f"A block of {event} has another format than {FORMAT}, or none.",
+            "Run both workers from one release; nothing but Biokeel may write pseudo topics.",
+        )
+    if known.get(HEADER_CHECKSUM) != _checksum(value):
+        raise ContractError(f"A block of {event} is damaged: its checksum does not match its bytes.")
+    try:
+        frame = pl.read_ipc_stream(io.BytesIO(value))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise ContractError(f"A block of {event} is no Arrow stream ({type(error).__name__}).") from None
+    wrong = [name for name, dtype in _NEEDED.items() if frame.schema.get(name) != dtype]
+    if wrong or not frame.height:
+        raise ContractError(f"A block of {event} has no rows, or lacks or mistypes {', '.join(wrong) or 'nothing'}.")
+    if any(known.get(name) != value for name, value in _describe(frame).items()):
+        raise ContractError(f"The rows of a block of {event} are not those that its headers name.")
+    return PseudonymisedBatch(event, frame)
+
+
+def _blocks(rows: pl.DataFrame, partition: int, fingerprint: str) -> Iterator[Block]:
+    if not rows.height:
+        return
+    buffer = io.BytesIO()
+    rows.write_ipc_stream(buffer, compression="lz4")
+    if buffer.tell() > MAX_BLOCK_BYTES and rows.height > 1:
+        yield from _blocks(rows[: rows.height // 2], partition, fingerprint)
+        yield from _blocks(rows[rows.height // 2 :], partition, fingerprint)
+        return
+    value = buffer.getvalue()
+    headers = {
+        HEADER_FORMAT: FORMAT.encode(),
+        HEADER_SCHEMA: fingerprint.encode(),
+        **_describe(rows),
+        HEADER_CHECKSUM: _checksum(value),
+    }
+    yield Block(partition, value, list(headers.items()))
+
+
+def _checksum(value: bytes) -> bytes:
+    return f"{zlib.crc32(value):08x}".encode()
+
+
+def _describe(rows: pl.DataFrame) -> dict[str, bytes]:
+    """What the headers say about the rows."""
+    return {
+        HEADER_STREAM: str(rows["stream"][0]).encode(),
+        HEADER_PARTITION: str(rows["raw_partition"][0]).encode(),
+        HEADER_FIRST: str(rows["raw_offset"][0]).encode(),
+        HEADER_LAST: str(rows["raw_offset"][-1]).encode(),
+    }

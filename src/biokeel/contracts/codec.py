@@ -1,39 +1,162 @@
-"""Framed Avro datums to columns and back."""
+"""Framed Avro datums to columns and back.
+
+A batch may hold datums of several schema versions: they are grouped by the id in their frames, each group is decoded
+with its writer's schema and resolved to the reader's, and the rows are put back into the order of their offsets. What
+cannot be a row is a rejection with its reason, and never takes a neighbour along.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
 
 from biokeel.batch import DecodedBatch, Outcome, RawBatch, SealedRejection
+from biokeel.contracts.columns import frame_schema, has_times, impossible_times
+from biokeel.contracts.framing import Frames, read_frames
+from biokeel.contracts.version import VersionReader, VersionWriter
+from biokeel.errors import UnknownSchema
+from biokeel.reasons import Reason
 
 if TYPE_CHECKING:
-    import polars as pl
-    import pyarrow as pa
+    import numpy.typing as npt
 
     from biokeel.contracts.catalogue import Catalogue
     from biokeel.contracts.topics import EventType
 
 
+class _Verdicts:
+    """For each message of a batch: still accepted, or rejected and why."""
+
+    def __init__(self, count: int) -> None:
+        self.accepted: npt.NDArray[np.bool_] = np.ones(count, dtype=np.bool_)
+        self.rejected: dict[int, tuple[Reason, str]] = {}
+
+    def reject(self, rows: npt.NDArray[np.int64], reason: Reason, detail: str) -> None:
+        for row in rows.tolist():
+            self.rejected[row] = (reason, detail)
+        self.accepted[rows] = False
+
+
 class Codec:
     """Decodes raw micro-batches into the reader schema's columns, and encodes frames. One for each worker.
 
-    `max_event_bytes`: a message above it is rejected, not decoded.
+    `max_event_bytes`: a message above it is rejected, not decoded. Not for several threads at once.
     """
 
     def __init__(self, catalogue: Catalogue, max_event_bytes: int) -> None:
-        raise NotImplementedError
+        self._catalogue = catalogue
+        self._max_event_bytes = max_event_bytes
+        self._readers: dict[tuple[EventType, int], VersionReader] = {}
+        self._writers: dict[EventType, VersionWriter] = {}
 
     def decode(self, batch: RawBatch) -> Outcome[DecodedBatch, list[SealedRejection]]:
         """Every event of `batch` either as a row of the reader schema or as a rejection with its reason.
 
-        Rows keep the order of their offsets. Raises `ContractError` only when the catalogue cannot be asked.
+        Rows keep the order of their offsets. Dates and times of the rows lie within the years 1 to 9999 (what
+        polars and Python can show); narrower limits are for the stages. Raises `ContractError` only when the
+        catalogue cannot be asked, so that no event is rejected because a registry was down.
         """
-        raise NotImplementedError
+        verdicts = _Verdicts(len(batch))
+        frames = read_frames(batch.values)
+        self._triage(frames, verdicts)
+        frame, rows = self._rows(batch, frames, verdicts)
+        frame, rows = _without_impossible_times(frame, rows, verdicts)
+        if verdicts.rejected:
+            values, offsets = batch.values.take(rows), batch.offsets[rows]
+        else:
+            values, offsets = batch.values, batch.offsets
+        decoded = DecodedBatch(batch.event, batch.partition, offsets, frame, values)
+        return Outcome(decoded, _sealed(batch, verdicts))
 
     def encode(self, event: EventType, frame: pl.DataFrame) -> pa.BinaryArray:
         """One framed datum a row, written with the current schema of `event`.
 
-        `frame` has the schema's columns in any order; a nullable or defaulted column may be missing. Raises
-        `ContractError` naming the column that is missing, unknown, of another type or null where it may not be.
+        `frame` has the schema's columns in any order; a column with a default may be missing. Raises `ContractError`
+        naming the column that is missing, unknown, of another type or null where it may not be.
         """
-        raise NotImplementedError
+        current = self._catalogue.reader(event)
+        writer = self._writers.get(event)
+        if writer is None or writer.registered.id != current.id:
+            writer = self._writers[event] = VersionWriter(current)
+        return writer.encode(frame)
+
+    def _triage(self, frames: Frames, verdicts: _Verdicts) -> None:
+        """Reject what no schema needs to be asked about."""
+        if len(frames.lengths) and frames.framed.all() and frames.lengths.max() <= self._max_event_bytes:
+            return
+        empty = frames.lengths == 0
+        large = frames.lengths > self._max_event_bytes
+        verdicts.reject(np.flatnonzero(empty), Reason.EMPTY, "no bytes")
+        verdicts.reject(np.flatnonzero(large), Reason.TOO_LARGE, f"more than {self._max_event_bytes} bytes")
+        verdicts.reject(np.flatnonzero(~frames.framed & ~empty & ~large), Reason.NOT_FRAMED, "no frame at byte 0")
+
+    def _rows(self, batch: RawBatch, frames: Frames, verdicts: _Verdicts) -> tuple[pl.DataFrame, npt.NDArray[np.int64]]:
+        """The rows that decode, in order, and their positions in the batch."""
+        pieces: list[tuple[pl.DataFrame, npt.NDArray[np.int64]]] = []
+        for schema_id in np.unique(frames.ids[verdicts.accepted]).tolist():
+            rows = np.flatnonzero(verdicts.accepted & (frames.ids == schema_id))
+            reader = self._reader(batch.event, schema_id, rows, verdicts)
+            if reader is None:
+                continue
+            values = batch.values if len(rows) == len(batch) else batch.values.take(rows)
+            frame, good, bad = reader.decode(values, frames.lengths[rows])
+            for datum in bad:
+                verdicts.reject(rows[[datum.row]], datum.reason, datum.detail)
+            pieces.append((frame, rows[good] if bad else rows))
+        if len(pieces) == 1:
+            return pieces[0]
+        if not pieces:
+            return pl.DataFrame(schema=self._empty(batch.event)), np.empty(0, dtype=np.int64)
+        rows = np.concatenate([piece[1] for piece in pieces])
+        order = np.argsort(rows)
+        return pl.concat([piece[0] for piece in pieces])[order], rows[order]
+
+    def _reader(
+        self, event: EventType, schema_id: int, rows: npt.NDArray[np.int64], verdicts: _Verdicts
+    ) -> VersionReader | None:
+        """How to read datums with this id; None, with its rows rejected, if they cannot be of this event type."""
+        current = self._catalogue.reader(event)
+        reader = self._readers.get((event, schema_id))
+        if reader is not None and reader.reader.id == current.id:
+            return reader
+        try:
+            written = self._catalogue.by_id(schema_id)
+        except UnknownSchema:
+            verdicts.reject(rows, Reason.UNKNOWN_SCHEMA, f"schema id {schema_id}")
+            return None
+        if written.subject != event.subject:
+            verdicts.reject(rows, Reason.WRONG_SUBJECT, f"schema id {schema_id} is of {written.subject}")
+            return None
+        reader = self._readers[event, schema_id] = VersionReader(written, current)
+        return reader
+
+    def _empty(self, event: EventType) -> dict[str, pl.DataType]:
+        return frame_schema(self._catalogue.reader(event).schema.avro)
+
+
+def _without_impossible_times(
+    frame: pl.DataFrame, rows: npt.NDArray[np.int64], verdicts: _Verdicts
+) -> tuple[pl.DataFrame, npt.NDArray[np.int64]]:
+    keep = None
+    for column in frame:
+        bad = impossible_times(column) if has_times(column.dtype) else None
+        if bad is not None:
+            verdicts.reject(rows[bad], Reason.TIME_RANGE, f"{column.name} is outside the years 1 to 9999")
+            keep = ~bad if keep is None else keep & ~bad
+    return (frame, rows) if keep is None else (frame.filter(keep), rows[keep])
+
+
+def _sealed(batch: RawBatch, verdicts: _Verdicts) -> list[SealedRejection]:
+    return [
+        SealedRejection(
+            partition=batch.partition,
+            offset=int(batch.offsets[row]),
+            reason=reason,
+            detail=detail,
+            payload=cast("bytes | None", batch.values[row].as_py()) or b"",
+        )
+        for row, (reason, detail) in sorted(verdicts.rejected.items())
+    ]

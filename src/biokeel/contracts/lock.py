@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING
 
 from biokeel.contracts.catalogue import (
@@ -56,4 +55,4 @@ def _write(root: Path, entries: list[LockEntry]) -> None:
     ]
     draft = root / f"{LOCK_FILE}.new"
     draft.write_text(json.dumps({"note": NOTE, "schemas": schemas}, indent=2) + "\n", encoding="utf-8")
-    os.replace(draft, root / LOCK_FILE)
+    draft.replace(root / LOCK_FILE)

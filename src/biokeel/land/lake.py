@@ -1,30 +1,47 @@
-"""Where everything lies in the lake bucket."""
+"""Where everything lies in the lake bucket, and the options with which delta-rs and polars open it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from biokeel.contracts.topics import EventType
-from biokeel.settings import Settings
+from biokeel.land.objects import DirectoryObjects, Objects, S3Objects
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from biokeel.contracts.topics import EventType
+    from biokeel.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Lake:
-    """A lake: `root` (`s3://bucket` or a folder) and the options with which delta-rs and polars open it."""
+    """A lake: `root` (`s3://bucket` or a folder), the options of its store, and its plain `objects`."""
 
     root: str
+    objects: Objects = field(repr=False)
     options: dict[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, settings: Settings) -> Lake:
-        """The lake bucket of `settings`."""
-        raise NotImplementedError
+        """The lake bucket of `settings`. Raises `SettingsError` where the store is not set."""
+        settings.require("s3_endpoint", "s3_access_key", "s3_secret_key", "lake_bucket")
+        options = {
+            "aws_endpoint_url": settings.s3_endpoint,
+            "aws_region": settings.s3_region,
+            "aws_access_key_id": settings.s3_access_key,
+            "aws_secret_access_key": settings.s3_secret_key.get_secret_value(),
+            "aws_virtual_hosted_style_request": "false",
+            # A commit is a PUT that must not replace; that is all delta-rs needs, and no DynamoDB.
+            "aws_conditional_put": "etag",
+            "aws_allow_http": str(settings.s3_endpoint.startswith("http://")).lower(),
+        }
+        return cls(f"s3://{settings.lake_bucket}", S3Objects(settings, settings.lake_bucket), options)
 
     @classmethod
     def local(cls, folder: Path) -> Lake:
-        """A lake in a folder, for tests and for reading a copy."""
-        raise NotImplementedError
+        """A lake in a folder: a copy to read, or a test's."""
+        return cls(str(folder), DirectoryObjects(folder))
 
     def curated(self, event: EventType) -> str:
         """URI of the curated table of `event`."""

@@ -1,4 +1,4 @@
-"""How a worker that is given a partition learns where it stands."""
+"""How a worker that is given a partition learns where it stands, and where it begins to read."""
 
 from __future__ import annotations
 
@@ -7,49 +7,66 @@ from dataclasses import dataclass
 import polars as pl
 
 from biokeel.contracts.topics import EventType
-from biokeel.land.lake import Lake
+from biokeel.errors import LandingError
+from biokeel.land.quarantine import decided_coordinates
+from biokeel.land.snapshots import Snapshots
 from biokeel.land.tables import EventTables
-from biokeel.link.state import Marks, PersonState, Snapshot
+
+KEY = ("stream", "raw_partition", "raw_offset")
+"""What tells one row of an event type and pseudo partition from every other."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """Where a partition stands. All offsets are of the pseudo partition; -1 means nothing yet."""
+    """Where a partition stands. All offsets are of the pseudo partition; -1 means nothing yet.
+
+    `snapshot` is the linking state as of `seek_to - 1`, for `biokeel.link.state.from_bytes` (None: the beginning).
+    `quarantined` holds the `KEY` of every row that was quarantined in a block from `seek_to` on.
+    """
 
     event: EventType
     partition: int
-    state: PersonState
-    marks: Marks
+    snapshot: bytes | None
     seek_to: int
     table_position: int
     quarantine_position: int
     quarantined: pl.DataFrame
-    """Coordinates (`stream`, `raw_partition`, `raw_offset`) of the quarantined rows from `seek_to` on."""
+
+    @property
+    def decided_up_to(self) -> int:
+        """The last pseudo offset on whose rows a verdict stands."""
+        return max(self.table_position, self.quarantine_position)
 
     def decide(self, frame: pl.DataFrame) -> pl.Series:
-        """What was decided about each row of `frame`: True accepted, False quarantined, null not yet (Boolean)."""
-        raise NotImplementedError
+        """What was decided about each row of `frame`: True accepted, False quarantined, null not yet (Boolean).
+
+        `frame` has `COORDINATES` and `POSITION`. The first commit decides: a row up to `decided_up_to` is
+        quarantined if the quarantine table has it and accepted otherwise, whatever a newer suite says.
+        """
+        undecided = frame["pseudo_offset"] > self.decided_up_to
+        if undecided.all():
+            return pl.repeat(None, frame.height, dtype=pl.Boolean, eager=True)
+        known = frame.select(KEY).join(
+            self.quarantined.with_columns(decided=pl.lit(value=False)), on=KEY, how="left", maintain_order="left"
+        )["decided"]
+        return known.fill_null(value=True).zip_with(~undecided, pl.Series([None], dtype=pl.Boolean))
 
 
 def recover(tables: EventTables, partition: int) -> Recovered:
-    """Where `partition` stands, by what the lake holds; call it on every assignment and after a `CommitConflict`.
+    """Where `partition` stands, by what the lake holds: on every assignment, and after a `CommitConflict`.
 
-    The worker seeks to `seek_to` and runs every row through drop_repeats, validate (with `decide`), link and `land`;
-    `land` drops what its table already holds, so the worker need not tell rows apart.
+    The worker seeks to `seek_to` and runs every row through drop_repeats, validate (with `decide`), link and `land`.
+    Rows up to `table_position` only bring the state forward: `land` drops what its table accounts for, or the worker
+    does so earlier. Nothing is written, so a crash in here means nothing. Raises `LandingError` where the lake
+    contradicts itself, `StoreUnavailable` where it cannot be read.
     """
-    raise NotImplementedError
-
-
-class Snapshots:
-    """The snapshots of linking state in the lake."""
-
-    def __init__(self, lake: Lake) -> None:
-        """Snapshots below `state/` of `lake`."""
-
-    def save(self, event: EventType, partition: int, snapshot: Snapshot) -> None:
-        """Write `snapshot` and delete all but the last two. Only after `land` returned for its offset."""
-        raise NotImplementedError
-
-    def latest(self, event: EventType, partition: int) -> Snapshot | None:
-        """The newest readable snapshot, or None."""
-        raise NotImplementedError
+    saved = Snapshots(tables.lake).latest(tables.event, partition)
+    since, snapshot = saved or (-1, None)
+    curated, quarantine = tables.positions(partition)
+    if since > curated:
+        raise LandingError(
+            f"The linking state of {tables.event}, partition {partition}, is at {since}, past its table at {curated}.",
+            "The curated table was put back to an older version: delete the snapshots that are newer than it.",
+        )
+    quarantined = decided_coordinates(tables, partition, since, max(curated, quarantine)).select(KEY)
+    return Recovered(tables.event, partition, snapshot, since + 1, curated, quarantine, quarantined)

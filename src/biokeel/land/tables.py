@@ -1,4 +1,4 @@
-"""The two tables of an event type, and how rows get into them exactly once."""
+"""The two tables of an event type, and how a flush gets into them exactly once."""
 
 from __future__ import annotations
 
@@ -6,15 +6,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import polars as pl
+from deltalake import DeltaTable, Schema
 
 from biokeel.contracts.schema import EventSchema
+from biokeel.errors import LandingError
+from biokeel.land import checkpoint
+from biokeel.land.checkpoint import Mapped, PositionedTable
+from biokeel.land.columns import REQUIRED, STATISTICS, curated_columns, quarantine_columns, to_table
 from biokeel.land.lake import Lake
-from biokeel.link.state import Marks
+
+Marks = Mapping[tuple[str, int], int]
+"""High-water marks of one pseudo partition: (stream, raw partition) → the highest raw offset seen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """What one landing wrote. `dropped`: rows that a table held already, by the position of their block."""
+    """What one landing wrote. `dropped`: rows that their table accounted for already."""
 
     curated: int
     quarantined: int
@@ -24,10 +31,42 @@ class Landed:
 
 
 class EventTables:
-    """The curated and the quarantine table of one event type; made, empty, where they do not exist."""
+    """The curated and the quarantine table of one event type. Not for several threads at once."""
 
-    def __init__(self, lake: Lake, schema: EventSchema, *, reached: Callable[[str], None] = lambda _step: None) -> None:
-        """`reached` is called with the name of each step (`biokeel.land.checkpoint.STEPS`): the tests' way to die there."""
+    def __init__(self, lake: Lake, schema: EventSchema, *, reached: Callable[[str], None] = checkpoint.nothing) -> None:
+        """Open both tables; make them, empty, where they do not exist, and add the columns that `schema` has newly.
+
+        `reached` is called with each of `checkpoint.STEPS`: it is how tests die there. Raises `StoreUnavailable`.
+        """
+        self.lake = lake
+        self.event = schema.event
+        self._columns = curated_columns(schema)
+        self._quarantine_columns = quarantine_columns(schema)
+        self._reached = reached
+        self._basis: dict[int, int] = {}
+        topic = schema.event.pseudo_topic
+        for uri, columns in (
+            (lake.curated(self.event), self._columns),
+            (lake.quarantine(self.event), self._quarantine_columns),
+        ):
+            make_table(uri, lake.options, columns)
+        self.curated = PositionedTable(lake.curated(self.event), lake.options, topic)
+        self.quarantine = PositionedTable(lake.quarantine(self.event), lake.options, topic)
+
+    def positions(self, partition: int) -> tuple[int, int]:
+        """(T, Q) of `partition`, read anew; Q becomes the basis on which the next `land` of the partition stands.
+
+        T is read first: it never passes Q, so a Q that is read later covers it. Raises `StoreUnavailable`.
+        """
+        self.curated.refresh()
+        curated = self.curated.position(partition)
+        self.quarantine.refresh()
+        self._basis[partition] = self.quarantine.position(partition)
+        return curated, self._basis[partition]
+
+    def forget(self, partition: int) -> None:
+        """The partition was given to another worker: rows of it are refused until it is recovered again."""
+        self._basis.pop(partition, None)
 
     def land(
         self,
@@ -36,12 +75,90 @@ class EventTables:
         positions: Mapping[int, int],
         marks: Mapping[int, Marks],
     ) -> Landed:
-        """Land what was read up to `positions` (pseudo partition → last pseudo offset, whole blocks), exactly once.
+        """Land all that was read up to `positions` (pseudo partition → last pseudo offset), exactly once.
 
-        `curated` has the columns of a `LinkedBatch`, `quarantined` of a `QuarantinedBatch`, both with `POSITION`;
-        rows of all the worker's partitions together. `marks` are each partition's after those rows.
+        `curated` has the columns of a `LinkedBatch`, `quarantined` those of a `QuarantinedBatch`, both with
+        `POSITION`; rows of all the worker's partitions together, and of every block whole. `marks` are each
+        partition's after those rows. With neither kind of row the positions still move.
+
         Raises `CommitConflict` when another worker decided about rows of these partitions since they were recovered:
-        nothing of this call is in the curated table then; `recover` every partition of the event again, and judge
-        anew. Raises `StoreUnavailable` when the store does not answer in time: call it again with the same rows, or die.
+        nothing of this call is in a table then; `recover` every partition of the event, and judge anew. Raises
+        `StoreUnavailable` when the store took nothing in several tries: call it again with the same, or die.
+        `checkpoint` says what a crash at each step means.
         """
-        raise NotImplementedError
+        if strangers := [partition for partition in positions if partition not in self._basis]:
+            raise LandingError(
+                f"Rows of {self.event}, partitions {strangers}, were to land before the partitions were recovered.",
+                "This is a defect: please report it.",
+            )
+        good = self._rows(curated, self._columns, positions)
+        bad = self._rows(quarantined, self._quarantine_columns, positions)
+        self._reached("land.compared")
+        decided = checkpoint.decide(self.quarantine, bad, self._basis, positions, self._reached)
+        self._basis.update({p: max(last, self._basis[p]) for p, last in positions.items()})
+        self._reached("land.decision_known")
+        landed = checkpoint.land(self.curated, good, positions, _named(marks), self._reached)
+        self._reached("land.landing_known")
+        return Landed(
+            landed,
+            decided,
+            good.height + bad.height - landed - decided,
+            self.curated.handle.version(),
+            self.quarantine.handle.version(),
+        )
+
+    def _rows(
+        self, frame: pl.DataFrame | None, columns: dict[str, pl.DataType], positions: Mapping[int, int]
+    ) -> pl.DataFrame:
+        """`frame` as the table has it. Raises `LandingError` for rows beyond `positions`: they would be lost."""
+        if frame is None:
+            return pl.DataFrame(schema=columns)
+        last = pl.col("pseudo_partition").replace_strict(
+            pl.Series(list(positions), dtype=pl.Int32), pl.Series(list(positions.values()), dtype=pl.Int64), default=-1
+        )
+        if frame.select((pl.col("pseudo_offset") > last).any()).item():
+            raise LandingError(
+                f"Rows of {self.event} lie beyond the positions that they were to land with.",
+                "This is a defect: please report it.",
+            )
+        return to_table(frame, columns, str(self.event))
+
+
+def make_table(uri: str, options: dict[str, str], columns: Mapping[str, pl.DataType]) -> None:
+    """Create the table at `uri`, or add to it, nullable, those of `columns` that it has not.
+
+    Safe beside other workers that do the same: who comes second finds it done. Raises `StoreUnavailable`, and
+    `LandingError` where a column is there with another type.
+    """
+    wanted = _delta_schema(columns)
+    with Mapped(uri):
+        DeltaTable.create(
+            uri,
+            wanted,
+            mode="ignore",
+            configuration={"delta.dataSkippingStatsColumns": ",".join(name for name in STATISTICS if name in columns)},
+            storage_options=options,
+        )
+        table = DeltaTable(uri, storage_options=options)
+        there = {field.name: field.type for field in table.schema().fields}
+        if changed := [field.name for field in wanted.fields if there.get(field.name, field.type) != field.type]:
+            raise LandingError(
+                f"The table {uri} has columns {', '.join(changed)} with another type than the schema.",
+                "A type cannot change: name the new field otherwise.",
+            )
+        if added := [field for field in wanted.fields if field.name not in there]:
+            table.alter.add_columns(added)
+
+
+def _delta_schema(columns: Mapping[str, pl.DataType]) -> Schema:
+    arrow = pl.DataFrame(schema=dict(columns)).to_arrow().schema
+    for at, name in enumerate(columns):
+        arrow = arrow.set(at, arrow.field(at).with_nullable(name not in REQUIRED))
+    return Schema.from_arrow(arrow)
+
+
+def _named(marks: Mapping[int, Marks]) -> dict[int, dict[str, int]]:
+    return {
+        partition: {f"{stream}/{raw}": mark for (stream, raw), mark in those.items()}
+        for partition, those in marks.items()
+    }

@@ -132,8 +132,10 @@ def to_bytes(snapshot: Snapshot) -> bytes:
     return sink.getvalue()
 
 
-def from_bytes(data: bytes) -> Snapshot:
-    """The snapshot that `to_bytes` wrote. Raises `LandingError` for anything else."""
+def from_bytes(data: bytes | None) -> Snapshot:
+    """The snapshot that `to_bytes` wrote; of None, the beginning. Raises `LandingError` for anything else."""
+    if data is None:
+        return Snapshot(-1, PersonState(), {})
     try:
         table = ipc.open_file(pa.BufferReader(data)).read_all()
     except (pa.ArrowInvalid, OSError):

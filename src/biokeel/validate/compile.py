@@ -1,21 +1,30 @@
-"""Great Expectations' expectations as polars expressions (interface)."""
+"""Great Expectations' expectations as polars expressions, one small function for each type.
+
+A function in the registry says which rows **meet** the expectation; what is common to all of them stands here once, as
+Great Expectations has it: `row_condition` picks rows, a column expectation ignores missing values (NaN is missing, see
+`biokeel.validate.columns`), a pair or a list of columns follows `ignore_row_if`, and a row that is left and does not
+meet the expectation is unexpected. `tests/validate/test_parity.py` holds every function to the real Great Expectations.
+
+`mostly` below 1 judges a batch; a stream has no batches that a replay would cut again in the same place. So it never
+quarantines: each unexpected row is flagged or counted by itself, and a critical expectation with it is refused
+(`docs/decisions/010-mostly-is-not-a-row.md`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from functools import reduce
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    import polars as pl
+import polars as pl
 
-
-class Severity(StrEnum):
-    """What becomes of a row that fails: quarantined, landed with a flag, or only counted."""
-
-    CRITICAL = "critical"
-    WARNING = "warning"
-    INFO = "info"
+from biokeel.errors import SuiteError
+from biokeel.validate.columns import Columns, Kind, kind_of
+from biokeel.validate.conditions import compile_condition
+from biokeel.validate.patterns import translate
+from biokeel.validate.values import bound, column_of, flag, matches_kind
 
 
 class How(StrEnum):
@@ -25,13 +34,356 @@ class How(StrEnum):
     WINDOW = "window"
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One expectation of a suite. `unexpected` is a Boolean expression, never null; None for a window rule."""
+class Shape(StrEnum):
+    """How many columns an expectation is about."""
 
-    id: str
-    severity: Severity
-    expectation: str
+    COLUMN = "column"
+    PAIR = "pair"
+    LIST = "list"
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """An expectation made runnable: `unexpected` is Boolean and never null, over `columns`; None for a window."""
+
     how: How
-    why: str
-    unexpected: pl.Expr | None
+    unexpected: pl.Expr | None = None
+    columns: frozenset[str] = frozenset()
+
+
+Meets = Callable[[Mapping[str, Any], tuple[str, ...], Columns], pl.Expr]
+"""From arguments, column names and the columns' types to the rows that meet the expectation (null counts as no)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    meets: Meets
+    takes: frozenset[str]
+    shape: Shape
+    keeps_missing: bool
+    takes_condition: bool
+
+
+_COMMON: Final = frozenset({"mostly", "row_condition", "condition_parser"})
+_SHAPE_ARGUMENTS: Final = {
+    Shape.COLUMN: frozenset({"column"}),
+    Shape.PAIR: frozenset({"column_A", "column_B", "ignore_row_if"}),
+    Shape.LIST: frozenset({"column_list", "ignore_row_if"}),
+}
+_IGNORE_ANY: Final = {Shape.PAIR: "either_value_is_missing", Shape.LIST: "any_value_is_missing"}
+_IGNORE_ALL: Final = {Shape.PAIR: "both_values_are_missing", Shape.LIST: "all_values_are_missing"}
+_IGNORE_NONE: Final = {Shape.PAIR: "neither", Shape.LIST: "never"}
+
+_REFUSED: Final = {
+    "expect_column_values_to_match_like_pattern": "Use expect_column_values_to_match_regex.",
+    "expect_column_values_to_match_like_pattern_list": "Use expect_column_values_to_match_regex_list.",
+    "expect_column_values_to_not_match_like_pattern": "Use expect_column_values_to_not_match_regex.",
+    "expect_column_values_to_not_match_like_pattern_list": "Use expect_column_values_to_not_match_regex_list.",
+    "expect_multicolumn_values_to_be_unique": "Use expect_select_column_values_to_be_unique_within_record.",
+    "expect_table_row_count_to_equal_other_table": "A window has no other table.",
+    "expect_column_pair_cramers_phi_value_to_be_less_than": "Great Expectations 1.x does not run it on pandas.",
+}
+_WINDOW: Final = frozenset(
+    {
+        "expect_column_distinct_values_to_be_in_set",
+        "expect_column_distinct_values_to_contain_set",
+        "expect_column_distinct_values_to_equal_set",
+        "expect_column_kl_divergence_to_be_less_than",
+        "expect_column_max_to_be_between",
+        "expect_column_mean_to_be_between",
+        "expect_column_median_to_be_between",
+        "expect_column_min_to_be_between",
+        "expect_column_most_common_value_to_be_in_set",
+        "expect_column_proportion_of_non_null_values_to_be_between",
+        "expect_column_proportion_of_unique_values_to_be_between",
+        "expect_column_quantile_values_to_be_between",
+        "expect_column_stdev_to_be_between",
+        "expect_column_sum_to_be_between",
+        "expect_column_to_exist",
+        "expect_column_unique_value_count_to_be_between",
+        "expect_column_value_z_scores_to_be_less_than",
+        "expect_column_values_to_be_dateutil_parseable",
+        "expect_column_values_to_be_decreasing",
+        "expect_column_values_to_be_in_type_list",
+        "expect_column_values_to_be_increasing",
+        "expect_column_values_to_be_json_parseable",
+        "expect_column_values_to_be_of_type",
+        "expect_column_values_to_be_unique",
+        "expect_column_values_to_match_json_schema",
+        "expect_column_values_to_match_strftime_format",
+        "expect_compound_columns_to_be_unique",
+        "expect_table_column_count_to_be_between",
+        "expect_table_column_count_to_equal",
+        "expect_table_columns_to_match_ordered_list",
+        "expect_table_columns_to_match_set",
+        "expect_table_row_count_to_be_between",
+        "expect_table_row_count_to_equal",
+    }
+)
+"""What Great Expectations 1.24 judges over many rows on pandas, or value by value in Python."""
+
+_REGISTRY: dict[str, _Entry] = {}
+
+
+def _expectation(
+    name: str, shape: Shape, *takes: str, keeps_missing: bool = False, takes_condition: bool = True
+) -> Callable[[Meets], Meets]:
+    def register(meets: Meets) -> Meets:
+        _REGISTRY[name] = _Entry(meets, frozenset(takes), shape, keeps_missing, takes_condition)
+        return meets
+
+    return register
+
+
+def row_types() -> frozenset[str]:
+    """Every expectation type that is compiled to run on each row."""
+    return frozenset(_REGISTRY)
+
+
+def compile_expectation(kind: str, arguments: Mapping[str, Any], columns: Columns) -> Compiled:
+    """Make one expectation runnable. Raises `SuiteError` saying what is wrong with it and what to write instead."""
+    entry = _REGISTRY.get(kind)
+    if entry is None:
+        return _window(kind, arguments, columns)
+    _only_known(kind, arguments, entry.takes | _SHAPE_ARGUMENTS[entry.shape] | _COMMON)
+    used: set[str] = set()
+    names = _names(arguments, entry.shape)
+    values = [column_of(name, columns, used) for name in names]
+    unexpected = ~entry.meets(arguments, names, columns).fill_null(False)
+    present = None if entry.keeps_missing else _present(arguments, entry.shape, values)
+    if present is not None:
+        unexpected = present & unexpected
+    condition = arguments.get("row_condition")
+    if condition:
+        if not entry.takes_condition:
+            raise SuiteError(f"Great Expectations ignores row_condition in {kind}.", "Remove it, or use other types.")
+        selected, more = compile_condition(condition, arguments.get("condition_parser"), columns)
+        used |= more
+        unexpected = selected & unexpected
+    return Compiled(How.ROW, unexpected, frozenset(used))
+
+
+def _window(kind: str, arguments: Mapping[str, Any], columns: Columns) -> Compiled:
+    if kind in _REFUSED:
+        raise SuiteError(f"{kind} does not run here.", _REFUSED[kind])
+    if kind not in _WINDOW:
+        raise SuiteError(f"{kind} is not known, or needs SQL.", f"There are {', '.join(sorted(_REGISTRY.keys() | _WINDOW))}.")
+    used: set[str] = set()
+    for name in (arguments.get("column"), *arguments.get("column_list", ())):
+        if name is not None and kind != "expect_column_to_exist":
+            column_of(name, columns, used)
+    return Compiled(How.WINDOW, columns=frozenset(used))
+
+
+def _only_known(kind: str, arguments: Mapping[str, Any], known: frozenset[str]) -> None:
+    if unknown := sorted(arguments.keys() - known):
+        raise SuiteError(f"{kind} takes no {', '.join(unknown)} here.", f"It takes {', '.join(sorted(known))}.")
+    if parameters := sorted(name for name, value in arguments.items() if isinstance(value, dict) and "$PARAMETER" in value):
+        raise SuiteError(f"suite parameters are not read: {', '.join(parameters)}.", "Write the value itself.")
+
+
+def _names(arguments: Mapping[str, Any], shape: Shape) -> tuple[str, ...]:
+    if shape is Shape.COLUMN:
+        return (arguments.get("column", ""),)
+    if shape is Shape.PAIR:
+        return (arguments.get("column_A", ""), arguments.get("column_B", ""))
+    names = arguments.get("column_list")
+    if not isinstance(names, list) or len(names) < 2:
+        raise SuiteError("column_list must name two columns or more.")
+    return tuple(names)
+
+
+def _present(arguments: Mapping[str, Any], shape: Shape, values: list[pl.Expr]) -> pl.Expr | None:
+    """Which rows have enough values to be judged; None for all of them."""
+    if shape is Shape.COLUMN:
+        return values[0].is_not_null()
+    ignore = arguments.get("ignore_row_if", _IGNORE_ALL[shape])
+    if ignore == _IGNORE_NONE[shape]:
+        return None
+    if ignore == _IGNORE_ANY[shape]:
+        return reduce(lambda left, right: left & right, [value.is_not_null() for value in values])
+    if ignore == _IGNORE_ALL[shape]:
+        return reduce(lambda left, right: left | right, [value.is_not_null() for value in values])
+    allowed = ", ".join((_IGNORE_ALL[shape], _IGNORE_ANY[shape], _IGNORE_NONE[shape]))
+    raise SuiteError("ignore_row_if is not known.", f"Write {allowed}.")
+
+
+def _one_kind(names: tuple[str, ...], columns: Columns, *, only: frozenset[Kind] = frozenset(Kind)) -> Kind:
+    kinds = {kind_of(columns.types[name]) for name in names}
+    if len(kinds) != 1 or not kinds <= only:
+        raise SuiteError(
+            f"the columns {', '.join(names)} are {' and '.join(sorted(kinds))}.",
+            f"Compare columns of one kind: {', '.join(sorted(only))}.",
+        )
+    return kinds.pop()
+
+
+def _text(name: str, columns: Columns) -> pl.Expr:
+    _one_kind((name,), columns, only=frozenset({Kind.TEXT}))
+    return pl.col(name)
+
+
+def _within(value: pl.Expr, low: Any, high: Any, arguments: Mapping[str, Any]) -> pl.Expr:
+    if low is None and high is None:
+        raise SuiteError("min_value and max_value are both missing.", "Give one of them.")
+    if low is not None and high is not None and low > high:
+        raise SuiteError("min_value is above max_value.", "Swap them.")
+    sides = []
+    if low is not None:
+        sides.append(value > low if flag(arguments, "strict_min") else value >= low)
+    if high is not None:
+        sides.append(value < high if flag(arguments, "strict_max") else value <= high)
+    return reduce(lambda left, right: left & right, sides)
+
+
+def _values(arguments: Mapping[str, Any], name: str, columns: Columns) -> pl.Series:
+    values = arguments.get("value_set")
+    dtype = columns.types[name]
+    kind = kind_of(dtype)
+    if kind not in {Kind.NUMBER, Kind.TEXT, Kind.TRUTH}:
+        raise SuiteError(f"a set cannot be held against {name}, which is a {kind}.", "Use a range.")
+    if not isinstance(values, list) or not all(matches_kind(value, kind) for value in values):
+        raise SuiteError(f"value_set must be a list of {kind}s, as {name} is a {kind}.")
+    if kind is Kind.NUMBER:
+        dtype = pl.Float64() if dtype.is_float() or any(isinstance(each, float) for each in values) else pl.Int64()
+    return pl.Series(values, dtype=dtype)
+
+
+def _patterns(arguments: Mapping[str, Any]) -> list[str]:
+    patterns = arguments.get("regex_list")
+    if not isinstance(patterns, list) or not patterns:
+        raise SuiteError("regex_list must be a list of regular expressions.")
+    return [translate(pattern) for pattern in patterns]
+
+
+def _pattern(arguments: Mapping[str, Any]) -> str:
+    pattern = arguments.get("regex")
+    if not isinstance(pattern, str):
+        raise SuiteError("regex is missing.", "Write a regular expression.")
+    return translate(pattern)
+
+
+@_expectation("expect_column_values_to_not_be_null", Shape.COLUMN, keeps_missing=True)
+def _not_null(_arguments: Mapping[str, Any], names: tuple[str, ...], _columns: Columns) -> pl.Expr:
+    return pl.col(names[0]).is_not_null()
+
+
+@_expectation("expect_column_values_to_be_null", Shape.COLUMN, keeps_missing=True)
+def _null(_arguments: Mapping[str, Any], names: tuple[str, ...], _columns: Columns) -> pl.Expr:
+    return pl.col(names[0]).is_null()
+
+
+@_expectation(
+    "expect_column_values_to_be_between", Shape.COLUMN, "min_value", "max_value", "strict_min", "strict_max"
+)
+def _between(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns) -> pl.Expr:
+    dtype = columns.types[names[0]]
+    low, high = (bound(arguments, each, names[0], dtype) for each in ("min_value", "max_value"))
+    return _within(pl.col(names[0]), low, high, arguments)
+
+
+@_expectation("expect_column_values_to_be_in_set", Shape.COLUMN, "value_set")
+def _in_set(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns) -> pl.Expr:
+    return pl.col(names[0]).is_in(_values(arguments, names[0], columns).implode())
+
+
+@_expectation("expect_column_values_to_not_be_in_set", Shape.COLUMN, "value_set")
+def _not_in_set(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns) -> pl.Expr:
+    return ~pl.col(names[0]).is_in(_values(arguments, names[0], columns).implode())
+
+
+@_expectation("expect_column_values_to_match_regex", Shape.COLUMN, "regex")
+def _regex(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns) -> pl.Expr:
+    return _text(names[0], columns).str.contains(_pattern(arguments))
+
+
+@_expectation("expect_column_values_to_not_match_regex", Shape.COLUMN, "regex")
+def _not_regex(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns) -> pl.Expr:
+    return ~_text(names[0], columns).str.contains(_pattern(arguments))
+
+
+@_expectation("expect_column_values_to_match_regex_list", Shape.COLUMN, "regex_list", "match_on")
+def _regex_list(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns) -> pl.Expr:
+    match_on = arguments.get("match_on", "any")
+    if match_on not in {"any", "all"}:
+        raise SuiteError("match_on is not known.", "Write any or all.")
+    found = [_text(names[0], columns).str.contains(pattern) for pattern in _patterns(arguments)]
+    return reduce(lambda left, right: left | right if match_on == "any" else left & right, found)
+
+
+@_expectation("expect_column_values_to_not_match_regex_list", Shape.COLUMN, "regex_list")
+def _not_regex_list(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns) -> pl.Expr:
+    found = [_text(names[0], columns).str.contains(pattern) for pattern in _patterns(arguments)]
+    return ~reduce(lambda left, right: left | right, found)
+
+
+@_expectation(
+    "expect_column_value_lengths_to_be_between", Shape.COLUMN, "min_value", "max_value", "strict_min", "strict_max"
+)
+def _lengths(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns) -> pl.Expr:
+    low, high = (bound(arguments, each, "length", pl.Int64()) for each in ("min_value", "max_value"))
+    return _within(_text(names[0], columns).str.len_chars(), low, high, arguments)
+
+
+@_expectation("expect_column_value_lengths_to_equal", Shape.COLUMN, "value")
+def _length(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns) -> pl.Expr:
+    length = arguments.get("value")
+    if not matches_kind(length, Kind.NUMBER):
+        raise SuiteError("value must be the number of characters.")
+    return _text(names[0], columns).str.len_chars() == length
+
+
+@_expectation("expect_column_pair_values_a_to_be_greater_than_b", Shape.PAIR, "or_equal")
+def _greater(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns) -> pl.Expr:
+    _one_kind(names, columns, only=frozenset({Kind.NUMBER, Kind.TIME, Kind.DATE, Kind.TEXT}))
+    first, second = map(pl.col, names)
+    return first >= second if flag(arguments, "or_equal") else first > second
+
+
+@_expectation("expect_column_pair_values_to_be_equal", Shape.PAIR)
+def _equal(_arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns) -> pl.Expr:
+    _one_kind(names, columns)
+    return pl.col(names[0]) == pl.col(names[1])
+
+
+@_expectation("expect_column_pair_values_to_be_in_set", Shape.PAIR, "value_pairs_set", takes_condition=False)
+def _pair_in_set(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns) -> pl.Expr:
+    pairs = arguments.get("value_pairs_set")
+    kinds = [_one_kind((name,), columns, only=frozenset({Kind.NUMBER, Kind.TEXT})) for name in names]
+    if not isinstance(pairs, list) or not pairs or not all(_is_pair(pair, kinds) for pair in pairs):
+        raise SuiteError(f"value_pairs_set must be a list of pairs, each a {kinds[0]} and a {kinds[1]}, or null.")
+    return reduce(
+        lambda left, right: left | right,
+        [pl.col(names[0]).eq_missing(first) & pl.col(names[1]).eq_missing(second) for first, second in pairs],
+    )
+
+
+def _is_pair(pair: Any, kinds: list[Kind]) -> bool:
+    if not isinstance(pair, list) or len(pair) != 2:
+        return False
+    return all(value is None or matches_kind(value, kind) for value, kind in zip(pair, kinds, strict=True))
+
+
+@_expectation("expect_multicolumn_sum_to_equal", Shape.LIST, "sum_total")
+def _sum(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns) -> pl.Expr:
+    _one_kind(names, columns, only=frozenset({Kind.NUMBER}))
+    total = arguments.get("sum_total")
+    if not matches_kind(total, Kind.NUMBER):
+        raise SuiteError("sum_total must be a number.")
+    return reduce(lambda left, right: left + right, [pl.col(name).cast(pl.Float64) for name in names]) == total
+
+
+@_expectation("expect_multicolumn_values_to_be_equal", Shape.LIST)
+def _all_equal(_arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns) -> pl.Expr:
+    _one_kind(names, columns)
+    first = pl.col(names[0])
+    return reduce(lambda left, right: left & right, [first.eq_missing(pl.col(name)) for name in names[1:]])
+
+
+@_expectation("expect_select_column_values_to_be_unique_within_record", Shape.LIST)
+def _all_different(_arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns) -> pl.Expr:
+    _one_kind(names, columns)
+    different = [
+        pl.col(first).ne_missing(pl.col(second)) for at, first in enumerate(names) for second in names[at + 1 :]
+    ]
+    return reduce(lambda left, right: left & right, different)

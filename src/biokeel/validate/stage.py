@@ -1,35 +1,83 @@
-"""The validate stage: judge every row of a batch by its suite (interface)."""
+"""The validate stage: every row of a batch is judged by its suite, once, and gets its verdict.
+
+All rules are evaluated in one pass over the batch as columns of truth values; only rules that somebody failed cost
+more: the rule ids of failing rows are gathered into one list column from row numbers, without a loop over rows.
+
+The stage is pure: no clock, no I/O. If the process dies here nothing has happened yet; the same rows are judged again,
+and where the first verdict was already committed, `decided` carries it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
 
 from biokeel.batch import Outcome, PseudonymisedBatch, QuarantinedBatch, ValidatedBatch
+from biokeel.reasons import Reason
+from biokeel.validate.rules import Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    import polars as pl
+    from biokeel.validate.rules import CompiledSuite, Rule
 
-    from biokeel.validate.suites import CompiledSuite
+LISTS: Final = pl.List(pl.String())
+"""Type of the columns `warnings` and `failed_rules`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a suite says of a batch, before anything is split. `counts`: failed rows by rule id, info rules included."""
+    """What a suite says of a batch, before anything is split.
+
+    `counts` is the number of failed rows by rule id, of rules that somebody failed, info rules included. `failed` has
+    one Boolean column for each of these rules, named by rule id, in the suite's order, one row for each row of `batch`.
+    """
 
     batch: PseudonymisedBatch
+    suite: CompiledSuite
     counts: Mapping[str, int]
+    failed: pl.DataFrame
 
     def outcome(self, decided: pl.Series | None = None) -> Outcome[ValidatedBatch, QuarantinedBatch]:
         """Split the batch into what lands and what is quarantined; see `validate`."""
-        raise NotImplementedError
+        critical = self._rules(Severity.CRITICAL)
+        frame = self.batch.frame.with_columns(suite_version=pl.lit(self.suite.version, pl.String))
+        accepted = _accepted(self.failed.select(critical), len(self.batch), decided)
+        landed = _landed(frame, self.failed, self._flags(decided), accepted)
+        quarantined = self._quarantined(frame, accepted, critical)
+        event = self.batch.event
+        return Outcome(ValidatedBatch(event, landed), QuarantinedBatch(event, quarantined))
+
+    def _rules(self, *severities: Severity) -> list[str]:
+        return [rule.id for rule in self.suite.rules if rule.id in self.counts and rule.severity in severities]
+
+    def _flags(self, decided: pl.Series | None) -> list[str]:
+        """Rules that flag a landed row; a critical one does so only where the first commit decided otherwise."""
+        if decided is None:
+            return self._rules(Severity.WARNING)
+        return self._rules(Severity.WARNING, Severity.CRITICAL)
+
+    def _quarantined(self, frame: pl.DataFrame, accepted: pl.Series | None, critical: list[str]) -> pl.DataFrame:
+        stopped = frame.clear() if accepted is None else frame.filter(~accepted)
+        failed = self.failed.clear() if accepted is None else self.failed.filter(~accepted)
+        return stopped.with_columns(
+            pl.lit(Reason.RULE.value, pl.String).alias("reason"),
+            id_lists(failed.select(critical), stopped.height).alias("failed_rules"),
+            id_lists(failed.select(self._rules(Severity.WARNING)), stopped.height).alias("warnings"),
+        )
 
 
 def judge(batch: PseudonymisedBatch, suite: CompiledSuite) -> Judgement:
     """Judge every row of `batch` by `suite`; the runner takes `counts` for its metrics and `outcome` to go on."""
-    raise NotImplementedError
+    rules: Sequence[Rule] = suite.row_rules
+    flags = suite.view(batch.frame).select(suite.unexpected)
+    counts = dict(zip(flags.columns, flags.select(pl.all().sum()).row(0), strict=True)) if rules else {}
+    counts = {name: int(count) for name, count in counts.items() if count}
+    return Judgement(batch, suite, counts, flags.select(list(counts)))
 
 
 def validate(
@@ -39,5 +87,37 @@ def validate(
 
     `decided` (Boolean, nullable, one a row) is what the first commit decided, in a replay: True lands the row, False
     quarantines it, null lets the suite judge it. Rows keep their order; both frames keep every column they came with.
+    Where a newer suite disagrees with the first commit the row says so: a landed row has the critical rules that it
+    fails now among its `warnings`, and a quarantined one may have no `failed_rules`.
     """
     return judge(batch, suite).outcome(decided)
+
+
+def _accepted(critical: pl.DataFrame, height: int, decided: pl.Series | None) -> pl.Series | None:
+    """Which rows land; None where all of them do."""
+    if critical.width == 0 and decided is None:
+        return None
+    judged = critical.select(~pl.any_horizontal(pl.all())).to_series() if critical.width else None
+    judged = pl.repeat(True, height, dtype=pl.Boolean, eager=True) if judged is None else judged
+    return judged if decided is None else decided.zip_with(decided.is_not_null(), judged)
+
+
+def _landed(frame: pl.DataFrame, failed: pl.DataFrame, flags: list[str], accepted: pl.Series | None) -> pl.DataFrame:
+    if accepted is not None:
+        frame, failed = frame.filter(accepted), failed.filter(accepted)
+    return frame.with_columns(id_lists(failed.select(flags), frame.height).alias("warnings"))
+
+
+def id_lists(flags: pl.DataFrame, height: int) -> pl.Series:
+    """For each of `height` rows the names of the columns of `flags` that are true there, in their order (LISTS)."""
+    rows = [flags[name].arg_true().to_numpy() for name in flags.columns]
+    lengths = [len(each) for each in rows]
+    numbers = np.concatenate(rows) if rows else np.empty(0, np.uint32)
+    order = np.argsort(numbers, kind="stable")
+    offsets = np.zeros(height + 1, np.int64)
+    np.cumsum(np.bincount(numbers, minlength=height), out=offsets[1:])
+    codes = np.repeat(np.arange(flags.width, dtype=np.int32), lengths)[order]
+    ids = pa.array(flags.columns, pa.large_string()).take(pa.array(codes))
+    lists = pl.from_arrow(pa.LargeListArray.from_arrays(pa.array(offsets), ids))
+    assert isinstance(lists, pl.Series)
+    return lists

@@ -2,7 +2,7 @@
 
 | key | for | rotation |
 | --- | --- | --- |
-| look-up | HMAC-SHA256 of identifiers, the index of the vault | first of the list writes, all read; re-indexed on sight |
+| look-up | HMAC-SHA256 of identifiers | first of the list writes, all read; re-indexed on sight |
 | sealing | AES-256-GCM of parked events and dead letters | first of the list seals, all open |
 | audit | HMAC-SHA256 chain of the audit | never: a chain is one key's |
 
@@ -84,7 +84,8 @@ def create_key_file(path: Path) -> Keys:
 def rotate_key_file(path: Path) -> Keys:
     """Put a fresh look-up and a fresh sealing key first in the key file; the older ones stay for reading.
 
-    Workers take the new keys when they start again. A process that dies in here leaves the old file: the new one is
+    Stop every worker of the vault zone first and start them again afterwards: a worker that does not know the new
+    look-up key could not find who is enrolled under it. A process that dies in here leaves the old file: the new one is
     written beside it and takes its place in one step.
     """
     old = load_key_file(path)
@@ -109,14 +110,7 @@ def load_key_file(path: Path) -> Keys:
     if stat.S_IMODE(mode) & 0o077:
         raise VaultKeyError(f"The key file {path} is open to other users.", f"Run: chmod 600 {path}")
     try:
-        content = json.loads(text)
-        if content["format"] != _FORMAT:
-            raise ValueError
-        lookup = tuple(map(_key, content["lookup"]))
-        sealing = tuple(map(_key, content["sealing"]))
-        if not lookup or not sealing:
-            raise ValueError
-        return Keys(lookup, sealing, _key(content["audit"]))
+        return _keys(json.loads(text))
     except (ValueError, KeyError, TypeError):
         raise VaultKeyError(f"{path} is not a key file.", "Restore it from its backup.") from None
 
@@ -132,6 +126,13 @@ def _text(keys: Keys) -> str:
         "audit": entry(keys.audit),
     }
     return json.dumps(content, indent=1) + "\n"
+
+
+def _keys(content: Any) -> Keys:  # what JSON holds
+    keys = Keys(tuple(map(_key, content["lookup"])), tuple(map(_key, content["sealing"])), _key(content["audit"]))
+    if content["format"] != _FORMAT or not keys.lookup or not keys.sealing:
+        raise ValueError
+    return keys
 
 
 def _key(entry: Any) -> Key:  # what JSON holds

@@ -1,20 +1,91 @@
-"""The vault: participants, their identifiers, parked events and dead letters. See the signatures; being filled."""
+"""The vault: who is who, what waits and what was stopped. One object for each process.
+
+**Replays.** Kafka gives events again after a crash. What the vault decided the first time stands:
+
+| the first time | found by | the second time |
+| --- | --- | --- |
+| parked, sealed or applied | its coordinates | not sent a second way |
+| let through | offset up to `Snapshot.decided`, no coordinates | let through, whatever consent says by now |
+| not decided (died before `decide` returned) | offset above `Snapshot.decided` | decided as if for the first time |
+
+So nothing is both published and sealed, whenever the process died.
+
+**Concurrency.** Any number of processes may work on one vault. `decide` and `offer` look again, in the transaction in
+which they write, whether what they were told is still so; if not, they write nothing and the caller starts over.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import hmac
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import sqlalchemy as sa
+
+from biokeel.batch import SealedRejection
+from biokeel.errors import VaultKeyError
+from biokeel.reasons import Reason
+from biokeel.vault.audit import Audit, AuditHead, AuditReport
+from biokeel.vault.database import Database, chunks
+from biokeel.vault.enrolment import Roll, Waits, apply, create, named
+from biokeel.vault.keys import Keys, load_key_file
+from biokeel.vault.parking import ParkedEvent, Parking, ToPark
+from biokeel.vault.people import People, find_digests
+from biokeel.vault.seal import Sealer
+from biokeel.vault.tables import (
+    APPLIED,
+    AUDIT,
+    DEAD_LETTER,
+    IDENTIFIER,
+    META,
+    METADATA,
+    PARKED,
+    PARTICIPANT,
+    PROGRESS,
+    Parked,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import polars as pl
 
     from biokeel.contracts.topics import EventType
     from biokeel.settings import Settings
+    from biokeel.vault.enrolment import PersonEvent
+    from biokeel.vault.identifiers import Identifier
+
+_EVENTS_A_TRANSACTION: Final = 2_000
+"""Person events of one transaction: about 0.2 s, for which other workers wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the vault knew when a batch was begun. `decided`: last offset of the partition decided upon, or -1."""
+
+    generation: int
+    decided: int
+
+
+@dataclass(slots=True)
+class Applied:
+    """What became of person events; a replayed one counts nowhere."""
+
+    applied: int = 0
+    parked: int = 0
+    sealed: Counter[Reason] = field(default_factory=Counter)
+
+    def add(self, more: Applied) -> None:
+        """Count `more`, too."""
+        self.applied += more.applied
+        self.parked += more.parked
+        self.sealed += more.sealed
 
 
 @dataclass(frozen=True, slots=True)
 class VaultStatus:
-    """Counts only."""
+    """Counts only. `parked` by state, `sealed` by reason."""
 
     participants: int
     withdrawn: int
@@ -26,21 +97,246 @@ class VaultStatus:
 
 
 class Vault:
-    """One process' handle on the vault's database."""
+    """One process' handle on the vault. One thread at a time."""
+
+    def __init__(self, database: Database, keys: Keys) -> None:
+        self._database = database
+        self._keys = keys
+        self._people = People(database, keys.lookup)
+        self._parking = Parking(database, Sealer(keys.sealing), keys.lookup)
+        self._audit = Audit(keys.audit)
 
     @classmethod
     def open(cls, settings: Settings) -> Vault:
-        """Open (and the first time create) the vault that `settings.vault_url` and `vault_key_file` name."""
-        raise NotImplementedError
+        """Open (and the first time create) the vault that `vault_url` and `vault_key_file` name.
+
+        Raises `SettingsError` where they are not set, `VaultKeyError` where the keys are not the vault's,
+        `VaultUnavailable` where the database does not answer. Two processes may create it at once.
+        """
+        settings.require("vault_url", "vault_key_file")
+        assert settings.vault_key_file is not None
+        keys = load_key_file(settings.vault_key_file)
+        database = Database(settings.vault_url)
+        proof = hmac.new(keys.audit.secret, b"biokeel vault", "sha256").hexdigest()
+        with database.write() as connection:
+            METADATA.create_all(connection)
+            database.insert_new(
+                connection, META, [{"name": "generation", "value": "0"}, {"name": "keys", "value": proof}]
+            )
+            written = connection.execute(sa.select(META.c.value).where(META.c.name == "keys")).scalar_one()
+        if not hmac.compare_digest(written, proof):
+            database.close()
+            raise VaultKeyError("The key file is not the one of this vault.", "Check BIOKEEL_VAULT_KEY_FILE.")
+        return cls(database, keys)
 
     def close(self) -> None:
         """Close the database."""
-        raise NotImplementedError
+        self._database.close()
+
+    # -- deciding events
+
+    def snapshot(self, event: EventType, partition: int) -> Snapshot:
+        """Where things stand before a batch."""
+        with self._database.read() as connection:
+            return _snapshot(connection, event.raw_topic, partition)
+
+    def settled(self, event: EventType, partition: int, first: int, last: int) -> set[int]:
+        """Offsets from `first` to `last` that were parked, sealed or applied before."""
+        with self._database.read() as connection:
+            return self._parking.settled(connection, event.raw_topic, partition, first, last)
+
+    def look_up(self, schemes: pl.Series, ids: pl.Series, generation: int) -> pl.DataFrame:
+        """Who each (scheme, identifier as written) is: see `biokeel.vault.people.People.look_up`."""
+        return self._people.look_up(schemes, ids, generation)
+
+    def decide(
+        self,
+        event: EventType,
+        partition: int,
+        snapshot: Snapshot,
+        last: int,
+        *,
+        parked: Sequence[ToPark],
+        sealed: Sequence[SealedRejection],
+    ) -> bool:
+        """Park and seal, and write down that every offset up to `last` is decided; all of it or nothing.
+
+        False, with nothing written, where the world is no longer that of `snapshot`: somebody changed people, somebody
+        in `parked` was enrolled meanwhile, or another worker decided on this partition. Then start over.
+        Dying before it returns leaves all of it or nothing, too.
+        """
+        topic = event.raw_topic
+        with self._database.write(shared=True) as connection:
+            if _snapshot(connection, topic, partition) != snapshot or self._is_known(connection, parked):
+                return False
+            self._parking.park(connection, topic, partition, parked)
+            self._parking.bury(connection, topic, sealed)
+            row = {"topic": topic, "partition": partition, "decided": max(last, snapshot.decided)}
+            self._database.upsert(connection, PROGRESS, [row])
+        return True
+
+    def create(self, identifiers: Sequence[Identifier]) -> None:
+        """Make a participant for each identifier that is nobody's (policy `create`). Repeating it changes nothing."""
+        for some in chunks(identifiers, _EVENTS_A_TRANSACTION):
+            with self._database.write() as connection:
+                roll = Roll.load(connection, self._keys.lookup, some)
+                for identifier in some:
+                    create(roll, identifier)
+                self._save(connection, roll)
+
+    # -- releasing
+
+    def ready(self, event: EventType, limit: int, partition: int | None = None) -> list[ParkedEvent]:
+        """Parked events that have their release number and are not marked released, lowest first."""
+        with self._database.read() as connection:
+            return self._parking.ready(connection, event.raw_topic, limit, partition)
+
+    def offer(
+        self,
+        event: EventType,
+        partition: int,
+        snapshot: Snapshot,
+        offsets: Sequence[int],
+        sealed: Sequence[SealedRejection],
+    ) -> bool:
+        """Write down which parked events are good (`offsets`) and which are not (`sealed`); false: start over."""
+        topic = event.raw_topic
+        with self._database.write(shared=True) as connection:
+            if _snapshot(connection, topic, partition) != snapshot:
+                return False
+            self._parking.offer(connection, topic, partition, offsets)
+            self._parking.bury(connection, topic, sealed)
+            self._parking.unpark(connection, topic, partition, [each.offset for each in sealed])
+        return True
+
+    def released(self, event: EventType, partition: int, up_to_release_number: int) -> None:
+        """Mark offered events as safely in Kafka; their sealed bytes are dropped. Call it after Kafka's flush."""
+        with self._database.write(shared=True) as connection:
+            self._parking.release(connection, event.raw_topic, partition, up_to_release_number)
+
+    # -- people
+
+    def apply(
+        self,
+        event: EventType,
+        partition: int,
+        events: Sequence[PersonEvent],
+        sealed: Sequence[SealedRejection] = (),
+        *,
+        parked: bool = False,
+    ) -> Applied:
+        """Apply person events in order, and seal those that were rejected before; each once, however often it comes.
+
+        `parked`: they come out of parking, because the person they name was enrolled. A process that dies in here has
+        applied whole transactions of some thousand events; the replay does the rest.
+        """
+        result = Applied()
+        buried = list(sealed)
+        # At least one transaction, for the rejected.
+        for start in range(0, max(1, len(events)), _EVENTS_A_TRANSACTION):
+            some = events[start : start + _EVENTS_A_TRANSACTION]
+            with self._database.write() as connection:
+                result.add(self._apply(connection, (event, partition), some, buried, parked=parked))
+            buried = []
+        return result
+
+    def _apply(
+        self,
+        connection: sa.Connection,
+        place: tuple[EventType, int],
+        events: Sequence[PersonEvent],
+        rejected: Sequence[SealedRejection],
+        *,
+        parked: bool,
+    ) -> Applied:
+        event, partition = place
+        topic = event.raw_topic
+        offsets = [each.offset for each in events] + [each.offset for each in rejected]
+        done = self._parking.settled(connection, topic, partition, min(offsets, default=0), max(offsets, default=0))
+        if parked:
+            # Another worker may have applied them since they were read.
+            done = set(offsets) - self._parking.numbered(connection, topic, partition, offsets)
+            self._parking.unpark(connection, topic, partition, [each for each in offsets if each not in done])
+        events = [each for each in events if each.offset not in done]
+        sealed = [each for each in rejected if each.offset not in done]
+        waiting: list[ToPark] = []
+        applied: list[dict[str, object]] = []
+        roll = Roll.load(connection, self._keys.lookup, [each for one in events for each in named(one)])
+        for each in events:
+            verdict = apply(roll, event.name, each)
+            if verdict is None:
+                at = {"topic": topic, "partition": partition, "offset": each.offset}
+                roll.entries[-1].detail.update(at)
+                applied.append(at)
+            elif isinstance(verdict, Waits):
+                waiting.append(ToPark(each.offset, verdict.identifier, each.payload))
+            else:
+                sealed.append(SealedRejection(partition, each.offset, verdict, f"person.{event.name}", each.payload))
+        self._save(connection, roll)
+        self._database.insert_new(connection, APPLIED, applied)
+        self._parking.park(connection, topic, partition, waiting)
+        self._parking.bury(connection, topic, sealed)
+        return Applied(len(applied), len(waiting), Counter(each.reason for each in sealed))
+
+    def _save(self, connection: sa.Connection, roll: Roll) -> None:
+        """Write a roll with its audit, and let the events out that waited for it."""
+        roll.save(connection, self._database)
+        self._audit.append(connection, roll.entries)
+        self._parking.number(connection, roll.bound)
+        if roll.stale:
+            value = sa.cast(sa.cast(META.c.value, sa.BigInteger) + 1, sa.String(128))
+            connection.execute(sa.update(META).where(META.c.name == "generation").values(value=value))
+
+    def _is_known(self, connection: sa.Connection, parked: Sequence[ToPark]) -> bool:
+        digests = {each.identifier.digest(key) for each in parked for key in self._keys.lookup}
+        return bool(find_digests(connection, list(digests)))
+
+    # -- seeing it
 
     def books(self, event: EventType, partition: int) -> pl.DataFrame:
-        """Where events of a raw partition are: `offset` Int64, `place` (parked|released|sealed|applied), `reason`."""
-        raise NotImplementedError
+        """Where events of a raw partition are: `offset` Int64, `place` (parked|released|sealed|applied), `reason`.
+
+        An event that was let through at once is in no row: it is in Kafka.
+        """
+        with self._database.read() as connection:
+            return self._parking.books(connection, event, partition)
+
+    def audit_head(self) -> AuditHead:
+        """The last entry of the audit, to be kept where the vault's administrators cannot change it."""
+        with self._database.read() as connection:
+            return self._audit.head(connection)
+
+    def verify_audit(self, kept: AuditHead | None = None) -> AuditReport:
+        """Walk the whole audit; `kept` is a head from elsewhere, without which a cut tail cannot be seen."""
+        with self._database.read() as connection:
+            return self._audit.verify(connection, kept)
 
     def status(self) -> VaultStatus:
         """Counts of everything, nothing else."""
-        raise NotImplementedError
+        with self._database.read() as connection:
+
+            def count(table: sa.Table, *where: sa.ColumnElement[bool]) -> int:
+                return int(connection.execute(sa.select(sa.func.count()).select_from(table).where(*where)).scalar_one())
+
+            def by(column: sa.Column[str]) -> dict[str, int]:
+                query = sa.select(column, sa.func.count()).group_by(column).order_by(column)
+                return {str(name): int(number) for name, number in connection.execute(query)}
+
+            alive = PARTICIPANT.c.merged_into.is_(None)
+            return VaultStatus(
+                participants=count(PARTICIPANT, alive),
+                withdrawn=count(PARTICIPANT, alive, PARTICIPANT.c.withdrawal.is_not(None)),
+                identifiers=count(IDENTIFIER),
+                parked={str(state): 0 for state in Parked} | by(PARKED.c.state),
+                sealed=by(DEAD_LETTER.c.reason),
+                applied=count(APPLIED),
+                audit_entries=count(AUDIT),
+            )
+
+
+def _snapshot(connection: sa.Connection, topic: str, partition: int) -> Snapshot:
+    generation = connection.execute(sa.select(META.c.value).where(META.c.name == "generation")).scalar_one()
+    decided = connection.execute(
+        sa.select(PROGRESS.c.decided).where(PROGRESS.c.topic == topic, PROGRESS.c.partition == partition)
+    ).scalar()
+    return Snapshot(int(generation), -1 if decided is None else int(decided))

@@ -1,0 +1,124 @@
+"""`biokeel status`: what the workers do right now."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+
+    from biokeel.observe.stats import Snapshot
+
+_BETWEEN: Final = 1.0
+"""Seconds between the two snapshots that give events a second."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add `status`."""
+    app.command()(status)
+
+
+def status(
+    watch: Annotated[bool, typer.Option("--watch", help="Stay and update every second, until Ctrl-C.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one report as JSON.")] = False,
+) -> None:
+    """Show events a second, lag, rejects by reason with whose job each is, and table versions."""
+    from rich.console import Console
+    from rich.live import Live
+
+    from biokeel.observe.report import report
+    from biokeel.observe.stats import collect
+    from biokeel.settings import Settings
+
+    state_dir = Settings.load().state_dir
+    before = collect(state_dir)
+    time.sleep(_BETWEEN)
+    after = collect(state_dir)
+    if json:
+        Console(soft_wrap=True).print_json(data=report(before, after))
+        return
+    if not watch:
+        Console().print(screen(before, after))
+        return
+    with Live(screen(before, after), screen=True, auto_refresh=False) as live:
+        try:
+            while True:
+                time.sleep(_BETWEEN)
+                before, after = after, collect(state_dir)
+                live.update(screen(before, after), refresh=True)
+        except KeyboardInterrupt:
+            return
+
+
+def screen(before: Snapshot, after: Snapshot) -> Group:
+    """Everything that `status` shows in a terminal."""
+    from rich.console import Group
+
+    if not after.workers:
+        return Group("No worker runs. Start the stack (biokeel stack up) or a worker (biokeel worker curate).")
+    return Group(_workers(after), _flow(before, after), _rejects(after), _versions(after))
+
+
+def _workers(after: Snapshot) -> str:
+    colours = {"ok": "green", "stuck": "yellow", "silent": "red"}
+    told = (f"{run.worker} {run.pid} [{colours[health]}]{health}[/]" for run, health in after.workers.items())
+    return "Workers: " + ", ".join(told)
+
+
+def _flow(before: Snapshot, after: Snapshot) -> Table:
+    from rich.table import Table
+
+    from biokeel.contracts.topics import EVENTS
+    from biokeel.observe.metrics import Edge
+    from biokeel.observe.stats import Lag, rates
+
+    shown = (Edge.READ_RAW, Edge.PSEUDONYMISED, Edge.PARKED, Edge.SEALED, Edge.APPLIED, Edge.CURATED, Edge.QUARANTINED)
+    by_event = rates(before, after)
+    table = Table(title="Events a second, and what waits")
+    for column in ("event type", *(edge.outcome for edge in shown), "raw lag", "pseudo lag", "behind"):
+        table.add_column(column, justify="left" if column == "event type" else "right")
+    for event in EVENTS:
+        lags = [after.lags.get((worker, event), Lag(0, 0.0)) for worker in ("pseudonymise", "curate")]
+        figures = [by_event.get((event, edge), 0.0) for edge in shown]
+        busy = any(figures) or any(lag.events for lag in lags)
+        table.add_row(
+            str(event),
+            *(f"{figure:,.0f}" for figure in figures),
+            f"{lags[0].events:,}",
+            f"{lags[1].events:,}",
+            f"{max(lag.seconds for lag in lags):,.1f} s",
+            style="" if busy else "dim",
+        )
+    return table
+
+
+def _rejects(after: Snapshot) -> Table | str:
+    from rich.table import Table
+
+    rejects = after.by_reason()
+    if not rejects:
+        return "Rejects: none since the workers started."
+    table = Table(title="Rejects since the workers started")
+    for column in ("reason", "events", "whose job", "meaning"):
+        table.add_column(column, justify="right" if column == "events" else "left")
+    for reason, count in rejects.items():
+        table.add_row(str(reason), f"{count:,}", str(reason.owner), reason.meaning)
+    return table
+
+
+def _versions(after: Snapshot) -> Table | str:
+    from rich.table import Table
+
+    if not after.versions:
+        return "Tables: none landed since the workers started."
+    table = Table(title="Tables")
+    for column in ("event type", "curated version", "quarantine version"):
+        table.add_column(column, justify="left" if column == "event type" else "right")
+    for event in sorted({event for event, _ in after.versions}):
+        versions = (after.versions.get((event, kind)) for kind in ("curated", "quarantine"))
+        table.add_row(str(event), *("-" if version is None else str(version) for version in versions))
+    return table

@@ -1,0 +1,55 @@
+"""`biokeel topic`: look into a topic."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add `topic cat`."""
+    topic = typer.Typer(no_args_is_help=True, help="Look into a topic.")
+    topic.command("cat")(cat)
+    topic.callback()(lambda: None)  # so that `cat` stays a word of its own while it is the only command
+    app.add_typer(topic, name="topic")
+
+
+def cat(
+    topic: Annotated[str, typer.Argument(help="raw.<domain>.<event> or pseudo.<domain>.<event>")],
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many of the newest events.")] = 10,
+) -> None:
+    """Print the newest events of a topic, one JSON line each, oldest first.
+
+    A raw topic needs the vault zone's settings, and everything in it that may identify a person is masked.
+    """
+    import orjson
+
+    from biokeel.console.topic import pseudo_events, raw_events
+    from biokeel.contracts.catalogue import DirectoryCatalogue
+    from biokeel.contracts.topics import event_type, zone
+    from biokeel.engine.peek import newest
+    from biokeel.errors import SettingsError
+    from biokeel.settings import Settings
+
+    try:
+        event = event_type(topic)
+    except KeyError:
+        raise SettingsError(
+            f"No event type has the topic {topic}.", "Write raw.clinical.glucose, for example."
+        ) from None
+    raw = topic == event.raw_topic
+    if not raw and (event.is_person or topic != event.pseudo_topic):
+        raise SettingsError(f"No topic is called {topic}.", "Write raw.clinical.glucose, for example.")
+    settings = Settings.load(zone(topic))
+    if raw:
+        settings.require("vault_url")
+    messages = newest(settings, topic, limit)
+    events = (
+        raw_events(event, messages, DirectoryCatalogue(settings.schemas_dir), settings.max_event_bytes)
+        if raw
+        else pseudo_events(event, messages)
+    )
+    for line in deque(events, maxlen=limit):
+        print(orjson.dumps(line, default=str).decode())

@@ -1,0 +1,107 @@
+"""`biokeel verify`: nothing lost, nothing doubled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from biokeel.console.balance import Books
+    from biokeel.console.books import Bookkeeper
+
+
+def register(app: typer.Typer) -> None:
+    """Add `verify`."""
+    app.command()(verify)
+
+
+def verify(
+    wait: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="SECONDS", help="Wait until all has landed, or nothing moved for SECONDS."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the books as JSON.")] = False,
+) -> None:
+    """Prove that every raw event lies in exactly one place: curated, quarantined, parked, sealed or applied.
+
+    Reads Kafka's watermarks, the tables and the vault themselves. Exit status 1 where an event is missing (on its
+    way still, or lost: see --wait) or doubled.
+    """
+    from rich.console import Console
+
+    from biokeel.console.books import Bookkeeper
+    from biokeel.settings import Settings
+
+    bookkeeper = Bookkeeper.of(Settings.load().state_dir)
+    books = bookkeeper.look() if wait is None else _waited(bookkeeper, wait)
+    if json:
+        Console(soft_wrap=True).print_json(data=books.as_json())
+    else:
+        Console().print(_table(books))
+    complain(books)
+
+
+def complain(books: Books) -> None:
+    """Raise `BooksDoNotBalance`, naming the first missing and doubled coordinates, unless the books balance."""
+    from biokeel.errors import BooksDoNotBalance
+
+    if books.balanced:
+        return
+    faults = []
+    for column, coordinates in (("missing", books.missing), ("doubled", books.doubled)):
+        if count := books.total(column):
+            named = ", ".join(map(str, coordinates))
+            more = f" and {count - len(coordinates):,} more" if count > len(coordinates) else ""
+            faults.append(f"{count:,} {column}: {named}{more}.")
+    raise BooksDoNotBalance(
+        "The books do not balance. " + " ".join(faults),
+        "Missing events may be on their way: biokeel verify --wait 60; then see docs/operations.md.",
+    )
+
+
+def _waited(bookkeeper: Bookkeeper, patience: float) -> Books:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from biokeel.console.waiting import wait_until_landed
+
+    columns = (TextColumn("Arrived"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("Arrived", total=None)
+
+        def seen(books: Books) -> None:
+            raw = books.total("raw")
+            progress.update(bar, total=raw, completed=raw - books.total("missing"))
+
+        return wait_until_landed(bookkeeper, patience, seen)
+
+
+def _table(books: Books) -> Table:
+    from rich.table import Table
+
+    verdict = "[green]balanced[/]" if books.balanced else "[bold red]do not balance[/]"
+    table = Table(
+        title=f"The books {verdict}", caption=f"read in {books.seconds:.1f} s; repeats: dropped since the workers began"
+    )
+    columns = list(books.events[0].figures())
+    table.add_column("event type")
+    for column in columns:
+        table.add_column(column, justify="right")
+    for event in books.events:
+        figures = event.figures()
+        table.add_row(
+            str(event.event),
+            *(_cell(column, figures[column]) for column in columns),
+            style="" if event.raw else "dim",
+        )
+    table.add_section()
+    table.add_row("all", *(_cell(column, books.total(column)) for column in columns), style="bold")
+    return table
+
+
+def _cell(column: str, count: int) -> str:
+    text = f"{count:,}"
+    return f"[bold red]{text}[/]" if count and column in {"missing", "doubled"} else text

@@ -1,0 +1,136 @@
+"""The books: proof that every raw event lies in exactly one place, from Kafka, the vault and the tables themselves.
+
+It stands in `console` because it is the operators' view: only they look at both sides of the privacy wall at once.
+Workers must not (a worker holds one side's credentials), so it is above `engine`; `biokeel verify` and the console's
+page use it alike, and therefore show the same figures.
+
+The order of the looks matters while events flow: watermarks first, then tables, then the vault. An event moves from
+raw to the tables, or from the vault's parking to the tables, so one that moves between two looks can be seen in no
+place (it is on its way, and counts as missing until the next look) but never in two: a doubled event is never a false
+alarm.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import polars as pl
+
+from biokeel.console.balance import Books, PartitionBooks, add_up, balance, first_coordinates
+from biokeel.contracts.topics import EVENTS, Zone
+from biokeel.observe.metrics import Edge
+from biokeel.observe.stats import collect
+from biokeel.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from biokeel.contracts.topics import EventType
+    from biokeel.engine.watermarks import Watermarks
+    from biokeel.land.lake import Lake
+
+LANDED_COLUMNS = {"first_partition": pl.Int32(), "first_offset": pl.Int64(), "stream": pl.String()}
+"""What the books read of a table's row."""
+
+
+class LandedRows(NamedTuple):
+    """`LANDED_COLUMNS` of every row of an event type's two tables; empty frames where a table does not exist."""
+
+    curated: pl.DataFrame
+    quarantined: pl.DataFrame
+
+
+def no_rows() -> LandedRows:
+    """What an event type without tables has landed."""
+    return LandedRows(pl.DataFrame(schema=LANDED_COLUMNS), pl.DataFrame(schema=LANDED_COLUMNS))
+
+
+@dataclass(frozen=True, slots=True)
+class Bookkeeper:
+    """Looks at Kafka, the tables and the vault, and balances what it sees."""
+
+    watermarks: Callable[[], Watermarks]
+    landed: Callable[[EventType], LandedRows]
+    vault: Callable[[EventType, int], pl.DataFrame]
+    repeats: Callable[[], dict[EventType, int]]
+
+    @classmethod
+    def of(cls, state_dir: Path) -> Bookkeeper:
+        """The bookkeeper of the stack whose env files lie in `state_dir`; raises `SettingsError` without them.
+
+        Each part is asked with its own zone's credentials.
+        """
+        from biokeel.engine.watermarks import raw_watermarks
+
+        vault_side = Settings.load(Zone.VAULT, state_dir=state_dir)
+        research_side = Settings.load(Zone.RESEARCH, state_dir=state_dir)
+        vault_side.require("kafka_bootstrap", "vault_url", "vault_key_file")
+        research_side.require("s3_endpoint")
+        return cls(
+            lambda: raw_watermarks(vault_side, EVENTS),
+            _landed(research_side),
+            _vault(vault_side),
+            lambda: _repeats(state_dir),
+        )
+
+    def look(self, watermarks: Watermarks | None = None) -> Books:
+        """Balance all event types against `watermarks` (default: those of now)."""
+        taken_at, began = time.time(), time.perf_counter()
+        marks = self.watermarks() if watermarks is None else watermarks
+        repeats = self.repeats()
+        partitions = {event: list(self._balanced(event, marks[event])) for event in EVENTS}
+        every = [part for parts in partitions.values() for part in parts]
+        return Books(
+            taken_at,
+            time.perf_counter() - began,
+            tuple(add_up(event, parts, repeats.get(event, 0)) for event, parts in partitions.items()),
+            first_coordinates(every, "missing"),
+            first_coordinates(every, "doubled"),
+        )
+
+    def _balanced(self, event: EventType, marks: dict[int, tuple[int, int]]) -> Iterator[PartitionBooks]:
+        rows = no_rows() if event.is_person or not marks else self.landed(event)
+        curated, quarantined = (_by_partition(frame) for frame in rows)
+        nothing = no_rows().curated
+        for partition, lowhigh in marks.items():
+            yield balance(
+                event,
+                partition,
+                lowhigh,
+                curated=curated.get(partition, nothing),
+                quarantined=quarantined.get(partition, nothing),
+                vault=self.vault(event, partition),
+            )
+
+
+def _by_partition(frame: pl.DataFrame) -> dict[int, pl.DataFrame]:
+    return {int(key[0]): part for key, part in frame.partition_by("first_partition", as_dict=True).items()}
+
+
+def _repeats(state_dir: Path) -> dict[EventType, int]:
+    snapshot = collect(state_dir)
+    return {event: snapshot.total(Edge.REPEATED, event) for event in EVENTS}
+
+
+def _vault(settings: Settings) -> Callable[[EventType, int], pl.DataFrame]:
+    from biokeel.vault.store import Vault
+
+    return Vault.open(settings).books
+
+
+def _landed(settings: Settings) -> Callable[[EventType], LandedRows]:
+    from biokeel.land.lake import Lake
+
+    lake = Lake.of(settings)
+
+    def read(event: EventType) -> LandedRows:
+        return LandedRows(_rows(lake, lake.curated(event)), _rows(lake, lake.quarantine(event)))
+
+    return read
+
+
+def _rows(lake: Lake, uri: str) -> pl.DataFrame:
+    return pl.scan_delta(uri, storage_options=lake.options).select(LANDED_COLUMNS.keys()).collect()

@@ -1,0 +1,96 @@
+"""The operators' page. Everything is served from this process; the page asks nothing of any other host."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import closing
+from importlib.resources import files
+from typing import TYPE_CHECKING, Final
+
+from nicegui import app, ui
+
+from biokeel.console import draw
+from biokeel.console.watch import View, watch_books, watch_workers
+from biokeel.errors import PortTaken
+from biokeel.observe.stats import Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from biokeel.console.books import Bookkeeper
+
+HOST: Final = "127.0.0.1"
+REFRESH: Final = 1.0
+"""Seconds between two updates of an open page."""
+
+
+def serve(state_dir: Path, opened: Callable[[], Bookkeeper], port: int, announce: Callable[[str], None]) -> None:
+    """Serve the page on 127.0.0.1:`port` (0: any free one) until interrupted; `announce` is called with its URL.
+
+    The workers are found below `state_dir`; `opened` opens the books, and is called again after a `BiokeelError`.
+    Raises `PortTaken`.
+    """
+    port = _free(port)
+    view = View(Snapshot(0.0))
+    watchers: list[asyncio.Task[None]] = []
+
+    def start() -> None:
+        watchers.extend(
+            asyncio.get_running_loop().create_task(watching)
+            for watching in (watch_workers(state_dir, view), watch_books(opened, view))
+        )
+        announce(f"http://{HOST}:{port}")
+
+    def stop() -> None:
+        for watcher in watchers:
+            watcher.cancel()
+
+    app.on_startup(start)
+    app.on_shutdown(stop)
+    ui.page("/", title="Biokeel operations", dark=None, language="en-US")(lambda: build(view))
+    ui.run(
+        host=HOST,
+        port=port,
+        show=False,
+        reload=False,
+        favicon="⚓",
+        show_welcome_message=False,
+        uvicorn_logging_level="warning",
+    )
+
+
+def build(view: View) -> None:
+    """One visitor's page: the parts, redrawn where they changed."""
+    ui.add_css(files("biokeel.console").joinpath("page.css").read_text(encoding="utf-8"))
+    parts: list[tuple[ui.html, Callable[[View], str]]] = []
+
+    def part(drawn: Callable[[View], str]) -> None:
+        parts.append((ui.html(drawn(view), sanitize=False), drawn))
+
+    with ui.element("main").classes("page"):
+        part(draw.header)
+        part(draw.tiles)
+        part(draw.flow)
+        with ui.element("div").classes("two"):
+            part(draw.plot)
+            part(draw.lag_table)
+        part(draw.rejects)
+        part(draw.books_table)
+
+    def redraw() -> None:
+        for element, drawn in parts:
+            element.set_content(drawn(view))
+
+    ui.timer(REFRESH, redraw)
+
+
+def _free(port: int) -> int:
+    with closing(socket.socket()) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            raise PortTaken(f"Port {port} is not free.", "Choose another: biokeel console --port 0.") from None
+        return int(probe.getsockname()[1])

@@ -1,0 +1,78 @@
+"""Single events of a topic, fit for a person's eyes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from biokeel.batch import RawBatch
+from biokeel.contracts.blocks import read_block
+from biokeel.contracts.codec import Codec
+from biokeel.contracts.ids import encode_ids
+from biokeel.contracts.schema import Tag
+from biokeel.observe.logs import masked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from biokeel.contracts.catalogue import Catalogue
+    from biokeel.contracts.topics import EventType
+    from biokeel.engine.peek import Message
+
+MASK: Final = "[masked]"
+
+
+def raw_events(
+    event: EventType, messages: Sequence[Message], catalogue: Catalogue, max_event_bytes: int
+) -> Iterator[dict[str, Any]]:
+    """Each raw event as a dictionary: its coordinates, and its fields with all that may identify a person masked.
+
+    Only fields tagged NONE are shown, and in their text whatever looks like an identifier is masked. What does not
+    decode is shown as its reason and size.
+    """
+    codec = Codec(catalogue, max_event_bytes)
+    hidden = {field.name for field in catalogue.reader(event).schema.fields if field.tag is not Tag.NONE}
+    for message in messages:
+        where = {"partition": message.partition, "offset": message.offset}
+        values = pa.array([message.value], pa.binary())
+        outcome = codec.decode(RawBatch(event, message.partition, np.array([message.offset], np.int64), values))
+        for rejection in outcome.rejected:
+            yield where | {"rejected": str(rejection.reason), "bytes": len(message.value or b"")}
+        for row in outcome.accepted.frame.iter_rows(named=True):
+            yield where | {name: _shown(name in hidden, value) for name, value in row.items()}
+
+
+def pseudo_events(event: EventType, messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
+    """Each row of each block as a dictionary, with the participant ID as its text."""
+    for message in messages:
+        frame = read_block(event, message.value or b"", message.headers).frame
+        shown = frame.with_columns(encode_ids(frame["participant"]).alias("participant"))
+        position = {"pseudo_partition": message.partition, "pseudo_offset": message.offset}
+        for row in shown.rename({"participant": "participant_id"}).iter_rows(named=True):
+            yield position | row
+
+
+def _shown(hidden: bool, value: Any) -> Any:
+    """`value` (of any type that Avro knows) as it may be seen."""
+    if value is None:
+        return None
+    if hidden:
+        return MASK
+    return _masked_text(value)
+
+
+def _masked_text(value: Any) -> Any:
+    match value:
+        case str():
+            return masked(value)
+        case list() | pl.Series():
+            return [_masked_text(item) for item in value]
+        case dict():
+            return {name: _masked_text(item) for name, item in value.items()}
+        case bytes():
+            return MASK
+        case _:
+            return value

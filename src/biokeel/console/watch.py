@@ -1,0 +1,84 @@
+"""What the console's pages show, kept fresh beside them: reading never holds a page up."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from biokeel.errors import BiokeelError
+from biokeel.observe.report import edge_rates
+from biokeel.observe.stats import Snapshot, collect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from biokeel.console.balance import Books
+    from biokeel.console.books import Bookkeeper
+    from biokeel.observe.metrics import Edge
+
+STATS_EVERY: Final = 1.5
+"""Seconds between two snapshots of the workers."""
+
+BOOKS_EVERY: Final = 3.0
+"""Seconds between two looks at the books, at least; after a long look, four times as long as it took."""
+
+KEPT: Final = 80
+"""Snapshots that the plot shows: two minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Events a second by edge, at `at` (seconds since 1970)."""
+
+    at: float
+    rates: dict[Edge, float]
+
+
+@dataclass(slots=True)
+class View:
+    """Everything a page shows. `trouble` says why the books cannot be read, where they cannot."""
+
+    snapshot: Snapshot
+    moments: deque[Moment] = field(default_factory=lambda: deque(maxlen=KEPT))
+    books: Books | None = None
+    published: float = 0.0
+    """Events a second that sources published, between the last two looks at the books."""
+    trouble: str = ""
+
+    def see(self, snapshot: Snapshot) -> None:
+        """Take a new snapshot in."""
+        if self.snapshot.workers:
+            self.moments.append(Moment(snapshot.taken_at, edge_rates(self.snapshot, snapshot)))
+        self.snapshot = snapshot
+
+    def see_books(self, books: Books) -> None:
+        """Take new books in."""
+        if self.books is not None and books.taken_at > self.books.taken_at:
+            more = books.total("raw") - self.books.total("raw")
+            self.published = max(more, 0) / (books.taken_at - self.books.taken_at)
+        self.books, self.trouble = books, ""
+
+
+async def watch_workers(state_dir: Path, view: View) -> None:
+    """Keep `view` fresh with the workers' figures, for ever."""
+    while True:
+        view.see(await asyncio.to_thread(collect, state_dir))
+        await asyncio.sleep(STATS_EVERY)
+
+
+async def watch_books(opened: Callable[[], Bookkeeper], view: View) -> None:
+    """Keep `view` fresh with the books, for ever; what stands in the way is shown, and tried again."""
+    look: Callable[[], Books] | None = None
+    while True:
+        began = time.monotonic()
+        try:
+            if look is None:
+                look = (await asyncio.to_thread(opened)).look
+            view.see_books(await asyncio.to_thread(look))
+        except BiokeelError as error:
+            view.trouble = str(error)
+        await asyncio.sleep(max(BOOKS_EVERY, 4 * (time.monotonic() - began)))

@@ -1,0 +1,144 @@
+"""Reading datums of one schema version into the current one, and writing the current one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from biokeel.contracts.columns import arrow_schema, frame_schema
+from biokeel.contracts.datum import BadDatum, DatumWire
+from biokeel.contracts.framing import FRAME_BYTES
+from biokeel.contracts.lengths import shortest_lengths
+from biokeel.contracts.resolve import resolution
+from biokeel.contracts.wire import FastWire, fits
+from biokeel.errors import ContractError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from biokeel.contracts.catalogue import Registered
+
+_FEW: Final = 32
+"""A refused run of datums is halved down to this many, which are then read one by one."""
+
+
+class VersionReader:
+    """Reads datums written with the version `written` into the columns of the version `reader`."""
+
+    def __init__(self, written: Registered, reader: Registered) -> None:
+        self.reader = reader
+        avro, target = written.schema.avro, reader.schema.avro
+        same = written.fingerprint == reader.fingerprint
+        self._avro = avro
+        self._columns = frame_schema(target)
+        self._resolution = None if same else resolution(avro, target)
+        fast = fits(avro) and (same or self._resolution is not None)
+        self._fast = FastWire(avro, written.id) if fast else None
+        self._general = DatumWire(avro, avro if same else target, written.id)
+
+    def decode(
+        self, values: pa.BinaryArray, lengths: npt.NDArray[np.int64]
+    ) -> tuple[pl.DataFrame, npt.NDArray[np.int64], list[BadDatum]]:
+        """The rows of the good datums in order, their positions in `values`, and the bad datums.
+
+        `lengths` are the messages' lengths in bytes, frames included.
+        """
+        datums = cast("list[bytes]", values.to_pylist())
+        if self._fast is None:
+            return self._one_by_one(datums, np.arange(len(datums)))
+        batches, doubtful = self._runs(self._fast, datums, lengths)
+        frames = [self._resolved(batch) for batch in batches]
+        fast = frames[0] if len(frames) == 1 else pl.concat([pl.DataFrame(schema=self._columns), *frames])
+        if not doubtful.any():
+            return fast, np.arange(len(datums)), []
+        slow, slow_rows, bad = self._one_by_one(datums, np.flatnonzero(doubtful))
+        rows = np.concatenate([np.flatnonzero(~doubtful), slow_rows])
+        order = np.argsort(rows)
+        return pl.concat([fast, slow])[order], rows[order], bad
+
+    def _runs(
+        self, wire: FastWire, datums: list[bytes], lengths: npt.NDArray[np.int64]
+    ) -> tuple[list[pa.RecordBatch], npt.NDArray[np.bool_]]:
+        """Decode run by run: a run that is refused is halved. Also which datums must be read one by one."""
+        doubtful = np.zeros(len(datums), dtype=np.bool_)
+        batches: list[pa.RecordBatch] = []
+        runs = [(0, len(datums))]
+        while runs:
+            start, end = runs.pop()
+            try:
+                batch = wire.decode(datums if end - start == len(datums) else datums[start:end])
+            except ValueError:
+                if end - start <= _FEW:
+                    doubtful[start:end] = True
+                else:
+                    middle = (start + end) // 2
+                    runs += [(middle, end), (start, middle)]
+                continue
+            unsure = shortest_lengths(batch, self._avro) + FRAME_BYTES != lengths[start:end]
+            if unsure.any():
+                doubtful[start:end] = unsure
+                batch = batch.filter(pa.array(~unsure))
+            batches.append(batch)
+        return batches, doubtful
+
+    def _resolved(self, batch: pa.RecordBatch) -> pl.DataFrame:
+        frame = cast("pl.DataFrame", pl.from_arrow(batch))
+        return frame if self._resolution is None else frame.select(self._resolution)
+
+    def _one_by_one(
+        self, datums: list[bytes], rows: npt.NDArray[np.int64]
+    ) -> tuple[pl.DataFrame, npt.NDArray[np.int64], list[BadDatum]]:
+        table, good, bad = self._general.decode([datums[row] for row in rows])
+        frame = cast("pl.DataFrame", pl.from_arrow(table))
+        moved = [BadDatum(int(rows[datum.row]), datum.reason, datum.detail) for datum in bad]
+        return frame, rows[np.asarray(good, dtype=np.int64)], moved
+
+
+class VersionWriter:
+    """Writes frames as framed datums of one schema version."""
+
+    def __init__(self, registered: Registered) -> None:
+        self.registered = registered
+        avro = registered.schema.avro
+        self._where = f"Frame for {registered.schema.event}:"
+        self._arrow = arrow_schema(avro)
+        self._columns = frame_schema(avro)
+        self._defaults: dict[str, Any] = {
+            field["name"]: field["default"] for field in avro["fields"] if "default" in field
+        }
+        self._wire = FastWire(avro, registered.id) if fits(avro) else DatumWire(avro, avro, registered.id)
+
+    def encode(self, frame: pl.DataFrame) -> pa.BinaryArray:
+        """One framed datum a row. Raises `ContractError` naming the column that does not fit."""
+        table = self._table(frame)
+        if not table.num_rows:
+            return pa.array([], type=pa.binary())
+        try:
+            return self._wire.encode(table)
+        except (ValueError, TypeError) as error:
+            raise ContractError(f"{self._where} a value has no place in the schema.") from error
+
+    def _table(self, frame: pl.DataFrame) -> pa.Table:
+        unknown = sorted(set(frame.columns) - set(self._columns))
+        if unknown:
+            raise ContractError(f"{self._where} the schema has no field {', '.join(unknown)}.", "Drop it.")
+        missing = sorted(set(self._columns) - set(frame.columns) - set(self._defaults))
+        if missing:
+            raise ContractError(f"{self._where} no column {', '.join(missing)}.", "The schema has no default for it.")
+        absent = [
+            pl.Series([self._defaults[name]], dtype=dtype).alias(name)
+            for name, dtype in self._columns.items()
+            if name not in frame.columns
+        ]
+        full = frame.with_columns(pl.lit(column) for column in absent).select(list(self._columns))
+        for name, dtype in self._columns.items():
+            if full.schema[name] != dtype:
+                raise ContractError(f"{self._where} column {name} is {full.schema[name]}.", f"Make it {dtype}.")
+        table = full.to_arrow(compat_level=pl.CompatLevel.newest())
+        for field in self._arrow:
+            if not field.nullable and table.column(field.name).null_count:
+                raise ContractError(f"{self._where} column {field.name} has nulls.", "The field may not be null.")
+        return table

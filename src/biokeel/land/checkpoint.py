@@ -1,0 +1,241 @@
+"""The commit protocol: how one flush of one event type gets into two Delta tables exactly once.
+
+Each table carries, inside its own commits, how far it has come: an app transaction `<topic>/<p>` for each pseudo
+partition, whose version is the offset of the last block that the table accounts for. T is that number in the curated
+table, Q in the quarantine table. A landing goes through these steps:
+
+1. **compare**: both tables are read again; what lies at or below T or Q is dropped from what is to be written there.
+   Q must still be what it was when the worker recovered the partition, else another worker has decided about rows that
+   this one judged by itself: `CommitConflict`.
+   *Crash after it*: nothing has happened; the rows are read and judged again.
+2. **decide**: one commit to the quarantine table, with the quarantined rows (often none) and Q := the flush's
+   positions. From here on the verdict on every row of the flush stands: quarantined if in that table, else curated.
+   The commit happens even without a row, because it is the one thing that two workers with different suites, of which
+   one does not know yet that it lost the partition, cannot both do.
+   *Crash after it*: T < Q. Whoever recovers judges rows up to Q by the quarantine table, whatever its suite says, and
+   lands the rest of them in step 3; its own step 2 drops what is at or below Q.
+3. **land**: one commit to the curated table, with the accepted rows (perhaps none), T := the flush's positions, and the
+   coordinates' high-water marks `<topic>/<p>/<stream>/<raw partition>`. When T has moved meanwhile, whoever moved it
+   landed the very rows that Q decided, so they are dropped and the landing has succeeded.
+   *Crash after it*: the flush is landed; Kafka's committed offset lags behind, but the worker goes by the table.
+4. The caller saves a **snapshot** of the linking state (sometimes) and acknowledges to Kafka.
+   *Crash between or after*: an older snapshot means more blocks to read again, and nothing else.
+
+An answer can be lost after its commit landed; delta-rs or we try again, and that shows as a conflict with ourselves. So
+after any error the table is read again before anything is repeated. In step 3 the position alone answers. In step 2 it
+must be known whose commit it was: each carries a random number as the version of `<topic>/<p>/writer`.
+
+delta-rs does not skip a transaction that a table already has: it only refuses one that another writer committed since
+the handle was read. So every write goes through the handle whose positions were compared. `last_updated` stays unset,
+or the transactions would expire with the log.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
+from deltalake.exceptions import DeltaError, SchemaMismatchError
+
+from biokeel.errors import CommitConflict, LandingError, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Positions = Mapping[int, int]
+"""Pseudo partition → the offset of its last block that is accounted for; -1 for none."""
+Hook = Callable[[str], None]
+"""Called with a name of `STEPS` when that point is reached; tests raise from it to die there."""
+
+STEPS: Final = (
+    "land.compared",
+    "land.decided",
+    "land.decision_known",
+    "land.landed",
+    "land.landing_known",
+)
+"""The points between which a process can die. `decided` and `landed` lie between a commit and the knowledge of it."""
+
+ATTEMPTS: Final = 6
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 5.0
+_WRITER = WriterProperties(compression="ZSTD", compression_level=1)
+
+
+def nothing(_step: str) -> None:
+    """The hook that lets everything go on."""
+
+
+class PositionedTable:
+    """One Delta table whose commits carry positions. Not for several threads at once."""
+
+    def __init__(self, uri: str, options: dict[str, str], topic: str) -> None:
+        """Open the table at `uri`. Raises `StoreUnavailable`, or `LandingError` where there is none."""
+        self.uri = uri
+        self._topic = topic
+        self._options = options
+        self.handle = self._open()
+
+    def refresh(self) -> None:
+        """Read the table again. Raises `StoreUnavailable`."""
+        with Mapped(self.uri):
+            self.handle.update_incremental()
+
+    def reopen(self) -> None:
+        """Read the table from its log anew: after an error nothing that the handle remembers is trusted."""
+        self.handle = self._open()
+
+    def position(self, partition: int) -> int:
+        """The last pseudo offset of `partition` that the table accounts for, -1 for none, as of the last reading."""
+        return self._version(f"{self._topic}/{partition}")
+
+    def writer(self, partition: int) -> int:
+        """The random number of the commit that last moved `partition`, -1 for none."""
+        return self._version(f"{self._topic}/{partition}/writer")
+
+    def append(self, rows: pl.DataFrame, positions: Positions, also: Mapping[str, int]) -> None:
+        """One commit: `rows`, `positions`, and `also` (name below the topic → version). One try.
+
+        Raises what delta-rs raises; the caller compares before it tries again.
+        """
+        versions = {str(partition): offset for partition, offset in positions.items()} | dict(also)
+        transactions = [Transaction(f"{self._topic}/{name}", version) for name, version in versions.items()]
+        write_deltalake(
+            self.handle,
+            rows,
+            mode="append",
+            writer_properties=_WRITER,
+            commit_properties=CommitProperties(app_transactions=transactions),
+        )
+
+    def _open(self) -> DeltaTable:
+        with Mapped(self.uri):
+            return DeltaTable(self.uri, storage_options=self._options)
+
+    def _version(self, name: str) -> int:
+        version = self.handle.transaction_version(name)
+        return -1 if version is None else version
+
+
+class Mapped:
+    """Maps delta-rs's errors about the table at `uri` to ours."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, SchemaMismatchError):
+            raise LandingError(
+                f"The table {self._uri} has other columns than the rows.", "Restart the worker: it adds new columns."
+            ) from error
+        if isinstance(error, (DeltaError, OSError)):
+            raise StoreUnavailable(
+                f"The table {self._uri} cannot be read or written ({type(error).__name__}).",
+                "Check that the object store runs (biokeel status).",
+            ) from error
+
+
+def above(rows: pl.DataFrame, positions: Positions) -> pl.DataFrame:
+    """The rows that lie above `positions`; rows of a partition that is not named there are not kept."""
+    if rows.is_empty():
+        return rows
+    partition, offset = pl.col("pseudo_partition"), pl.col("pseudo_offset")
+    return rows.filter(pl.any_horizontal((partition == p) & (offset > last) for p, last in positions.items()))
+
+
+def decide(table: PositionedTable, rows: pl.DataFrame, basis: Positions, positions: Positions, reached: Hook) -> int:
+    """Step 2: commit the quarantined `rows` of everything above `basis` (Q as it was recovered) up to `positions`.
+
+    Partitions whose `positions` are not above their basis were decided before, and are left alone. Returns how many
+    rows were written. Raises `CommitConflict` when Q has been moved by anybody else, `StoreUnavailable` after the last
+    try.
+    """
+    due = {partition: last for partition, last in positions.items() if last > basis[partition]}
+    mine = above(rows, {partition: basis[partition] for partition in due}) if due else rows.clear()
+    token = secrets.randbits(62)
+    for failure in _tries(table):
+        if failure and due and all(table.writer(partition) == token for partition in due):
+            return mine.height
+        if moved := [partition for partition in positions if table.position(partition) != basis[partition]]:
+            raise CommitConflict(
+                f"Another worker decided about rows of {table.uri}, partitions {moved}.",
+                "Recover the partitions of this event and judge their rows again.",
+            )
+        if not due:
+            return 0
+        try:
+            table.append(mine, due, {f"{partition}/writer": token for partition in due})
+            reached("land.decided")
+        except (DeltaError, OSError) as error:
+            _give_up_on_mismatch(table, error)
+            continue
+        return mine.height
+    raise _unavailable(table)
+
+
+def land(
+    table: PositionedTable,
+    rows: pl.DataFrame,
+    positions: Positions,
+    marks: Mapping[int, Mapping[str, int]],
+    reached: Hook,
+) -> int:
+    """Step 3: commit the accepted `rows` above T up to `positions`, with `marks` (partition → name → mark).
+
+    Returns how many rows were written, by the last try that knew. Raises `StoreUnavailable` after the last try.
+    """
+    written = 0
+    for _failure in _tries(table):
+        stands = {partition: table.position(partition) for partition in positions}
+        due = {partition: last for partition, last in positions.items() if last > stands[partition]}
+        if not due:
+            return written
+        mine = above(rows, {partition: stands[partition] for partition in due})
+        written = mine.height
+        also = {f"{partition}/{name}": mark for partition in due for name, mark in marks.get(partition, {}).items()}
+        try:
+            table.append(mine, due, also)
+            reached("land.landed")
+        except (DeltaError, OSError) as error:
+            _give_up_on_mismatch(table, error)
+            continue
+        return written
+    raise _unavailable(table)
+
+
+def _tries(table: PositionedTable) -> Iterator[bool]:
+    """Yield False for the first try, and True for each later one, after a pause and with the table read anew.
+
+    A store that is away is away for the reading too; each such reading is a try. Pauses grow, with jitter, so that
+    workers that met do not meet again.
+    """
+    yield False
+    for attempt in range(1, ATTEMPTS):
+        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt)
+        time.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - jitter, no secret
+        try:
+            table.reopen()
+        except StoreUnavailable:
+            continue
+        yield True
+
+
+def _give_up_on_mismatch(table: PositionedTable, error: Exception) -> None:
+    if isinstance(error, SchemaMismatchError):
+        with Mapped(table.uri):
+            raise error
+
+
+def _unavailable(table: PositionedTable) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"The table {table.uri} took no commit in {ATTEMPTS} tries.",
+        "Check that the object store runs (biokeel status); the rows stay in Kafka.",
+    )

@@ -1,0 +1,218 @@
+"""Plain objects in the store: linking state, claim checks, and the check that the store keeps its word.
+
+boto3 stops here: its errors become `StoreUnavailable` and `StoreRefused`.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
+from biokeel.errors import LandingError, StoreRefused, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from mypy_boto3_s3 import S3Client
+
+    from biokeel.settings import Settings
+
+
+class Objects(Protocol):
+    """Named byte strings. Keys are relative, parts divided by `/`.
+
+    A `put` is whole or not at all: a process that dies in it leaves the old object or the new one.
+    """
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write the object, replacing one of that name."""
+        ...
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Write the object only if there is none of that name; whether it was written."""
+        ...
+
+    def get(self, key: str) -> bytes:
+        """The object's bytes. Raises `LandingError` where there is none."""
+        ...
+
+    def size(self, key: str) -> int | None:
+        """The object's size in bytes, None where there is none: what a claim check is held against."""
+        ...
+
+    def keys(self, prefix: str) -> list[str]:
+        """Every key that begins with `prefix`, sorted."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Delete the object; nothing happens where there is none."""
+        ...
+
+
+class S3Objects:
+    """`Objects` in a bucket of an S3-compatible store. Safe to use from several threads."""
+
+    def __init__(self, settings: Settings, bucket: str) -> None:
+        self._settings = settings
+        self._bucket = bucket
+
+    @cached_property
+    def _client(self) -> S3Client:
+        import boto3
+        from botocore.config import Config
+
+        return boto3.client(
+            "s3",
+            endpoint_url=self._settings.s3_endpoint,
+            region_name=self._settings.s3_region,
+            aws_access_key_id=self._settings.s3_access_key,
+            aws_secret_access_key=self._settings.s3_secret_key.get_secret_value(),
+            config=Config(
+                s3={"addressing_style": "path"},
+                retries={"max_attempts": 5, "mode": "standard"},
+                connect_timeout=5,
+                read_timeout=60,
+                # Not every S3-compatible store knows the checksum trailers that newer clients send unasked.
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+            ),
+        )
+
+    def put(self, key: str, data: bytes) -> None:
+        """See `Objects`."""
+        with self._errors(key):
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=data)
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """See `Objects`. An answer lost after the write is retried, and then says False."""
+        with self._errors(key):
+            try:
+                self._client.put_object(Bucket=self._bucket, Key=key, Body=data, IfNoneMatch="*")
+            except self._client.exceptions.ClientError as error:
+                if _status(error) in {409, 412}:
+                    return False
+                raise
+        return True
+
+    def get(self, key: str) -> bytes:
+        """See `Objects`."""
+        with self._errors(key):
+            return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+
+    def size(self, key: str) -> int | None:
+        """See `Objects`."""
+        with self._errors(key):
+            try:
+                return self._client.head_object(Bucket=self._bucket, Key=key)["ContentLength"]
+            except self._client.exceptions.ClientError as error:
+                if _status(error) == 404:
+                    return None
+                raise
+
+    def keys(self, prefix: str) -> list[str]:
+        """See `Objects`."""
+        with self._errors(prefix):
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+            return sorted(found["Key"] for page in pages for found in page.get("Contents", ()))
+
+    def delete(self, key: str) -> None:
+        """See `Objects`."""
+        with self._errors(key):
+            self._client.delete_object(Bucket=self._bucket, Key=key)
+
+    @contextmanager
+    def _errors(self, key: str) -> Iterator[None]:
+        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+
+        try:
+            yield
+        except ClientError as error:
+            status = _status(error)
+            what = f"The object store answered {status} for {key} in bucket {self._bucket}."
+            if status == 404:
+                raise LandingError(what, "The object or the bucket does not exist.") from error
+            if status in {400, 401, 403, 405, 501}:
+                raise StoreRefused(what, "Check BIOKEEL_S3_ACCESS_KEY, its rights, and the bucket.") from error
+            raise StoreUnavailable(what) from error
+        except (BotoCoreError, HTTPClientError) as error:
+            raise StoreUnavailable(
+                f"The object store does not answer ({type(error).__name__}).", "Check BIOKEEL_S3_ENDPOINT."
+            ) from error
+
+
+class DirectoryObjects:
+    """`Objects` as files below a folder; whole or not at all, as the file system renames and links."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, key: str, data: bytes) -> None:
+        """See `Objects`."""
+        self._aside(key, data).replace(self._folder / key)
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """See `Objects`."""
+        aside = self._aside(key, data)
+        try:
+            os.link(aside, self._folder / key)
+        except FileExistsError:
+            return False
+        finally:
+            aside.unlink()
+        return True
+
+    def get(self, key: str) -> bytes:
+        """See `Objects`."""
+        try:
+            return (self._folder / key).read_bytes()
+        except FileNotFoundError:
+            raise LandingError(f"There is no object {key}.") from None
+
+    def size(self, key: str) -> int | None:
+        """See `Objects`."""
+        path = self._folder / key
+        return path.stat().st_size if path.is_file() else None
+
+    def keys(self, prefix: str) -> list[str]:
+        """See `Objects`."""
+        start = self._folder / prefix.rpartition("/")[0]
+        files = (path.relative_to(self._folder).as_posix() for path in start.rglob("*") if path.is_file())
+        return sorted(key for key in files if key.startswith(prefix))
+
+    def delete(self, key: str) -> None:
+        """See `Objects`."""
+        (self._folder / key).unlink(missing_ok=True)
+
+    def _aside(self, key: str, data: bytes) -> Path:
+        path = self._folder / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        aside.write_bytes(data)
+        return aside
+
+
+def check_store(objects: Objects) -> None:
+    """Make sure that of two conditional creates of one object the second is refused; leaves nothing behind.
+
+    Two writers that both believe to have written the same Delta version lose a commit without a word, so every
+    worker that lands calls this first. Raises `StoreRefused`.
+    """
+    key = f"state/conditional-put/{uuid.uuid4().hex}"
+    try:
+        objects.put_new(key, b"first")
+        if objects.put_new(key, b"second") or objects.get(key) != b"first":
+            raise StoreRefused(
+                "The object store does not honour If-None-Match: two writers could both create the same commit.",
+                "Use a store that does (Amazon S3, MinIO, Ceph, versitygw, S3Proxy 2.6 or newer).",
+            )
+    finally:
+        objects.delete(key)
+
+
+def _status(error: Exception) -> int:
+    response = getattr(error, "response", {})
+    return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

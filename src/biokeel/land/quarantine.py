@@ -1,0 +1,36 @@
+"""Reading the quarantine tables: what was decided, and what waits there for a better suite."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from biokeel.batch import STREAM_QUARANTINE
+from biokeel.contracts.topics import EventType
+from biokeel.land.lake import Lake
+from biokeel.land.reading import scan
+from biokeel.land.tables import EventTables
+
+FIRST = ("first_partition", "first_offset")
+
+
+def decided_coordinates(tables: EventTables, partition: int, above: int, up_to: int) -> pl.DataFrame:
+    """The coordinates of the rows of `partition` that were quarantined in blocks after `above`, to `up_to`.
+
+    Read from the very version of the table whose position is the basis of the next landing. The log's statistics on
+    partition and offset let files that hold none of them be left out. Raises `StoreUnavailable`.
+    """
+    rows = scan(tables.quarantine.handle, tables.lake).filter(
+        pl.col("pseudo_partition") == partition, pl.col("pseudo_offset") > above, pl.col("pseudo_offset") <= up_to
+    )
+    return rows.select("stream", "raw_partition", "raw_offset", "pseudo_offset").collect()
+
+
+def waiting(lake: Lake, event: EventType) -> pl.LazyFrame:
+    """The quarantined rows of `event` that have not been let in since, one for each event (its latest verdict).
+
+    A row that was released from quarantine is in the curated table with the stream `quarantine` and its first
+    coordinates; one that was released and failed again is in the quarantine table twice.
+    """
+    released = scan(lake.curated(event), lake).filter(pl.col("stream") == STREAM_QUARANTINE).select(FIRST)
+    latest = scan(lake.quarantine(event), lake).sort("pseudo_partition", "pseudo_offset")
+    return latest.unique(FIRST, keep="last", maintain_order=True).join(released, on=FIRST, how="anti")

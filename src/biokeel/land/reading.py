@@ -1,0 +1,23 @@
+"""Reading the lake's tables with polars."""
+
+from __future__ import annotations
+
+import polars as pl
+from deltalake import DeltaTable
+
+from biokeel.errors import LandingError
+from biokeel.land.checkpoint import Mapped
+from biokeel.land.lake import Lake
+
+
+def scan(table: str | DeltaTable, lake: Lake) -> pl.LazyFrame:
+    """The table (URI or open handle, then at the handle's version) as a lazy frame.
+
+    polars reads the files itself: `DeltaTable.to_pyarrow_table` has aborted interpreters at exit. Raises `LandingError`
+    where there is no table yet, `StoreUnavailable` where it cannot be read.
+    """
+    uri = table if isinstance(table, str) else table.table_uri
+    with Mapped(uri):
+        if isinstance(table, str) and not DeltaTable.is_deltatable(table, lake.options):
+            raise LandingError(f"There is no table {uri}.", "It is made when a worker of its event type starts.")
+        return pl.scan_delta(table, storage_options=lake.options or None)

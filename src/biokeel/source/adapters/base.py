@@ -1,0 +1,110 @@
+"""What an adapter is: a function that turns one file into ready records, and reports what it could not turn.
+
+A ready record is a dictionary with the fields of an event's schema; what is absent is null. Timestamps are integers
+(milliseconds since 1970 in UTC), dates integers (days since 1970): as Avro has them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeAlias
+
+import orjson
+import polars as pl
+
+from biokeel.contracts.topics import EventType
+from biokeel.errors import AdapterError
+from biokeel.source.ids import EventIds
+
+Record: TypeAlias = dict[str, Any]
+"""One ready record; Any because its values are those of an Avro record."""
+
+Batch: TypeAlias = tuple[EventType, "list[Record] | pl.DataFrame"]
+"""Some events of one type: ready records, or a frame with the schema's columns."""
+
+BATCH_ROWS: Final = 50_000
+"""Most records that an adapter holds before it hands them on: a long file must not fill the memory."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Subject:
+    """One identifier of a person: scheme, and value under it. Never printed."""
+
+    scheme: str
+    value: str
+
+    def __repr__(self) -> str:
+        return f"Subject({self.scheme}, ...)"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a file does not say of itself.
+
+    `site` names the hospital, centre or vendor in subject schemes. `subject` is the person of files that name nobody.
+    `zone` is the time zone of times without one: null reads them as UTC and leaves the offset null.
+    `recorded_at` (ms) stands where a record does not say when it was written down: the file's own time of change, so
+    that the same file gives the same events.
+    """
+
+    source_id: str
+    site: str
+    ids: EventIds
+    recorded_at: int
+    subject: Subject | None = None
+    zone: tzinfo | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A part of a file that no event was made of. `position` is a line or an entry; neither text holds a value."""
+
+    position: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of one file, filled while an adapter reads it.
+
+    `left_out` counts what is well formed and no event of ours (an encounter, a body height): nothing to mend.
+    """
+
+    problems: list[Problem] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def problem(self, position: str, reason: str) -> None:
+        """Note a part of the file that should have become an event and did not."""
+        self.problems.append(Problem(position, reason))
+
+
+class Unusable(Exception):  # noqa: N818 - never leaves an adapter: it becomes a problem of the report
+    """A record that should have become an event and cannot; says which element is at fault, never its value."""
+
+
+class Adapter(Protocol):
+    """Reads one format. A whole file that cannot be read raises `AdapterError`; a bad part of it is reported."""
+
+    def __call__(self, path: Path, context: Context, report: Report) -> Iterator[Batch]:
+        """Yield the file's events in its own order; `report` is complete when the iterator has ended."""
+        ...
+
+
+def read_json(path: Path) -> Any:
+    """The JSON in `path`. Raises `AdapterError` saying where it stops being JSON."""
+    try:
+        return orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError as error:
+        raise AdapterError(f"{path.name} is not JSON: line {error.lineno}, column {error.colno}.") from None
+    except OSError as error:
+        raise AdapterError(f"Cannot read {path.name}: {error.strerror}.") from None
+
+
+def content_key(document: Any) -> str:
+    """A key for a record that has none: the SHA-256 of its JSON, whatever the order of its keys."""
+    return sha256(orjson.dumps(document, option=orjson.OPT_SORT_KEYS)).hexdigest()

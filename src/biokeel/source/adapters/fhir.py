@@ -1,0 +1,82 @@
+"""FHIR R4: a bundle or a single resource.
+
+| resource | event |
+| --- | --- |
+| Patient | person.enrolment |
+| Observation, panel 85354-9 or 55284-4 | clinical.blood_pressure |
+| Observation, a glucose code | clinical.glucose |
+| Observation of category laboratory | clinical.lab_result, one for each component that has a value |
+| Condition | clinical.diagnosis |
+| MedicationRequest, MedicationStatement | clinical.medication |
+
+The subject is `hospital/<site>` with the Patient's id. Everything else is left out and counted by its type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from biokeel.contracts.topics import EventType
+from biokeel.errors import AdapterError
+from biokeel.source.adapters import fhir_clinical, fhir_patient
+from biokeel.source.adapters.base import BATCH_ROWS, Batch, Context, Record, Report, Unusable, read_json
+from biokeel.source.adapters.fhir_common import Bundle, Maker
+
+MAKERS: Final[dict[str, Maker]] = {
+    "Patient": fhir_patient.enrolment,
+    "Observation": fhir_clinical.observation,
+    "Condition": fhir_clinical.diagnosis,
+    "MedicationRequest": fhir_clinical.medication,
+    "MedicationStatement": fhir_clinical.medication,
+}
+
+
+def read_fhir(path: Path, context: Context, report: Report) -> Iterator[Batch]:
+    """Yield the events of a FHIR JSON file. Raises `AdapterError` where it is no bundle or resource of R4."""
+    document = _document(path)
+    held: dict[EventType, list[Record]] = {}
+    count = 0
+    bundle = Bundle.of(document)
+    for position, resource in bundle.resources:
+        kind = str(resource.get("resourceType", "?"))
+        maker = MAKERS.get(kind)
+        if maker is None:
+            report.left_out[kind] += 1
+            continue
+        try:
+            made = list(maker(resource, context, bundle))
+        except Unusable as fault:
+            report.problem(position, f"{kind}: {fault}")
+            continue
+        except (AttributeError, TypeError, KeyError, ValueError):
+            # What is a list where FHIR has an object, or the other way round; the exception would quote the value.
+            report.problem(position, f"{kind}: its JSON does not have the structure of FHIR R4")
+            continue
+        if not made:
+            report.left_out[f"{kind} of another kind"] += 1
+        for event, record in made:
+            held.setdefault(event, []).append(record)
+        count += len(made)
+        if count >= BATCH_ROWS:
+            yield from _enrolments_first(held)
+            held, count = {}, 0
+    yield from _enrolments_first(held)
+
+
+def _enrolments_first(held: dict[EventType, list[Record]]) -> list[Batch]:
+    """A Patient may stand behind its observations; sent first, it spares them the parking."""
+    return sorted(held.items(), key=lambda batch: not batch[0].is_person)
+
+
+def _document(path: Path) -> dict[str, Any]:
+    document = read_json(path)
+    if not isinstance(document, dict) or not isinstance(document.get("resourceType"), str):
+        raise AdapterError(f"{path.name} is JSON, but no FHIR resource: it has no resourceType.")
+    if document["resourceType"] == "Bundle":
+        if not isinstance(document.get("type"), str):
+            raise AdapterError(f"{path.name} is a FHIR bundle without a type, which R4 requires.")
+        if not isinstance(document.get("entry", []), list):
+            raise AdapterError(f"{path.name} is a FHIR bundle whose entry is no list.")
+    return document

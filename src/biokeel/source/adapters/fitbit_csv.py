@@ -1,0 +1,116 @@
+"""Fitbit export as CSV: `dailyActivity_merged.csv` and `sleepDay_merged.csv`.
+
+The subject is `app/<site>` (fitbit by default) with the column Id. Dates are US dates without a zone. Distances are
+kilometres (Fitbase's data dictionary: "in the units of the user's account", kilometres in this export).
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from biokeel.contracts.topics import EventType, event_type
+from biokeel.errors import AdapterError
+from biokeel.source.adapters.base import BATCH_ROWS, Batch, Context, Record, Report
+from biokeel.source.times import Moment, in_zone
+
+EXERCISE: Final = event_type("lifestyle.exercise")
+SLEEP: Final = event_type("lifestyle.sleep")
+_DATES: Final = ("%m/%d/%Y", "%m/%d/%Y %I:%M:%S %p")
+
+Row = dict[str, str]
+
+
+def is_fitbit(columns: list[str]) -> bool:
+    """Whether a CSV with these columns is one of the two."""
+    return any(day in columns for day in _FORMATS) and "Id" in columns
+
+
+def read_fitbit(path: Path, context: Context, report: Report) -> Iterator[Batch]:
+    """Yield a record for each line; a line that says again what an earlier one said is a problem.
+
+    Raises `AdapterError` where the file is neither of the two exports.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield from _read(csv.DictReader(file), path, context, report)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise AdapterError(f"Cannot read {path.name} as CSV: {type(error).__name__}.") from None
+
+
+def _read(lines: csv.DictReader[str], path: Path, context: Context, report: Report) -> Iterator[Batch]:
+    columns = list(lines.fieldnames or [])
+    if not is_fitbit(columns):
+        raise AdapterError(f"{path.name} has not the columns of a Fitbit export.")
+    day_column = next(name for name in _FORMATS if name in columns)
+    event, payload = _FORMATS[day_column]
+    seen: dict[str, int] = {}
+    held: list[Record] = []
+    for row in lines:
+        position = f"line {lines.line_num}"
+        begun = _date(row[day_column], context)
+        if begun is None or not row["Id"]:
+            report.problem(position, f"{day_column} is no US date" if row["Id"] else "Id is empty")
+            continue
+        event_id = context.ids.of(event, f"{row['Id']}/{row[day_column]}")
+        if event_id in seen:
+            report.problem(position, f"the same person and day as line {seen[event_id]}")
+            continue
+        seen[event_id] = lines.line_num
+        try:
+            record = _envelope(row, event_id, begun, context) | payload(row)
+        except (KeyError, ValueError, TypeError):
+            report.problem(position, "a column is missing or holds no number")
+            continue
+        held.append(record)
+        if len(held) >= BATCH_ROWS:
+            yield event, held
+            held = []
+    if held:
+        yield event, held
+
+
+def _envelope(row: Row, event_id: str, begun: Moment, context: Context) -> Record:
+    return {
+        "event_id": event_id,
+        "source_id": context.source_id,
+        "subject_scheme": f"app/{context.site}",
+        "subject_id": row["Id"],
+        "occurred_at": begun.at,
+        "occurred_offset_minutes": begun.offset_minutes,
+        "recorded_at": context.recorded_at,
+    }
+
+
+def _date(text: str, context: Context) -> Moment | None:
+    for form in _DATES:
+        try:
+            return in_zone(datetime.strptime(text, form), context.zone)  # noqa: DTZ007 - in_zone decides
+        except ValueError:
+            continue
+    return None
+
+
+def _exercise(row: Row) -> Record:
+    active = sum(float(row[name]) for name in ("VeryActiveMinutes", "FairlyActiveMinutes", "LightlyActiveMinutes"))
+    return {
+        "activity": "daily_activity",
+        "duration": active * 60,
+        "steps": int(row["TotalSteps"]),
+        "distance": float(row["TotalDistance"]) * 1000,
+        "energy": float(row["Calories"]),
+    }
+
+
+def _sleep(row: Row) -> Record:
+    return {"minutes_asleep": float(row["TotalMinutesAsleep"]), "minutes_in_bed": float(row["TotalTimeInBed"])}
+
+
+_FORMATS: Final[dict[str, tuple[EventType, Callable[[Row], Record]]]] = {
+    "ActivityDate": (EXERCISE, _exercise),
+    "SleepDay": (SLEEP, _sleep),
+}
+"""Which column the day stands in tells the export."""

@@ -1,0 +1,101 @@
+"""Ready records as JSON lines: `{"event": "clinical.glucose", "subject_scheme": ..., ...}`.
+
+The way in for a source without a format of its own, and what `biokeel demo-data` writes. Fields are the schema's;
+timestamps are milliseconds since 1970 or ISO 8601 with an offset, dates days since 1970 or ISO dates. `source_id` and
+`recorded_at` may be left to the caller. `event_id` may be given; else `key`, the source's own record key, makes it.
+A line `{"event": ..., "raw_hex": ...}` is a message to be sent as it is: see `read_raw`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from biokeel.contracts.topics import EventType, event_type
+from biokeel.errors import AdapterError
+from biokeel.source.adapters.base import BATCH_ROWS, Batch, Context, Record, Report, Unusable, content_key
+from biokeel.source.times import day, moment
+
+_TIMES: Final = ("occurred_at", "recorded_at", "onset_at", "abated_at", "ended_at")
+_REQUIRED: Final = ("subject_scheme", "subject_id", "occurred_at")
+
+
+def read_records(path: Path, context: Context, report: Report) -> Iterator[Batch]:
+    """Yield the records of a file of JSON lines, in the file's order within each event type."""
+    held: dict[EventType, list[Record]] = {}
+    count = 0
+    for position, line in _lines(path, report):
+        if "raw_hex" in line:
+            continue
+        try:
+            event, record = _record(line, context)
+        except Unusable as fault:
+            report.problem(position, str(fault))
+            continue
+        held.setdefault(event, []).append(record)
+        count += 1
+        if count == BATCH_ROWS:
+            yield from held.items()
+            held, count = {}, 0
+    yield from held.items()
+
+
+def read_raw(path: Path) -> list[tuple[EventType, bytes | None]]:
+    """The messages of a file of JSON lines that are to be sent as they are; an empty `raw_hex` has no bytes."""
+    lines = [line for _, line in _lines(path, Report()) if "raw_hex" in line]
+    try:
+        return [(event_type(line["event"]), bytes.fromhex(line["raw_hex"]) or None) for line in lines]
+    except (KeyError, ValueError, TypeError):
+        raise AdapterError(f"{path.name}: a line with raw_hex wants an event type and hexadecimal digits.") from None
+
+
+def _lines(path: Path, report: Report) -> Iterator[tuple[str, dict[str, Any]]]:
+    try:
+        with path.open("rb") as file:
+            for number, text in enumerate(file, 1):
+                if not text.strip():
+                    continue
+                try:
+                    line = orjson.loads(text)
+                except orjson.JSONDecodeError:
+                    line = None
+                if isinstance(line, dict):
+                    yield f"line {number}", line
+                else:
+                    report.problem(f"line {number}", "no JSON object")
+    except OSError as error:
+        raise AdapterError(f"Cannot read {path.name}: {error.strerror}.") from None
+
+
+def _record(line: dict[str, Any], context: Context) -> tuple[EventType, Record]:
+    try:
+        event = event_type(line["event"])
+    except (KeyError, AttributeError):
+        raise Unusable("event is missing or no event type") from None
+    record = {name: value for name, value in line.items() if name not in {"event", "key"}}
+    missing = [name for name in _REQUIRED if record.get(name) is None]
+    if missing:
+        raise Unusable(f"lacks {', '.join(missing)}")
+    occurred = moment(record["occurred_at"], context.zone)
+    if occurred is not None:
+        record.setdefault("occurred_offset_minutes", occurred.offset_minutes)
+    for name in _TIMES:
+        if isinstance(record.get(name), str):
+            record[name] = _milliseconds(record[name], name, context)
+    if isinstance(record.get("birth_date"), str):
+        record["birth_date"] = day(record["birth_date"])
+    record.setdefault("source_id", context.source_id)
+    record.setdefault("recorded_at", context.recorded_at)
+    if "event_id" not in record:
+        record["event_id"] = context.ids.of(event, str(line.get("key") or content_key(line)))
+    return event, record
+
+
+def _milliseconds(text: str, name: str, context: Context) -> int:
+    found = moment(text, context.zone)
+    if found is None:
+        raise Unusable(f"{name} is no time")
+    return found.at

@@ -1,0 +1,192 @@
+"""The SDK's client: publishes ready records as framed Avro events, one a message, to the raw topics."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any, Final, Self
+
+import confluent_kafka as kafka
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from biokeel.contracts.catalogue import Catalogue
+from biokeel.contracts.codec import Codec
+from biokeel.contracts.topics import EventType
+from biokeel.errors import DeliveryError
+from biokeel.settings import Settings
+from biokeel.source.adapters.base import Record
+from biokeel.source.columns import conform, frame_of
+from biokeel.source.partition import partitions_of
+
+QUEUE_MESSAGES: Final = 400_000
+"""Messages that wait inside the producer at most; `publish` blocks beyond."""
+CHUNK: Final = 20_000
+"""Messages handed over at once: large enough to be fast, small beside the queue."""
+MESSAGE_MAX_BYTES: Final = 16 << 20
+"""What the raw topics take; a single event may be no larger than `max_event_bytes`."""
+METADATA_SECONDS: Final = 30.0
+"""How long to wait for the broker's answer about a topic."""
+
+
+class Publisher:
+    """Publishes events to Kafka: idempotent producer, all replicas, explicit partition, no key, no header.
+
+    Use it as a context manager: leaving it flushes. An event counts as delivered when Kafka said so; if the process
+    dies before, send the file again: its events have the same ids. Not for several threads at once.
+    """
+
+    def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
+        """Connect by `settings.kafka_*`. Raises `SettingsError` where the bootstrap servers are not set."""
+        settings.require("kafka_bootstrap")
+        self._catalogue = catalogue
+        self._codec = Codec(catalogue, settings.max_event_bytes)
+        self._settings = settings
+        self._producer = kafka.Producer({**_producer_settings(settings), "delivery.report.only.error": True})
+        self._partitions: dict[str, int] = {}
+        self._queued = 0
+        self._failed: Counter[str] = Counter()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.flush()
+
+    @property
+    def codec(self) -> Codec:
+        """The codec that events are written with."""
+        return self._codec
+
+    def publish(self, event: EventType, rows: pl.DataFrame | Sequence[Record]) -> int:
+        """Queue `rows` (columns or keys of the event's schema) and return how many. Blocks while the queue is full.
+
+        Raises `SourceError` where a row does not fit the schema, and `DeliveryError` where an event is too large, the
+        topic does not exist or Kafka has refused events queued earlier. Either way nothing of `rows` was queued.
+        """
+        schema = self._catalogue.reader(event).schema
+        frame = conform(schema, rows) if isinstance(rows, pl.DataFrame) else frame_of(schema, rows)
+        if frame.is_empty():
+            return 0
+        self._raise_failures()
+        partitions = partitions_of(frame, self._partitions_of(event.raw_topic))
+        values = self._codec.encode(event, frame)
+        largest = pc.max(pc.binary_length(values)).as_py()
+        if largest > self._settings.max_event_bytes:
+            raise DeliveryError(
+                f"An event of {event} takes {largest} bytes; {self._settings.max_event_bytes} are allowed.",
+                "Put big files in the landing bucket and send a claim check.",
+            )
+        for partition in np.unique(partitions).tolist():
+            self._queue(event.raw_topic, partition, values.filter(pa.array(partitions == partition)))
+        return frame.height
+
+    def publish_raw(self, event: EventType, values: Sequence[bytes | None], partition: int = 0) -> list[int]:
+        """Send `values` as they are (tests and the demo send broken ones) and return their offsets in `partition`.
+
+        Raises `DeliveryError` where Kafka refuses one.
+        """
+        producer = kafka.Producer(_producer_settings(self._settings))
+        offsets: dict[int, int | None] = {}
+        self._partitions_of(event.raw_topic)
+
+        def delivered(index: int, error: kafka.KafkaError | None, message: kafka.Message) -> None:
+            if error is not None:
+                self._failed[str(error.name())] += 1
+            offsets[index] = message.offset()
+
+        for index, value in enumerate(values):
+            producer.produce(event.raw_topic, value, partition=partition, on_delivery=partial(delivered, index))
+        while producer.flush(1.0):
+            self._raise_failures()
+        self._raise_failures()
+        return [offset for index in range(len(values)) if (offset := offsets[index]) is not None]
+
+    def flush(self) -> int:
+        """Wait until Kafka has answered for everything; returns the events delivered so far.
+
+        Raises `DeliveryError` with counts and Kafka's reasons where it refused events.
+        """
+        while self._producer.flush(1.0):
+            self._raise_failures()
+        self._raise_failures()
+        return self._queued
+
+    def _queue(self, topic: str, partition: int, values: pa.BinaryArray) -> None:
+        for start in range(0, len(values), CHUNK):
+            messages: list[dict[str, Any]] = [{"value": value} for value in values.slice(start, CHUNK).to_pylist()]
+            while len(self._producer) > QUEUE_MESSAGES - CHUNK:
+                self._producer.poll(0.05)
+                self._raise_failures()
+            while messages:
+                taken = self._producer.produce_batch(topic, messages, partition=partition, on_delivery=self._refused)
+                self._queued += taken
+                messages = [{"value": message["value"]} for message in messages if self._waits(message.get("_error"))]
+                if messages:  # The queue's bytes are full, though its messages were not.
+                    self._producer.poll(0.05)
+
+    def _waits(self, error: kafka.KafkaError | None) -> bool:
+        if error is None:
+            return False
+        if error.code() != kafka.KafkaError._QUEUE_FULL:  # noqa: SLF001 - librdkafka's own codes have such names
+            raise _refusal(Counter({str(error.name()): 1}))
+        return True
+
+    def _refused(self, error: kafka.KafkaError | None, _message: kafka.Message) -> None:
+        """Called from `poll` and `flush`, and only for what was not delivered (`delivery.report.only.error`)."""
+        if error is not None:
+            self._failed[str(error.name())] += 1
+
+    def _raise_failures(self) -> None:
+        if self._failed:
+            raise _refusal(self._failed)
+
+    def _partitions_of(self, topic: str) -> int:
+        if topic not in self._partitions:
+            try:
+                found = self._producer.list_topics(topic, timeout=METADATA_SECONDS).topics[topic]
+            except kafka.KafkaException as error:
+                raise DeliveryError(
+                    f"Kafka does not answer: {error.args[0].name()}.", "Is it up? Is BIOKEEL_KAFKA_BOOTSTRAP right?"
+                ) from None
+            if found.error is not None or not found.partitions:
+                raise DeliveryError(f"Kafka has no topic {topic}, or hides it.", "Run biokeel topics create.")
+            self._partitions[topic] = len(found.partitions)
+        return self._partitions[topic]
+
+
+def _refusal(failed: Counter[str]) -> DeliveryError:
+    reasons = ", ".join(f"{reason} ({count})" for reason, count in sorted(failed.items()))
+    return DeliveryError(
+        f"Kafka did not take {failed.total()} events: {reasons}.", "Mend the cause and send again: event ids repeat."
+    )
+
+
+def _producer_settings(settings: Settings) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "bootstrap.servers": settings.kafka_bootstrap,
+        "security.protocol": settings.kafka_security_protocol,
+        "enable.idempotence": True,
+        "acks": "all",
+        "message.max.bytes": MESSAGE_MAX_BYTES,
+        "queue.buffering.max.messages": QUEUE_MESSAGES,
+        "queue.buffering.max.kbytes": 1 << 20,
+        "batch.size": 1 << 20,
+        "batch.num.messages": CHUNK,
+        "compression.type": "lz4",
+        "linger.ms": 20,
+    }
+    if settings.kafka_username:
+        found |= {
+            "sasl.mechanism": "PLAIN",
+            "sasl.username": settings.kafka_username,
+            "sasl.password": settings.kafka_password.get_secret_value(),
+        }
+    return found

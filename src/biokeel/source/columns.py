@@ -1,0 +1,68 @@
+"""Ready records into the columns of an event's schema."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import polars as pl
+
+from biokeel.contracts.columns import frame_schema
+from biokeel.contracts.schema import EventSchema
+from biokeel.errors import SourceError
+from biokeel.source.adapters.base import Record
+
+_PLAIN: Final[dict[pl.DataType, pl.DataType]] = {pl.Datetime("ms", "UTC"): pl.Int64(), pl.Date(): pl.Int32()}
+"""What a ready record holds for these: the integers of Avro."""
+
+
+def frame_of(schema: EventSchema, records: Sequence[Record]) -> pl.DataFrame:
+    """`records` as a frame with exactly the schema's columns; what a record does not hold is null.
+
+    Raises `SourceError` naming the field that does not fit, or the required field that is missing.
+    """
+    columns = frame_schema(schema.avro)
+    unknown = {name for record in records for name in record} - set(columns)
+    if unknown:
+        raise SourceError(
+            f"Records of {schema.event} hold fields that the schema has not: {', '.join(sorted(unknown))}."
+        )
+    series = []
+    for name, kind in columns.items():
+        values = [record.get(name) for record in records]
+        try:
+            column = pl.Series(name, values, _PLAIN.get(kind, kind), strict=True)
+        except (TypeError, OverflowError, pl.exceptions.PolarsError):
+            # The library's message quotes the value.
+            raise SourceError(f"{schema.event}: field {name} holds a value of another type.") from None
+        series.append(column.cast(kind))
+    return _whole(schema, pl.DataFrame(series))
+
+
+def conform(schema: EventSchema, frame: pl.DataFrame) -> pl.DataFrame:
+    """`frame` with exactly the schema's columns and types. Raises `SourceError` like `frame_of`."""
+    columns = frame_schema(schema.avro)
+    if frame.schema == pl.Schema(columns):
+        return _whole(schema, frame)
+    unknown = set(frame.columns) - set(columns)
+    if unknown:
+        raise SourceError(
+            f"{schema.event}: the schema has no field {', '.join(sorted(unknown))}."
+        )
+    whole = frame.with_columns(pl.lit(None).alias(name) for name in columns if name not in frame.columns)
+    try:
+        return _whole(schema, whole.select(pl.col(name).cast(kind) for name, kind in columns.items()))
+    except pl.exceptions.PolarsError:
+        raise SourceError(
+            f"A frame of {schema.event} has columns of other types than the schema.",
+            f"It wants {', '.join(f'{name} {kind}' for name, kind in columns.items())}.",
+        ) from None
+
+
+def _whole(schema: EventSchema, frame: pl.DataFrame) -> pl.DataFrame:
+    """`frame`, if no required field is null."""
+    required = [field.name for field in schema.fields if not field.nullable]
+    missing = [name for name in required if frame[name].null_count()]
+    if missing:
+        raise SourceError(f"{schema.event}: required fields are missing: {', '.join(missing)}.")
+    return frame

@@ -1,0 +1,161 @@
+"""Files and folders into events: find, detect, read, enrol, hand on, and say what became of each file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+
+from biokeel.contracts.catalogue import Catalogue
+from biokeel.contracts.codec import Codec
+from biokeel.contracts.topics import EventType
+from biokeel.errors import AdapterError, DeliveryError, SourceError
+from biokeel.source.adapters.base import Context, Record, Report, Subject
+from biokeel.source.adapters.detect import RECORDS, detect
+from biokeel.source.adapters.records import read_raw
+from biokeel.source.columns import conform, frame_of
+from biokeel.source.enrol import Enroller
+from biokeel.source.ids import EventIds
+
+
+class Sink(Protocol):
+    """Where events go: `Publisher`, or `DryRun`."""
+
+    def publish(self, event: EventType, rows: pl.DataFrame | Sequence[Record]) -> int:
+        """Take `rows` and return how many. Raises `SourceError` where a row does not fit the schema."""
+
+    def publish_raw(self, event: EventType, values: Sequence[bytes | None], partition: int = 0) -> list[int]:
+        """Take messages as they are and return their offsets."""
+
+
+class DryRun:
+    """Does all that publishing does, encoding too, and sends nothing."""
+
+    def __init__(self, catalogue: Catalogue, max_event_bytes: int) -> None:
+        self._catalogue = catalogue
+        self._codec = Codec(catalogue, max_event_bytes)
+
+    def publish(self, event: EventType, rows: pl.DataFrame | Sequence[Record]) -> int:
+        """Encode `rows` and return how many."""
+        schema = self._catalogue.reader(event).schema
+        frame = conform(schema, rows) if isinstance(rows, pl.DataFrame) else frame_of(schema, rows)
+        return len(self._codec.encode(event, frame))
+
+    def publish_raw(self, event: EventType, values: Sequence[bytes | None], partition: int = 0) -> list[int]:
+        """Nothing can be wrong with what is sent as it is."""
+        del event, partition
+        return list(range(len(values)))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Who publishes. `site` names hospital, centre or vendor; None leaves it to the format, then to the source id."""
+
+    source_id: str
+    key: bytes
+    site: str | None = None
+    subject: Subject | None = None
+    zone: tzinfo | None = None
+
+    def context(self, path: Path, format_site: str | None) -> Context:
+        """The context of one file."""
+        site = self.site or format_site or self.source_id.replace("/", "-")
+        changed = int(path.stat().st_mtime * 1000)
+        return Context(self.source_id, site, EventIds(self.source_id, self.key), changed, self.subject, self.zone)
+
+
+@dataclass(slots=True)
+class FileResult:
+    """What became of one file. `failure` says why nothing could be read of it."""
+
+    path: Path
+    format: str = ""
+    sent: Counter[str] = field(default_factory=Counter)
+    report: Report = field(default_factory=Report)
+    failure: str = ""
+
+    @property
+    def failed_wholly(self) -> bool:
+        """Whether the file should have given events and gave none."""
+        return bool(self.failure) or (not self.sent and bool(self.report.problems))
+
+
+def find_files(paths: Iterable[Path]) -> list[Path]:
+    """`paths`, folders walked, in a stable order; hidden files are left out. Raises `AdapterError` for what is not."""
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = (file for file in path.rglob("*") if file.is_file())
+            found += sorted(file for file in inside if not any(p.startswith(".") for p in file.relative_to(path).parts))
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise AdapterError(f"There is no file or folder {path}.")
+    return list(dict.fromkeys(found))
+
+
+def publish_files(
+    paths: Sequence[Path],
+    source: Source,
+    sink: Sink,
+    enroller: Enroller | None = None,
+    done: Callable[[FileResult], None] = lambda _: None,
+) -> list[FileResult]:
+    """Publish every file and say what became of it; `done` is called after each. Raises `DeliveryError`.
+
+    One bad file does not stop the others. If the process dies in between, publish the same files again.
+    """
+    results = []
+    for path in paths:
+        result = FileResult(path)
+        try:
+            _publish_file(result, source, sink, enroller)
+        except DeliveryError:
+            raise
+        except SourceError as error:
+            result.failure = str(error)
+        results.append(result)
+        done(result)
+    return results
+
+
+def _publish_file(result: FileResult, source: Source, sink: Sink, enroller: Enroller | None) -> None:
+    path = result.path
+    found = detect(path)
+    result.format = found.name
+    context = source.context(path, found.site)
+    for event, rows in found.read(path, context, result.report):
+        batches = [(event, rows)] if enroller is None else enroller.before(event, rows, context)
+        for kind, records in batches:
+            result.sent[str(kind)] += _publish(kind, records, sink, result.report)
+    if found is RECORDS:
+        for event, value in read_raw(path):
+            result.sent[str(event)] += len(sink.publish_raw(event, [value]))
+    result.sent += Counter()  # drops the zeros
+
+
+def _publish(event: EventType, rows: pl.DataFrame | Sequence[Record], sink: Sink, report: Report) -> int:
+    """Publish `rows`; where one does not fit the schema, report it and publish the others."""
+    try:
+        return sink.publish(event, rows)
+    except DeliveryError:
+        raise
+    except SourceError as error:
+        if isinstance(rows, pl.DataFrame) or len(rows) == 1:
+            report.problem(f"a record of {event}", str(error))
+            return 0
+        half = len(rows) // 2
+        return _publish(event, rows[:half], sink, report) + _publish(event, rows[half:], sink, report)
+
+
+def summary(results: Iterable[FileResult]) -> Iterator[tuple[str, int]]:
+    """Events sent per type, over all files, most first."""
+    total: Counter[str] = Counter()
+    for result in results:
+        total += result.sent
+    yield from total.most_common()

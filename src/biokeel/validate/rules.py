@@ -1,0 +1,93 @@
+"""What a suite becomes once it is read: rules, and the one expression for each of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from biokeel.validate.compile import How
+
+if TYPE_CHECKING:
+    from biokeel.contracts.topics import EventType
+    from biokeel.validate.columns import Columns
+
+
+class Severity(StrEnum):
+    """What becomes of a row that fails: quarantined, landed with a flag, or only counted."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One expectation of a suite.
+
+    `expectation` is Great Expectations' name of its type, `notes` the steward's reason. `unexpected` is a Boolean
+    expression, never null, over `columns`; None for an expectation that runs on a window.
+    """
+
+    id: str
+    severity: Severity
+    expectation: str
+    notes: str
+    mostly: float
+    how: How
+    unexpected: pl.Expr | None
+    columns: frozenset[str]
+
+    @property
+    def runs(self) -> str:
+        """How the rule runs, in a sentence for the steward."""
+        if self.how is How.WINDOW:
+            return "window: judged beside the stream, never a row; not run by this version"
+        does = {
+            Severity.CRITICAL: "a failing row is quarantined",
+            Severity.WARNING: "a failing row lands with a flag",
+            Severity.INFO: "failing rows are counted",
+        }[self.severity]
+        if self.mostly < 1:
+            return f"row: {does}; mostly {self.mostly:g} is not applied, each row is judged by itself"
+        return f"row: {does}"
+
+
+@dataclass(frozen=True)
+class CompiledSuite:
+    """The rules of one event type, ready to judge a batch.
+
+    `version` is what rows are stamped with: the first 12 hexadecimal digits of the SHA-256 of the suite's content,
+    behind the steward's own version where the suite's `meta.version` gives one (`3+0f12ab34cd56`).
+    """
+
+    event: EventType
+    version: str
+    rules: tuple[Rule, ...]
+    columns: Columns
+
+    @cached_property
+    def row_rules(self) -> tuple[Rule, ...]:
+        """The rules that judge each row, in the suite's order."""
+        return tuple(rule for rule in self.rules if rule.how is How.ROW)
+
+    @cached_property
+    def unexpected(self) -> list[pl.Expr]:
+        """One Boolean expression for each row rule, named by its id, over the columns of `view`."""
+        return [rule.unexpected.alias(rule.id) for rule in self.row_rules if rule.unexpected is not None]
+
+    @cached_property
+    def _view(self) -> tuple[dict[str, pl.DataType], list[pl.Expr]]:
+        return self.columns.view(sorted(frozenset().union(*(rule.columns for rule in self.row_rules))))
+
+    def view(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The columns that the row rules read: derived ones computed, NaN made null.
+
+        A column that `frame` lacks is null: the event was written before its schema had the field.
+        """
+        stored, expressions = self._view
+        absent = [pl.lit(None, dtype).alias(name) for name, dtype in stored.items() if name not in frame.columns]
+        return (frame.with_columns(absent) if absent else frame).select(expressions)

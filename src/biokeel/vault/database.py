@@ -1,0 +1,123 @@
+"""The vault's database: SQLite in write-ahead mode, or PostgreSQL; transactions with one writer order.
+
+| | SQLite | PostgreSQL |
+| --- | --- | --- |
+| deciding events (`write(shared=True)`) | `BEGIN IMMEDIATE` | shared advisory lock of the transaction |
+| changing people (`write()`) | `BEGIN IMMEDIATE` | the same advisory lock, exclusive |
+
+So nobody is enrolled while an event is being parked, the audit is one chain, and release numbers are visible in the
+order of their numbers. Commits are on the disk when they return (`synchronous=FULL`).
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from biokeel.errors import SettingsError, VaultUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_BUSY_MILLISECONDS: Final = 60_000
+_ADVISORY_LOCK: Final = 0x62696F6B65656C  # "biokeel"
+IN_LIMIT: Final = 5_000
+"""Values of one IN list; SQLite takes 32,766 parameters a statement, PostgreSQL 65,535."""
+
+
+class Database:
+    """Opens transactions and maps the driver's errors."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            parsed = sa.make_url(url)
+        except sa.exc.ArgumentError:
+            raise SettingsError("BIOKEEL_VAULT_URL is not a database URL.", "Like sqlite:////path/vault.db.") from None
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        # A driver's error quotes the parameters of the statement: hide them, they are digests and sealed bytes.
+        self.engine = sa.create_engine(parsed, hide_parameters=True, pool_pre_ping=not self.is_sqlite)
+        if self.is_sqlite:
+            _create_private(parsed.database)
+            sa.event.listen(self.engine, "connect", _configure_sqlite)
+            sa.event.listen(self.engine, "begin", _begin_sqlite)
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A transaction that only reads. Raises `VaultUnavailable`."""
+        with _mapped(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self, *, shared: bool = False) -> Iterator[sa.Connection]:
+        """A transaction that writes; durable when left, nothing of it stays when an error leaves it.
+
+        `shared`: for deciding events, which may go on side by side where the database can do that.
+        """
+        with _mapped(), self.engine.connect().execution_options(biokeel_writes=True) as connection, connection.begin():
+            if not self.is_sqlite:
+                lock = sa.func.pg_advisory_xact_lock_shared if shared else sa.func.pg_advisory_xact_lock
+                connection.execute(sa.select(lock(_ADVISORY_LOCK)))
+            yield connection
+
+    def insert_new(self, connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert `rows`; one whose primary key is there already is left as it is."""
+        if rows:
+            insert = sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+            connection.execute(insert.on_conflict_do_nothing(), list(rows))
+
+    def upsert(self, connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert `rows`, or overwrite what stands under their primary keys."""
+        if rows:
+            insert = sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+            keys = [column.name for column in table.primary_key]
+            values = {name: insert.excluded[name] for name in rows[0] if name not in keys}
+            connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=values), list(rows))
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+@contextmanager
+def _mapped() -> Iterator[None]:
+    try:
+        yield
+    except sa.exc.DBAPIError as error:
+        kind = type(error.orig).__name__
+        raise VaultUnavailable(
+            f"The vault's database refused a statement ({kind}).", "Is it up, and is its disk full?"
+        ) from None
+
+
+def _create_private(path: str | None) -> None:
+    if not path or path == ":memory:":
+        raise SettingsError("The vault cannot live in memory.", "Name a file: sqlite:////path/vault.db.")
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise VaultUnavailable(f"Cannot open the vault's file: {error.strerror}.", "Check BIOKEEL_VAULT_URL.") from None
+
+
+def _configure_sqlite(connection: Any, _record: object) -> None:  # the driver's connection
+    connection.isolation_level = None  # the driver must not begin transactions by itself
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={_BUSY_MILLISECONDS}", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get("biokeel_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def chunks(values: Sequence[Any], size: int = IN_LIMIT) -> Iterator[Sequence[Any]]:
+    """`values` in pieces that fit into one IN list."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]

@@ -1,0 +1,224 @@
+"""Parked events and dead letters: what stops before the wall, sealed, and how parked events come out again.
+
+A parked event goes `waiting` → `numbered` (its person was enrolled: in that very transaction it gets its release
+number) → `offered` (judged and handed to the worker) → `released` (in Kafka, sealed bytes gone). Death in between:
+
+| the process dies | the row is | the next process |
+| --- | --- | --- |
+| before it is numbered | waiting | numbers it with the enrolment, which did not happen either |
+| before it is offered | numbered | judges and offers it |
+| between offering and the mark | offered | offers it with the same number; curate drops a repeat |
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from biokeel.vault.database import chunks
+from biokeel.vault.tables import APPLIED, DEAD_LETTER, PARKED, RELEASE_COUNTER, Parked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from biokeel.batch import SealedRejection
+    from biokeel.contracts.topics import EventType
+    from biokeel.vault.database import Database
+    from biokeel.vault.identifiers import Identifier
+    from biokeel.vault.keys import Key
+    from biokeel.vault.seal import Sealer
+
+BOOKS: Final = {"offset": pl.Int64(), "place": pl.String(), "reason": pl.String()}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ToPark:
+    """An event that waits for `identifier` to be enrolled; `payload` is its framed datum."""
+
+    offset: int
+    identifier: Identifier
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ParkedEvent:
+    """A parked event that has its release number, opened."""
+
+    partition: int
+    offset: int
+    release_number: int
+    offered: bool
+    payload: bytes
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970: when a row of the vault was written, for operators only."""
+    return time.time_ns() // 1_000_000
+
+
+class Parking:
+    """Reads and writes the parked and the dead; its callers hold the transaction."""
+
+    def __init__(self, database: Database, sealer: Sealer, keys: tuple[Key, ...]) -> None:
+        self._database = database
+        self._sealer = sealer
+        self._keys = keys
+
+    def park(self, connection: sa.Connection, topic: str, partition: int, events: Iterable[ToPark]) -> None:
+        """Park `events`; the caller has looked in this very transaction that nobody is enrolled under them."""
+        since = now_ms()
+        self._database.insert_new(
+            connection,
+            PARKED,
+            [
+                {
+                    "topic": topic,
+                    "partition": partition,
+                    "offset": event.offset,
+                    "digest": event.identifier.digest(self._keys[0]),
+                    "state": Parked.WAITING,
+                    "release_number": None,
+                    "sealed": self._sealer.seal(event.payload, topic, partition, event.offset),
+                    "since": since,
+                }
+                for event in events
+            ],
+        )
+
+    def bury(self, connection: sa.Connection, topic: str, rejections: Iterable[SealedRejection]) -> None:
+        """Seal `rejections` as dead letters; one that was parked is parked no more."""
+        since = now_ms()
+        rows = [
+            {
+                "topic": topic,
+                "partition": each.partition,
+                "offset": each.offset,
+                "reason": each.reason,
+                "detail": each.detail[:256],
+                "size": len(each.payload),
+                "sealed": self._sealer.seal(each.payload, topic, each.partition, each.offset),
+                "since": since,
+            }
+            for each in rejections
+        ]
+        self._database.insert_new(connection, DEAD_LETTER, rows)
+
+    def unpark(self, connection: sa.Connection, topic: str, partition: int, offsets: Sequence[int]) -> None:
+        """Take events out of parking, because they stand elsewhere from this transaction on."""
+        for some in chunks(offsets):
+            connection.execute(sa.delete(PARKED).where(*_at(PARKED, topic, partition), PARKED.c.offset.in_(some)))
+
+    def number(self, connection: sa.Connection, identifiers: Sequence[Identifier]) -> int:
+        """Give the events that wait for `identifiers` their release numbers; how many there were.
+
+        The caller's transaction is exclusive and binds these identifiers: so numbers grow in the order of commits, and
+        nobody can park an event for them that this look would miss.
+        """
+        digests = [identifier.digest(key) for key in self._keys for identifier in identifiers]
+        waiting: list[tuple[str, int, int]] = []
+        where = sa.select(PARKED.c.topic, PARKED.c.partition, PARKED.c.offset).where(PARKED.c.state == Parked.WAITING)
+        for some in chunks(digests):
+            waiting += [tuple(row) for row in connection.execute(where.where(PARKED.c.digest.in_(some)))]
+        last = {(row.topic, row.partition): row.last for row in connection.execute(sa.select(RELEASE_COUNTER))}
+        updates: list[dict[str, Any]] = []
+        for topic, partition, offset in sorted(waiting):
+            last[topic, partition] = last.get((topic, partition), -1) + 1
+            updates.append({"t": topic, "p": partition, "o": offset, "n": last[topic, partition]})
+        if updates:
+            columns = PARKED.c
+            connection.execute(
+                sa.update(PARKED)
+                .where(
+                    columns.topic == sa.bindparam("t"),
+                    columns.partition == sa.bindparam("p"),
+                    columns.offset == sa.bindparam("o"),
+                )
+                .values(state=Parked.NUMBERED, release_number=sa.bindparam("n")),
+                updates,
+            )
+            counters = [{"topic": t, "partition": p, "last": number} for (t, p), number in last.items()]
+            self._database.upsert(connection, RELEASE_COUNTER, counters)
+        return len(updates)
+
+    def ready(
+        self, connection: sa.Connection, topic: str, limit: int, partition: int | None = None
+    ) -> list[ParkedEvent]:
+        """Opened events with a release number that are not released, lowest numbers first (of any partition if None).
+
+        Raises `SealError` where one was tampered with.
+        """
+        query = (
+            sa.select(PARKED)
+            .where(PARKED.c.topic == topic, PARKED.c.state.in_((Parked.NUMBERED, Parked.OFFERED)))
+            .order_by(PARKED.c.partition, PARKED.c.release_number)
+            .limit(limit)
+        )
+        if partition is not None:
+            query = query.where(PARKED.c.partition == partition)
+        return [
+            ParkedEvent(
+                row.partition,
+                row.offset,
+                row.release_number,
+                row.state == Parked.OFFERED,
+                self._sealer.open(row.sealed, topic, row.partition, row.offset),
+            )
+            for row in connection.execute(query)
+        ]
+
+    def numbered(self, connection: sa.Connection, topic: str, partition: int, offsets: Sequence[int]) -> set[int]:
+        """Which of `offsets` have their number and were not offered yet."""
+        query = sa.select(PARKED.c.offset).where(*_at(PARKED, topic, partition), PARKED.c.state == Parked.NUMBERED)
+        return {
+            offset
+            for some in chunks(offsets)
+            for (offset,) in connection.execute(query.where(PARKED.c.offset.in_(some)))
+        }
+
+    def offer(self, connection: sa.Connection, topic: str, partition: int, offsets: Sequence[int]) -> None:
+        """Write down that these events were judged good, before anybody else sees them."""
+        for some in chunks(offsets):
+            connection.execute(
+                sa.update(PARKED)
+                .where(*_at(PARKED, topic, partition), PARKED.c.offset.in_(some), PARKED.c.state == Parked.NUMBERED)
+                .values(state=Parked.OFFERED)
+            )
+
+    def release(self, connection: sa.Connection, topic: str, partition: int, up_to: int) -> None:
+        """Mark offered events as released and drop their sealed bytes."""
+        connection.execute(
+            sa.update(PARKED)
+            .where(*_at(PARKED, topic, partition), PARKED.c.state == Parked.OFFERED, PARKED.c.release_number <= up_to)
+            .values(state=Parked.RELEASED, sealed=None)
+        )
+
+    def settled(self, connection: sa.Connection, topic: str, partition: int, first: int, last: int) -> set[int]:
+        """Offsets from `first` to `last` that were parked, sealed or applied before."""
+        return {
+            offset
+            for table in (PARKED, DEAD_LETTER, APPLIED)
+            for (offset,) in connection.execute(
+                sa.select(table.c.offset).where(*_at(table, topic, partition), table.c.offset.between(first, last))
+            )
+        }
+
+    def books(self, connection: sa.Connection, event: EventType, partition: int) -> pl.DataFrame:
+        """`BOOKS` of one raw partition, by offset."""
+        topic = event.raw_topic
+        rows: list[tuple[int, str, str | None]] = []
+        parked = sa.select(PARKED.c.offset, PARKED.c.state).where(*_at(PARKED, topic, partition))
+        for offset, state in connection.execute(parked):
+            rows.append((offset, "released" if state == Parked.RELEASED else "parked", None))
+        dead = sa.select(DEAD_LETTER.c.offset, DEAD_LETTER.c.reason).where(*_at(DEAD_LETTER, topic, partition))
+        rows += [(offset, "sealed", reason) for offset, reason in connection.execute(dead)]
+        applied = sa.select(APPLIED.c.offset).where(*_at(APPLIED, topic, partition))
+        rows += [(offset, "applied", None) for (offset,) in connection.execute(applied)]
+        return pl.DataFrame(rows, schema=BOOKS, orient="row").sort("offset")
+
+
+def _at(table: sa.Table, topic: str, partition: int) -> tuple[sa.ColumnElement[bool], ...]:
+    return table.c.topic == topic, table.c.partition == partition

@@ -1,0 +1,123 @@
+"""The vault's tables. No column holds an identifier or a payload in clear.
+
+Coordinates (topic, partition, offset) are the primary key of `parked`, `dead_letter` and `applied`, so that an event
+that comes twice is one row, and stands in one of the three only.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+import sqlalchemy as sa
+
+METADATA: Final = sa.MetaData()
+
+
+class Parked(StrEnum):
+    """The life of a parked event; it only goes forward."""
+
+    WAITING = "waiting"
+    """Nobody is enrolled under its identifier."""
+    NUMBERED = "numbered"
+    """Its person has come: it has its release number (or, a person event, it can be applied)."""
+    OFFERED = "offered"
+    """It was judged and handed to the worker; whether it is in Kafka is not known yet. The verdict stands."""
+    RELEASED = "released"
+    """It is in Kafka; the sealed bytes are gone."""
+
+
+def _coordinates() -> tuple[sa.Column[str], sa.Column[int], sa.Column[int]]:
+    return (
+        sa.Column("topic", sa.String(128), primary_key=True),
+        sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("offset", sa.BigInteger, primary_key=True, autoincrement=False),
+    )
+
+
+META = sa.Table(
+    "meta",
+    METADATA,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("value", sa.String(128), nullable=False),
+)
+"""`generation`: counts what makes cached people stale; `keys`: proof of the keys that the vault was made with."""
+
+PARTICIPANT = sa.Table(
+    "participant",
+    METADATA,
+    sa.Column("participant", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("enrolled_on", sa.Date),
+    sa.Column("birth_year", sa.Integer),
+    sa.Column("sex", sa.String(16)),
+    sa.Column("province", sa.String(8)),
+    sa.Column("consent", sa.Integer, nullable=False),
+    sa.Column("consent_at", sa.BigInteger, nullable=False),
+    sa.Column("withdrawal", sa.String(24)),
+    sa.Column("merged_into", sa.BigInteger),
+)
+"""`consent` is a sum of `people.CONSENT`; `consent_at` (ms since 1970) is when it was last decided."""
+
+IDENTIFIER = sa.Table(
+    "identifier",
+    METADATA,
+    sa.Column("digest", sa.LargeBinary(32), primary_key=True),
+    sa.Column("scheme", sa.String(64), nullable=False),
+    sa.Column("key_id", sa.String(8), nullable=False),
+    sa.Column("participant", sa.BigInteger, sa.ForeignKey("participant.participant"), nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+
+PARKED = sa.Table(
+    "parked",
+    METADATA,
+    *_coordinates(),
+    sa.Column("digest", sa.LargeBinary(32), nullable=False, index=True),
+    sa.Column("state", sa.String(8), nullable=False),
+    sa.Column("release_number", sa.BigInteger),
+    sa.Column("sealed", sa.LargeBinary),
+    sa.Column("since", sa.BigInteger, nullable=False),
+    sa.UniqueConstraint("topic", "partition", "release_number"),
+)
+
+DEAD_LETTER = sa.Table(
+    "dead_letter",
+    METADATA,
+    *_coordinates(),
+    sa.Column("reason", sa.String(48), nullable=False),
+    sa.Column("detail", sa.String(256), nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+    sa.Column("since", sa.BigInteger, nullable=False),
+)
+
+APPLIED = sa.Table("applied", METADATA, *_coordinates())
+"""Coordinates of the person events that were applied."""
+
+RELEASE_COUNTER = sa.Table(
+    "release_counter",
+    METADATA,
+    sa.Column("topic", sa.String(128), primary_key=True),
+    sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("last", sa.BigInteger, nullable=False),
+)
+
+PROGRESS = sa.Table(
+    "progress",
+    METADATA,
+    sa.Column("topic", sa.String(128), primary_key=True),
+    sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("decided", sa.BigInteger, nullable=False),
+)
+"""Last offset of each raw partition that was decided upon: a replay below it gives what the first time gave."""
+
+AUDIT = sa.Table(
+    "audit",
+    METADATA,
+    sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("action", sa.String(32), nullable=False),
+    sa.Column("participant", sa.BigInteger),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("mac", sa.LargeBinary(32), nullable=False),
+)

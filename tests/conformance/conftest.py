@@ -1,0 +1,68 @@
+"""Lakes for the conformance tests: in a folder, and in buckets of the real S3-compatible store."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from biokeel.land.lake import Lake
+from biokeel.settings import Settings
+
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def store_settings(tmp_path_factory):
+    """Settings of a running S3Proxy, the object store of the local stack without the rest of it."""
+    from biokeel.stack import artifacts, objectstore, state
+    from biokeel.stack.ledger import Ledger
+    from biokeel.stack.supervisor import Supervisor
+
+    folder = tmp_path_factory.mktemp("store")
+    settings = Settings.load(state_dir=folder)
+    paths = artifacts.class_paths(artifacts.read_lock(), settings.cache_dir)
+    (folder / "logs").mkdir()
+    made = state.load_or_create(folder / "state.json")
+    supervisor = Supervisor(folder / "logs", Ledger(folder / "processes.json"), lambda _text: None)
+    try:
+        supervisor.start(objectstore.prepare(made, folder / "objects", paths[artifacts.OBJECTSTORE]))
+        objectstore.wait_ready(made, supervisor, ("biokeel-lake",))
+        yield settings.model_copy(
+            update={
+                "s3_endpoint": objectstore.endpoint(made),
+                "s3_access_key": made.access_key,
+                "s3_secret_key": type(settings.s3_secret_key)(made.secret_key),
+            }
+        )
+    finally:
+        supervisor.close()
+
+
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.integration)])
+def lakes(request, tmp_path):
+    """A function that makes empty lakes on the store in question."""
+    if request.param == "s3":
+        return lambda settings=request.getfixturevalue("store_settings"): bucket(settings)
+
+    def make():
+        folder = tmp_path / f"lake-{next(_NUMBERS)}"
+        folder.mkdir()
+        return Lake.local(folder)
+
+    return make
+
+
+def bucket(settings):
+    """A lake in a bucket of its own."""
+    import boto3
+
+    name = f"lake-{next(_NUMBERS)}"
+    boto3.client(
+        "s3",
+        endpoint_url=settings.s3_endpoint,
+        region_name=settings.s3_region,
+        aws_access_key_id=settings.s3_access_key,
+        aws_secret_access_key=settings.s3_secret_key.get_secret_value(),
+    ).create_bucket(Bucket=name)
+    return Lake.of(settings.model_copy(update={"lake_bucket": name}))
