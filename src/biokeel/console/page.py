@@ -74,9 +74,10 @@ def build(view: View) -> None:
         part(draw.tiles)
         part(draw.flow)
         with ui.element("div").classes("two"):
-            part(draw.plot)
+            with ui.element("div").classes("stack"):
+                part(draw.plot)
+                part(draw.rejects)
             part(draw.lag_table)
-        part(draw.rejects)
         part(draw.books_table)
 
     def redraw() -> None:
