@@ -100,7 +100,9 @@ def _zone(name: str) -> ZoneInfo | None:
         raise typer.BadParameter("--zone wants a name of the IANA time zone database.") from None
 
 
-def _run(files: Sequence[Path], source: Source, sink: Sink, enroller: Enroller | None, console: Console) -> list[FileResult]:
+def _run(
+    files: Sequence[Path], source: Source, sink: Sink, enroller: Enroller | None, console: Console
+) -> list[FileResult]:
     from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from biokeel.source.files import publish_files
@@ -151,7 +153,9 @@ def _show(results: Sequence[FileResult], console: Console, dry_run: bool) -> Non
     for result in results:
         left_out += result.report.left_out
     if left_out:
-        console.print("Left out, because they are no event type: " + ", ".join(f"{k} {n}" for k, n in left_out.most_common()))
+        console.print(
+            "Left out, because they are no event type: " + ", ".join(f"{k} {n}" for k, n in left_out.most_common())
+        )
     silent = sum(not r.sent and not r.report.problems and not r.failure for r in results)
     if silent:
         console.print(f"{silent} files hold no event of a person (for example lists of hospitals or practitioners).")
