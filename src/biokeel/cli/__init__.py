@@ -15,6 +15,7 @@ from biokeel.errors import BiokeelError
 
 GROUPS: tuple[str, ...] = (
     "stack",
+    "worker",
     "topic",
     "publish",
     "demo_data",

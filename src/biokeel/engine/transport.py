@@ -73,7 +73,7 @@ class Consumer(driver.Consumer):
         self._rewind: set[Partition] = set()
         self._doubted: dict[Partition, int] = {}
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # type: ignore[override]
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109
         """Yield one message for each partition that has records."""
         await self._rewind_dropped()
         before = self._seeks
@@ -118,7 +118,7 @@ class Consumer(driver.Consumer):
             delivery.last,
             newest.timestamp / 1000.0,
             newest.timestamp_type,
-            (),
+            [],
             None,
             delivery,  # type: ignore[arg-type]  # the agent gets what the schema makes of it: the delivery itself
             None,
@@ -229,7 +229,7 @@ class Transport(driver.Transport):
         self.ledger = ledger
 
 
-class DeliverySchema(Schema):
+class DeliverySchema(Schema[Any, Any]):
     """Hands the `Delivery` to the agent as it is."""
 
     def compile(self, app: Any, **_: Any) -> Any:
