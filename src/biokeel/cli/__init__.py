@@ -19,6 +19,7 @@ GROUPS: tuple[str, ...] = (
     "topic",
     "publish",
     "demo_data",
+    "suite",
     "status",
     "verify",
     "console",

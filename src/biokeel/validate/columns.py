@@ -79,6 +79,12 @@ DERIVED: Final[dict[str, Derived]] = {
         pl.Float64(),
         "Minutes from occurred_at to ended_at.",
     ),
+    "energy_per_gram": Derived(
+        ("energy", "amount"),
+        pl.col("energy") / pl.col("amount"),
+        pl.Float64(),
+        "energy by amount (kcal/g).",
+    ),
 }
 """Derived columns by name; an event type has those whose inputs it has."""
 

@@ -24,7 +24,7 @@ from biokeel.errors import SuiteError
 from biokeel.validate.columns import Columns, Kind, kind_of
 from biokeel.validate.conditions import compile_condition
 from biokeel.validate.patterns import translate
-from biokeel.validate.values import bound, column_of, flag, matches_kind
+from biokeel.validate.values import bound, column_of, flag, is_one_of, matches_kind
 
 
 class How(StrEnum):
@@ -236,19 +236,6 @@ def _within(value: pl.Expr, low: Any, high: Any, arguments: Mapping[str, Any]) -
     return reduce(lambda left, right: left & right, sides)
 
 
-def _values(arguments: Mapping[str, Any], name: str, columns: Columns) -> pl.Series:
-    values = arguments.get("value_set")
-    dtype = columns.types[name]
-    kind = kind_of(dtype)
-    if kind not in {Kind.NUMBER, Kind.TEXT, Kind.TRUTH}:
-        raise SuiteError(f"a set cannot be held against {name}, which is a {kind}.", "Use a range.")
-    if not isinstance(values, list) or not all(matches_kind(value, kind) for value in values):
-        raise SuiteError(f"value_set must be a list of {kind}s, as {name} is a {kind}.")
-    if kind is Kind.NUMBER:
-        dtype = pl.Float64() if dtype.is_float() or any(isinstance(each, float) for each in values) else pl.Int64()
-    return pl.Series(values, dtype=dtype)
-
-
 def _patterns(arguments: Mapping[str, Any]) -> list[str]:
     patterns = arguments.get("regex_list")
     if not isinstance(patterns, list) or not patterns:
@@ -284,12 +271,12 @@ def _between(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Colu
 
 @_expectation("expect_column_values_to_be_in_set", Shape.COLUMN, "value_set")
 def _in_set(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns) -> pl.Expr:
-    return pl.col(names[0]).is_in(_values(arguments, names[0], columns).implode())
+    return is_one_of(names[0], arguments.get("value_set"), columns)
 
 
 @_expectation("expect_column_values_to_not_be_in_set", Shape.COLUMN, "value_set")
 def _not_in_set(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns) -> pl.Expr:
-    return ~pl.col(names[0]).is_in(_values(arguments, names[0], columns).implode())
+    return ~is_one_of(names[0], arguments.get("value_set"), columns)
 
 
 @_expectation("expect_column_values_to_match_regex", Shape.COLUMN, "regex")

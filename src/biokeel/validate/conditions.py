@@ -21,7 +21,7 @@ import polars as pl
 
 from biokeel.errors import SuiteError
 from biokeel.validate.columns import Columns, Kind, kind_of
-from biokeel.validate.values import column_of, matches_kind
+from biokeel.validate.values import column_of, is_one_of, matches_kind
 
 _OPERATORS: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "==": operator.eq,
@@ -109,9 +109,7 @@ def _compare(name: str, sign: str, value: Any, columns: Columns, used: set[str])
             "Use a derived column, for example age_years.",
         )
     if sign in {"IN", "NOT_IN"}:
-        if not isinstance(value, list) or not all(matches_kind(each, kind) for each in value):
-            raise SuiteError(f"row_condition: {sign} of {name} needs a list of {kind}s.")
-        inside = column.is_in(pl.Series(value, dtype=_set_type(value, columns.types[name])).implode()).fill_null(False)
+        inside = is_one_of(name, value, columns).fill_null(False)
         return inside if sign == "IN" else ~inside
     if sign not in _OPERATORS:
         raise SuiteError(f"row_condition: the operator {sign!r} is not known.", "Use == != < <= > >= IN NOT_IN.")
@@ -121,13 +119,6 @@ def _compare(name: str, sign: str, value: Any, columns: Columns, used: set[str])
         raise SuiteError(f"row_condition: {name} is a truth value, which has no order.", "Use == or !=.")
     compared: pl.Expr = _OPERATORS[sign](column, value)
     return compared.fill_null(sign == "!=")
-
-
-def _set_type(values: list[Any], dtype: pl.DataType) -> pl.DataType:
-    """Numbers are compared as 64-bit numbers: `2` and `2.0` are one value, for GX too."""
-    if not dtype.is_numeric():
-        return dtype
-    return pl.Float64() if dtype.is_float() or any(isinstance(each, float) for each in values) else pl.Int64()
 
 
 def _legacy(text: str, columns: Columns, used: set[str]) -> pl.Expr:

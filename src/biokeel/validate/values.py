@@ -37,6 +37,25 @@ def matches_kind(value: Any, kind: Kind) -> bool:
     return isinstance(value, str)
 
 
+def is_one_of(name: str, values: Any, columns: Columns) -> pl.Expr:
+    """Whether the column holds one of `values` (null where it is missing); `2` and `2.0` are one value, as in pandas.
+
+    Raises `SuiteError` where `values` is no list of values that suit the column.
+    """
+    dtype = columns.types[name]
+    kind = kind_of(dtype)
+    if kind not in {Kind.NUMBER, Kind.TEXT, Kind.TRUTH}:
+        raise SuiteError(f"a set cannot be held against {name}, which is a {kind}.", "Use a range.")
+    if not isinstance(values, list) or not all(matches_kind(value, kind) for value in values):
+        raise SuiteError(f"the set for {name} must be a list, each value a {kind}.")
+    if kind is not Kind.NUMBER:
+        return pl.col(name).is_in(pl.Series(values, dtype=dtype).implode())
+    if dtype.is_float():
+        return pl.col(name).is_in(pl.Series([float(value) for value in values], dtype=dtype).implode())
+    whole = [int(value) for value in values if value == int(value)]
+    return pl.col(name).cast(pl.Int64).is_in(pl.Series(whole, dtype=pl.Int64).implode())
+
+
 def flag(arguments: Mapping[str, Any], name: str) -> bool:
     """A truth value among the arguments; false where it is not given."""
     value = arguments.get(name)

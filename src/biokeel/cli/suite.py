@@ -1,0 +1,116 @@
+"""`biokeel suite`: what stewards do with suites before and after they publish them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from biokeel.contracts.schema import EventSchema
+    from biokeel.contracts.topics import EventType
+    from biokeel.validate.lint import Reading
+
+Events = Annotated[
+    list[str] | None, typer.Argument(help="Event types, such as clinical.blood_pressure; all where none is named.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `biokeel suite`."""
+    group = typer.Typer(no_args_is_help=True, help="Quality rules: list, check and test the suites.")
+    group.command("list")(list_suites)
+    group.command("check")(check)
+    group.command("test")(test)
+    app.add_typer(group, name="suite")
+
+
+def list_suites() -> None:
+    """List the suite of each event type, with its version and its rules by severity."""
+    from biokeel.validate.rules import Severity
+
+    typer.echo(f"{'event type':<28}{'version':<20}" + "".join(f"{severity:>10}" for severity in Severity))
+    for event, reading in _readings(None):
+        counts = "".join(f"{sum(rule.severity is severity for rule in reading.rules):>10}" for severity in Severity)
+        typer.echo(f"{event!s:<28}{reading.suite.version if reading.suite else 'broken':<20}{counts}")
+
+
+def check(events: Events = None) -> None:
+    """Say what is wrong with suites, and how each expectation will run. Exit status 1 where anything is wrong."""
+    faulty = 0
+    for event, reading in _readings(events):
+        state = f"version {reading.suite.version}" if reading.suite else f"{len(reading.findings)} to mend"
+        typer.echo(f"{event}: {len(reading.rules)} rules, {state}")
+        for rule in reading.rules:
+            typer.echo(f"  {rule.id:<36}{rule.severity:<10}{rule.runs} ({rule.expectation})")
+        for finding in reading.findings:
+            typer.echo(f"  refused  {finding}")
+        faulty += len(reading.findings)
+    if faulty:
+        raise typer.Exit(1)
+
+
+def test(events: Events = None) -> None:
+    """Run the sample rows that stand beside the suites. Exit status 1 where a verdict is not the expected one."""
+    from biokeel.validate.samples import run_samples, samples_path
+
+    root, _ = _roots()
+    wrong = 0
+    for event, reading in _readings(events):
+        path = samples_path(root, event)
+        if reading.suite is None or not path.is_file():
+            what = "the suite is broken: see biokeel suite check" if reading.suite is None else f"no {path.name}"
+            typer.echo(f"{event}: {what}")
+            wrong += 1
+            continue
+        report = run_samples(reading.suite, path.read_text(encoding="utf-8"))
+        typer.echo(f"{event}: {report.samples} samples, {len(report.surprises)} surprises")
+        for surprise in report.surprises:
+            missed = f"; should fail {', '.join(surprise.missed)}" if surprise.missed else ""
+            unforeseen = f"; fails {', '.join(surprise.unforeseen)}" if surprise.unforeseen else ""
+            typer.echo(f"  sample {surprise.why}{missed}{unforeseen}")
+        if report.untried:
+            typer.echo(f"  no sample fails {', '.join(report.untried)}")
+        wrong += len(report.surprises)
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _roots() -> tuple[Path, Path]:
+    from biokeel.settings import Settings
+
+    settings = Settings.load()
+    return settings.expectations_dir, settings.schemas_dir
+
+
+def _readings(names: list[str] | None) -> list[tuple[EventType, Reading]]:
+    """Each named event type (all landed ones where none is named) with its suite as far as it can be read."""
+    from biokeel.contracts.schema import load_schema
+    from biokeel.contracts.topics import LANDED_EVENTS
+
+    root, schemas = _roots()
+    events = [_event(name) for name in names] if names else list(LANDED_EVENTS)
+    return [(event, _reading(root, event, load_schema(schemas, event))) for event in events]
+
+
+def _event(name: str) -> EventType:
+    from biokeel.contracts.topics import LANDED_EVENTS
+    from biokeel.errors import SuiteError
+
+    found = next((event for event in LANDED_EVENTS if str(event) == name), None)
+    if found is None:
+        raise SuiteError(f"{name} is no event type that lands.", f"There are {', '.join(map(str, LANDED_EVENTS))}.")
+    return found
+
+
+def _reading(root: Path, event: EventType, schema: EventSchema) -> Reading:
+    from biokeel.validate.lint import Finding, Reading, read_suite
+    from biokeel.validate.suites import suite_path
+
+    path = suite_path(root, event)
+    try:
+        return read_suite(path.read_text(encoding="utf-8"), schema)
+    except (OSError, UnicodeDecodeError) as error:
+        return Reading(None, (), (Finding("", f"cannot read {path} ({type(error).__name__})."),))
