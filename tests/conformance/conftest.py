@@ -43,7 +43,8 @@ def store_settings(tmp_path_factory):
 def lakes(request, tmp_path):
     """A function that makes empty lakes on the store in question."""
     if request.param == "s3":
-        return lambda settings=request.getfixturevalue("store_settings"): bucket(settings)
+        settings = request.getfixturevalue("store_settings")
+        return lambda: bucket(settings)
 
     def make():
         folder = tmp_path / f"lake-{next(_NUMBERS)}"

@@ -24,6 +24,7 @@ GROUPS: tuple[str, ...] = (
     "verify",
     "console",
 )
+GROUPS: tuple[str, ...] = ("stack", "participant", "lake")
 """Modules of this package, in the order in which `biokeel --help` lists their commands."""
 
 

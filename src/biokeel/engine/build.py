@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from biokeel.contracts.topics import EVENTS, LANDED_EVENTS
 
@@ -26,8 +26,7 @@ def pseudonymise_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Con
     catalogue = DirectoryCatalogue(settings.schemas_dir)
     codec = Codec(catalogue, settings.max_event_bytes)
     schemas = {event: catalogue.reader(event).schema for event in EVENTS}
-    policy: Literal["park", "create"] = "create" if settings.unknown_person == "create" else "park"
-    wall = Wall(codec, Vault.open(settings), schemas, policy)
+    wall = Wall(codec, Vault.open(settings), schemas, settings.unknown_person)
     worker = PseudonymiseWorker(settings, metrics, wall, catalogue, BlockProducer(settings))
     return consumption(settings), worker
 
