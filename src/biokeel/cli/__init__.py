@@ -20,11 +20,12 @@ GROUPS: tuple[str, ...] = (
     "publish",
     "demo_data",
     "suite",
+    "participant",
+    "lake",
     "status",
     "verify",
     "console",
 )
-GROUPS: tuple[str, ...] = ("stack", "participant", "lake")
 """Modules of this package, in the order in which `biokeel --help` lists their commands."""
 
 
