@@ -24,6 +24,7 @@ GROUPS: tuple[str, ...] = (
     "participant",
     "lake",
     "suite",
+    "worker",
 )
 """Modules of this package, in the order in which `biokeel --help` lists their commands."""
 
