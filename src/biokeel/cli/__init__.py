@@ -14,6 +14,7 @@ import typer
 from biokeel.errors import BiokeelError
 
 GROUPS: tuple[str, ...] = (
+    "demo",
     "stack",
     "topic",
     "publish",

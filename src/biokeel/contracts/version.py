@@ -129,9 +129,7 @@ class VersionWriter:
         if missing:
             raise ContractError(f"{self._where} no column {', '.join(missing)}.", "The schema has no default for it.")
         full = frame.select(
-            pl.col(name)
-            if name in frame.columns
-            else pl.repeat(self._defaults[name], pl.len()).cast(dtype).alias(name)
+            pl.col(name) if name in frame.columns else pl.repeat(self._defaults[name], pl.len()).cast(dtype).alias(name)
             for name, dtype in self._columns.items()
         )
         for name, dtype in self._columns.items():
