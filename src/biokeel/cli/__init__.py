@@ -25,6 +25,7 @@ GROUPS: tuple[str, ...] = (
     "participant",
     "lake",
     "suite",
+    "schema",
     "worker",
 )
 """Modules of this package, in the order in which `biokeel --help` lists their commands."""

@@ -139,4 +139,4 @@ class VersionWriter:
         for field in self._arrow:
             if not field.nullable and table.column(field.name).null_count:
                 raise ContractError(f"{self._where} column {field.name} has nulls.", "The field may not be null.")
-        return table
+        return table.cast(self._arrow)
