@@ -26,6 +26,7 @@ GROUPS: tuple[str, ...] = (
     "lake",
     "suite",
     "schema",
+    "vault",
     "worker",
 )
 """Modules of this package, in the order in which `biokeel --help` lists their commands."""
