@@ -167,7 +167,9 @@ def _window(kind: str, arguments: Mapping[str, Any], columns: Columns) -> Compil
     if kind in _REFUSED:
         raise SuiteError(f"{kind} does not run here.", _REFUSED[kind])
     if kind not in _WINDOW:
-        raise SuiteError(f"{kind} is not known, or needs SQL.", f"There are {', '.join(sorted(_REGISTRY.keys() | _WINDOW))}.")
+        raise SuiteError(
+            f"{kind} is not known, or needs SQL.", f"There are {', '.join(sorted(_REGISTRY.keys() | _WINDOW))}."
+        )
     used: set[str] = set()
     for name in (arguments.get("column"), *arguments.get("column_list", ())):
         if name is not None and kind != "expect_column_to_exist":
@@ -178,7 +180,9 @@ def _window(kind: str, arguments: Mapping[str, Any], columns: Columns) -> Compil
 def _only_known(kind: str, arguments: Mapping[str, Any], known: frozenset[str]) -> None:
     if unknown := sorted(arguments.keys() - known):
         raise SuiteError(f"{kind} takes no {', '.join(unknown)} here.", f"It takes {', '.join(sorted(known))}.")
-    if parameters := sorted(name for name, value in arguments.items() if isinstance(value, dict) and "$PARAMETER" in value):
+    if parameters := sorted(
+        name for name, value in arguments.items() if isinstance(value, dict) and "$PARAMETER" in value
+    ):
         raise SuiteError(f"suite parameters are not read: {', '.join(parameters)}.", "Write the value itself.")
 
 
@@ -260,9 +264,7 @@ def _null(_arguments: Mapping[str, Any], names: tuple[str, ...], _columns: Colum
     return pl.col(names[0]).is_null()
 
 
-@_expectation(
-    "expect_column_values_to_be_between", Shape.COLUMN, "min_value", "max_value", "strict_min", "strict_max"
-)
+@_expectation("expect_column_values_to_be_between", Shape.COLUMN, "min_value", "max_value", "strict_min", "strict_max")
 def _between(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns) -> pl.Expr:
     dtype = columns.types[names[0]]
     low, high = (bound(arguments, each, names[0], dtype) for each in ("min_value", "max_value"))
