@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from real_gx import unexpected_rows
 
 from biokeel.validate.columns import Columns
 from biokeel.validate.compile import compile_expectation, row_types
-from real_gx import unexpected_rows
 
 TYPES = {
     "x": pl.Float64(),
@@ -146,7 +146,7 @@ def conditions(draw: st.DrawFn, depth: str = "") -> dict[str, Any]:
 
 QUERIES = [
     "s == 'abc'", "s != 'abc'", "x > 0.5 and not (i > 1)", "x.isnull()", "~(x > 1)", "(s in ['a', '가']) | (j <= 1)",
-    "s not in ['a', '가']", "x.notnull() and i.notna()", "not x.isna()", "(b == True) & (s != \"a\")", "b != True",
+    "s not in ['a', '가']", "x.notnull() and i.notna()", "not x.isna()", '(b == True) & (s != "a")', "b != True",
 ]  # fmt: skip
 LEGACY = [
     'col("x") > 0.5',
@@ -236,12 +236,15 @@ ARGUMENTS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     ),
     "expect_column_value_lengths_to_be_between": LENGTHS,
     "expect_column_value_lengths_to_equal": one([0, 1, 2, 3]).map(lambda value: {"column": "s", "value": value}),
-    "expect_column_pair_values_a_to_be_greater_than_b": st.tuples(one(PAIRS), IGNORE_PAIR, one([{}, {"or_equal": True}])).map(
-        lambda each: pair(each[0]) | each[1] | each[2]
+    "expect_column_pair_values_a_to_be_greater_than_b": st.tuples(
+        one(PAIRS), IGNORE_PAIR, one([{}, {"or_equal": True}])
+    ).map(lambda each: pair(each[0]) | each[1] | each[2]),
+    "expect_column_pair_values_to_be_equal": st.tuples(one(PAIRS), IGNORE_PAIR).map(
+        lambda each: pair(each[0]) | each[1]
     ),
-    "expect_column_pair_values_to_be_equal": st.tuples(one(PAIRS), IGNORE_PAIR).map(lambda each: pair(each[0]) | each[1]),
     "expect_column_pair_values_to_be_in_set": st.tuples(
-        st.lists(st.tuples(one([None, 1.0, 0.5, 2]), one([None, "a", "가", ""])).map(list), min_size=1, max_size=4), IGNORE_PAIR
+        st.lists(st.tuples(one([None, 1.0, 0.5, 2]), one([None, "a", "가", ""])).map(list), min_size=1, max_size=4),
+        IGNORE_PAIR,
     ).map(lambda each: pair(("x", "s")) | {"value_pairs_set": each[0]} | each[1]),
     "expect_multicolumn_sum_to_equal": st.tuples(one([0, 1, 1.5, 3, 0.30000000000000004]), IGNORE_LIST).map(
         lambda each: {"column_list": ["x", "y", "i"], "sum_total": each[0]} | each[1]

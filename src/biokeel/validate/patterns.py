@@ -1,10 +1,10 @@
-"""Regular expressions: one dialect, in which Great Expectations and polars mean the same.
+r"""Regular expressions: one dialect, in which Great Expectations and polars mean the same.
 
 Great Expectations on pandas searches with Python's `re` or, by the look of the pattern, with RE2; polars searches with
-Rust's `regex`. What the three understand differently is refused with a fix instead of being judged by luck: `\\d`, `\\w`,
-`\\s` and `\\b` (digits and letters of every script, or ASCII only), look-around, back-references, inline flags,
-possessive quantifiers and set operations inside brackets. `$` is translated: for Python it also matches before a line
-break at the very end.
+Rust's `regex`. What the three understand differently is refused with a fix instead of being judged by luck:
+`\d`, `\w`, `\s` and `\b` (digits and letters of every script, or ASCII only), look-around, back-references, inline
+flags, possessive quantifiers and set operations inside brackets. `$` is translated: for Python it also matches before a
+line break at the very end.
 """
 
 from __future__ import annotations

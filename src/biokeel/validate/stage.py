@@ -124,7 +124,7 @@ def id_lists(flags: pl.DataFrame, height: int) -> pl.Series:
     offsets = np.zeros(height + 1, np.int64)
     np.cumsum(np.bincount(numbers, minlength=height), out=offsets[1:])
     codes = np.repeat(np.arange(flags.width, dtype=np.int32), lengths)[order]
-    ids = pa.array(flags.columns, pa.large_string()).take(pa.array(codes))
-    lists = pl.from_arrow(pa.LargeListArray.from_arrays(pa.array(offsets), ids))
+    ids = pa.array(flags.columns, pa.large_string()).take(pa.array(codes, pa.int32()))
+    lists = pl.from_arrow(pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), ids))
     assert isinstance(lists, pl.Series)
     return lists
