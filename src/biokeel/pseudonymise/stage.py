@@ -84,8 +84,8 @@ def pseudonymise(
     unknown = people["participant"].is_null()
     verdicts.reject(unknown, Reason.NOT_ENROLLED, "subject_id")
     open_ = np.ones(frame.height, dtype=np.bool_) if decided is None else ~decided
-    verdicts.reject(people["withdrawn"].to_numpy() & open_, Reason.WITHDRAWN, "person")
-    refused = (people["consent"] & CONSENT[batch.event.domain]) == 0
+    verdicts.reject(people["withdrawn"].fill_null(value=False).to_numpy() & open_, Reason.WITHDRAWN, "person")
+    refused = (people["consent"].fill_null(0) & CONSENT[batch.event.domain]) == 0
     verdicts.reject(refused.to_numpy() & open_, Reason.NO_CONSENT, f"domain {batch.event.domain}")
     good = verdicts.good
     accepted = _columns(batch, people, kept)
