@@ -16,7 +16,8 @@ DAY_MS = 86_400_000
 
 
 def state(participants, counts, first, last):
-    return PersonState((Run(np.array(participants), np.array([counts, last, first, last]) * [[1], *[[DAY_MS]] * 3]),))
+    records = np.array([counts, last, first, last]).T * [1, DAY_MS, DAY_MS, DAY_MS]
+    return PersonState((Run(np.array(participants), records),))
 
 
 def day(number):

@@ -78,7 +78,7 @@ def from_snapshots(snapshots: Mapping[tuple[EventType, int], bytes]) -> pl.DataF
 
 def _long(event: EventType, state: PersonState) -> pl.DataFrame:
     run = state.whole()
-    records = dict(zip(RECORD, run.values, strict=True))
+    records = dict(zip(RECORD, run.values.T, strict=True))
     return pl.DataFrame(
         {
             "participant": pl.Series(run.participants, dtype=pl.Int64),
