@@ -15,16 +15,16 @@ from biokeel.errors import BiokeelError
 
 GROUPS: tuple[str, ...] = (
     "stack",
-    "worker",
     "topic",
     "publish",
     "demo_data",
-    "suite",
-    "participant",
-    "lake",
     "status",
     "verify",
     "console",
+    "participant",
+    "lake",
+    "suite",
+    "worker",
 )
 """Modules of this package, in the order in which `biokeel --help` lists their commands."""
 

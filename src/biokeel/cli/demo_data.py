@@ -28,7 +28,8 @@ def demo_data(
 
     from biokeel.contracts.catalogue import DirectoryCatalogue
     from biokeel.contracts.codec import Codec
-    from biokeel.settings import Settings, Zone
+    from biokeel.contracts.topics import Zone
+    from biokeel.settings import Settings
     from biokeel.source.demo import demo_corpus
 
     settings = Settings.load(Zone.VAULT)

@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
 
 def publish(
     paths: Annotated[list[Path], typer.Argument(help="Files and folders (walked).", show_default=False)],
+    *,
     source_id: Annotated[str, typer.Option(help="The publishing system, as agreed with the programme.")],
     site: Annotated[str, typer.Option(help="Hospital, centre or vendor in subject schemes; else the source id.")] = "",
     subject: Annotated[str, typer.Option(help="SCHEME=VALUE: the person of files that name nobody.")] = "",
@@ -48,7 +49,8 @@ def publish(
     from rich.console import Console
 
     from biokeel.contracts.catalogue import DirectoryCatalogue
-    from biokeel.settings import Settings, Zone
+    from biokeel.contracts.topics import Zone
+    from biokeel.settings import Settings
     from biokeel.source.client import Publisher
     from biokeel.source.enrol import Enroller
     from biokeel.source.files import DryRun, Source, find_files

@@ -35,10 +35,10 @@ __all__ = ["DemoCorpus", "RawDefect", "Verdict", "demo_corpus"]
 
 @dataclass(frozen=True, slots=True)
 class DemoCorpus:
-    """All of it. Frames have the columns of the schemas; `labels` has a row for each decodable event:
+    """All of it: frames with the columns of the schemas, and a label for each event that can be decoded.
 
-    `event`, `event_id`, `verdict` (`Verdict`), `reason` (`Reason` or null), `defect` (its name or null), `waits`
-    (Boolean: the event is parked first, until the late enrolment arrives).
+    `labels`: `event`, `event_id`, `verdict` (`Verdict`), `reason` (`Reason` or null), `defect` (its name or null),
+    `waits` (Boolean: the event is parked first, until the late enrolment arrives).
     """
 
     enrolments: pl.DataFrame

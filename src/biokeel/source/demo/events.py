@@ -28,7 +28,7 @@ OFFSET_MS: Final = 540 * 60_000
 
 def make_events(rng: Rng, people: pl.DataFrame) -> dict[EventType, pl.DataFrame]:
     """The events of `people`, with the schema's columns and `person` (row in `people`), by time within a type."""
-    return {event: _frame(rng, people, event, *plan) for event, plan in _PLANS.items()}
+    return {event: _frame(rng, people, event, plan) for event, plan in _PLANS.items()}
 
 
 def ids(rng: Rng, count: int) -> list[str]:
@@ -37,7 +37,8 @@ def ids(rng: Rng, count: int) -> list[str]:
     return [text[at : at + 32] for at in range(0, len(text), 32)]
 
 
-def _frame(rng: Rng, people: pl.DataFrame, event: EventType, rate: float, hours: Any, make: Make) -> pl.DataFrame:
+def _frame(rng: Rng, people: pl.DataFrame, event: EventType, plan: Plan) -> pl.DataFrame:
+    rate, hours, make = plan
     kind = {"clinical": "hospital", "genome": "sample", "lifestyle": "app"}[event.domain]
     who = _who(rng, people, event, rate)
     them = people[who]
@@ -75,14 +76,15 @@ def _who(rng: Rng, people: pl.DataFrame, event: EventType, rate: float) -> npt.N
     """The person of each event: `rate` a person, more for those whose condition asks for it; one for each genome."""
     if event.domain == "genome":
         return np.flatnonzero(people["has_sample"].to_numpy())
-    share = np.full(people.height, rate)
+    share: Reals = np.full(people.height, rate)
     if event.name in {"glucose", "medication"}:
         share = share * np.where(people["diabetic"].to_numpy(), 3.0, 0.75)
     if event.name == "blood_pressure":
         share = share * np.where(people["hypertensive"].to_numpy(), 1.8, 0.7)
     if event.domain == "lifestyle":
         share = share * people["has_app"].to_numpy()
-    return np.repeat(np.arange(people.height), rng.poisson(share))
+    who: npt.NDArray[np.int64] = np.repeat(np.arange(people.height), rng.poisson(share))
+    return who
 
 
 def _time(ms: npt.NDArray[np.int64]) -> pl.Series:
@@ -108,7 +110,9 @@ def _pick(rng: Rng, count: int, choices: Mapping[str, float] | list[str]) -> npt
     return rng.choice(names, count)
 
 
-def _normal(rng: Rng, mean: Any, deviation: Any, low: float, high: float, digits: int, count: int) -> Reals:
+def _normal(rng: Rng, mean: Any, deviation: Any, form: tuple[float, float, int], count: int) -> Reals:
+    """Normal values; `form` is the least, the most and the number of decimal digits."""
+    low, high, digits = form
     return np.clip(rng.normal(mean, deviation, count), low, high).round(digits)
 
 
@@ -119,12 +123,12 @@ def _status(rng: Rng, count: int) -> npt.NDArray[np.str_]:
 def _blood_pressure(rng: Rng, who: pl.DataFrame, _at: Any, hour: Reals) -> Payload:
     count = who.height
     mean = 96 + 0.42 * who["age"].to_numpy() + who["pressure"].to_numpy() + 14 * who["hypertensive"].to_numpy()
-    systolic = _normal(rng, mean + 4 * np.sin((hour - 6) / 12 * np.pi), 7, 80, 215, 0, count)
+    systolic = _normal(rng, mean + 4 * np.sin((hour - 6) / 12 * np.pi), 7, (80, 215, 0), count)
     return {
         "panel_code": _pick(rng, count, {"85354-9": 0.9, "55284-4": 0.1}),
         "systolic": systolic,
         "diastolic": np.clip(systolic * 0.45 + 22 + rng.normal(0, 5, count), 42, systolic - 15).round(),
-        "heart_rate": _normal(rng, 72, 9, 45, 130, 0, count),
+        "heart_rate": _normal(rng, 72, 9, (45, 130, 0), count),
         "body_position": _pick(rng, count, {"sitting": 0.8, "supine": 0.15, "standing": 0.05}),
         "status": _status(rng, count),
     }
@@ -135,7 +139,7 @@ def _glucose(rng: Rng, who: pl.DataFrame, _at: Any, hour: Reals) -> Payload:
     diabetic = who["diabetic"].to_numpy()
     fasting = hour < 9
     mean = np.where(diabetic, np.where(fasting, 138, 190), np.where(fasting, 92, 117))
-    value = _normal(rng, mean, np.where(diabetic, 28, 11), 55, 420, 0, count)
+    value = _normal(rng, mean, np.where(diabetic, 28, 11), (55, 420, 0), count)
     molar = rng.random(count) < 0.1
     capillary = rng.random(count) < 0.6
     mass = np.where(capillary, "41653-7", np.where(fasting, "1558-6", "2345-7"))
@@ -270,26 +274,26 @@ def _sample_manifest(rng: Rng, who: pl.DataFrame, _at: Any, _hour: Any) -> Paylo
 
 def _qc_metrics(rng: Rng, who: pl.DataFrame, _at: Any, _hour: Any) -> Payload:
     count = who.height
-    coverage = _normal(rng, 32, 2.5, 22, 60, 2, count)
+    coverage = _normal(rng, 32, 2.5, (22, 60, 2), count)
     insertions = rng.normal(462_000, 16_000, count).astype(np.int64)
     deletions = rng.normal(486_000, 16_000, count).astype(np.int64)
     return {
         "pipeline": "npm-sample-qc 0.13.5",
         "yield_bp_q30": (coverage * 3.4e9).astype(np.int64),
         "mean_autosome_coverage": coverage,
-        "mad_autosome_coverage": _normal(rng, 4.2, 0.6, 2, 9, 0, count),
-        "pct_autosomes_15x": _normal(rng, 95.8, 0.4, 90, 99, 2, count),
-        "pct_reads_mapped": _normal(rng, 99.7, 0.1, 98, 99.99, 2, count),
-        "pct_reads_properly_paired": _normal(rng, 97.9, 0.4, 94, 99.5, 2, count),
-        "mean_insert_size": _normal(rng, 448, 22, 330, 600, 1, count),
-        "insert_size_std_deviation": _normal(rng, 103, 6, 70, 150, 1, count),
+        "mad_autosome_coverage": _normal(rng, 4.2, 0.6, (2, 9, 0), count),
+        "pct_autosomes_15x": _normal(rng, 95.8, 0.4, (90, 99, 2), count),
+        "pct_reads_mapped": _normal(rng, 99.7, 0.1, (98, 99.99, 2), count),
+        "pct_reads_properly_paired": _normal(rng, 97.9, 0.4, (94, 99.5, 2), count),
+        "mean_insert_size": _normal(rng, 448, 22, (330, 600, 1), count),
+        "insert_size_std_deviation": _normal(rng, 103, 6, (70, 150, 1), count),
         "cross_contamination_rate": np.clip(rng.exponential(0.002, count), 0, 0.02).round(4),
         "count_snvs": rng.normal(3_780_000, 60_000, count).astype(np.int64),
         "count_insertions": insertions,
         "count_deletions": deletions,
-        "ratio_transitions_transversions_snv": _normal(rng, 1.98, 0.01, 1.9, 2.1, 2, count),
-        "ratio_heterozygous_homozygous_snv": _normal(rng, 1.45, 0.08, 1.15, 2.0, 2, count),
-        "ratio_heterozygous_homozygous_indel": _normal(rng, 1.9, 0.12, 1.4, 2.6, 2, count),
+        "ratio_transitions_transversions_snv": _normal(rng, 1.98, 0.01, (1.9, 2.1, 2), count),
+        "ratio_heterozygous_homozygous_snv": _normal(rng, 1.45, 0.08, (1.15, 2.0, 2), count),
+        "ratio_heterozygous_homozygous_indel": _normal(rng, 1.9, 0.12, (1.4, 2.6, 2), count),
         "ratio_insertion_deletion": (insertions / deletions).round(2),
     }
 
@@ -314,19 +318,19 @@ def _diet(rng: Rng, who: pl.DataFrame, _at: Any, hour: Reals) -> Payload:
     count = who.height
     meal = np.select([hour < 10, hour < 14.5, (hour > 17) & (hour < 21)], ["breakfast", "lunch", "dinner"], "snack")
     main = meal != "snack"
-    carbohydrate = _normal(rng, np.where(main, 78, 28), np.where(main, 22, 12), 3, 200, 1, count)
-    protein = _normal(rng, np.where(main, 24, 4), np.where(main, 9, 2), 0.2, 80, 1, count)
-    fat = _normal(rng, np.where(main, 16, 5), np.where(main, 7, 3), 0.1, 70, 1, count)
+    carbohydrate = _normal(rng, np.where(main, 78, 28), np.where(main, 22, 12), (3, 200, 1), count)
+    protein = _normal(rng, np.where(main, 24, 4), np.where(main, 9, 2), (0.2, 80, 1), count)
+    fat = _normal(rng, np.where(main, 16, 5), np.where(main, 7, 3), (0.1, 70, 1), count)
     return {
         "meal": meal,
         "food_code": np.char.add("F", rng.integers(10_000, 10_400, count).astype(str)),
         "food_name": _pick(rng, count, ["비빔밥", "김치찌개", "불고기", "잡곡밥", "된장국", "사과", "우유"]),
-        "amount": _normal(rng, np.where(main, 380, 140), np.where(main, 90, 50), 20, 900, 0, count),
+        "amount": _normal(rng, np.where(main, 380, 140), np.where(main, 90, 50), (20, 900, 0), count),
         "energy": (4 * carbohydrate + 4 * protein + 9 * fat).round(),
         "carbohydrate": carbohydrate,
         "protein": protein,
         "fat": fat,
-        "sodium": _normal(rng, np.where(main, 1150, 120), np.where(main, 380, 60), 1, 4000, 0, count),
+        "sodium": _normal(rng, np.where(main, 1150, 120), np.where(main, 380, 60), (1, 4000, 0), count),
     }
 
 
@@ -355,14 +359,14 @@ def _exercise(rng: Rng, who: pl.DataFrame, _at: Any, _hour: Any) -> Payload:
         "distance": (seconds * what["metres"].to_numpy() * pace).round(),
         "intensity": np.select([pace < 0.93, pace < 1.12], ["light", "moderate"], "vigorous"),
         "energy": (seconds / 60 * what["kcal"].to_numpy() * pace).round(),
-        "heart_rate": _normal(rng, 128 * pace - who["age"].to_numpy() * 0.3, 9, 70, 190, 0, count),
+        "heart_rate": _normal(rng, 128 * pace - who["age"].to_numpy() * 0.3, 9, (70, 190, 0), count),
     }
 
 
 def _sleep(rng: Rng, who: pl.DataFrame, at: npt.NDArray[np.int64], hour: Reals) -> Payload:
     count = who.height
     main = (hour > 19) | (hour < 6)
-    bed = np.where(main, _normal(rng, 432, 62, 150, 720, 0, count), _normal(rng, 55, 20, 15, 150, 0, count))
+    bed = np.where(main, _normal(rng, 432, 62, (150, 720, 0), count), _normal(rng, 55, 20, (15, 150, 0), count))
     asleep = np.floor(bed * rng.normal(0.91, 0.035, count).clip(0.7, 0.99))
     deep = np.floor(asleep * rng.normal(0.16, 0.03, count).clip(0.05, 0.3))
     rem = np.floor(asleep * rng.normal(0.21, 0.04, count).clip(0.05, 0.35))
@@ -381,8 +385,11 @@ def _sleep(rng: Rng, who: pl.DataFrame, at: npt.NDArray[np.int64], hour: Reals) 
 Make: TypeAlias = Callable[[Rng, pl.DataFrame, npt.NDArray[np.int64], Reals], Payload]
 """The payload from the person, the time (ms since 1970) and the hour of the local day of each event."""
 
+Plan: TypeAlias = tuple[float, Callable[[Rng, int], Reals], Make]
+"""Events a person, hours of the day, payload."""
+
 _VISITS: Final = _around((10.0, 1.3), (15.0, 1.5))
-_PLANS: Final[dict[EventType, tuple[float, Callable[[Rng, int], Reals], Make]]] = {
+_PLANS: Final[dict[EventType, Plan]] = {
     event_type("genome.sample_manifest"): (1, _VISITS, _sample_manifest),
     event_type("genome.qc_metrics"): (1, _VISITS, _qc_metrics),
     event_type("genome.variant_file_ready"): (1, _VISITS, _variant_file),
@@ -399,4 +406,4 @@ _PLANS: Final[dict[EventType, tuple[float, Callable[[Rng, int], Reals], Make]]] 
         _sleep,
     ),
 }
-"""Events a person, hours of the day, payload: about 100 events a person in all."""
+"""About 100 events a person in all."""

@@ -50,8 +50,9 @@ LATE_SHARE: Final = 0.1
 
 
 def make_people(rng: np.random.Generator, count: int, never: int, without_lifestyle: int) -> pl.DataFrame:
-    """`count` participants, a row each; the last `never` are never enrolled, `without_lifestyle` others consent to less.
+    """`count` participants, a row each.
 
+    The last `never` are never enrolled, `without_lifestyle` others do not consent to lifestyle data.
     Columns: what `enrolments` needs, and `born` and `enrolled` (days since 1970), `age` (years at enrolment),
     `diabetic`, `hypertensive` (Boolean), `pressure` (the person's own deviation, mm[Hg]), `late`, `never`, `limited`.
     """
@@ -169,7 +170,8 @@ def _pick(rng: np.random.Generator, choices: tuple[str, ...], count: int) -> npt
 def _numbers(rng: np.random.Generator, count: int, digits: int) -> Ints:
     """Different numbers of `digits` digits in no order."""
     step = max(1, 8 * 10 ** (digits - 1) // max(count, 1))
-    return 10 ** (digits - 1) + rng.permutation(count) * step + rng.integers(0, step)
+    numbers: Ints = 10 ** (digits - 1) + rng.permutation(count) * step + rng.integers(0, step)
+    return numbers
 
 
 def _hex(rng: np.random.Generator, count: int, length: int) -> npt.NDArray[np.str_]:
