@@ -230,7 +230,7 @@ def _show_quarantined(lake: Lake, console: Console) -> None:
 
 
 def _farewell(state_dir: Path, console: Console) -> None:
-    lake = state_dir / "objects" / "biokeel-lake"
+    lake = state_dir / "objects" / "data" / "biokeel-lake"
     console.rule("Done: every event is accounted for")
     console.print(f"The tables stay in {lake}. Read one with polars:", soft_wrap=True)
     console.print(f"  pl.read_delta('{lake}/curated/clinical/blood_pressure')", soft_wrap=True, highlight=False)
