@@ -134,9 +134,7 @@ def test_a_time_that_polars_cannot_show_is_rejected_by_the_name_of_its_field(
     codec: Codec, catalogue: DirectoryCatalogue, instant: int
 ) -> None:
     frame = random_frame(catalogue.reader(GLUCOSE).schema, 3)
-    spoiled = frame.with_columns(
-        occurred_at=pl.Series([0, instant, 0], dtype=pl.Int64).cast(pl.Datetime("ms", "UTC"))
-    )
+    spoiled = frame.with_columns(occurred_at=pl.Series([0, instant, 0], dtype=pl.Int64).cast(pl.Datetime("ms", "UTC")))
     outcome = decode(codec, codec.encode(GLUCOSE, spoiled).to_pylist())
     assert [(bad.offset, bad.reason) for bad in outcome.rejected] == [(1001, Reason.TIME_RANGE)]
     assert "occurred_at" in outcome.rejected[0].detail
