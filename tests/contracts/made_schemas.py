@@ -59,7 +59,10 @@ SLOW_TYPES = {
         "items": {
             "type": "record",
             "name": "Piece",
-            "fields": [{"name": "sum", "type": "bytes"}, {"name": "on", "type": {"type": "int", "logicalType": "date"}}],
+            "fields": [
+                {"name": "sum", "type": "bytes"},
+                {"name": "on", "type": {"type": "int", "logicalType": "date"}},
+            ],
         },
     },
 }

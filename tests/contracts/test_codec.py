@@ -25,7 +25,9 @@ from biokeel.contracts.wire import fits
 from biokeel.errors import ContractError
 from biokeel.testing.events import frames, random_frame, raw_batch
 
-QUICK = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+QUICK = settings(
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 LIMIT = 1 << 20
 by_event = pytest.mark.parametrize("event", EVENTS, ids=str)
 

@@ -75,7 +75,7 @@ def list_(schemas: Root = None) -> None:
         for registered in catalogue.versions(event):
             row = (registered.version, registered.id, len(registered.schema.fields), registered.fingerprint)
             table.add_row(str(event), *map(str, row))
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 @commands.command()
@@ -91,7 +91,7 @@ def show(event: Annotated[str, typer.Argument(help="For example clinical.glucose
     for field in registered.schema.fields:
         null = "yes" if field.nullable else ""
         table.add_row(field.name, field.kind, null, field.unit or "", field.tag, field.doc)
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 def _root(schemas: Path | None) -> Path:

@@ -17,7 +17,7 @@ from biokeel.contracts.schema import Tag
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-STRENGTH: Final = {Tag.NONE: 0, Tag.FREE_TEXT: 1, Tag.QUASI: 1, Tag.LINK: 2, Tag.DIRECT: 2}
+STRENGTH: Final = {Tag.NONE: 0, Tag.QUASI: 1, Tag.FREE_TEXT: 2, Tag.LINK: 3, Tag.DIRECT: 3}
 """How strictly each tag protects a field; a field's tag may not move to a weaker one."""
 
 

@@ -60,4 +60,4 @@ def _other_envelope(first: EventSchema, schema: EventSchema) -> Iterator[Refusal
 
 def _is_number(avro: Any) -> bool:
     kind = without_null(avro)
-    return (kind["type"] if isinstance(kind, dict) else kind) in _NUMBERS
+    return any(kind == number or (isinstance(kind, dict) and kind["type"] == number) for number in _NUMBERS)

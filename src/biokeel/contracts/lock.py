@@ -46,9 +46,8 @@ def lock(root: Path) -> list[LockEntry]:
 
 def changed(root: Path) -> list[tuple[EventType, dict[str, Any]]]:
     """The event types whose schema file below `root` is not their newest locked version, with the file's schema."""
-    newest = (
-        {entry.subject: entry.fingerprint for entry in sorted(read_lock(root))} if (root / LOCK_FILE).exists() else {}
-    )
+    entries = read_lock(root) if (root / LOCK_FILE).exists() else []
+    newest = {entry.subject: entry.fingerprint for entry in sorted(entries)}
     found = []
     for event in EVENTS:
         avro = read_avro(schema_path(root, event))
