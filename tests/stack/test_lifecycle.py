@@ -61,7 +61,7 @@ def test_a_restart_keeps_ports_messages_and_objects_and_a_killed_broker_loses_no
         assert read(stack) == [b"one", b"two"]
         kept = objectstore.client(stack.state).get_object(Bucket=first.lake_bucket, Key="kept")
         assert kept["Body"].read() == b"kept"
-        with pytest.raises(StackError, match="runs in .* already"):
+        with pytest.raises(StackError, match=r"runs in .* already"):
             Stack.start(tmp_path)
         os.kill(stack.pid("objectstore"), signal.SIGKILL)
         until(lambda: stack.pid("objectstore") is None, 5, "its end is seen")
@@ -163,7 +163,7 @@ def test_java_that_fails_is_one_sentence_with_its_first_line(tmp_path: Path) -> 
     prepared(tmp_path)
     (tmp_path / "kafka" / "data").parent.mkdir()
     (tmp_path / "kafka" / "data").write_text("not a folder")
-    with pytest.raises(StackError, match="Java could not format Kafka's storage: .+"):
+    with pytest.raises(StackError, match=r"Java could not format Kafka's storage: .+"):
         Stack.start(tmp_path)
     assert processes_of(tmp_path) == []
 
