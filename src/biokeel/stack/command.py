@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from biokeel.errors import ProcessDied, StackError
-from biokeel.stack.stack import SUPERVISOR, Stack, ledger_of
+from biokeel.stack.stack import SUPERVISOR, Stack, hold, ledger_of
 
 READY_FILE = "ready"
 DETACH_SECONDS = 300.0
@@ -126,7 +126,10 @@ def down(state_dir: Path) -> None:
                 f"See {folder / 'logs'}; kill that process, and the others end with it.",
             ) from error
         _out.print("Stopped.")
-    leftovers = ledger.end_leftovers()
+    leftovers = []
+    if ledger.read():
+        with hold(folder):
+            leftovers = ledger.end_leftovers()
     if leftovers:
         _out.print(f"Ended what a crashed stack had left running: {', '.join(leftovers)}.")
     elif process is None:

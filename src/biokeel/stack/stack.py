@@ -51,7 +51,7 @@ class Stack:
         self.state_dir = state_dir
         self._base = settings
         self._say = say
-        self._lock = _lock(state_dir)
+        self._lock = hold(state_dir)
         self._ledger = ledger_of(state_dir)
         self._clear_up()
         self._file = state_dir / "stack" / "state.json"
@@ -199,8 +199,11 @@ def ledger_of(state_dir: Path) -> Ledger:
     return Ledger(state_dir / "stack" / "processes.json")
 
 
-def _lock(state_dir: Path) -> IO[str]:
-    """Hold the state directory for this process; the kernel lets go of it when the process ends, however it does."""
+def hold(state_dir: Path) -> IO[str]:
+    """Hold the state directory for this process; the kernel lets go of it when the process ends, however it does.
+
+    Raises `StackError` where another process holds it.
+    """
     folder = state_dir / "stack"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle = (folder / "lock").open("w")
