@@ -28,7 +28,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Kafka and the object store with every topic and bucket, but no workers; one for the whole run, so share it kindly.
+    """Kafka and the object store with all topics and buckets, but no workers; one for the whole run, so be kind to it.
 
     Each user has the rights that it has anywhere; on topics that begin with `test.` everybody may do everything. A
     test that kills parts, fills topics that others read, or needs a clean start, starts a stack of its own.

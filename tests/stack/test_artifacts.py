@@ -69,9 +69,10 @@ def test_without_network_a_first_start_ends_with_one_clear_sentence(tmp_path: Pa
         f"class_paths(read_lock(), Path({str(tmp_path)!r}))"
     )
     dead = "http://127.0.0.1:9"
-    environment = os.environ | {name: dead for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")}
+    environment = os.environ | dict.fromkeys(("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"), dead)
     environment |= {"NO_PROXY": "", "no_proxy": ""}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     last = done.stderr.strip().splitlines()[-1]
     assert done.returncode == 1
     assert last.startswith("biokeel.errors.ArtifactError: The jar ")

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from stack_helpers import until
 
 from biokeel.errors import ProcessDied, StackError
 from biokeel.stack.ledger import Ledger, Running
 from biokeel.stack.supervisor import Program, Supervisor
-from stack_helpers import until
 
 SLEEP = (sys.executable, "-c", "import time; time.sleep(600)")
 STUBBORN = (
@@ -120,7 +120,7 @@ def test_a_name_is_given_once(supervisor: Supervisor) -> None:
 
 def test_an_unknown_name_is_answered_with_the_names_there_are(supervisor: Supervisor) -> None:
     supervisor.start(program("one"))
-    with pytest.raises(StackError, match="no process two.*There are: one"):
+    with pytest.raises(StackError, match=r"no process two.*There are: one"):
         supervisor.kill("two")
 
 
@@ -144,7 +144,7 @@ def test_a_process_that_only_has_the_pid_of_a_leftover_is_let_be(ledger: Ledger)
 def test_a_damaged_ledger_is_one_sentence_with_what_to_do(tmp_path: Path) -> None:
     file = tmp_path / "processes.json"
     file.write_text('{"kafka": 3}')
-    with pytest.raises(StackError, match="cannot be read.*delete the file"):
+    with pytest.raises(StackError, match=r"cannot be read.*delete the file"):
         Ledger(file).read()
 
 

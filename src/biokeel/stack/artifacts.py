@@ -157,7 +157,7 @@ def _download(jar: Jar, folder: Path, advance: Callable[[int], None]) -> Path:
             if attempt == ATTEMPTS:
                 raise ArtifactError(
                     f"The jar {jar} could not be fetched from Maven Central ({type(error).__name__}).",
-                    "The first start needs the network, later ones do not: connect (or set HTTPS_PROXY) and start again.",
+                    "The first start needs the network, later ones do not: connect (or set HTTPS_PROXY), start again.",
                 ) from error
     raise AssertionError("unreachable")
 

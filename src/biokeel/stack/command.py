@@ -17,8 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from biokeel.errors import ProcessDied, StackError
-from biokeel.stack.ledger import Ledger
-from biokeel.stack.stack import SUPERVISOR, Stack, ledger_of
+from biokeel.stack.stack import SUPERVISOR, Stack, hold, ledger_of
 
 READY_FILE = "ready"
 DETACH_SECONDS = 300.0
@@ -59,7 +58,7 @@ def _describe(stack: Stack, console: bool) -> None:
 
 
 class _Ear:
-    """Hears Ctrl-C, SIGTERM and SIGHUP: the first one breaks off a start, or later ends the wait; more change nothing."""
+    """Hears Ctrl-C, SIGTERM and SIGHUP: the first breaks off a start, or later ends the wait; more change nothing."""
 
     def __init__(self) -> None:
         self.heard = threading.Event()
@@ -88,9 +87,9 @@ def _detached(state_dir: Path, workers: int, console: bool) -> None:
     folder = state_dir.resolve()
     ready, log = folder / "stack" / READY_FILE, folder / "logs" / "stack.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    if running := ledger_of(folder).read().get(SUPERVISOR):
-        if running.find():
-            raise StackError(f"A stack runs in {folder} already.", "Stop it first: biokeel stack down.")
+    running = ledger_of(folder).read().get(SUPERVISOR)
+    if running and running.find():
+        raise StackError(f"A stack runs in {folder} already.", "Stop it first: biokeel stack down.")
     ready.unlink(missing_ok=True)
     command = [sys.executable, "-m", "biokeel", "stack", "up", "--state-dir", str(folder), "--workers", str(workers)]
     command.append("--console" if console else "--no-console")
@@ -127,7 +126,10 @@ def down(state_dir: Path) -> None:
                 f"See {folder / 'logs'}; kill that process, and the others end with it.",
             ) from error
         _out.print("Stopped.")
-    leftovers = ledger.end_leftovers()
+    leftovers = []
+    if ledger.read():
+        with hold(folder):
+            leftovers = ledger.end_leftovers()
     if leftovers:
         _out.print(f"Ended what a crashed stack had left running: {', '.join(leftovers)}.")
     elif process is None:

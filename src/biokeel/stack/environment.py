@@ -1,4 +1,4 @@
-"""The settings of the local stack, a dotenv file for each user: `vault.env`, `research.env`, `source.env`, `operator.env`.
+"""The settings of the local stack, a dotenv file for each user: vault, research, source and operator.
 
 The object store knows one pair of credentials only, so all files hold the same; it is Kafka that holds the wall.
 """

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from biokeel.errors import StackError
 
-
 QUICK = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m")
 """Options for a command that ends soon."""
 

@@ -20,8 +20,8 @@ NAME = "kafka"
 MESSAGE_BYTES = 16 << 20
 """Most bytes of a message: a block of a whole micro-batch has to fit."""
 HEAP = ("-Xms256m", "-Xmx512m")
-FORMAT_SECONDS = 60.0
-READY_SECONDS = 60.0
+FORMAT_SECONDS = 120.0
+READY_SECONDS = 120.0
 PROBE_SECONDS = 0.05
 
 _PROPERTIES = """\
@@ -154,7 +154,7 @@ def wait_ready(state: State, supervisor: Supervisor) -> AdminClient:
     raise StackError(f"Kafka did not answer within {READY_SECONDS:g} s.", f"See {supervisor.log(NAME)}.")
 
 
-def _admin_config(state: State) -> dict[str, str]:
+def _admin_config(state: State) -> dict[str, str | int | float | bool]:
     return {
         "bootstrap.servers": bootstrap(state),
         "security.protocol": "SASL_PLAINTEXT",

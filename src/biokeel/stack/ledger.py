@@ -1,4 +1,4 @@
-"""Which processes a stack runs, on disk, so that a later command can find them: to stop them, or to clear up after a crash.
+"""Which processes a stack runs, on disk, so that a later command finds them: to stop them, or to clear up a crash.
 
 A pid alone proves nothing, for another program may have it by now: a process is itself only if it was also created at
 the recorded time.

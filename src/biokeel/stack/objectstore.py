@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NAME = "objectstore"
 REGION = "us-east-1"
 HEAP = ("-Xms64m", "-Xmx256m")
-READY_SECONDS = 30.0
+READY_SECONDS = 60.0
 PROBE_SECONDS = 0.05
 PROBE_KEY = ".biokeel/conditional-put"
 
@@ -123,6 +123,6 @@ def check_conditional_put(s3: S3Client, bucket: str) -> None:
             return
         raise StoreRefused(f"The object store answered a conditional PUT with HTTP status {status}.") from error
     raise StoreRefused(
-        "The object store took a second PUT with If-None-Match: *, so two writers would overwrite each other's commits.",
+        "The object store took a second PUT with If-None-Match: *, so writers would overwrite each other's commits.",
         "Use a store that honours it (see docs/operations.md).",
     )

@@ -51,7 +51,7 @@ class Stack:
         self.state_dir = state_dir
         self._base = settings
         self._say = say
-        self._lock = _lock(state_dir)
+        self._lock = hold(state_dir)
         self._ledger = ledger_of(state_dir)
         self._clear_up()
         self._file = state_dir / "stack" / "state.json"
@@ -67,7 +67,7 @@ class Stack:
         console: bool = False,
         say: Callable[[str], None] = lambda _text: None,
     ) -> Self:
-        """Start Kafka and the object store, create topics and buckets, then start `workers` of each kind and the console.
+        """Start Kafka and the object store, make topics and buckets, then start `workers` of each kind and the console.
 
         Returns when all of them run and Kafka and the store answer. Raises a `StackError` that says what to do, after
         stopping what had been started.
@@ -150,7 +150,7 @@ class Stack:
         return folder
 
     def settings(self, who: Zone | User) -> Settings:
-        """The settings that a process of a zone, a source or an operator is given, whatever the environment here says."""
+        """The settings that a process of a zone, a source or an operator is given, whatever our environment says."""
         nobodys: dict[str, Any] = {"state_dir": self.state_dir, "vault_url": "", "vault_key_file": None}
         return Settings(**(nobodys | self._of_user(User(who.value))))
 
@@ -199,8 +199,11 @@ def ledger_of(state_dir: Path) -> Ledger:
     return Ledger(state_dir / "stack" / "processes.json")
 
 
-def _lock(state_dir: Path) -> IO[str]:
-    """Hold the state directory for this process; the kernel lets go of it when the process ends, however it does."""
+def hold(state_dir: Path) -> IO[str]:
+    """Hold the state directory for this process; the kernel lets go of it when the process ends, however it does.
+
+    Raises `StackError` where another process holds it.
+    """
     folder = state_dir / "stack"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle = (folder / "lock").open("w")
@@ -224,6 +227,6 @@ def _require_space(state_dir: Path) -> None:
         ) from error
     if free < NEEDED_BYTES:
         raise StackError(
-            f"Only {free >> 20} MiB are free where the state directory {state_dir} is; {NEEDED_BYTES >> 20} are needed.",
+            f"Only {free >> 20} MiB are free for the state directory {state_dir}; {NEEDED_BYTES >> 20} are needed.",
             "Free some, or set BIOKEEL_STATE_DIR to a folder on a bigger disk.",
         )

@@ -35,7 +35,7 @@ LAST_LINES = 5
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run: a name that is unique in its stack, the command, its whole environment, and whether it comes back."""
+    """What to run: a name that is unique in its stack, the command, its environment, and whether it comes back."""
 
     name: str
     command: tuple[str, ...]

@@ -35,7 +35,7 @@ def create_topics(admin: AdminClient, settings: Settings) -> list[str]:
     missing, which the next call creates.
     """
     from confluent_kafka import KafkaError, KafkaException
-    from confluent_kafka.admin import NewTopic
+    from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]  # it does not say what it exports
 
     new = [
         NewTopic(name, num_partitions=partitions, replication_factor=-1, config=CONFIG)
@@ -56,10 +56,10 @@ def create_topics(admin: AdminClient, settings: Settings) -> list[str]:
     return sorted(created)
 
 
-def client_config(settings: Settings) -> dict[str, str]:
+def client_config(settings: Settings) -> dict[str, str | int | float | bool]:
     """What librdkafka needs to reach Kafka as `settings` say."""
     settings.require("kafka_bootstrap")
-    config = {
+    config: dict[str, str | int | float | bool] = {
         "bootstrap.servers": settings.kafka_bootstrap,
         "security.protocol": settings.kafka_security_protocol,
     }

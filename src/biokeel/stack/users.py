@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from biokeel.errors import StackError
 
 if TYPE_CHECKING:
-    from confluent_kafka.admin import AclBinding, AdminClient
+    from confluent_kafka.admin import AclBinding, AdminClient  # type: ignore[attr-defined]
 
 PLAIN_MODULE = "org.apache.kafka.common.security.plain.PlainLoginModule"
 ACL_SECONDS = 30.0
@@ -88,7 +88,7 @@ def grant(admin: AdminClient) -> None:
 
 
 def _bindings(rights: tuple[tuple[User, str, str, tuple[str, ...]], ...], *, allow: bool) -> Iterator[AclBinding]:
-    from confluent_kafka.admin import (
+    from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it does not say what it exports
         AclBinding,
         AclOperation,
         AclPermissionType,
