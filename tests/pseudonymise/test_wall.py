@@ -1,11 +1,11 @@
 import datetime as dt
 
 import pytest
-from conftest import GLUCOSE, START, World, drain, offsets
 
 from biokeel.batch import COORDINATES, ENVELOPE, RawBatch
 from biokeel.contracts.topics import event_type
 from biokeel.reasons import Reason
+from conftest import GLUCOSE, START, World, drain, offsets
 
 
 def places(wall, event=GLUCOSE, partition=0):
