@@ -21,6 +21,7 @@ from biokeel.vault.store import Vault
 
 SCHEMAS = PROJECT_ROOT / "schemas"
 START = dt.datetime(2024, 3, 1, 9, tzinfo=dt.UTC)
+CATALOGUE = DirectoryCatalogue(SCHEMAS)
 GLUCOSE = event_type("clinical.glucose")
 
 
@@ -30,10 +31,10 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.settings = Settings(vault_url=f"sqlite:///{folder / 'vault.db'}", vault_key_file=folder / "vault.keys")
         self.folder = folder
+        folder.mkdir(exist_ok=True)
         if not (folder / "vault.keys").exists():
             create_key_file(folder / "vault.keys")
-        self.schemas = load_schemas(SCHEMAS)
-        self.codec = Codec(DirectoryCatalogue(SCHEMAS), 1 << 20)
+        self.schemas, self.codec = load_schemas(SCHEMAS), Codec(CATALOGUE, 1 << 20)
         self.offsets: dict[tuple[EventType, int], int] = {}
         self.open: list[Vault] = []
 

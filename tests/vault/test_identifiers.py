@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biokeel.vault.identifiers import normalise
@@ -11,6 +11,7 @@ FULL_WIDTH = str.maketrans("0123456789-", "０１２３４５６７８９－")
 DIGITS = st.text("0123456789", min_size=13, max_size=13)
 
 
+@settings(deadline=None)
 @given(DIGITS, st.sampled_from(["", "-", " ", ".", "·", "–", " - ", "－"]), st.booleans())
 def test_a_registration_number_is_the_same_person_in_every_writing(digits, separator, wide):
     text = digits[:6] + separator + digits[6:]
@@ -19,6 +20,7 @@ def test_a_registration_number_is_the_same_person_in_every_writing(digits, separ
     assert written.value == digits
 
 
+@settings(deadline=None)
 @given(DIGITS)
 def test_the_scheme_of_a_registration_number_does_not_part_a_person(digits):
     key = Key.new()
@@ -32,8 +34,10 @@ def test_published_numbers_are_read_whether_or_not_their_check_digit_fits(shared
         lines = (shared_data / "pii" / "presidio-kr-vectors" / f"{name}.jsonl").read_text().splitlines()
         texts += [json.loads(line) for line in lines]
     bare = [vector["text"] for vector in texts if vector["expected"] and " " not in vector["text"]]
-    assert len(bare) > 10
-    assert all(normalise("KR_RRN", text) is not None for text in bare), "a published number is not read"
+    # Only counts reach an assertion: a failure must not print a number.
+    count, unread = len(bare), sum(normalise("KR_RRN", text) is None for text in bare)
+    assert count > 10
+    assert unread == 0
 
 
 @pytest.mark.parametrize(

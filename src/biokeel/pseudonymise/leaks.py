@@ -164,6 +164,8 @@ def _own_subjects(searched: list[_Strings], subjects: pl.Series, exempt: frozens
     for strings in searched:
         hidden = strings.field in exempt
         subject, shortest = (bare, SHORTEST_HIDDEN) if hidden else (plain, SHORTEST_SUBJECT)
+        if not (strings.values.str.len_bytes() >= shortest).any():
+            continue
         own = subject if strings.rows is None else subject.gather(strings.rows)
         long = (own.str.len_chars() >= shortest).alias("long")
         frame = pl.DataFrame([strings.values.alias("text"), own.alias("own"), long])
