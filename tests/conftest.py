@@ -7,27 +7,43 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
 
 from biokeel.settings import PROJECT_ROOT
 from biokeel.stack.stack import Stack
+
+TEST_TOPICS = "test."
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder with real data (read only); tests that need it are skipped where it is absent."""
-    folder = Path(os.environ.get("BIOKEEL_SHARED_DATA") or PROJECT_ROOT.parent / "shared" / "data")
-    if not folder.is_dir() and (worktree := PROJECT_ROOT.parent.parent / "shared" / "data").is_dir():
-        folder = worktree
-    if not folder.is_dir():
-        pytest.skip("the real data are not here: set BIOKEEL_SHARED_DATA to their folder")
-    return folder
+    beside = (folder / "shared" / "data" for folder in PROJECT_ROOT.parents[:2])  # a checkout, or a worktree of it
+    candidates = [Path(named)] if (named := os.environ.get("BIOKEEL_SHARED_DATA")) else list(beside)
+    for folder in candidates:
+        if folder.is_dir():
+            return folder
+    pytest.skip("the real data are not here: set BIOKEEL_SHARED_DATA to their folder")
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Kafka and the object store with every topic and bucket, but no workers; one for the whole run, so share it kindly.
 
-    A test that kills parts, fills topics that others read, or needs a clean start, starts a stack of its own.
+    Each user has the rights that it has anywhere; on topics that begin with `test.` everybody may do everything. A
+    test that kills parts, fills topics that others read, or needs a clean start, starts a stack of its own.
     """
     with Stack.start(tmp_path_factory.mktemp("stack")) as running:
+        everybody = AclBinding(
+            ResourceType.TOPIC,
+            TEST_TOPICS,
+            ResourcePatternType.PREFIXED,
+            "User:*",
+            "*",
+            AclOperation.ALL,
+            AclPermissionType.ALLOW,
+        )
+        admin = running.admin()  # held until the answer is there: librdkafka drops what a dropped client has asked for
+        for future in admin.create_acls([everybody]).values():
+            future.result(30)
         yield running

@@ -2,8 +2,8 @@
 
 Each setting is an environment variable `BIOKEEL_<NAME>`. `biokeel stack up` writes two files with the settings of the
 local stack, one for each side of the privacy wall, `vault.env` and `research.env` in the state directory; a worker is
-given only its own side's. Operators' commands, which prove the books across the wall, read both. What stands in the
-environment wins over the files.
+given only its own side's. Operators' commands, which look across the wall, read both, and over these `operator.env`,
+whose Kafka user may see positions on both sides but no raw event. What stands in the environment wins over the files.
 """
 
 from __future__ import annotations
@@ -88,12 +88,12 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, *zones: Zone, state_dir: Path | None = None) -> Settings:
-        """Read the environment, and beneath it the env files of `zones` (both where none is named).
+        """Read the environment, and beneath it the env files of `zones` (both, and the operator's, where none is named).
 
         Raises `SettingsError` naming each variable that makes no sense, never its value.
         """
         root = state_dir or Path(os.environ.get("BIOKEEL_STATE_DIR") or ".biokeel")
-        files = [root / f"{zone}.env" for zone in (zones or tuple(Zone))]
+        files = [root / f"{name}.env" for name in (zones or (*Zone, "operator"))]
         try:
             return cls(_env_file=[file for file in files if file.is_file()], state_dir=root)  # type: ignore[call-arg]
         except ValidationError as error:

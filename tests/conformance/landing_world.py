@@ -66,28 +66,21 @@ def rows(
 
 
 def topic(partitions: int, blocks: int, size: int = 20, seed: int = 1) -> dict[int, list[pl.DataFrame]]:
-    """Blocks of each pseudo partition, of two raw partitions in turn; every fourth is partly a replay, cut elsewhere."""
+    """Blocks of each pseudo partition, of two raw partitions in turn; every fourth repeats rows, cut elsewhere."""
     random = np.random.default_rng(seed)
     made: dict[int, list[pl.DataFrame]] = {}
     for partition in range(partitions):
-        last = {0: -1, 1: -1}
+        following = {0: 0, 1: 0}
+        persons = {raw: random.integers(0, 7, size * blocks) * partitions + partition for raw in (0, 1)}
         made[partition] = []
         for number in range(blocks):
             raw = number % 2
-            begin = max(0, last[raw] - size // 2) if number % 4 == 3 else last[raw] + 1
-            offsets = list(range(begin, begin + size))
-            persons = [int((offset * 31 + raw) % 7) * partitions + partition for offset in offsets]
-            random.shuffle(persons) if begin > last[raw] else None
-            if begin <= last[raw]:  # a replay repeats the very rows
-                known = (
-                    pl.concat(made[partition])
-                    .filter(pl.col("raw_partition") == raw)
-                    .select("raw_offset", "participant")
-                )
-                of = dict(known.unique("raw_offset").iter_rows())
-                persons = [of.get(offset, persons[at]) for at, offset in enumerate(offsets)]
-            made[partition].append(rows(persons, offsets, raw_partition=raw))
-            last[raw] = max(last[raw], offsets[-1])
+            begin = following[raw] - (size // 2 if number % 4 == 3 else 0)
+            numbers = range(begin, begin + size)
+            # A raw offset is in one pseudo partition only.
+            offsets = [each * partitions + partition for each in numbers]
+            made[partition].append(rows([int(persons[raw][each]) for each in numbers], offsets, raw_partition=raw))
+            following[raw] = begin + size
     return made
 
 
@@ -178,4 +171,5 @@ def landed(lake: object) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def distinct(log: dict[int, list[pl.DataFrame]]) -> int:
     """How many events the log holds, repeats not counted."""
-    return sum(pl.concat(blocks).select("raw_partition", "raw_offset").n_unique() for blocks in log.values())
+    every = pl.concat([block for blocks in log.values() for block in blocks])
+    return every.select("raw_partition", "raw_offset").n_unique()

@@ -14,7 +14,7 @@ from biokeel.land.snapshots import Snapshots
 from biokeel.link.state import from_bytes
 
 LOG = topic(partitions=2, blocks=8)
-KEY = ["raw_partition", "raw_offset", "pseudo_partition"]
+KEY = ["raw_partition", "raw_offset"]
 
 
 @pytest.fixture

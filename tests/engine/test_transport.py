@@ -208,7 +208,9 @@ def test_a_rebalance_loses_nothing_and_hands_out_nothing_of_a_revoked_partition(
         return first, second
 
     def covered(*workers):
-        return len({(at, offset) for worker in workers for at, offsets in worker.offsets().items() for offset in offsets})
+        return len(
+            {(at, offset) for worker in workers for at, offsets in worker.offsets().items() for offset in offsets}
+        )
 
     first, second = asyncio.run(scenario())
     assert len(first.assignments) >= 2

@@ -14,14 +14,20 @@ import typer
 from biokeel.errors import BiokeelError
 
 GROUPS: tuple[str, ...] = (
+    "demo",
     "stack",
     "topic",
     "publish",
     "demo_data",
-    "suite",
     "status",
     "verify",
     "console",
+    "participant",
+    "lake",
+    "suite",
+    "schema",
+    "vault",
+    "worker",
 )
 """Modules of this package, in the order in which `biokeel --help` lists their commands."""
 

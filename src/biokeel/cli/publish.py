@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
 
 def publish(
     paths: Annotated[list[Path], typer.Argument(help="Files and folders (walked).", show_default=False)],
+    *,
     source_id: Annotated[str, typer.Option(help="The publishing system, as agreed with the programme.")],
     site: Annotated[str, typer.Option(help="Hospital, centre or vendor in subject schemes; else the source id.")] = "",
     subject: Annotated[str, typer.Option(help="SCHEME=VALUE: the person of files that name nobody.")] = "",
@@ -48,7 +49,8 @@ def publish(
     from rich.console import Console
 
     from biokeel.contracts.catalogue import DirectoryCatalogue
-    from biokeel.settings import Settings, Zone
+    from biokeel.contracts.topics import Zone
+    from biokeel.settings import Settings
     from biokeel.source.client import Publisher
     from biokeel.source.enrol import Enroller
     from biokeel.source.files import DryRun, Source, find_files
@@ -100,7 +102,9 @@ def _zone(name: str) -> ZoneInfo | None:
         raise typer.BadParameter("--zone wants a name of the IANA time zone database.") from None
 
 
-def _run(files: Sequence[Path], source: Source, sink: Sink, enroller: Enroller | None, console: Console) -> list[FileResult]:
+def _run(
+    files: Sequence[Path], source: Source, sink: Sink, enroller: Enroller | None, console: Console
+) -> list[FileResult]:
     from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from biokeel.source.files import publish_files
@@ -151,7 +155,9 @@ def _show(results: Sequence[FileResult], console: Console, dry_run: bool) -> Non
     for result in results:
         left_out += result.report.left_out
     if left_out:
-        console.print("Left out, because they are no event type: " + ", ".join(f"{k} {n}" for k, n in left_out.most_common()))
+        console.print(
+            "Left out, because they are no event type: " + ", ".join(f"{k} {n}" for k, n in left_out.most_common())
+        )
     silent = sum(not r.sent and not r.report.problems and not r.failure for r in results)
     if silent:
         console.print(f"{silent} files hold no event of a person (for example lists of hospitals or practitioners).")

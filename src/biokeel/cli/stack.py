@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
     stack.command()(status)
     app.add_typer(stack)
     topics = typer.Typer(name="topics", help="Kafka's topics.", no_args_is_help=True)
-    topics.command("create")(create_topics)
+    topics.command()(create)
     app.add_typer(topics)
 
 
@@ -54,15 +54,16 @@ def status(state_dir: StateDir = None) -> None:
     command.status(_folder(state_dir))
 
 
-def create_topics(state_dir: StateDir = None) -> None:
+def create(state_dir: StateDir = None) -> None:
     """Create the raw and pseudo topics that are missing; what is there stays as it is."""
+    from confluent_kafka.admin import AdminClient
     from rich import print as show
 
     from biokeel.settings import Settings
-    from biokeel.stack.topics import create_topics, wanted
+    from biokeel.stack.topics import client_config, create_topics, wanted
 
     settings = Settings.load(state_dir=state_dir)
-    created = create_topics(settings)
+    created = create_topics(AdminClient(client_config(settings)), settings)
     show(f"{len(created)} topics created, {len(wanted(settings)) - len(created)} were there.")
 
 

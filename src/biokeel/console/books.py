@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from biokeel.contracts.topics import EventType
     from biokeel.engine.watermarks import Watermarks
-    from biokeel.land.lake import Lake
 
 LANDED_COLUMNS = {"first_partition": pl.Int32(), "first_offset": pl.Int64(), "stream": pl.String()}
 """What the books read of a table's row."""
@@ -122,15 +121,14 @@ def _vault(settings: Settings) -> Callable[[EventType, int], pl.DataFrame]:
 
 
 def _landed(settings: Settings) -> Callable[[EventType], LandedRows]:
+    from biokeel.land.books import CURATED, LakeReader
     from biokeel.land.lake import Lake
 
-    lake = Lake.of(settings)
+    reader = LakeReader(Lake.of(settings))
 
     def read(event: EventType) -> LandedRows:
-        return LandedRows(_rows(lake, lake.curated(event)), _rows(lake, lake.quarantine(event)))
+        rows = reader.landed(event)
+        curated = rows["table"] == CURATED
+        return LandedRows(rows.filter(curated), rows.filter(~curated))
 
     return read
-
-
-def _rows(lake: Lake, uri: str) -> pl.DataFrame:
-    return pl.scan_delta(uri, storage_options=lake.options).select(LANDED_COLUMNS.keys()).collect()

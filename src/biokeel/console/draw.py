@@ -31,7 +31,7 @@ def header(view: View) -> str:
         for run, health in view.snapshot.workers.items()
     )
     return (
-        '<div class="bar"><div><h1>Biokeel operations <span class="soft">운영 현황</span></h1>'
+        '<div class="bar"><div><h1>Biokeel operations</h1>'
         '<span class="soft">Workers read at '
         f'<span data-testid="stats-time">{_clock(view.snapshot.taken_at)}</span></span></div>'
         f'<div class="badges" role="status">{badges or "<span class=badge>No worker runs</span>"}</div></div>'
@@ -81,7 +81,7 @@ def flow(view: View) -> str:
         pseudo_lag=lag("curate"),
     )
     return (
-        '<section class="card"><h2>The way of an event <small>이벤트의 흐름 · events a second on the arrows, '
+        '<section class="card"><h2>The way of an event <small>events a second on the arrows, '
         f'the books\' counts in the boxes</small></h2><div class="flow-box">{drawing}</div></section>'
     )
 
@@ -98,8 +98,8 @@ def plot(view: View) -> str:
     )
     summary = f"now {came[-1]:,.0f} read and {went[-1]:,.0f} landed a second" if came else "no figures yet"
     return (
-        '<section class="card"><h2>Events a second <small>초당 이벤트 · last two minutes</small></h2>'
-        f'<svg class="plot" viewBox="0 0 700 240" role="img" aria-label="Events a second: {summary}">{lines}'
+        '<section class="card"><h2>Events a second <small>last two minutes</small></h2>'
+        f'<svg class="plot" viewBox="0 0 700 242" role="img" aria-label="Events a second: {summary}">{lines}'
         f'<polyline class="in" points="{_points(view.moments, came, top)}"/>'
         f'<polyline class="out" points="{_points(view.moments, went, top)}" data-testid="plot-landed"/>'
         '<text x="64" y="212">2 min ago</text><text x="690" y="212" text-anchor="end">now</text>'
@@ -118,8 +118,8 @@ def lag_table(view: View) -> str:
         tests = (f"lag-raw-{event}", f"lag-pseudo-{event}", f"lag-seconds-{event}")
         rows.append(_row(str(event), zip(cells, tests, strict=True), quiet=not (raw.events or pseudo.events)))
     return (
-        '<section class="card"><h2>Lag by event type <small>지연</small></h2><div class="scroll"><table>'
-        + _head("event type", ("raw events", "pseudo blocks", "seconds behind"))
+        '<section class="card"><h2>Lag by event type</h2><div class="scroll"><table>'
+        + _head("event type", ("raw, events", "pseudo, blocks", "seconds"))
         + f"<tbody>{''.join(rows)}</tbody></table></div></section>"
     )
 
@@ -134,7 +134,7 @@ def rejects(view: View) -> str:
     )
     body = rows or '<tr><td colspan="4">None since the workers started.</td></tr>'
     return (
-        '<section class="card"><h2>Rejects by reason <small>거부 사유 · since the workers started</small></h2>'
+        '<section class="card"><h2>Rejects by reason <small>since the workers started</small></h2>'
         '<div class="scroll"><table><thead><tr><th scope=col>reason</th><th scope=col class="n">events</th>'
         "<th scope=col>whose job</th><th scope=col>meaning</th></tr></thead>"
         f"<tbody>{body}</tbody></table></div></section>"
@@ -143,7 +143,7 @@ def rejects(view: View) -> str:
 
 def books_table(view: View) -> str:
     """The same figures as `biokeel verify`, and the version of each table."""
-    title = "<h2>The books and the tables <small>장부와 테이블 · "
+    title = "<h2>The books and the tables <small>"
     trouble = (
         f'<p class="warn" role="alert" data-testid="books-trouble">{escape(view.trouble)}</p>' if view.trouble else ""
     )

@@ -55,8 +55,8 @@ def _column(column: Any, avro: Any) -> Lengths:
     inner = _value(column, without_null(avro))
     if not column.null_count:
         return 1 + inner
-    valid = column.is_valid().to_numpy(zero_copy_only=False)
-    return 1 + valid.astype(np.int64) * inner
+    valid: npt.NDArray[np.int64] = column.is_valid().to_numpy(zero_copy_only=False).astype(np.int64)
+    return 1 + valid * inner
 
 
 def _value(column: Any, avro: Any) -> Lengths:
@@ -66,8 +66,8 @@ def _value(column: Any, avro: Any) -> Lengths:
     if kind in _LONGEST:
         return _integer(_integers(column), _LONGEST[kind])
     if kind == "string":
-        counts = np.diff(_offsets(column))
-        return counts + _varint(counts << 1)
+        counts = _counts(column)
+        return _varint(counts << 1) + counts
     if kind == "enum":
         return _enum(column, avro["symbols"])
     if kind == "array":
@@ -88,8 +88,15 @@ def _offsets(column: Any) -> npt.NDArray[np.int64]:
 
 
 def _numbers(column: Any, width: type[np.signedinteger[Any]], count: int) -> npt.NDArray[np.int64]:
-    numbers = np.frombuffer(memoryview(column.buffers()[1]), dtype=width)
+    data = column.buffers()[1]
+    if not count or data is None or not data.size:  # pyruhvro gives an empty column no numbers at all
+        return np.zeros(count, dtype=np.int64)
+    numbers = np.frombuffer(memoryview(data), dtype=width)
     return numbers[column.offset : column.offset + count].astype(np.int64, copy=False)
+
+
+def _counts(column: Any) -> npt.NDArray[np.int64]:
+    return np.diff(_offsets(column))
 
 
 def _integer(numbers: npt.NDArray[np.int64], longest: int) -> Lengths:
@@ -123,7 +130,7 @@ def _enum(column: Any, symbols: list[str]) -> Lengths:
 def _repeated(column: Any, items: Lengths) -> Lengths:
     """An array or map in one block: the items' count and bytes where there are any, and the closing 0."""
     offsets = _offsets(column)
-    counts = np.diff(offsets)
+    counts = _counts(column)
     if isinstance(items, int):
         bytes_of_items = counts * items
     else:

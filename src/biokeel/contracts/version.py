@@ -128,12 +128,10 @@ class VersionWriter:
         missing = sorted(set(self._columns) - set(frame.columns) - set(self._defaults))
         if missing:
             raise ContractError(f"{self._where} no column {', '.join(missing)}.", "The schema has no default for it.")
-        absent = [
-            pl.Series([self._defaults[name]], dtype=dtype).alias(name)
+        full = frame.select(
+            pl.col(name) if name in frame.columns else pl.repeat(self._defaults[name], pl.len()).cast(dtype).alias(name)
             for name, dtype in self._columns.items()
-            if name not in frame.columns
-        ]
-        full = frame.with_columns(pl.lit(column) for column in absent).select(list(self._columns))
+        )
         for name, dtype in self._columns.items():
             if full.schema[name] != dtype:
                 raise ContractError(f"{self._where} column {name} is {full.schema[name]}.", f"Make it {dtype}.")
@@ -141,4 +139,4 @@ class VersionWriter:
         for field in self._arrow:
             if not field.nullable and table.column(field.name).null_count:
                 raise ContractError(f"{self._where} column {field.name} has nulls.", "The field may not be null.")
-        return table
+        return table.cast(self._arrow)

@@ -24,7 +24,6 @@ import faust
 from faust.types.auth import AuthProtocol
 from yarl import URL
 
-from biokeel.engine.ledger import Ledger
 from biokeel.engine.transport import DeliverySchema, Transport
 from biokeel.errors import BiokeelError, EngineError, Stuck
 
@@ -54,7 +53,10 @@ class Consumption:
 
 
 def make_app(settings: Settings, consumption: Consumption, worker: Worker, datadir: Path) -> faust.App:
-    """The Faust application that hands micro-batches of `consumption.topics` to `worker`. No tables, no web, no leader."""
+    """The Faust application that hands micro-batches of `consumption.topics` to `worker`.
+
+    No tables, no web server, no leader topic.
+    """
     brokers = [URL(f"kafka://{server.strip()}") for server in settings.kafka_bootstrap.split(",")]
     app = faust.App(
         consumption.group,
@@ -69,6 +71,7 @@ def make_app(settings: Settings, consumption: Consumption, worker: Worker, datad
         stream_buffer_maxsize=4,
         stream_wait_empty=False,
         store="memory://",
+        table_standby_replicas=0,  # else Faust puts its own assignor in place of the plain round robin
         datadir=datadir,
         topic_allow_declare=False,
         topic_disable_leader=True,
@@ -107,10 +110,9 @@ async def serve(settings: Settings, consumption: Consumption, worker: Worker, st
     with tempfile.TemporaryDirectory(prefix="biokeel-") as datadir:
         app = make_app(settings, consumption, worker, Path(datadir))
         app.loop = loop
-        tasks = [
-            asyncio.create_task(coroutine)
-            for coroutine in (stop.wait(), worker.failed(), _run(app), worker.run(), _watch(worker, settings.stuck_seconds))
-        ]
+        watch = _watch(worker, settings.stuck_seconds)
+        coroutines = (stop.wait(), worker.failed(), _run(app), worker.run(), watch)
+        tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:

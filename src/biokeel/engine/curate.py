@@ -27,10 +27,11 @@ from biokeel.engine.buffer import Buffer, Judged, Standing
 from biokeel.engine.ledger import Partition
 from biokeel.engine.runner import count_reasons
 from biokeel.engine.worker import Worker
-from biokeel.land.recovery import Recovered, Snapshots, recover
+from biokeel.land.recovery import Recovered, recover
+from biokeel.land.snapshots import Snapshots
 from biokeel.land.tables import EventTables, Landed
 from biokeel.link.stage import drop_repeats, link
-from biokeel.link.state import Snapshot
+from biokeel.link.state import Snapshot, from_bytes, to_bytes
 from biokeel.observe.metrics import Edge
 from biokeel.reasons import Reason
 from biokeel.testing.crash import reached
@@ -57,7 +58,7 @@ TICK_SECONDS: Final = 0.25
 IDLE_SECONDS: Final = 10.0
 """After this long without a delivery, snapshots are written."""
 RECOVERIES: Final = 8
-"""Partitions recovered at a time after an assignment."""
+"""Event types recovered at a time after an assignment."""
 
 
 def consumption() -> Consumption:
@@ -121,8 +122,7 @@ class CurateWorker(Worker):
         batch = self.runner.run("blocks", blocks_of, event, delivery)
         self.runner.passed(event, Edge.READ_PSEUDO, len(batch))
         batch, marks, repeats = self.runner.run("repeats", drop_repeats, batch, standing.marks)
-        replay = delivery.first <= max(recovered.table_position, recovered.quarantine_position)
-        decided = recovered.decide(batch.frame) if replay else None
+        decided = recovered.decide(batch.frame) if delivery.first <= recovered.decided_up_to else None
         outcome = self.runner.run("validate", validate, batch, self._suites.current(event), decided)
         linked, state = self.runner.run("link", link, outcome.accepted, standing.state)
         return Judged(linked.frame, outcome.rejected.frame, Standing(delivery.last, state, marks), repeats)
@@ -169,8 +169,9 @@ class CurateWorker(Worker):
 
     def _save(self, at: Partition, standing: Standing) -> None:
         """Write a snapshot; what it covers has landed. If the process dies in here, the snapshot before is used."""
-        snapshot = Snapshot(standing.offset, standing.state, standing.marks)
-        self.runner.run("snapshot", self._snapshots.save, event_type(at.topic), at.partition, snapshot)
+        data = to_bytes(Snapshot(standing.offset, standing.state, standing.marks))
+        event = event_type(at.topic)
+        self.runner.run("snapshot", self._snapshots.save, event, at.partition, standing.offset, data)
         self._rows_since_snapshot[at] = 0
         reached("curate.after_snapshot")
 
@@ -196,24 +197,21 @@ class CurateWorker(Worker):
         loop = asyncio.get_running_loop()
         async with self._turn:
             self._forget()
-            for event in {event_type(at.topic) for at in partitions}:
-                if event not in self._tables:
-                    self._tables[event] = await loop.run_in_executor(self._lander, self._open, event)
-            ordered = sorted(partitions)
+            events = sorted({event_type(at.topic) for at in partitions})
             with ThreadPoolExecutor(RECOVERIES, "recover") as pool:
-                found = await asyncio.gather(*(loop.run_in_executor(pool, self._recover, at) for at in ordered))
-            self._recovered = dict(zip(ordered, found, strict=True))
-            self._standings = {
-                at: Standing(recovered.seek_to - 1, recovered.state, recovered.marks)
-                for at, recovered in self._recovered.items()
-            }
+                found = await asyncio.gather(
+                    *(loop.run_in_executor(pool, self._recover, event, partitions) for event in events)
+                )
+            self._recovered = {at: recovered for of_event in found for at, recovered in of_event.items()}
+            self._standings = {at: _standing(recovered) for at, recovered in self._recovered.items()}
             return {at: recovered.seek_to for at, recovered in self._recovered.items()}
 
-    def _open(self, event: EventType) -> EventTables:
-        return EventTables(self._lake, self._schemas[event], reached=lambda step: reached(f"curate.{step}"))
-
-    def _recover(self, at: Partition) -> Recovered:
-        return recover(self._tables[event_type(at.topic)], at.partition)
+    def _recover(self, event: EventType, partitions: AbstractSet[Partition]) -> dict[Partition, Recovered]:
+        """Where the partitions of `event` stand; one thread an event type, as its tables want it."""
+        tables = EventTables(self._lake, self._schemas[event], reached=lambda step: reached(f"curate.{step}"))
+        self._tables[event] = tables
+        mine = sorted(at for at in partitions if at.topic == event.pseudo_topic)
+        return {at: recover(tables, at.partition) for at in mine}
 
     async def revoked(self, partitions: AbstractSet[Partition]) -> None:
         """Wait for a landing that is under way, then drop the rest: the next owner goes on from the tables.
@@ -227,6 +225,7 @@ class CurateWorker(Worker):
             self._forget()
 
     def _forget(self) -> None:
+        self._tables.clear()
         self._buffers.clear()
         self._standings.clear()
         self._landed.clear()
@@ -240,3 +239,9 @@ class CurateWorker(Worker):
             for event in list(self._buffers):
                 await self._land(event)
             await self._landing_done()
+
+
+def _standing(recovered: Recovered) -> Standing:
+    """The standing of a partition as its snapshot has it, just before `seek_to`."""
+    snapshot = from_bytes(recovered.snapshot)
+    return Standing(recovered.seek_to - 1, snapshot.state, snapshot.marks)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from biokeel.engine.producer import client_settings
 from biokeel.errors import TransportError
 
 if TYPE_CHECKING:
@@ -27,29 +28,15 @@ class Message:
     headers: list[tuple[str, bytes]] = field(repr=False)
 
 
-def client_config(settings: Settings) -> dict[str, Any]:
-    """How confluent-kafka reaches Kafka with `settings`; raises `SettingsError` where no bootstrap server is set."""
-    settings.require("kafka_bootstrap")
-    config: dict[str, Any] = {
-        "bootstrap.servers": settings.kafka_bootstrap,
-        "security.protocol": settings.kafka_security_protocol,
-    }
-    if settings.kafka_username:
-        config |= {
-            "sasl.mechanism": "PLAIN",
-            "sasl.username": settings.kafka_username,
-            "sasl.password": settings.kafka_password.get_secret_value(),
-        }
-    return config
-
-
 def newest(settings: Settings, topic: str, limit: int) -> list[Message]:
     """Up to `limit` newest messages of `topic` over all its partitions, oldest first.
 
-    Raises `TransportError` when the topic does not exist, Kafka does not answer, or the user may not read it.
+    Raises `SettingsError` where no bootstrap server is set, `TransportError` when the topic does not exist, Kafka does
+    not answer, or the user may not read it.
     """
+    settings.require("kafka_bootstrap")
     consumer = Consumer(
-        client_config(settings)
+        client_settings(settings)
         | {"group.id": "biokeel-topic-cat", "enable.auto.commit": False, "auto.offset.reset": "error"}
     )
     try:

@@ -123,7 +123,7 @@ class BlockProducer:
                     topic,
                     block.value,
                     partition=block.partition,
-                    headers=block.headers,
+                    headers=[*block.headers],
                     on_delivery=sending.on_delivery,
                 )
             except BufferError:

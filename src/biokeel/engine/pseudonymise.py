@@ -135,10 +135,10 @@ class PseudonymiseWorker(Worker):
             except TimeoutError:
                 self.runner.metrics.beat()
             self._enrolled.clear()
-            for at in sorted(self._held):
-                event = event_type(at.topic)
-                if not event.is_person:
-                    await self._release(event, at)
+            held = {at: event_type(at.topic) for at in sorted(self._held)}
+            persons = [at for at, event in held.items() if event.is_person]
+            for at in [*persons[:1], *(at for at, event in held.items() if not event.is_person)]:
+                await self._release(held[at], at)  # of person events one call does all that wait
 
     async def _release(self, event: EventType, at: Partition) -> None:
         """Emit what is released of one raw partition. Only the owner of the partition does, so numbers stay in order.

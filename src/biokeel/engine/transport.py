@@ -71,8 +71,9 @@ class Consumer(driver.Consumer):
         self._seeks = 0
         self._placed = False
         self._rewind: set[Partition] = set()
+        self._doubted: dict[Partition, int] = {}
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # type: ignore[override]
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109
         """Yield one message for each partition that has records."""
         await self._rewind_dropped()
         before = self._seeks
@@ -85,9 +86,30 @@ class Consumer(driver.Consumer):
             if before != self._seeks or not self.flow_active or not wanted:
                 self._rewind.add(at)
                 continue
+            if await self._jumps(at, batch[0].offset):
+                continue
             delivery = self._ledger.deliver(at, batch, self.highwater(tp))
             if delivery is not None:
                 yield TP(*at), self._message(delivery, batch[-1])
+
+    async def _jumps(self, at: Partition, first: int) -> bool:
+        """Whether records between the ledger's position and `first` may have been dropped on their way to us.
+
+        The first time, fetch again. The second time the offsets do not exist in the topic: markers of a transaction,
+        or records that retention took before they landed, which ends the worker.
+        """
+        position = self._ledger.position(at)
+        if position is None or first <= position:
+            return False
+        if self._doubted.get(at) != position:
+            self._doubted[at] = position
+            self._rewind.add(at)
+            return True
+        beginning = (await self._thread.earliest_offsets(TopicPartition(*at)))[TopicPartition(*at)]
+        if position < beginning:
+            self._handler.fail(_taken(at, position, beginning))
+            return True
+        return False
 
     def _message(self, delivery: Delivery, newest: Any) -> ConsumerMessage:
         return ConsumerMessage(
@@ -96,7 +118,7 @@ class Consumer(driver.Consumer):
             delivery.last,
             newest.timestamp / 1000.0,
             newest.timestamp_type,
-            (),
+            [],
             None,
             delivery,  # type: ignore[arg-type]  # the agent gets what the schema makes of it: the delivery itself
             None,
@@ -132,20 +154,14 @@ class Consumer(driver.Consumer):
         partitions = {Partition(tp.topic, tp.partition) for tp in self.assignment()}
         self._ledger.revoke(self._ledger.assigned())
         wanted = await self._handler.assigned(partitions)
-        tps = {at: TopicPartition(*at) for at in partitions}
-        beginnings = await self._thread.earliest_offsets(*tps.values())
-        for at, offset in wanted.items():
-            if offset < beginnings[tps[at]]:
-                raise TransportError(
-                    f"{at.topic}/{at.partition} begins at offset {beginnings[tps[at]]}, but the table asks for {offset}.",
-                    "Retention deleted events that were not landed; give the topic a longer one and see docs/operations.md.",
-                )
-        await self._thread.seek_wait({tps[at]: offset for at, offset in wanted.items()})
-        for at, tp in tps.items():
-            position = await self.position(tp)
-            if position is None:
-                raise TransportError(f"No position for {at.topic}/{at.partition}.", "Is the broker up?")
-            self._ledger.assign(at, wanted.get(at, position))
+        committed = await self.seek_to_committed()
+        beginnings = await self._thread.earliest_offsets(*(TopicPartition(*at) for at in partitions))
+        places = {at: _place(at, wanted.get(at), committed, beginnings[TopicPartition(*at)]) for at in partitions}
+        # Always seek, never ask aiokafka where it stands: a fetch that began before the rebalance may have moved it on,
+        # and its records are dropped by `getmany`.
+        await self._thread.seek_wait({TopicPartition(*at): place for at, place in places.items()})
+        for at, place in places.items():
+            self._ledger.assign(at, place)
             self._read_offset[TP(*at)] = None
 
     def resume_flow(self) -> None:
@@ -185,6 +201,23 @@ class Consumer(driver.Consumer):
         """Nothing: Faust's check compares record times with process time; the worker watches the ledger instead."""
 
 
+def _place(at: Partition, wanted: int | None, committed: Mapping[TP, int], beginning: int) -> int:
+    """Where `at` goes on. Raises `TransportError` where the topic no longer holds that offset."""
+    offset = committed.get(TopicPartition(*at)) if wanted is None else wanted
+    if offset is None:
+        return beginning
+    if offset < beginning:
+        raise _taken(at, offset, beginning)
+    return offset
+
+
+def _taken(at: Partition, offset: int, beginning: int) -> TransportError:
+    return TransportError(
+        f"{at.topic}/{at.partition} begins at offset {beginning}, but is to go on from {offset}.",
+        "Retention deleted events that had not landed; give the topic a longer one and see docs/operations.md.",
+    )
+
+
 class Transport(driver.Transport):
     """The transport for `faust.App.transport`; `handler` and `ledger` are the worker's."""
 
@@ -196,7 +229,7 @@ class Transport(driver.Transport):
         self.ledger = ledger
 
 
-class DeliverySchema(Schema):
+class DeliverySchema(Schema[Any, Any]):
     """Hands the `Delivery` to the agent as it is."""
 
     def compile(self, app: Any, **_: Any) -> Any:

@@ -74,12 +74,12 @@ def nothing(_step: str) -> None:
 class PositionedTable:
     """One Delta table whose commits carry positions. Not for several threads at once."""
 
-    def __init__(self, uri: str, options: dict[str, str], topic: str) -> None:
-        """Open the table at `uri`. Raises `StoreUnavailable`, or `LandingError` where there is none."""
+    def __init__(self, handle: DeltaTable, uri: str, options: dict[str, str], topic: str) -> None:
+        """`handle` is the table at `uri`, opened with `options`; `topic` is the pseudo topic of its rows."""
+        self.handle = handle
         self.uri = uri
-        self._topic = topic
         self._options = options
-        self.handle = self._open()
+        self._topic = topic
 
     def refresh(self) -> None:
         """Read the table again. Raises `StoreUnavailable`."""
@@ -88,7 +88,8 @@ class PositionedTable:
 
     def reopen(self) -> None:
         """Read the table from its log anew: after an error nothing that the handle remembers is trusted."""
-        self.handle = self._open()
+        with Mapped(self.uri):
+            self.handle = DeltaTable(self.uri, storage_options=self._options)
 
     def position(self, partition: int) -> int:
         """The last pseudo offset of `partition` that the table accounts for, -1 for none, as of the last reading."""
@@ -112,10 +113,6 @@ class PositionedTable:
             writer_properties=_WRITER,
             commit_properties=CommitProperties(app_transactions=transactions),
         )
-
-    def _open(self) -> DeltaTable:
-        with Mapped(self.uri):
-            return DeltaTable(self.uri, storage_options=self._options)
 
     def _version(self, name: str) -> int:
         version = self.handle.transaction_version(name)

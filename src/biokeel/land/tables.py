@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import polars as pl
 from deltalake import DeltaTable, Schema
+from deltalake.exceptions import TableNotFoundError
 
 from biokeel.contracts.schema import EventSchema
+from biokeel.contracts.topics import EventType
 from biokeel.errors import LandingError
 from biokeel.land import checkpoint
 from biokeel.land.checkpoint import Mapped, PositionedTable
@@ -44,14 +46,8 @@ class EventTables:
         self._quarantine_columns = quarantine_columns(schema)
         self._reached = reached
         self._basis: dict[int, int] = {}
-        topic = schema.event.pseudo_topic
-        for uri, columns in (
-            (lake.curated(self.event), self._columns),
-            (lake.quarantine(self.event), self._quarantine_columns),
-        ):
-            make_table(uri, lake.options, columns)
-        self.curated = PositionedTable(lake.curated(self.event), lake.options, topic)
-        self.quarantine = PositionedTable(lake.quarantine(self.event), lake.options, topic)
+        self.curated = _positioned(lake, lake.curated(self.event), self._columns, self.event)
+        self.quarantine = _positioned(lake, lake.quarantine(self.event), self._quarantine_columns, self.event)
 
     def positions(self, partition: int) -> tuple[int, int]:
         """(T, Q) of `partition`, read anew; Q becomes the basis on which the next `land` of the partition stands.
@@ -124,22 +120,25 @@ class EventTables:
         return to_table(frame, columns, str(self.event))
 
 
-def make_table(uri: str, options: dict[str, str], columns: Mapping[str, pl.DataType]) -> None:
-    """Create the table at `uri`, or add to it, nullable, those of `columns` that it has not.
+def open_table(uri: str, options: dict[str, str], columns: Mapping[str, pl.DataType]) -> DeltaTable:
+    """The table at `uri`, made where there is none; those of `columns` that it has not are added, nullable.
 
-    Safe beside other workers that do the same: who comes second finds it done. Raises `StoreUnavailable`, and
-    `LandingError` where a column is there with another type.
+    Safe beside other workers that do the same: who comes second finds it done, or raises and is started again. Raises
+    `StoreUnavailable`, and `LandingError` where a column is there with another type.
     """
     wanted = _delta_schema(columns)
     with Mapped(uri):
-        DeltaTable.create(
-            uri,
-            wanted,
-            mode="ignore",
-            configuration={"delta.dataSkippingStatsColumns": ",".join(name for name in STATISTICS if name in columns)},
-            storage_options=options,
-        )
-        table = DeltaTable(uri, storage_options=options)
+        try:
+            table = DeltaTable(uri, storage_options=options)
+        except TableNotFoundError:
+            statistics = ",".join(name for name in STATISTICS if name in columns)
+            return DeltaTable.create(
+                uri,
+                wanted,
+                mode="ignore",
+                configuration={"delta.dataSkippingStatsColumns": statistics},
+                storage_options=options,
+            )
         there = {field.name: field.type for field in table.schema().fields}
         if changed := [field.name for field in wanted.fields if there.get(field.name, field.type) != field.type]:
             raise LandingError(
@@ -148,6 +147,11 @@ def make_table(uri: str, options: dict[str, str], columns: Mapping[str, pl.DataT
             )
         if added := [field for field in wanted.fields if field.name not in there]:
             table.alter.add_columns(added)
+    return table
+
+
+def _positioned(lake: Lake, uri: str, columns: Mapping[str, pl.DataType], event: EventType) -> PositionedTable:
+    return PositionedTable(open_table(uri, lake.options, columns), uri, lake.options, event.pseudo_topic)
 
 
 def _delta_schema(columns: Mapping[str, pl.DataType]) -> Schema:

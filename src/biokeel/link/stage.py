@@ -58,11 +58,11 @@ def link(batch: ValidatedBatch, state: PersonState) -> tuple[LinkedBatch, Person
     records = state.records(persons)
 
     sequence = np.empty(len(order), np.int64)
-    sequence[order] = np.arange(1, len(order) + 1) + np.repeat(records[COUNT] - starts, lengths)
+    sequence[order] = np.arange(1, len(order) + 1) + np.repeat(records[:, COUNT] - starts, lengths)
     before = np.concatenate(([0], sorted_times[:-1]))
-    before[starts] = records[PREVIOUS]
+    before[starts] = records[:, PREVIOUS]
     seconds = np.empty(len(order), np.float64)
-    seconds[order] = (sorted_times - before) / 1000.0
+    seconds[order] = np.where(sequence[order] > 1, (sorted_times - before) / 1000.0, np.nan)
 
     linked = LinkedBatch(batch.event, _stamp(frame, sequence, seconds))
     return linked, state.put(_after(persons, records, sorted_times, starts, ends))
@@ -70,23 +70,21 @@ def link(batch: ValidatedBatch, state: PersonState) -> tuple[LinkedBatch, Person
 
 def _after(persons: Ints, records: Ints, times: Ints, starts: Ints, ends: Ints) -> Run:
     """The records of `persons` after their rows, which stand at `starts` to `ends` of `times`."""
-    values = np.empty((len(RECORD), len(persons)), dtype=np.int64)
-    known = records[COUNT] > 0
-    values[COUNT] = records[COUNT] + (ends - starts)
-    values[PREVIOUS] = times[ends - 1]
+    values = np.empty((len(persons), len(RECORD)), dtype=np.int64)
+    known = records[:, COUNT] > 0
+    values[:, COUNT] = records[:, COUNT] + (ends - starts)
+    values[:, PREVIOUS] = times[ends - 1]
     first, last = np.minimum.reduceat(times, starts), np.maximum.reduceat(times, starts)
-    values[FIRST] = np.where(known, np.minimum(records[FIRST], first), first)
-    values[LAST] = np.where(known, np.maximum(records[LAST], last), last)
+    values[:, FIRST] = np.where(known, np.minimum(records[:, FIRST], first), first)
+    values[:, LAST] = np.where(known, np.maximum(records[:, LAST], last), last)
     return Run(persons, values)
 
 
 def _stamp(frame: pl.DataFrame, sequence: Ints, seconds: np.ndarray[tuple[int], np.dtype[np.float64]]) -> pl.DataFrame:
-    local = pl.col("occurred_at").dt.offset_by(pl.format("{}m", pl.col("occurred_offset_minutes").fill_null(0)))
+    local = pl.col("occurred_at") + pl.duration(minutes=pl.col("occurred_offset_minutes").fill_null(0))
     return frame.with_columns(
         pl.Series("sequence", sequence, pl.Int64),
-        pl.when(pl.Series(sequence, dtype=pl.Int64) > 1)
-        .then(pl.Series(seconds, dtype=pl.Float64))
-        .alias("seconds_since_previous"),
+        pl.Series("seconds_since_previous", seconds, pl.Float64).fill_nan(None),
         (local.dt.year() - pl.col("birth_year")).cast(pl.Int32).alias("age_at_event"),
         (local.dt.date() - pl.col("enrolled_on")).dt.total_days().cast(pl.Int32).alias("days_since_enrolment"),
     )

@@ -25,15 +25,18 @@ Marks = dict[tuple[str, int], int]
 
 COUNT, PREVIOUS, FIRST, LAST = range(4)
 RECORD: Final = ("count", "previous_ms", "first_ms", "last_ms")
-"""The rows of a run's `values`: curated events so far, `occurred_at` of the one that arrived last, and the earliest and
-latest `occurred_at`, in milliseconds since 1970."""
+"""The columns of a run's `values`: curated events so far, `occurred_at` of the one that arrived last, and the earliest
+and the latest `occurred_at`, in milliseconds since 1970."""
 
 FORMAT: Final = "1"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Run:
-    """`participants` int64 [n], sorted and distinct; `values` int64 [4, n], the rows of `RECORD`."""
+    """`participants` int64 [n], sorted and distinct; `values` int64 [n, 4], the columns of `RECORD`.
+
+    A participant's record lies in one piece, because in a large state each look-up costs the cache lines it touches.
+    """
 
     participants: Ints
     values: Ints
@@ -51,12 +54,12 @@ class Run:
         """The two as one run; where both know a participant, `newer` holds its record."""
         known, at = self.find(newer.participants)
         values = self.values.copy()
-        values[:, at[known]] = newer.values[:, known]
+        values[at[known]] = newer.values[known]
+        if known.all():
+            return Run(self.participants, values)
         fresh = newer.participants[~known]
         where = np.searchsorted(self.participants, fresh)
-        return Run(
-            np.insert(self.participants, where, fresh), np.insert(values, where, newer.values[:, ~known], axis=1)
-        )
+        return Run(np.insert(self.participants, where, fresh), np.insert(values, where, newer.values[~known], axis=0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,12 +69,12 @@ class PersonState:
     runs: tuple[Run, ...] = field(default=())
 
     def records(self, wanted: Ints) -> Ints:
-        """The records of `wanted` (sorted, distinct) as int64 [4, n]; all zero for a participant not seen yet."""
-        found = np.zeros((len(RECORD), len(wanted)), dtype=np.int64)
+        """The records of `wanted` (sorted, distinct) as int64 [n, 4]; all zero for a participant not seen yet."""
+        found = np.zeros((len(wanted), len(RECORD)), dtype=np.int64)
         missing = np.arange(len(wanted))
         for run in reversed(self.runs):
             known, at = run.find(wanted[missing])
-            found[:, missing[known]] = run.values[:, at[known]]
+            found[missing[known]] = run.values[at[known]]
             missing = missing[~known]
             if not len(missing):
                 break
@@ -87,7 +90,7 @@ class PersonState:
 
     def whole(self) -> Run:
         """Everything as one run, in the order of participants."""
-        runs = list(self.runs) or [Run(np.empty(0, np.int64), np.empty((len(RECORD), 0), np.int64))]
+        runs = list(self.runs) or [Run(np.empty(0, np.int64), np.empty((0, len(RECORD)), np.int64))]
         while len(runs) > 1:
             newer = runs.pop()
             runs[-1] = runs[-1].under(newer)
@@ -124,7 +127,7 @@ def to_bytes(snapshot: Snapshot) -> bytes:
     marks = [f"{stream}/{partition}={mark}" for (stream, partition), mark in sorted(snapshot.marks.items())]
     metadata = {"format": FORMAT, "offset": str(snapshot.offset), "marks": "\n".join(marks)}
     table = pa.table(
-        [pa.array(run.participants), *(pa.array(row) for row in run.values)], names=["participant", *RECORD]
+        [pa.array(run.participants), *(pa.array(column) for column in run.values.T)], names=["participant", *RECORD]
     ).replace_schema_metadata(metadata)
     sink = io.BytesIO()
     with ipc.new_file(sink, table.schema, options=ipc.IpcWriteOptions(compression="zstd")) as writer:
@@ -151,5 +154,5 @@ def from_bytes(data: bytes | None) -> Snapshot:
         stream, partition = pair.rsplit("/", 1)
         marks[stream, int(partition)] = int(mark)
     participants, *records = (table.column(name).to_numpy().astype(np.int64) for name in ("participant", *RECORD))
-    run = Run(participants, np.stack(records) if len(participants) else np.empty((len(RECORD), 0), np.int64))
+    run = Run(participants, np.stack(records, axis=1))
     return Snapshot(int(metadata["offset"]), PersonState((run,) if len(run) else ()), marks)

@@ -1,16 +1,50 @@
-"""The privacy wall: raw batches in, pseudonymised batches out, the rest sealed. Signatures first; being filled."""
+"""The privacy wall: raw batches in, pseudonymised batches out, all else sealed in the vault. No Kafka in here.
+
+`process` in steps, and what dying before each means. Until the worker acknowledges, Kafka gives the batch again.
+
+| step | died before it |
+| --- | --- |
+| 1 read the vault's snapshot, drop what was parked or sealed before | nothing has happened |
+| 2 decode, look up, judge | nothing has happened (policy `create`: participants may exist; they will be found) |
+| 3 `Vault.decide`: park and seal, mark the offsets as decided | nothing has happened; after it, all is durable |
+| 4 return; the worker produces and flushes | the replay lets the same rows through again; curate drops repeats |
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from itertools import groupby
+from typing import TYPE_CHECKING, Final, Protocol
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from biokeel.batch import STREAM_PARKING, PseudonymisedBatch, RawBatch
+from biokeel.contracts.topics import PERSON_EVENTS
+from biokeel.errors import SettingsError
+from biokeel.pseudonymise.persons import read_persons
+from biokeel.pseudonymise.policy import Policy
+from biokeel.pseudonymise.stage import pseudonymise
+from biokeel.reasons import Reason
+from biokeel.vault.identifiers import normalise
+from biokeel.vault.parking import ToPark
+from biokeel.vault.store import Applied
 
 if TYPE_CHECKING:
-    from biokeel.batch import DecodedBatch, Outcome, PseudonymisedBatch, RawBatch, SealedRejection
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from biokeel.batch import DecodedBatch, Outcome, SealedRejection
     from biokeel.contracts.schema import EventSchema
     from biokeel.contracts.topics import EventType
-    from biokeel.reasons import Reason
-    from biokeel.vault.store import Vault
+    from biokeel.vault.parking import ParkedEvent
+    from biokeel.vault.store import Snapshot, Vault
+
+_DRAIN: Final = 2_000
+"""Parked person events that are applied in one go."""
 
 
 class Decodes(Protocol):
@@ -26,40 +60,167 @@ class WallResult:
     """What became of a raw batch: `batch` goes on; `counts` of newly sealed events; newly parked; newly applied."""
 
     batch: PseudonymisedBatch | None
-    counts: dict[Reason, int] = field(default_factory=dict)
+    counts: Mapping[Reason, int] = field(default_factory=dict)
     parked: int = 0
     applied: int = 0
 
 
 class Wall:
-    """Everything between a raw batch and a pseudonymised one, without Kafka. One thread at a time."""
+    """Everything between a raw batch and a pseudonymised one. One for each worker, one thread at a time.
+
+    `unknown_person` is the setting: `park` an event whose person is not enrolled, or `create` a participant for it.
+    """
 
     def __init__(
         self,
         codec: Decodes,
         vault: Vault,
-        schemas: dict[EventType, EventSchema],
-        unknown_person: Literal["park", "create"] = "park",
+        schemas: Mapping[EventType, EventSchema],
+        unknown_person: str = "park",
     ) -> None:
+        if unknown_person not in ("park", "create"):
+            raise SettingsError("BIOKEEL_UNKNOWN_PERSON makes no sense.", "It is park or create.")
         self._codec = codec
         self._vault = vault
         self._schemas = schemas
-        self._unknown_person = unknown_person
+        self._policies = {event: Policy.of(schema) for event, schema in schemas.items() if not event.is_person}
+        self._creates = unknown_person == "create"
 
     def process(self, batch: RawBatch) -> WallResult:
         """Decode, look up, pseudonymise, park and seal; person events are applied (then `batch` is None).
 
-        Whatever does not go on is durable in the vault before this returns.
+        Whatever does not go on is durable in the vault before this returns, each event once however often it comes.
+        Raises `VaultUnavailable` (nothing was decided; try again) and `ContractError` where the catalogue is not there.
         """
-        raise NotImplementedError
+        if not len(batch):
+            return WallResult(None)
+        return self._apply(batch) if batch.event.is_person else self._decide(batch)
 
     def releases(self, event: EventType, partition: int, limit: int) -> PseudonymisedBatch | None:
         """Up to `limit` parked events whose person has come, in stream "parking"; None when there are none.
 
-        Call again after `released`; not marked, the same events come again with the same release numbers.
+        Rows come by increasing release number (`raw_offset`). Call `released` once they are in Kafka, then again.
+        What is not marked comes again with the same numbers. For a person event type: applies what can be, gives None.
         """
-        raise NotImplementedError
+        if event.is_person:
+            self._drain()
+            return None
+        while True:
+            snapshot = self._vault.snapshot(event, partition)
+            events = self._vault.ready(event, limit, partition)
+            if not events:
+                return None
+            judged = self._judge_parked(event, partition, events, snapshot)
+            good = judged.accepted.frame["first_offset"].to_list()
+            if self._vault.offer(event, partition, snapshot, good, judged.sealed) and good:
+                return judged.accepted
 
     def released(self, event: EventType, partition: int, up_to_release_number: int) -> None:
-        """Mark releases as safely in Kafka (after its flush)."""
-        raise NotImplementedError
+        """Mark releases as safely in Kafka (after its flush). Dying before it, they are emitted once more."""
+        self._vault.released(event, partition, up_to_release_number)
+
+    # -- events of the three domains
+
+    def _decide(self, batch: RawBatch) -> WallResult:
+        event, partition, last = batch.event, batch.partition, int(batch.offsets[-1])
+        while True:
+            snapshot = self._vault.snapshot(event, partition)
+            fresh = self._without_settled(batch, snapshot)
+            judged = self._judge(fresh, snapshot, fresh.offsets <= snapshot.decided)
+            if self._creates and judged.strangers:
+                self._vault.create([each.identifier for each in judged.strangers])
+                continue
+            strangers, sealed = judged.strangers, judged.sealed
+            if self._vault.decide(event, partition, snapshot, last, parked=strangers, sealed=sealed):
+                accepted = judged.accepted if len(judged.accepted) else None
+                return WallResult(accepted, Counter(each.reason for each in sealed), parked=len(strangers))
+
+    def _without_settled(self, batch: RawBatch, snapshot: Snapshot) -> RawBatch:
+        """`batch` without what was parked or sealed before; only a replay can hold such rows."""
+        if batch.offsets[0] > snapshot.decided:
+            return batch
+        settled = self._vault.settled(batch.event, batch.partition, int(batch.offsets[0]), int(batch.offsets[-1]))
+        if not settled:
+            return batch
+        rows = np.flatnonzero(~np.isin(batch.offsets, list(settled)))
+        return RawBatch(batch.event, batch.partition, batch.offsets[rows], batch.values.take(rows))
+
+    def _judge(self, batch: RawBatch, snapshot: Snapshot, let_through: npt.NDArray[np.bool_]) -> _Judged:
+        """Decode `batch` and judge it; `let_through` marks events that were let through before."""
+        outcome = self._codec.decode(batch)
+        decoded = outcome.accepted
+        schemes, subjects = decoded.frame["subject_scheme"], decoded.frame["subject_id"]
+        people = self._vault.look_up(schemes, subjects, snapshot.generation)
+        # Decoding may have left rows behind; those that stand keep their order.
+        decided = let_through if len(decoded) == len(batch) else let_through[np.isin(batch.offsets, decoded.offsets)]
+        verdict = pseudonymise(decoded, people, self._policies[batch.event], decided)
+        sealed = [*outcome.rejected, *(each for each in verdict.rejected if each.reason is not Reason.NOT_ENROLLED)]
+        return _Judged(verdict.accepted, _strangers(decoded, verdict.rejected), sealed)
+
+    def _judge_parked(
+        self, event: EventType, partition: int, events: Sequence[ParkedEvent], snapshot: Snapshot
+    ) -> _Judged:
+        """Judge parked events as they came, and give them their place in the stream of releases."""
+        offsets = np.array([each.offset for each in events], dtype=np.int64)
+        batch = RawBatch(event, partition, offsets, pa.array([each.payload for each in events], type=pa.binary()))
+        # What was offered may be in Kafka: it must be offered again, whatever the person decided since.
+        judged = self._judge(batch, snapshot, np.array([each.offered for each in events], dtype=np.bool_))
+        numbers = {each.offset: each.release_number for each in events}
+        frame = judged.accepted.frame.with_columns(
+            pl.lit(STREAM_PARKING).alias("stream"),
+            pl.col("first_offset").replace_strict(numbers, return_dtype=pl.Int64).alias("raw_offset"),
+        )
+        return _Judged(PseudonymisedBatch(event, frame), judged.strangers, judged.sealed)
+
+    # -- person events
+
+    def _apply(self, batch: RawBatch) -> WallResult:
+        result = self._apply_decoded(batch, parked=False)
+        result.add(self._drain())
+        return WallResult(None, result.sealed, result.parked, result.applied)
+
+    def _apply_decoded(self, batch: RawBatch, *, parked: bool) -> Applied:
+        outcome = self._codec.decode(batch)
+        events, rejected = read_persons(outcome.accepted, self._schemas[batch.event])
+        return self._vault.apply(batch.event, batch.partition, events, [*outcome.rejected, *rejected], parked=parked)
+
+    def _drain(self) -> Applied:
+        """Apply the person events that waited for an enrolment which has come since.
+
+        Dying in here leaves the rest to the next call, of any worker: what is applied is no longer parked.
+        """
+        total = Applied()
+        events = [(event, each) for event in PERSON_EVENTS for each in self._vault.ready(event, _DRAIN)]
+        while events:
+            for (event, partition), some in groupby(events, key=lambda pair: (pair[0], pair[1].partition)):
+                parked = [each for _, each in some]
+                offsets = np.array([each.offset for each in parked], dtype=np.int64)
+                values = pa.array([each.payload for each in parked], type=pa.binary())
+                total.add(self._apply_decoded(RawBatch(event, partition, offsets, values), parked=True))
+            events = [(event, each) for event in PERSON_EVENTS for each in self._vault.ready(event, _DRAIN)]
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A batch after the stage: what goes on, who must wait, what is sealed."""
+
+    accepted: PseudonymisedBatch
+    strangers: list[ToPark]
+    sealed: list[SealedRejection]
+
+
+def _strangers(batch: DecodedBatch, rejected: Sequence[SealedRejection]) -> list[ToPark]:
+    """The rejected events of `batch` whose person is not enrolled, each with the identifier that it waits for."""
+    events = {each.offset: each for each in rejected if each.reason is Reason.NOT_ENROLLED}
+    if not events:
+        return []
+    rows = np.flatnonzero(np.isin(batch.offsets, list(events)))
+    columns = batch.frame.select("subject_scheme", "subject_id")[rows].iter_rows()
+    to_park = []
+    for row, (scheme, text) in zip(rows.tolist(), columns, strict=True):
+        offset = int(batch.offsets[row])
+        identifier = normalise(scheme, text)
+        assert identifier is not None, "the stage rejects what has no form before it asks who it is"
+        to_park.append(ToPark(offset, identifier, events[offset].payload))
+    return to_park

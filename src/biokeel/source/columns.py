@@ -46,9 +46,7 @@ def conform(schema: EventSchema, frame: pl.DataFrame) -> pl.DataFrame:
         return _whole(schema, frame)
     unknown = set(frame.columns) - set(columns)
     if unknown:
-        raise SourceError(
-            f"{schema.event}: the schema has no field {', '.join(sorted(unknown))}."
-        )
+        raise SourceError(f"{schema.event}: the schema has no field {', '.join(sorted(unknown))}.")
     whole = frame.with_columns(pl.lit(None).alias(name) for name in columns if name not in frame.columns)
     try:
         return _whole(schema, whole.select(pl.col(name).cast(kind) for name, kind in columns.items()))

@@ -1,4 +1,7 @@
-"""The settings of the local stack as files: `vault.env` and `research.env`, one for each side of the privacy wall."""
+"""The settings of the local stack, a dotenv file for each user: `vault.env`, `research.env`, `source.env`, `operator.env`.
+
+The object store knows one pair of credentials only, so all files hold the same; it is Kafka that holds the wall.
+"""
 
 from __future__ import annotations
 
@@ -6,41 +9,47 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from biokeel.contracts.topics import Zone
 from biokeel.stack import kafka, objectstore
 from biokeel.stack.state import State, write_private
+from biokeel.stack.users import User
 
 PREFIX = "BIOKEEL_"
-ZONED = ("KAFKA_", "S3_", "VAULT_")
-"""Settings that say where a zone's parts are and how to get in: a process has its own zone's or none."""
+OWN = ("KAFKA_", "S3_", "VAULT_")
+"""Settings that say where the parts are and how to get in: a process has its own user's or none."""
 
 
-def zone_settings(zone: Zone, state: State, vault_folder: Path) -> dict[str, str]:
-    """The settings of one zone, by the names of their environment variables."""
+def of_user(user: User, state: State, vault_folder: Path) -> dict[str, str]:
+    """The settings of one user, by their names in `biokeel.settings.Settings`."""
     settings = {
-        "KAFKA_BOOTSTRAP": kafka.bootstrap(state),
-        "KAFKA_SECURITY_PROTOCOL": "PLAINTEXT",
-        "S3_ENDPOINT": objectstore.endpoint(state),
-        "S3_REGION": objectstore.REGION,
-        "S3_ACCESS_KEY": state.access_key,
-        "S3_SECRET_KEY": state.secret_key,
+        "kafka_bootstrap": kafka.bootstrap(state),
+        "kafka_security_protocol": "SASL_PLAINTEXT",
+        "kafka_username": user.value,
+        "kafka_password": state.passwords[user],
+        "s3_endpoint": objectstore.endpoint(state),
+        "s3_region": objectstore.REGION,
+        "s3_access_key": state.access_key,
+        "s3_secret_key": state.secret_key,
     }
-    if zone is Zone.VAULT:
+    if user is User.VAULT:
         settings |= {
-            "VAULT_URL": f"sqlite:///{vault_folder / 'vault.sqlite'}",
-            "VAULT_KEY_FILE": str(vault_folder / "vault.keys"),
+            "vault_url": f"sqlite:///{vault_folder / 'vault.sqlite'}",
+            "vault_key_file": str(vault_folder / "vault.keys"),
         }
-    return {PREFIX + name: value for name, value in settings.items()}
+    return settings
+
+
+def _variables(settings: Mapping[str, str]) -> dict[str, str]:
+    return {PREFIX + name.upper(): value for name, value in settings.items()}
 
 
 def write(file: Path, settings: Mapping[str, str]) -> None:
     """Write a dotenv file that only its owner may read."""
-    lines = "".join(f"{name}='{value}'\n" for name, value in settings.items())
+    lines = "".join(f"{name}='{value}'\n" for name, value in _variables(settings).items())
     write_private(file, "# Written by biokeel stack up; each start writes it anew.\n" + lines)
 
 
 def of_process(settings: Mapping[str, str], state_dir: Path) -> dict[str, str]:
-    """The whole environment of a process: ours without any zone's settings, then its own zone's."""
-    zoned = tuple(PREFIX + name for name in ZONED)
-    own = {name: value for name, value in os.environ.items() if not name.startswith(zoned)}
-    return own | {"BIOKEEL_STATE_DIR": str(state_dir), "PYTHONUNBUFFERED": "1"} | dict(settings)
+    """The whole environment of a process: ours without what belongs to any user, then `settings`."""
+    owned = tuple(PREFIX + name for name in OWN)
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(owned)}
+    return plain | {"PYTHONUNBUFFERED": "1"} | _variables({"state_dir": str(state_dir), **settings})

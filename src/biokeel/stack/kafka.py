@@ -6,11 +6,15 @@ import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from biokeel.errors import ProcessDied, StackError
-from biokeel.stack import java
-from biokeel.stack.state import HOST, State, is_free, write_private
+from biokeel.stack import java, users
+from biokeel.stack.state import HOST, State, listens, write_private
 from biokeel.stack.supervisor import Program, Supervisor
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient
 
 NAME = "kafka"
 MESSAGE_BYTES = 16 << 20
@@ -25,8 +29,18 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{host}:{controller}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller}
-advertised.listeners=PLAINTEXT://{host}:{port}
+listeners=SASL_PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller}
+advertised.listeners=SASL_PLAINTEXT://{host}:{port}
+listener.security.protocol.map=SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT
+inter.broker.listener.name=SASL_PLAINTEXT
+sasl.enabled.mechanisms=PLAIN
+sasl.mechanism.inter.broker.protocol=PLAIN
+sasl.mechanism.controller.protocol=PLAIN
+listener.name.sasl_plaintext.plain.sasl.jaas.config={jaas}
+listener.name.controller.plain.sasl.jaas.config={jaas}
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:broker
+allow.everyone.if.no.acl.found=false
 log.dirs={data}
 auto.create.topics.enable=false
 message.max.bytes={message_bytes}
@@ -46,7 +60,6 @@ group.initial.rebalance.delay.ms=0
 num.network.threads=2
 num.io.threads=4
 num.recovery.threads.per.data.dir=2
-controlled.shutdown.enable=true
 """
 
 _LOGGING = """\
@@ -89,7 +102,12 @@ def prepare(state: State, folder: Path, logs: Path, class_path: Sequence[Path]) 
     write_private(
         properties,
         _PROPERTIES.format(
-            host=HOST, port=state.ports.kafka, controller=state.ports.controller, data=data, message_bytes=MESSAGE_BYTES
+            host=HOST,
+            port=state.ports.kafka,
+            controller=state.ports.controller,
+            jaas=users.jaas(state.passwords),
+            data=data,
+            message_bytes=MESSAGE_BYTES,
         ),
     )
     write_private(log4j, _LOGGING.format(logs=logs))
@@ -110,8 +128,11 @@ def prepare(state: State, folder: Path, logs: Path, class_path: Sequence[Path]) 
     return Program(NAME, command, java.environment())
 
 
-def wait_ready(state: State, supervisor: Supervisor) -> None:
-    """Return when a client gets an answer from the broker. Raises `ProcessDied`, or `StackError` after `READY_SECONDS`."""
+def wait_ready(state: State, supervisor: Supervisor) -> AdminClient:
+    """Return a client with all rights as soon as the broker answers it.
+
+    Raises `ProcessDied` where the broker ends, `StackError` after `READY_SECONDS`.
+    """
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient
 
@@ -122,15 +143,25 @@ def wait_ready(state: State, supervisor: Supervisor) -> None:
             raise ProcessDied(
                 f"Kafka ended while it started: {supervisor.last_lines(NAME)}", f"See {supervisor.log(NAME)}."
             )
-        if is_free(state.ports.kafka):
+        if not listens(state.ports.kafka):
             continue
-        client = client or AdminClient({"bootstrap.servers": bootstrap(state)}, logger=_quiet())
+        client = client or AdminClient(_admin_config(state), logger=_quiet())
         try:
             if client.list_topics(timeout=1.0).brokers:
-                return
+                return client
         except KafkaException:
             continue  # it listens before it answers
     raise StackError(f"Kafka did not answer within {READY_SECONDS:g} s.", f"See {supervisor.log(NAME)}.")
+
+
+def _admin_config(state: State) -> dict[str, str]:
+    return {
+        "bootstrap.servers": bootstrap(state),
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "PLAIN",
+        "sasl.username": users.User.BROKER.value,
+        "sasl.password": state.passwords[users.User.BROKER],
+    }
 
 
 def _quiet() -> logging.Logger:

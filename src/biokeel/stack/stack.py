@@ -2,7 +2,8 @@
 
 ```
 <state_dir>/
-├── vault.env, research.env   settings of each side of the privacy wall (0600)
+├── vault.env, research.env   settings of each side of the privacy wall, of sources and of operators (0600)
+├── source.env, operator.env
 ├── stack/                    lock, state.json (ports, credentials), processes.json
 ├── kafka/  objects/          configuration and data
 ├── vault/                    database and key file (0700)
@@ -21,19 +22,23 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from biokeel.contracts.topics import Zone
 from biokeel.errors import StackError
 from biokeel.settings import Settings
-from biokeel.stack import artifacts, environment, kafka, objectstore, state, topics
+from biokeel.stack import artifacts, environment, kafka, objectstore, state, topics, users
 from biokeel.stack.ledger import Ledger, Running
 from biokeel.stack.supervisor import Program, Supervisor
+from biokeel.stack.users import User
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient
 
 NEEDED_BYTES = 2 << 30
 """Free space below which a start is refused: two segments of Kafka's and some tables."""
 SUPERVISOR = "stack"
-WORKERS = {"pseudonymise": Zone.VAULT, "curate": Zone.RESEARCH}
+WORKERS = {"pseudonymise": User.VAULT, "curate": User.RESEARCH}
 
 
 class Stack:
@@ -47,7 +52,7 @@ class Stack:
         self._base = settings
         self._say = say
         self._lock = _lock(state_dir)
-        self._ledger = Ledger(state_dir / "stack" / "processes.json")
+        self._ledger = ledger_of(state_dir)
         self._clear_up()
         self._file = state_dir / "stack" / "state.json"
         self.state = state.load_or_create(self._file)
@@ -94,8 +99,9 @@ class Stack:
             self._file,
         )
         self._vault()
-        for zone in Zone:
-            environment.write(self.state_dir / f"{zone}.env", self._zone(zone))
+        for user in User:
+            if user is not User.BROKER:
+                environment.write(self.state_dir / f"{user}.env", self._of_user(user))
         with ThreadPoolExecutor(1) as pool:
             store = pool.submit(self._start_store, class_paths[artifacts.OBJECTSTORE])
             self._start_kafka(class_paths[artifacts.KAFKA])
@@ -108,18 +114,18 @@ class Stack:
     def _start_kafka(self, class_path: list[Path]) -> None:
         program = kafka.prepare(self.state, self._folder("kafka"), self._folder("logs"), class_path)
         self.supervisor.start(program)
-        kafka.wait_ready(self.state, self.supervisor)
-        topics.create_topics(self.settings(Zone.VAULT))
+        admin = kafka.wait_ready(self.state, self.supervisor)
+        users.grant(admin)
+        topics.create_topics(admin, self._base)
 
     def _start_programs(self, workers: int, console: bool) -> None:
         for number in range(1, workers + 1):
-            for kind, zone in WORKERS.items():
-                self._start_program(f"{kind}-{number}", ("worker", kind), self._zone(zone))
+            for kind, user in WORKERS.items():
+                self._start_program(f"{kind}-{number}", ("worker", kind), self._of_user(user))
         if console:
-            port = self._base.console_port or self.state.ports.console
-            state.require_free((("the console", port),), self._file)
-            settings = self._zone(Zone.RESEARCH) | {"BIOKEEL_CONSOLE_PORT": str(port)}
-            self._start_program("console", ("console",), settings)
+            state.require_free((("the console", self.console_port),), self._file)
+            # It looks at both sides, each with that side's own file, so it is given neither side's settings here.
+            self._start_program("console", ("console",), {"console_port": str(self.console_port)})
 
     def _start_program(self, name: str, arguments: tuple[str, ...], settings: dict[str, str]) -> None:
         command = (sys.executable, "-m", "biokeel", *arguments)
@@ -135,17 +141,27 @@ class Stack:
 
             create_key_file(key_file)
 
-    def _zone(self, zone: Zone) -> dict[str, str]:
-        return environment.zone_settings(zone, self.state, self.state_dir / "vault")
+    def _of_user(self, user: User) -> dict[str, str]:
+        return environment.of_user(user, self.state, self.state_dir / "vault")
 
     def _folder(self, name: str) -> Path:
         folder = self.state_dir / name
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 
-    def settings(self, zone: Zone) -> Settings:
-        """The settings that a process of `zone` is given."""
-        return Settings.load(zone, state_dir=self.state_dir)
+    def settings(self, who: Zone | User) -> Settings:
+        """The settings that a process of a zone, a source or an operator is given, whatever the environment here says."""
+        nobodys: dict[str, Any] = {"state_dir": self.state_dir, "vault_url": "", "vault_key_file": None}
+        return Settings(**(nobodys | self._of_user(User(who.value))))
+
+    def admin(self) -> AdminClient:
+        """A client of Kafka with all rights, for set-up and tests."""
+        return kafka.wait_ready(self.state, self.supervisor)
+
+    @property
+    def console_port(self) -> int:
+        """Where the console listens, if it was started."""
+        return self._base.console_port or self.state.ports.console
 
     def pid(self, name: str) -> int | None:
         """The pid of a process, None where it has ended."""
@@ -176,6 +192,11 @@ class Stack:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def ledger_of(state_dir: Path) -> Ledger:
+    """The list of the processes that the stack in `state_dir` runs."""
+    return Ledger(state_dir / "stack" / "processes.json")
 
 
 def _lock(state_dir: Path) -> IO[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from biokeel.errors import PortTaken, StackError
+from biokeel.stack.users import new_passwords
 
 HOST = "127.0.0.1"
 FIRST_PORT, LAST_PORT = 20_000, 32_000
@@ -40,8 +41,10 @@ class State:
     cluster_id: str
     access_key: str
     secret_key: str
+    passwords: dict[str, str]
 
     def __repr__(self) -> str:
+        """Without the credentials: this may stand in a log."""
         return f"State(ports={self.ports}, cluster_id={self.cluster_id!r})"
 
 
@@ -70,6 +73,7 @@ def _new() -> State:
         cluster_id="k" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[:21],
         access_key=secrets.token_hex(10),
         secret_key=secrets.token_hex(20),
+        passwords=new_passwords(),
     )
 
 
@@ -102,6 +106,15 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def listens(port: int) -> bool:
+    """Whether something accepts connections on `port` now."""
+    try:
+        socket.create_connection((HOST, port), timeout=1.0).close()
+    except OSError:
+        return False
+    return True
 
 
 def require_free(ports: Iterable[tuple[str, int]], file: Path) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from biokeel.contracts.topics import EVENTS, LANDED_EVENTS
 from biokeel.errors import StackError
 from biokeel.settings import Settings
 from biokeel.stack.kafka import MESSAGE_BYTES
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient
 
 CREATE_SECONDS = 60.0
 CONFIG = {
@@ -23,16 +28,15 @@ def wanted(settings: Settings) -> dict[str, int]:
     return raw | {event.pseudo_topic: settings.pseudo_partitions for event in LANDED_EVENTS}
 
 
-def create_topics(settings: Settings) -> list[str]:
+def create_topics(admin: AdminClient, settings: Settings) -> list[str]:
     """Create what is missing of `wanted`, and return its names; what is there already stays as it is.
 
     Raises `StackError` where Kafka does not answer or refuses. A process that dies in between leaves some topics
     missing, which the next call creates.
     """
     from confluent_kafka import KafkaError, KafkaException
-    from confluent_kafka.admin import AdminClient, NewTopic
+    from confluent_kafka.admin import NewTopic
 
-    admin = AdminClient(client_config(settings))
     new = [
         NewTopic(name, num_partitions=partitions, replication_factor=-1, config=CONFIG)
         for name, partitions in wanted(settings).items()
@@ -40,7 +44,7 @@ def create_topics(settings: Settings) -> list[str]:
     created = []
     for name, future in admin.create_topics(new, operation_timeout=CREATE_SECONDS).items():
         try:
-            future.result()
+            future.result(CREATE_SECONDS)
             created.append(name)
         except KafkaException as error:
             fault: KafkaError = error.args[0]

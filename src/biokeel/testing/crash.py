@@ -1,6 +1,6 @@
 """Named places where a process may be made to die, so that tests can prove what a death there costs: nothing.
 
-Off unless the environment variable `BIOKEEL_CRASH_AT` names a point: `curate.after_quarantine_commit`, or with
+Off unless the environment variable `BIOKEEL_CRASH_AT` names a point: `curate.land.decided`, or with
 `:3` behind it the third time the process passes it. Dying means SIGKILL: no `finally`, no flush, no goodbye.
 """
 
@@ -21,8 +21,11 @@ POINTS: Final = (
     "pseudonymise.after_release_delivery",
     "pseudonymise.after_release_mark",
     "curate.before_land",
-    "curate.after_quarantine_commit",
-    "curate.after_curated_commit",
+    "curate.land.compared",
+    "curate.land.decided",
+    "curate.land.decision_known",
+    "curate.land.landed",
+    "curate.land.landing_known",
     "curate.after_snapshot",
 )
 """Every point, in the order in which a micro-batch passes them."""

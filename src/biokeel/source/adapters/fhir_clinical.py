@@ -87,7 +87,7 @@ def observation(resource: Resource, context: Context, bundle: Bundle) -> Iterato
 
 def _observed(resource: Resource, event: EventType, context: Context, bundle: Bundle, part: str = "") -> Record:
     occurred = first_moment(resource, context, "effectiveDateTime", "effectiveInstant", "effectivePeriod")
-    record = envelope(resource, event, context, bundle, occurred, resource.get("issued"), part)
+    record = envelope(resource, event, context, bundle, occurred=occurred, recorded=resource.get("issued"), part=part)
     return record | {"status": resource.get("status") or "unknown"}
 
 
@@ -165,7 +165,7 @@ def diagnosis(resource: Resource, context: Context, bundle: Bundle) -> Iterator[
     recorded = resource.get("recordedDate") or (resource.get("meta") or {}).get("lastUpdated")
     yield (
         DIAGNOSIS,
-        envelope(resource, DIAGNOSIS, context, bundle, occurred, recorded)
+        envelope(resource, DIAGNOSIS, context, bundle, occurred=occurred, recorded=recorded)
         | {
             "code_system": system,
             "code": code,
@@ -195,7 +195,7 @@ def medication(resource: Resource, context: Context, bundle: Bundle) -> Iterator
     dose, unit = quantity(((dosage.get("doseAndRate") or [{}])[0]).get("doseQuantity"))
     yield (
         MEDICATION,
-        envelope(resource, MEDICATION, context, bundle, occurred, recorded)
+        envelope(resource, MEDICATION, context, bundle, occurred=occurred, recorded=recorded)
         | {
             "code_system": system,
             "code": code,

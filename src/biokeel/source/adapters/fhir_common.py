@@ -60,6 +60,7 @@ def envelope(
     event: EventType,
     context: Context,
     bundle: Bundle,
+    *,
     occurred: Moment,
     recorded: object,
     part: str = "",

@@ -23,7 +23,9 @@ def enrolment(resource: Resource, context: Context, bundle: Bundle) -> Iterator[
     authority for licences and passports: they are not sent at all.
     """
     recorded = (resource.get("meta") or {}).get("lastUpdated")
-    record = envelope(resource, ENROLMENT, context, bundle, Moment(context.recorded_at, None), recorded)
+    record = envelope(
+        resource, ENROLMENT, context, bundle, occurred=Moment(context.recorded_at, None), recorded=recorded
+    )
     record["occurred_at"] = record["recorded_at"]
     scheme = record["subject_scheme"]
     numbers = {

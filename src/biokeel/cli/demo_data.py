@@ -1,0 +1,46 @@
+"""`biokeel demo-data`: made-up participants and events, with known defects, as files to publish."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add `demo-data`."""
+    app.command("demo-data")(demo_data)
+
+
+def demo_data(
+    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    people: Annotated[int, typer.Option(help="Participants.", min=1)] = 1_000,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same files.", min=0)] = 1,
+    defects: Annotated[float, typer.Option(help="Share of defective events.", min=0, max=0.5)] = 0.02,
+) -> None:
+    """Write ready records for `biokeel publish OUT/files`, and what must become of each event in `OUT/labels.jsonl`.
+
+    Everybody in it is made up.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from biokeel.contracts.catalogue import DirectoryCatalogue
+    from biokeel.contracts.codec import Codec
+    from biokeel.contracts.topics import Zone
+    from biokeel.settings import Settings
+    from biokeel.source.demo import demo_corpus
+
+    settings = Settings.load(Zone.VAULT)
+    corpus = demo_corpus(people, seed, defects)
+    paths = corpus.write(out, Codec(DirectoryCatalogue(settings.schemas_dir), settings.max_event_bytes))
+    table = Table(title=f"{people:,} made-up participants, {len(corpus):,} messages, {len(paths)} files in {out}")
+    for heading in ("expected verdict", "reason", "defect"):
+        table.add_column(heading)
+    table.add_column("events", justify="right")
+    fates = corpus.labels.group_by("verdict", "reason", "defect").len().sort("verdict", "reason", "defect")
+    for verdict, reason, defect, count in fates.iter_rows():
+        table.add_row(verdict, reason or "", defect or "", f"{count:,}")
+    table.add_row("sealed", "wire.*", "broken messages", f"{corpus.broken:,}")
+    Console().print(table)

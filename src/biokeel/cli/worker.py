@@ -1,0 +1,55 @@
+"""`biokeel worker`: the two applications, one process each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import typer
+
+from biokeel.contracts.topics import Zone
+
+if TYPE_CHECKING:
+    from biokeel.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add `worker pseudonymise` and `worker curate`."""
+    group = typer.Typer(help="Run a worker until it is told to stop; start more of them to share the partitions.")
+    group.command()(pseudonymise)
+    group.command()(curate)
+    app.add_typer(group, name="worker")
+
+
+def pseudonymise() -> None:
+    """Vault zone: take raw events through the privacy wall, on to the pseudo topics."""
+    settings = _settings(Zone.VAULT)
+    settings.require("kafka_bootstrap", "vault_url", "vault_key_file")
+    _work("pseudonymise", settings)
+
+
+def curate() -> None:
+    """Research zone: validate and link pseudonymised events, and land them as tables."""
+    settings = _settings(Zone.RESEARCH)
+    settings.require("kafka_bootstrap", "s3_endpoint")
+    _work("curate", settings)
+
+
+def _settings(zone: Zone) -> Settings:
+    from biokeel.observe.logs import configure_logs
+    from biokeel.settings import Settings
+
+    settings = Settings.load(zone)
+    configure_logs(settings.log_level)
+    return settings
+
+
+def _work(kind: Literal["pseudonymise", "curate"], settings: Settings) -> None:
+    from biokeel.engine.app import leave, run
+    from biokeel.engine.build import curate_worker, pseudonymise_worker
+    from biokeel.observe.metrics import WorkerMetrics
+
+    build = pseudonymise_worker if kind == "pseudonymise" else curate_worker
+    metrics = WorkerMetrics(kind)
+    with metrics.serve(settings.state_dir, settings.metrics_port, stuck_after=settings.stuck_seconds):
+        status = run(settings, *build(settings, metrics))
+    leave(status)

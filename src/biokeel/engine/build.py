@@ -1,0 +1,46 @@
+"""Puts the two workers together from settings: what each may open is decided here, and nowhere else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from biokeel.contracts.topics import EVENTS, LANDED_EVENTS
+
+if TYPE_CHECKING:
+    from biokeel.engine.app import Consumption
+    from biokeel.engine.curate import CurateWorker
+    from biokeel.engine.pseudonymise import PseudonymiseWorker
+    from biokeel.observe.metrics import WorkerMetrics
+    from biokeel.settings import Settings
+
+
+def pseudonymise_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Consumption, PseudonymiseWorker]:
+    """The worker of the vault zone: it opens the vault, and never the lake."""
+    from biokeel.contracts.catalogue import DirectoryCatalogue
+    from biokeel.contracts.codec import Codec
+    from biokeel.engine.producer import BlockProducer
+    from biokeel.engine.pseudonymise import PseudonymiseWorker, consumption
+    from biokeel.pseudonymise.wall import Wall
+    from biokeel.vault.store import Vault
+
+    catalogue = DirectoryCatalogue(settings.schemas_dir)
+    codec = Codec(catalogue, settings.max_event_bytes)
+    schemas = {event: catalogue.reader(event).schema for event in EVENTS}
+    wall = Wall(codec, Vault.open(settings), schemas, settings.unknown_person)
+    worker = PseudonymiseWorker(settings, metrics, wall, catalogue, BlockProducer(settings))
+    return consumption(settings), worker
+
+
+def curate_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Consumption, CurateWorker]:
+    """The worker of the research zone: it opens the lake, and never a raw topic or the vault."""
+    from biokeel.contracts.catalogue import DirectoryCatalogue
+    from biokeel.engine.curate import CurateWorker, consumption
+    from biokeel.land.lake import Lake
+    from biokeel.validate.suites import SuiteStore
+
+    catalogue = DirectoryCatalogue(settings.schemas_dir)
+    schemas = {event: catalogue.reader(event).schema for event in LANDED_EVENTS}
+    suites = SuiteStore(settings.expectations_dir, schemas)
+    for event in LANDED_EVENTS:
+        suites.current(event)  # a worker without a good suite must not start
+    return consumption(), CurateWorker(settings, metrics, Lake.of(settings), schemas, suites)

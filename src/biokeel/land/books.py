@@ -1,0 +1,93 @@
+"""What operators read from the lake: which raw event is where, how much is there, how far it has come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+from deltalake import DeltaTable
+
+from biokeel.contracts.topics import LANDED_EVENTS, EventType
+from biokeel.land.checkpoint import Mapped
+from biokeel.land.lake import Lake
+from biokeel.land.reading import scan
+
+CURATED, QUARANTINE = "curated", "quarantine"
+BOOKS = {
+    "first_partition": pl.Int32(),
+    "first_offset": pl.Int64(),
+    "table": pl.String(),
+    "stream": pl.String(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LakeReader:
+    """The lake as operators see it: coordinates, counts and versions, never a value of an event."""
+
+    lake: Lake
+
+    def landed(self, event: EventType, partition: int | None = None) -> pl.DataFrame:
+        """Where each event of `event` that came past the wall is (`BOOKS`), of one raw partition or of all.
+
+        A row for each row of a table, so an event that is there twice is here twice: this is what `biokeel verify`
+        balances against the raw topic and the vault. An event that was released from quarantine has two rows, one in
+        the quarantine table and one with the stream `quarantine`. Empty where no worker has run yet.
+        """
+        frames = [pl.DataFrame(schema=BOOKS)]
+        for name, uri in self._tables(event).items():
+            if not self._exists(uri):
+                continue
+            rows = scan(uri, self.lake)
+            if partition is not None:
+                rows = rows.filter(pl.col("first_partition") == partition)
+            frames.append(
+                rows.select("first_partition", "first_offset", pl.lit(name).alias("table"), "stream").collect()
+            )
+        return pl.concat(frames)
+
+    def counts(self) -> pl.DataFrame:
+        """Rows of each table: `event`, `table` (String), `rows` (Int64); read from the logs, not from the files."""
+        found = [
+            {"event": str(event), "table": name, "rows": self._open(uri).count()}
+            for event in LANDED_EVENTS
+            for name, uri in self._tables(event).items()
+            if self._exists(uri)
+        ]
+        return pl.DataFrame(found, schema={"event": pl.String, "table": pl.String, "rows": pl.Int64})
+
+    def table_versions(self) -> dict[tuple[str, str], int]:
+        """(event, `curated` or `quarantine`) → the version of the table, of those that exist."""
+        return {
+            (str(event), name): self._open(uri).version()
+            for event in LANDED_EVENTS
+            for name, uri in self._tables(event).items()
+            if self._exists(uri)
+        }
+
+    def positions(self, event: EventType, partition: int) -> tuple[int, int]:
+        """(T, Q): up to where the curated and the quarantine table account for pseudo `partition`; -1 for nothing."""
+        name = f"{event.pseudo_topic}/{partition}"
+        found = (
+            self._open(uri).transaction_version(name) if self._exists(uri) else None
+            for uri in self._tables(event).values()
+        )
+        curated, quarantine = (-1 if version is None else version for version in found)
+        return curated, quarantine
+
+    def tables(self) -> Iterator[tuple[str, str]]:
+        """(`curated` or `quarantine`, URI) of every table of events that exists."""
+        for event in LANDED_EVENTS:
+            yield from ((name, uri) for name, uri in self._tables(event).items() if self._exists(uri))
+
+    def _tables(self, event: EventType) -> dict[str, str]:
+        return {CURATED: self.lake.curated(event), QUARANTINE: self.lake.quarantine(event)}
+
+    def _exists(self, uri: str) -> bool:
+        with Mapped(uri):
+            return DeltaTable.is_deltatable(uri, self.lake.options)
+
+    def _open(self, uri: str) -> DeltaTable:
+        with Mapped(uri):
+            return DeltaTable(uri, storage_options=self.lake.options)

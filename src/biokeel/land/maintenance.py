@@ -1,0 +1,101 @@
+"""Keeping the lake in order: the participants table, compaction, old files. Never on the hot path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import polars as pl
+from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
+from deltalake.exceptions import CommitFailedError
+
+from biokeel.contracts.topics import EventType
+from biokeel.errors import CommitConflict
+from biokeel.land.checkpoint import Mapped
+from biokeel.land.lake import Lake
+from biokeel.land.snapshots import Snapshots
+
+Build = Callable[[Mapping[tuple[EventType, int], bytes]], pl.DataFrame]
+"""Makes the participants from all newest snapshots: `biokeel.link.participants.from_snapshots`."""
+
+
+def refresh_participants(lake: Lake, build: Build) -> int | None:
+    """Make the participants table anew from the newest snapshots; returns its rows, None where nothing is newer.
+
+    The table carries the offset of each snapshot that it was made from, as app transactions, so an idle worker can
+    ask as often as it likes, and a slower process cannot put an older picture over a newer one: it raises
+    `CommitConflict`, and the other's picture stands. A crash leaves the old table or the new one. Readers see no gap.
+    """
+    snapshots = Snapshots(lake)
+    offsets = snapshots.offsets()
+    with Mapped(lake.participants):
+        table = _participants(lake, build)
+        made_from = {key: table.transaction_version(_name(*key)) for key in offsets}
+    if all((known := made_from[key]) is not None and known >= offset for key, offset in offsets.items()):
+        return None
+    found = {key: snapshots.latest(*key) for key in offsets}
+    whole = {key: each for key, each in found.items() if each is not None}
+    frame = build({key: data for key, (_offset, data) in whole.items()})
+    transactions = [Transaction(_name(*key), offset) for key, (offset, _data) in whole.items()]
+    with Mapped(lake.participants), _conflicts():
+        write_deltalake(
+            table,
+            frame,
+            mode="overwrite",
+            schema_mode="overwrite",
+            writer_properties=WriterProperties(compression="ZSTD", compression_level=3),
+            commit_properties=CommitProperties(app_transactions=transactions),
+        )
+    return frame.height
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """What `compact` did to one table: files before and after."""
+
+    uri: str
+    before: int
+    after: int
+
+
+def compact(lake: Lake, uri: str, *, by_participant: bool) -> Compacted:
+    """Rewrite the small files of the table at `uri` as few; `by_participant` orders each by participant.
+
+    Rows and positions stay as they are. A landing that happens meanwhile is not disturbed: it only adds files. Raises
+    `CommitConflict` where another compaction was quicker.
+    """
+    with Mapped(uri), _conflicts():
+        table = DeltaTable(uri, storage_options=lake.options)
+        before = len(table.file_uris())
+        if by_participant and before:
+            table.optimize.z_order(["participant_id"])
+        else:
+            table.optimize.compact()
+        return Compacted(uri, before, len(table.file_uris()))
+
+
+def _participants(lake: Lake, build: Build) -> DeltaTable:
+    DeltaTable.create(
+        lake.participants,
+        build({}).to_arrow().schema,
+        mode="ignore",
+        # No statistics at all: they would put participants' IDs and lone persons' days into the log.
+        configuration={"delta.dataSkippingNumIndexedCols": "0"},
+        storage_options=lake.options,
+    )
+    return DeltaTable(lake.participants, storage_options=lake.options)
+
+
+@contextmanager
+def _conflicts() -> Iterator[None]:
+    try:
+        yield
+    except CommitFailedError as error:
+        raise CommitConflict(
+            "Another process changed the table meanwhile.", "What it did stands; try again."
+        ) from error
+
+
+def _name(event: EventType, partition: int) -> str:
+    return f"{event.pseudo_topic}/{partition}/snapshot"

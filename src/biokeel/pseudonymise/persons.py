@@ -1,0 +1,69 @@
+"""Person events, from decoded rows to what the vault applies: names, phones and addresses end here."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from biokeel.pseudonymise.policy import coarsen
+from biokeel.pseudonymise.stage import Verdicts, judge_envelope
+from biokeel.reasons import Reason
+from biokeel.vault.enrolment import PersonEvent
+from biokeel.vault.identifiers import normalise
+
+if TYPE_CHECKING:
+    from biokeel.batch import DecodedBatch, SealedRejection
+    from biokeel.contracts.schema import EventSchema
+    from biokeel.vault.identifiers import Identifier
+
+SEXES: Final = ("female", "male", "other", "unknown")
+"""FHIR administrative gender. Any other word is refused: it would be stamped on every event of the person."""
+
+_PLAIN: Final = ("identifiers", "consent_scope", "sex", "merged_scheme", "merged_id", "scope")
+
+
+def read_persons(batch: DecodedBatch, schema: EventSchema) -> tuple[list[PersonEvent], list[SealedRejection]]:
+    """The events of `batch` that can be applied, in order, and those whose envelope or sex is not valid.
+
+    A loop over events: person events are few, and each is a change of a database.
+    """
+    frame = batch.frame
+    subjects = [normalise(*pair) for pair in frame.select("subject_scheme", "subject_id").iter_rows()]
+    verdicts = Verdicts(frame.height)
+    judge_envelope(frame, pl.Series([each is not None for each in subjects], dtype=pl.Boolean), verdicts)
+    if "sex" in frame.columns:
+        verdicts.reject(~frame["sex"].is_in(SEXES), Reason.PERSON_INVALID, "sex")
+    good = verdicts.good
+    coarse = [expression for each in schema.payload if each.coarsen and (expression := coarsen(each)) is not None]
+    columns = frame.select(
+        "occurred_at", "occurred_offset_minutes", *(name for name in _PLAIN if name in frame.columns), *coarse
+    )
+    payloads = batch.raw.to_pylist()
+    events = [
+        _event(int(batch.offsets[row]), payloads[row] or b"", subject, values)
+        for row, (subject, values) in enumerate(zip(subjects, columns.iter_rows(named=True), strict=True))
+        if good[row] and subject is not None
+    ]
+    return events, verdicts.rejections(batch)
+
+
+def _event(offset: int, payload: bytes, subject: Identifier, row: dict[str, Any]) -> PersonEvent:
+    decided: dt.datetime = row["occurred_at"]
+    local = decided + dt.timedelta(minutes=row["occurred_offset_minutes"] or 0)
+    merged = normalise(row["merged_scheme"], row["merged_id"]) if "merged_id" in row else None
+    return PersonEvent(
+        offset=offset,
+        payload=payload,
+        subject=subject,
+        decided_at=round(decided.timestamp() * 1000),
+        day=local.date(),
+        identifiers=tuple(normalise(each["scheme"], each["value"]) for each in row.get("identifiers") or ()),
+        consent_scope=tuple(row.get("consent_scope") or ()),
+        birth_year=row.get("birth_date_year"),
+        sex=row.get("sex"),
+        province=row.get("address_province"),
+        merged=merged,
+        scope=row.get("scope") or "",
+    )

@@ -1,0 +1,156 @@
+"""What `biokeel stack up`, `down` and `status` do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from biokeel.errors import ProcessDied, StackError
+from biokeel.stack.ledger import Ledger
+from biokeel.stack.stack import SUPERVISOR, Stack, ledger_of
+
+READY_FILE = "ready"
+DETACH_SECONDS = 300.0
+"""How long a detached start may take: the first one on a slow line fetches 100 MB."""
+DOWN_SECONDS = 60.0
+_out = Console(stderr=True, highlight=False)
+
+
+def up(state_dir: Path, *, workers: int, console: bool, detach: bool) -> None:
+    """Start a stack and stay with it until Ctrl-C, SIGTERM or `down`; with `detach`, leave it to a process of its own.
+
+    Raises `StackError` where it cannot start, and `ProcessDied` when Kafka or the object store ends by itself.
+    """
+    if detach:
+        _detached(state_dir, workers, console)
+        return
+    with _Ear() as ear:
+        _out.print(f"Starting the stack in {state_dir.resolve()} …")
+        began = time.monotonic()
+        with Stack.start(state_dir, workers=workers, console=console, say=_out.print) as stack:
+            ear.raises = False
+            _out.print(f"Up in {time.monotonic() - began:.1f} s.")
+            _describe(stack, console)
+            ready = stack.state_dir / "stack" / READY_FILE
+            ready.touch()
+            try:
+                stack.supervisor.wait(ear.heard)
+            finally:
+                ready.unlink(missing_ok=True)
+                _out.print("Stopping …")
+    _out.print("Stopped.")
+
+
+def _describe(stack: Stack, console: bool) -> None:
+    if console:
+        _out.print(f"Console: http://127.0.0.1:{stack.console_port}")
+    _out.print(f"Settings: {stack.state_dir}/*.env; logs: {stack.state_dir}/logs. Ctrl-C stops it.")
+
+
+class _Ear:
+    """Hears Ctrl-C, SIGTERM and SIGHUP: the first one breaks off a start, or later ends the wait; more change nothing."""
+
+    def __init__(self) -> None:
+        self.heard = threading.Event()
+        self.raises = True
+        self._before: dict[signal.Signals, Any] = {}
+
+    def _hear(self, _number: int, _frame: FrameType | None) -> None:
+        first = not self.heard.is_set()
+        self.heard.set()
+        if first and self.raises:
+            raise KeyboardInterrupt
+
+    def __enter__(self) -> Self:
+        signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        self._before = {number: signal.signal(number, self._hear) for number in signals}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+def _detached(state_dir: Path, workers: int, console: bool) -> None:
+    folder = state_dir.resolve()
+    ready, log = folder / "stack" / READY_FILE, folder / "logs" / "stack.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if running := ledger_of(folder).read().get(SUPERVISOR):
+        if running.find():
+            raise StackError(f"A stack runs in {folder} already.", "Stop it first: biokeel stack down.")
+    ready.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "biokeel", "stack", "up", "--state-dir", str(folder), "--workers", str(workers)]
+    command.append("--console" if console else "--no-console")
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+    deadline = time.monotonic() + DETACH_SECONDS
+    with _out.status("Starting the stack …"):
+        while not ready.exists():
+            if process.poll() is not None:
+                last = log.read_text("utf-8", "replace").strip().splitlines()[-1:]
+                raise StackError("".join(last).removeprefix("biokeel: ") or f"The stack did not start; see {log}.")
+            if time.monotonic() > deadline:
+                process.terminate()
+                raise StackError(f"The stack did not start within {DETACH_SECONDS:g} s.", f"See {log}.")
+            time.sleep(0.05)
+    _out.print(f"The stack runs in {folder} (process {process.pid}). Stop it: biokeel stack down")
+
+
+def down(state_dir: Path) -> None:
+    """Stop the stack that runs in `state_dir`, and whatever a crashed one left running there."""
+    folder = state_dir.resolve()
+    ledger = ledger_of(folder)
+    running = ledger.read().get(SUPERVISOR)
+    process = running.find() if running else None
+    if process is not None and process.pid != os.getpid():
+        process.terminate()
+        try:
+            process.wait(DOWN_SECONDS)
+        except psutil.TimeoutExpired as error:
+            raise StackError(
+                f"The stack (process {process.pid}) did not stop within {DOWN_SECONDS:g} s.",
+                f"See {folder / 'logs'}; kill that process, and the others end with it.",
+            ) from error
+        _out.print("Stopped.")
+    leftovers = ledger.end_leftovers()
+    if leftovers:
+        _out.print(f"Ended what a crashed stack had left running: {', '.join(leftovers)}.")
+    elif process is None:
+        _out.print(f"No stack runs in {folder}.")
+
+
+def status(state_dir: Path) -> None:
+    """Show each process of the stack. Raises `ProcessDied` (so that scripts see it) where no stack runs."""
+    folder = state_dir.resolve()
+    found = {name: running.find() for name, running in ledger_of(folder).read().items()}
+    if not any(found.values()):
+        raise ProcessDied(f"No stack runs in {folder}.", "Start it: biokeel stack up.")
+    table = Table("process", "pid", "state", "memory", "up", "log")
+    for name, process in found.items():
+        table.add_row(name, *_facts(process), str(folder / "logs" / f"{name}.log"))
+    Console().print(table)
+
+
+def _facts(process: psutil.Process | None) -> tuple[str, str, str, str]:
+    if process is None:
+        return "", "[red]gone", "", ""
+    try:
+        memory, seconds = process.memory_info().rss >> 20, int(time.time() - process.create_time())
+    except psutil.NoSuchProcess:
+        return str(process.pid), "[red]gone", "", ""
+    return str(process.pid), "[green]runs", f"{memory} MiB", f"{seconds // 60} min {seconds % 60} s"

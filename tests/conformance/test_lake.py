@@ -1,0 +1,215 @@
+"""Objects, tables, the participants table and what operators read, on a folder and on the real object store."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import polars as pl
+import pytest
+from deltalake import DeltaTable
+from landing_world import EVENT, SCHEMA, Worker, landed, multiples, topic
+
+from biokeel.contracts.ids import decode_id
+from biokeel.contracts.schema import Field, Tag
+from biokeel.errors import CommitConflict, LandingError, StoreRefused
+from biokeel.land import person
+from biokeel.land.books import LakeReader
+from biokeel.land.columns import STATISTICS
+from biokeel.land.maintenance import compact, refresh_participants
+from biokeel.land.objects import check_store
+from biokeel.land.quarantine import waiting
+from biokeel.land.reading import scan
+from biokeel.land.tables import EventTables
+from biokeel.link.participants import from_snapshots
+
+LOG = topic(partitions=2, blocks=6)
+
+
+@pytest.fixture
+def lake(lakes):
+    return lakes()
+
+
+@pytest.fixture
+def full(lake):
+    Worker(lake, LOG, multiples(5), partitions=(0, 1)).run()
+    return lake
+
+
+def test_objects_are_put_got_listed_and_deleted(lake):
+    lake.objects.put("a/1", b"one")
+    lake.objects.put("a/1", b"first")
+    lake.objects.put("a/2", b"two")
+    lake.objects.put("b/3", b"three")
+    assert lake.objects.get("a/1") == b"first"
+    assert lake.objects.keys("a/") == ["a/1", "a/2"]
+    assert (lake.objects.size("a/1"), lake.objects.size("a/9")) == (5, None)
+    lake.objects.delete("a/1")
+    lake.objects.delete("a/1")
+    assert lake.objects.keys("") == ["a/2", "b/3"]
+    with pytest.raises(LandingError, match="a/1"):
+        lake.objects.get("a/1")
+
+
+def test_of_two_that_create_an_object_the_second_is_refused(lake):
+    assert lake.objects.put_new("a", b"first")
+    assert not lake.objects.put_new("a", b"second")
+    assert lake.objects.get("a") == b"first"
+
+
+def test_a_store_that_honours_conditional_puts_passes_and_keeps_nothing_of_the_check(lake):
+    check_store(lake.objects)
+    assert lake.objects.keys("") == []
+
+
+def test_a_store_that_lets_both_create_is_refused(lake):
+    class Careless(type(lake.objects)):
+        def put_new(self, key, data):
+            self.put(key, data)
+            return True
+
+    careless = object.__new__(Careless)
+    careless.__dict__.update(lake.objects.__dict__)
+    with pytest.raises(StoreRefused, match="If-None-Match"):
+        check_store(careless)
+    assert lake.objects.keys("") == []
+
+
+def test_researchers_see_empty_tables_before_the_first_event(lake):
+    EventTables(lake, SCHEMA)
+    EventTables(lake, SCHEMA)
+    for uri in (lake.curated(EVENT), lake.quarantine(EVENT)):
+        frame = scan(uri, lake).collect()
+        assert frame.height == 0
+        assert frame.columns[0] == "participant_id"
+        assert DeltaTable(uri, storage_options=lake.options).version() == 0
+
+
+def test_a_field_that_the_schema_gains_becomes_a_nullable_column(full):
+    newer = dataclasses.replace(SCHEMA, fields=(*SCHEMA.fields, Field("device", ["null", "string"], "x", Tag.NONE)))
+    EventTables(full, newer)
+    frame = scan(full.curated(EVENT), full).collect()
+    assert frame["device"].null_count() == frame.height > 0
+    longer = {
+        p: [*blocks, blocks[0].with_columns(raw_offset=pl.col("raw_offset") + 10_000)] for p, blocks in LOG.items()
+    }
+    worker = Worker(full, longer, multiples(5), partitions=(0, 1))
+    worker.tables = EventTables(full, newer)
+    worker.recover()
+    worker.run()
+    assert scan(full.curated(EVENT), full).collect().height > frame.height
+
+
+def test_a_field_that_changes_its_type_is_refused(full):
+    fields = tuple(Field(f.name, ["null", "string"], f.doc, f.tag) if f.name == "value" else f for f in SCHEMA.fields)
+    with pytest.raises(LandingError, match="value"):
+        EventTables(full, dataclasses.replace(SCHEMA, fields=fields))
+
+
+def test_the_logs_hold_statistics_of_times_and_positions_and_of_nothing_else(full):
+    refresh_participants(full, from_snapshots)
+    people = scan(full.participants, full).collect()["participant_id"].to_list()
+    logs = [key for key in full.objects.keys("") if "_delta_log/" in key and key.endswith(".json")]
+    assert any("participants/" in key for key in logs)
+    for key in logs:
+        text = full.objects.get(key).decode()
+        assert not any(participant in text for participant in people)
+        for line in text.splitlines():
+            stats = json.loads(json.loads(line).get("add", {}).get("stats") or "{}")
+            assert set(stats.get("minValues", {})) | set(stats.get("maxValues", {})) <= set(STATISTICS)
+
+
+def test_the_books_name_every_row_with_its_table(full):
+    curated, quarantined = landed(full)
+    books = LakeReader(full).landed(EVENT)
+    assert books.group_by("table").len().sort("table").rows() == [
+        ("curated", curated.height),
+        ("quarantine", quarantined.height),
+    ]
+    one = LakeReader(full).landed(EVENT, partition=1)
+    assert one.height == books.filter(pl.col("first_partition") == 1).height > 0
+    assert LakeReader(full).counts()["rows"].to_list() == [curated.height, quarantined.height]
+    assert LakeReader(full).positions(EVENT, 1) == (5, 5)
+    assert set(LakeReader(full).table_versions()) == {(str(EVENT), "curated"), (str(EVENT), "quarantine")}
+
+
+def test_the_books_of_an_empty_lake_are_empty(lake):
+    assert LakeReader(lake).landed(EVENT).is_empty()
+    assert LakeReader(lake).counts().is_empty()
+    assert LakeReader(lake).positions(EVENT, 0) == (-1, -1)
+
+
+def test_the_participants_table_counts_what_the_curated_tables_hold_and_is_made_once(full):
+    rows = refresh_participants(full, from_snapshots)
+    table = scan(full.participants, full).collect()
+    curated, _ = landed(full)
+    counted = curated.group_by("participant_id").len().sort("participant_id").rows()
+    assert (
+        table.select("participant_id", pl.col("clinical_glucose_count").cast(pl.UInt32)).sort("participant_id").rows()
+        == counted
+    )
+    assert rows == table.height
+    assert refresh_participants(full, from_snapshots) is None
+
+
+def test_a_slower_refresh_does_not_replace_a_newer_picture(full):
+    def slow(snapshots):
+        if snapshots:
+            refresh_participants(full, from_snapshots)
+        return from_snapshots(snapshots)
+
+    with pytest.raises(CommitConflict):
+        refresh_participants(full, slow)
+    assert DeltaTable(full.participants, storage_options=full.options).version() == 1
+
+
+def test_compaction_changes_no_row_and_a_worker_that_lands_meanwhile_goes_on(full):
+    longer = {
+        p: [*blocks, blocks[0].with_columns(raw_offset=pl.col("raw_offset") + 10_000)] for p, blocks in LOG.items()
+    }
+    worker = Worker(full, longer, multiples(5), partitions=(0, 1))
+    before = landed(full)
+    done = compact(full, full.curated(EVENT), by_participant=True)
+    assert (done.before, done.after) == (3, 1)
+    assert landed(full)[0].equals(before[0])
+    worker.run()
+    assert landed(full)[0].height > before[0].height
+    assert LakeReader(full).positions(EVENT, 0) == (6, 6)
+
+
+def test_what_waits_in_quarantine_is_what_was_not_let_in_since(full):
+    _, quarantined = landed(full)
+    assert waiting(full, EVENT).collect().height == quarantined.height
+    first = quarantined.row(0, named=True)
+    block = (
+        LOG[first["pseudo_partition"]][0][:1]
+        .with_columns(
+            participant=pl.lit(decode_id(first["participant_id"])),
+            stream=pl.lit("quarantine"),
+            raw_offset=pl.lit(0, pl.Int64),
+            first_offset=pl.lit(first["first_offset"]),
+            first_partition=pl.lit(first["first_partition"], pl.Int32),
+        )
+        .select(LOG[0][0].columns)
+    )
+    log = {p: [*blocks, block] if p == first["pseudo_partition"] else blocks for p, blocks in LOG.items()}
+    Worker(full, log, lambda frame: frame["value"] >= 0, partitions=(0, 1)).run()
+    left = waiting(full, EVENT).collect()
+    assert left.height == quarantined.height - 1
+    assert (first["first_partition"], first["first_offset"]) not in left.select(
+        "first_partition", "first_offset"
+    ).rows()
+
+
+def test_a_persons_timeline_is_in_the_order_of_time_with_all_the_event_says(full):
+    curated, _ = landed(full)
+    someone = curated["participant_id"][0]
+    timeline = person.timeline(full, someone)
+    assert timeline.height == curated.filter(pl.col("participant_id") == someone).height
+    assert timeline["occurred_at"].is_sorted()
+    fields = json.loads(timeline["fields"][0])
+    assert (fields["code"], fields["value_unit"]) == ("2339-0", "mg/dL")
+    assert person.summary(full, someone) is None
+    refresh_participants(full, from_snapshots)
+    assert person.summary(full, someone)["events"] == timeline.height

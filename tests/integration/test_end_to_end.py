@@ -1,0 +1,86 @@
+"""The whole way on the real parts: raw events in, tables out, and every coordinate in exactly one place."""
+
+import time
+
+import pytest
+
+from biokeel.console.books import Bookkeeper
+from biokeel.contracts.catalogue import DirectoryCatalogue
+from biokeel.contracts.topics import LANDED_EVENTS, Zone
+from biokeel.land.lake import Lake
+from biokeel.source.client import Publisher
+from biokeel.source.demo import demo_corpus
+from biokeel.source.demo.defects import Verdict
+from biokeel.stack.stack import Stack
+
+pytestmark = pytest.mark.integration
+
+PEOPLE = 60
+
+
+def balanced(bookkeeper, enough, seconds=180):
+    """The books once they balance and `enough` says so; the last ones seen if that takes too long."""
+    deadline = time.monotonic() + seconds
+    while True:
+        books = bookkeeper.look()
+        if (books.balanced and enough(books)) or time.monotonic() > deadline:
+            return books
+        time.sleep(1)
+
+
+@pytest.fixture(scope="module")
+def landed(tmp_path_factory):
+    """A corpus with known defects after its whole way: the corpus, the books before and after the late enrolments."""
+    corpus = demo_corpus(PEOPLE, seed=20, defects=0.1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BIOKEEL_FLUSH_SECONDS", "1")
+        with Stack.start(tmp_path_factory.mktemp("end-to-end"), workers=1) as stack:
+            settings = stack.settings(Zone.VAULT)
+            bookkeeper = Bookkeeper.of(stack.state_dir)
+            with Publisher(settings, DirectoryCatalogue(settings.schemas_dir)) as publisher:
+                corpus.publish(publisher)
+                before = balanced(bookkeeper, lambda books: books.total("raw") > 0)
+                late = corpus.publish_late(publisher)
+            expected = corpus.labels.filter(verdict=str(Verdict.PARKED)).height
+            after = balanced(
+                bookkeeper,
+                lambda books: books.total("raw") == before.total("raw") + late and books.total("parked") == expected,
+            )
+            yield corpus, before, after, Lake.of(stack.settings(Zone.RESEARCH))
+
+
+def total(corpus, verdict):
+    return corpus.labels.filter(verdict=str(verdict)).height
+
+
+def test_the_books_balance_while_people_are_still_unknown_and_after_they_enrolled(landed):
+    _, before, after, _ = landed
+    assert before.balanced, before.as_json()
+    assert after.balanced, after.as_json()
+
+
+def test_events_of_unknown_people_wait_and_are_released_when_the_people_enrol(landed):
+    corpus, before, after, _ = landed
+    waiting = corpus.labels.filter("waits").height
+    assert waiting > 0
+    assert before.total("parked") == waiting + total(corpus, Verdict.PARKED)
+    assert after.total("parked") == total(corpus, Verdict.PARKED)
+
+
+def test_every_event_ends_where_its_defect_says(landed):
+    corpus, _, after, _ = landed
+    found = {verdict: after.total(str(verdict)) for verdict in Verdict}
+    expected = {verdict: total(corpus, verdict) for verdict in Verdict}
+    expected[Verdict.SEALED] += corpus.broken
+    assert found == expected
+
+
+def test_the_tables_hold_the_very_events_that_the_corpus_says(landed):
+    corpus, _, _, lake = landed
+    import polars as pl
+
+    for event in LANDED_EVENTS:
+        for verdict, uri in ((Verdict.CURATED, lake.curated(event)), (Verdict.QUARANTINED, lake.quarantine(event))):
+            rows = pl.read_delta(uri, storage_options=lake.options)
+            wanted = corpus.labels.filter(event=str(event), verdict=str(verdict))["event_id"]
+            assert rows["event_id"].sort().to_list() == wanted.sort().to_list(), (event, verdict)

@@ -1,0 +1,134 @@
+"""The publisher on a real Kafka."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from biokeel.batch import RawBatch
+from biokeel.contracts.catalogue import DirectoryCatalogue
+from biokeel.contracts.codec import Codec
+from biokeel.contracts.topics import EventType, Zone, event_type
+from biokeel.errors import DeliveryError, SettingsError
+from biokeel.settings import Settings
+from biokeel.source.client import CHUNK, Publisher
+from biokeel.source.columns import frame_of
+from biokeel.source.partition import partitions_of
+from biokeel.stack.stack import Stack
+from biokeel.stack.topics import client_config
+
+pytestmark = pytest.mark.integration
+
+DIET = event_type("lifestyle.diet")
+
+
+@pytest.fixture
+def settings(stack: Stack) -> Settings:
+    return stack.settings(Zone.VAULT)
+
+
+@pytest.fixture
+def publisher(settings: Settings, catalogue: DirectoryCatalogue) -> Iterator[Publisher]:
+    with Publisher(settings, catalogue) as publisher:
+        yield publisher
+
+
+def frame(catalogue: DirectoryCatalogue, count: int, people: int = 50, mark: str = "0") -> pl.DataFrame:
+    record = {"source_id": "a", "subject_scheme": "app/a", "occurred_at": 1, "recorded_at": 2, "meal": "lunch"}
+    rows = [record | {"event_id": f"{mark}{i:031x}", "subject_id": str(i % people), "energy": float(i)} for i in range(count)]
+    return frame_of(catalogue.reader(DIET).schema, rows)
+
+
+def ends(settings: Settings, event: EventType) -> dict[int, int]:
+    consumer = Consumer({**client_config(settings), "group.id": "test"})
+    try:
+        parts = range(settings.raw_partitions)
+        return {p: consumer.get_watermark_offsets(TopicPartition(event.raw_topic, p), timeout=10)[1] for p in parts}
+    finally:
+        consumer.close()
+
+
+def since(settings: Settings, event: EventType, start: dict[int, int]) -> dict[int, list[Message]]:
+    end = ends(settings, event)
+    consumer = Consumer({**client_config(settings), "group.id": "test", "enable.auto.commit": False})
+    consumer.assign([TopicPartition(event.raw_topic, partition, offset) for partition, offset in start.items()])
+    wanted = sum(end.values()) - sum(start.values())
+    found: dict[int, list[Message]] = {partition: [] for partition in start}
+    while sum(map(len, found.values())) < wanted:
+        messages = consumer.consume(10_000, timeout=10)
+        assert messages, "Kafka holds fewer messages than its offsets say"
+        for message in messages:
+            found[message.partition()].append(message)
+    consumer.close()
+    return found
+
+
+def test_every_row_arrives_once_in_its_partition_in_order_and_reads_back_as_it_was(
+    publisher: Publisher, settings: Settings, catalogue: DirectoryCatalogue
+) -> None:
+    start = ends(settings, DIET)
+    rows = frame(catalogue, CHUNK + 1_234)
+    assert publisher.publish(DIET, rows) == rows.height
+    assert publisher.flush() == rows.height
+    expected = partitions_of(rows, settings.raw_partitions)
+    codec = Codec(catalogue, settings.max_event_bytes)
+    for partition, messages in since(settings, DIET, start).items():
+        assert all(message.key() is None and message.headers() is None for message in messages)
+        values = pa.array([message.value() for message in messages], pa.binary())
+        outcome = codec.decode(RawBatch(DIET, partition, np.arange(len(values)), values))
+        assert not outcome.rejected
+        assert outcome.accepted.frame.equals(rows.filter(pl.lit(pl.Series(expected == partition))))
+
+
+def test_broken_messages_are_sent_as_they_are_and_their_offsets_are_known(publisher: Publisher, settings: Settings) -> None:
+    start = ends(settings, DIET)
+    values = [b"\x00\x01", None, b"x"]
+    offsets = publisher.publish_raw(DIET, values, partition=2)
+    messages = since(settings, DIET, start)[2]
+    assert [(m.offset(), m.value()) for m in messages] == list(zip(offsets, values, strict=True))
+
+
+def test_an_event_that_is_too_large_is_refused_before_anything_is_queued(
+    publisher: Publisher, settings: Settings, catalogue: DirectoryCatalogue
+) -> None:
+    start = ends(settings, DIET)
+    rows = frame(catalogue, 3)
+    large = rows.with_columns(food_name=pl.lit("x" * settings.max_event_bytes))
+    with pytest.raises(DeliveryError, match="claim check"):
+        publisher.publish(DIET, pl.concat([rows, large]))
+    publisher.flush()
+    assert ends(settings, DIET) == start
+
+
+def test_what_kafka_refuses_is_counted_and_reported(settings: Settings, catalogue: DirectoryCatalogue) -> None:
+    publisher = Publisher(settings.model_copy(update={"max_event_bytes": 64 << 20}), catalogue)
+    rows = frame(catalogue, 1).with_columns(food_name=pl.lit("x" * (17 << 20)))
+    with pytest.raises(DeliveryError, match="MSG_SIZE_TOO_LARGE"):
+        publisher.publish(DIET, rows)
+
+
+def test_a_partition_or_topic_that_is_not_there_is_an_error_that_says_so(publisher: Publisher) -> None:
+    with pytest.raises(DeliveryError, match="did not take"):
+        publisher.publish_raw(DIET, [b"x"], partition=99)
+    missing = EventType(DIET.domain, "unheard_of")
+    with pytest.raises(DeliveryError, match="no topic raw.lifestyle.unheard_of"):
+        publisher.publish_raw(missing, [b"x"])
+
+
+def test_a_broker_that_does_not_answer_is_an_error_that_says_so(
+    catalogue: DirectoryCatalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("biokeel.source.client.METADATA_SECONDS", 1.0)
+    publisher = Publisher(Settings(kafka_bootstrap="127.0.0.1:9"), catalogue)
+    with pytest.raises(DeliveryError, match="does not answer"):
+        publisher.publish(DIET, frame(catalogue, 1))
+
+
+def test_without_bootstrap_servers_there_is_no_publisher(catalogue: DirectoryCatalogue) -> None:
+    with pytest.raises(SettingsError, match="BIOKEEL_KAFKA_BOOTSTRAP"):
+        Publisher(Settings(), catalogue)

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from biokeel.contracts.catalogue import DirectoryCatalogue
+from biokeel.contracts.topics import EventType
+from biokeel.errors import AdapterError
+from biokeel.source.adapters.detect import detect
+from biokeel.source.columns import conform, frame_of
+from biokeel.source.enrol import Enroller
+from biokeel.source.files import DryRun, FileResult, Source, find_files, publish_files
+
+RECORD = {
+    "event": "lifestyle.exercise",
+    "subject_scheme": "app/a",
+    "subject_id": "7",
+    "occurred_at": "2024-05-01T07:00:00+09:00",
+    "activity": "walking",
+}
+
+
+class Keeping(DryRun):
+    """A dry run that keeps what would have been sent."""
+
+    def __init__(self, catalogue: DirectoryCatalogue) -> None:
+        super().__init__(catalogue, 1 << 20)
+        self.catalogue = catalogue
+        self.sent: list[tuple[str, pl.DataFrame]] = []
+
+    def publish(self, event: EventType, rows: pl.DataFrame | Sequence[dict[str, Any]]) -> int:
+        count = super().publish(event, rows)
+        schema = self.catalogue.reader(event).schema
+        self.sent.append((str(event), conform(schema, rows) if isinstance(rows, pl.DataFrame) else frame_of(schema, rows)))
+        return count
+
+
+@pytest.fixture
+def sink(catalogue: DirectoryCatalogue) -> Keeping:
+    return Keeping(catalogue)
+
+
+def publish(path: Path, sink: Keeping, *records: Any, enrol: bool = False) -> FileResult:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    source = Source("app-a", b"k")
+    return publish_files([path], source, sink, Enroller() if enrol else None)[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is empty"),
+        (b"  \n", "is empty"),
+        (b'{"a": 1,}', "is not JSON: line 1, column 8"),
+        (b'{"a": 1}', "JSON of no known format"),
+        (b"[]", "JSON of no known format"),
+        (b"a;b\n1;2\n", "text of no known format"),
+        (b"\x89PNG\x00\x00", "binary file"),
+        (b"\xff\xfe\xfd", "neither JSON nor text"),
+    ],
+)
+def test_a_file_that_no_adapter_is_for_gets_a_reason(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(content)
+    with pytest.raises(AdapterError, match=reason):
+        detect(path)
+
+
+def test_the_format_is_told_by_content_whatever_the_name(tmp_path: Path, shared_data: Path) -> None:
+    for index, (name, expected) in enumerate(
+        {
+            "clinical/fhir-r4-examples/examples/patient-example.json": "FHIR R4",
+            "lifestyle/fitbit-33-users/sleepDay_merged.csv": "Fitbit CSV",
+            "lifestyle/openmhealth/step-count/3.0/shouldPass/valid-step-count.json": "Open mHealth",
+            "genome/ga4gh-wgs-qc/n.100-1kg-dragen3.7.6-manifest.csv": "WGS sample manifest",
+            "genome/ga4gh-wgs-qc/n.100-1kg-sample-info-igsr.csv": "IGSR sample sheet",
+            "genome/ga4gh-wgs-qc/results-npm-sample-qc-v0.13.5/HG00100.metrics.json": "GA4GH WGS-QC metrics",
+        }.items()
+    ):
+        copy = tmp_path / f"{index}.bin"
+        shutil.copy(shared_data / name, copy)
+        assert detect(copy).name == expected
+
+
+def test_a_whole_data_folder_is_published_and_bad_files_do_not_stop_the_good(shared_data: Path, sink: Keeping) -> None:
+    results = publish_files(find_files([shared_data / "lifestyle"]), Source("s", b""), sink)
+    by_name = {result.path.name: result for result in results}
+    assert by_name["dailyActivity_merged.csv"].sent["lifestyle.exercise"] == 940
+    assert "line 30" in by_name["nutritionintake-example-malnutrition.json"].failure
+    assert by_name["nutritionintake-example-malnutrition.json"].failed_wholly
+
+
+def test_one_bad_record_costs_only_itself(tmp_path: Path, sink: Keeping) -> None:
+    bad = [RECORD | {"steps": "secret"}, RECORD | {"event": "no.event"}, RECORD | {"subject_id": None}, "no object"]
+    good = [RECORD | {"steps": number} for number in range(9)]
+    result = publish(tmp_path / "r.jsonl", sink, good[0], *bad, *good[1:])
+    assert result.sent == {"lifestyle.exercise": 9}
+    assert len(result.report.problems) == 4
+    assert "secret" not in str(result.report.problems)
+    assert not result.failed_wholly
+
+
+def test_ready_records_keep_their_offset_and_repeat_their_ids(tmp_path: Path, sink: Keeping) -> None:
+    for _ in range(2):
+        publish(tmp_path / "r.jsonl", sink, RECORD | {"key": "run-1"}, RECORD | {"key": "run-2"})
+    (_, first), (_, second) = sink.sent
+    assert first.equals(second)
+    assert first["event_id"].n_unique() == 2
+    assert first["occurred_offset_minutes"].to_list() == [540, 540]
+    assert str(first["occurred_at"][0]) == "2024-04-30 22:00:00+00:00"
+
+
+def test_enrol_puts_one_enrolment_before_the_first_event_of_each_subject(tmp_path: Path, sink: Keeping) -> None:
+    later = RECORD | {"occurred_at": "2024-06-01T07:00:00+09:00"}
+    publish(tmp_path / "r.jsonl", sink, later, RECORD, RECORD | {"subject_id": "8"}, enrol=True)
+    assert [event for event, _ in sink.sent] == ["person.enrolment", "lifestyle.exercise"]
+    enrolled = sink.sent[0][1]
+    assert enrolled["subject_id"].to_list() == ["7", "8"]
+    assert str(enrolled["occurred_at"][0]) == "2024-04-30 22:00:00+00:00"
+
+
+def test_enrol_leaves_people_alone_whom_the_file_enrols(shared_data: Path, sink: Keeping) -> None:
+    bundles = find_files([shared_data / "clinical/fhir-r4-synthea-bundles"])
+    results = publish_files(bundles, Source("emr", b""), sink, Enroller())
+    assert sum(result.sent["person.enrolment"] for result in results) == 3
+
+
+def test_hidden_files_are_left_out_and_a_missing_path_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "config").touch()
+    (tmp_path / "b.json").touch()
+    (tmp_path / "a.json").touch()
+    assert [path.name for path in find_files([tmp_path, tmp_path / "a.json"])] == ["a.json", "b.json"]
+    with pytest.raises(AdapterError, match="no file or folder"):
+        find_files([tmp_path / "gone"])
+
+
+def test_a_file_that_is_gone_again_is_a_failure_of_that_file(tmp_path: Path, sink: Keeping) -> None:
+    result = publish_files([tmp_path / "gone.json"], Source("s", b""), sink)[0]
+    assert "No such file" in result.failure
+    assert result.failed_wholly

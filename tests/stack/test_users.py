@@ -1,0 +1,122 @@
+"""The wall as the broker holds it."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from biokeel.contracts.topics import LANDED_EVENTS, Zone
+from biokeel.settings import Settings
+from biokeel.stack.stack import Stack
+from biokeel.stack.topics import client_config
+from biokeel.stack.users import User
+
+pytestmark = pytest.mark.integration
+
+EVENT = LANDED_EVENTS[0]
+REFUSED = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED}
+
+
+def produce(settings: Settings, topic: str) -> KafkaError | None:
+    answers: list[KafkaError | None] = []
+    producer = Producer(client_config(settings) | {"message.timeout.ms": 15_000})
+    producer.produce(topic, b"x", partition=0, on_delivery=lambda error, _message: answers.append(error))
+    producer.flush(20)
+    assert len(answers) == 1
+    return answers[0]
+
+
+def consume(settings: Settings, topic: str, group: str | None = None) -> bytes:
+    """The first message of partition 0; raises `KafkaException` with the broker's refusal."""
+    consumer = Consumer(
+        client_config(settings)
+        | {
+            "group.id": group or f"test-{uuid.uuid4().hex}",
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+        }
+    )
+    try:
+        if group:
+            consumer.subscribe([topic])
+        else:
+            consumer.assign([TopicPartition(topic, 0, 0)])
+        while (message := consumer.poll(20)) is not None:
+            if message.error():
+                raise KafkaException(message.error())
+            return message.value()
+        pytest.fail("no answer")
+    finally:
+        consumer.close()
+
+
+def refusal(what, *arguments) -> int:
+    with pytest.raises(KafkaException) as caught:
+        what(*arguments)
+    return caught.value.args[0].code()
+
+
+def test_the_vault_reads_what_a_source_wrote(stack: Stack) -> None:
+    assert produce(stack.settings(User.SOURCE), EVENT.raw_topic) is None
+    assert consume(stack.settings(Zone.VAULT), EVENT.raw_topic) == b"x"
+
+
+def test_research_reads_what_the_vault_wrote(stack: Stack) -> None:
+    assert produce(stack.settings(Zone.VAULT), EVENT.pseudo_topic) is None
+    assert consume(stack.settings(Zone.RESEARCH), EVENT.pseudo_topic) == b"x"
+
+
+def test_research_cannot_read_a_raw_topic(stack: Stack) -> None:
+    assert produce(stack.settings(User.SOURCE), EVENT.raw_topic) is None
+    settings = stack.settings(Zone.RESEARCH)
+    code = refusal(consume, settings, EVENT.raw_topic, "test-research")
+    assert code == KafkaError.TOPIC_AUTHORIZATION_FAILED
+
+
+def test_research_cannot_join_the_vaults_group(stack: Stack) -> None:
+    settings = stack.settings(Zone.RESEARCH)
+    code = refusal(consume, settings, EVENT.pseudo_topic, "biokeel-pseudonymise")
+    assert code == KafkaError.GROUP_AUTHORIZATION_FAILED
+
+
+@pytest.mark.parametrize("user", [Zone.RESEARCH, User.OPERATOR])
+@pytest.mark.parametrize("topic", [EVENT.raw_topic, EVENT.pseudo_topic])
+def test_neither_research_nor_operators_can_write(stack: Stack, user, topic) -> None:
+    error = produce(stack.settings(user), topic)
+    assert error is not None
+    assert error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+
+
+def test_a_source_can_only_write_raw_topics(stack: Stack) -> None:
+    settings = stack.settings(User.SOURCE)
+    assert refusal(consume, settings, EVENT.raw_topic) in REFUSED
+    assert refusal(consume, settings, EVENT.pseudo_topic) in REFUSED
+    error = produce(settings, EVENT.pseudo_topic)
+    assert error is not None
+    assert error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+
+
+def test_an_operator_sees_positions_of_raw_topics_but_no_event(stack: Stack) -> None:
+    settings = stack.settings(User.OPERATOR)
+    consumer = Consumer(client_config(settings) | {"group.id": "test-operator"})
+    low, high = consumer.get_watermark_offsets(TopicPartition(EVENT.raw_topic, 0), timeout=10)
+    consumer.close()
+    assert low <= high
+    assert refusal(consume, settings, EVENT.raw_topic) in REFUSED
+
+
+def test_nobody_but_an_operator_can_create_a_topic(stack: Stack) -> None:
+    for user in (Zone.VAULT, Zone.RESEARCH, User.SOURCE):
+        admin = AdminClient(client_config(stack.settings(user)))
+        new = NewTopic("raw.clinical.other", 1, 1)
+        code = refusal(admin.create_topics([new])["raw.clinical.other"].result)
+        assert code == KafkaError.TOPIC_AUTHORIZATION_FAILED
+
+
+def test_a_wrong_password_is_refused(stack: Stack) -> None:
+    config = client_config(stack.settings(Zone.RESEARCH)) | {"sasl.username": "vault"}
+    with pytest.raises(KafkaException):
+        AdminClient(config).list_topics(timeout=3)
