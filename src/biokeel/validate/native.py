@@ -26,7 +26,7 @@ def native_findings(text: str) -> list[Finding]:
 def _fault(expectation: dict[str, Any]) -> str:
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     from great_expectations.compatibility.pydantic import ValidationError
-    from great_expectations.exceptions import GreatExpectationsError
+    from great_expectations.exceptions.exceptions import GreatExpectationsError
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
     try:
