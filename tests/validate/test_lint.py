@@ -12,6 +12,7 @@ from biokeel.contracts.topics import event_type
 from biokeel.settings import PROJECT_ROOT
 from biokeel.validate.compile import How
 from biokeel.validate.lint import Reading, read_suite
+from biokeel.validate.native import native_findings
 
 SCHEMA = load_schema(PROJECT_ROOT / "schemas", event_type("clinical.glucose"))
 BETWEEN = "expect_column_values_to_be_between"
@@ -126,3 +127,15 @@ def test_mostly_is_said_to_judge_each_row_by_itself() -> None:
 def test_rules_may_not_look_at_coordinates_or_at_the_subject() -> None:
     for column in ("subject_id", "raw_offset", "first_partition"):
         assert read(expectation(column=column, min_value=1)).findings
+
+
+def test_great_expectations_is_asked_about_what_only_it_can_run() -> None:
+    kind = "expect_column_quantile_values_to_be_between"
+    ranges = {"quantiles": [0.5], "value_ranges": [[60, 120]]}
+    sound = expectation(kind, "warning", "a.median", column="value", quantile_ranges=ranges)
+    broken = expectation(kind, "warning", "a.quantiles", column="value")
+    document = {"name": "clinical.glucose", "expectations": [GOOD, sound, broken]}
+    assert not read(sound, broken).findings
+    findings = native_findings(json.dumps(document))
+    assert [finding.rule for finding in findings] == ["a.quantiles"]
+    assert "quantile_ranges: field required" in findings[0].what

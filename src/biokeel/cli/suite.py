@@ -38,16 +38,26 @@ def list_suites() -> None:
 
 
 def check(events: Events = None) -> None:
-    """Say what is wrong with suites, and how each expectation will run. Exit status 1 where anything is wrong."""
+    """Say what is wrong with suites, and how each expectation will run. Exit status 1 where anything is wrong.
+
+    Great Expectations itself is asked too, which takes some seconds.
+    """
+    from biokeel.validate.native import native_findings
+    from biokeel.validate.suites import suite_path
+
+    root, _ = _roots()
     faulty = 0
     for event, reading in _readings(events):
-        state = f"version {reading.suite.version}" if reading.suite else f"{len(reading.findings)} to mend"
+        findings = list(reading.findings)
+        if reading.suite is not None:
+            findings += native_findings(suite_path(root, event).read_text(encoding="utf-8"))
+        state = f"version {reading.suite.version}" if reading.suite and not findings else f"{len(findings)} to mend"
         typer.echo(f"{event}: {len(reading.rules)} rules, {state}")
         for rule in reading.rules:
             typer.echo(f"  {rule.id:<36}{rule.severity:<10}{rule.runs} ({rule.expectation})")
-        for finding in reading.findings:
+        for finding in findings:
             typer.echo(f"  refused  {finding}")
-        faulty += len(reading.findings)
+        faulty += len(findings)
     if faulty:
         raise typer.Exit(1)
 

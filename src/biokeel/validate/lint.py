@@ -65,7 +65,7 @@ def read_suite(text: str, schema: EventSchema) -> Reading:
         try:
             rule = _rule(expectation, columns)
         except SuiteError as error:
-            findings.append(Finding(_where(expectation, number), error.what, error.todo))
+            findings.append(Finding(place_of(expectation, number), error.what, error.todo))
             continue
         if rule.id in rules:
             findings.append(Finding(rule.id, "the id is taken by another rule of the suite.", "Choose another."))
@@ -87,7 +87,8 @@ def _suite_findings(document: Mapping[str, Any], event: str) -> list[Finding]:
     return findings
 
 
-def _where(expectation: Any, number: int) -> str:
+def place_of(expectation: Any, number: int) -> str:
+    """The rule id of an expectation, or its place in the file where it has none."""
     meta = expectation.get("meta") if isinstance(expectation, dict) else None
     rule = meta.get("rule") if isinstance(meta, dict) else None
     return rule if isinstance(rule, str) else f"expectation {number}"
