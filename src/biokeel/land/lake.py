@@ -21,7 +21,7 @@ store may be away for a minute. polars has its own."""
 
 @dataclass(frozen=True, slots=True)
 class Lake:
-    """A lake: `root` (`s3://bucket` or a folder), its plain `objects`, and the `options` that delta-rs opens it with."""
+    """A lake: `root` (`s3://bucket` or a folder), its plain `objects`, and the `options` delta-rs opens it with."""
 
     root: str
     objects: Objects = field(repr=False)
