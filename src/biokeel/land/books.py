@@ -11,7 +11,7 @@ from deltalake import DeltaTable
 from biokeel.contracts.topics import LANDED_EVENTS, EventType
 from biokeel.land.checkpoint import Mapped
 from biokeel.land.lake import Lake
-from biokeel.land.reading import scan
+from biokeel.land.reading import collect, scan
 
 CURATED, QUARANTINE = "curated", "quarantine"
 BOOKS = {
@@ -43,7 +43,7 @@ class LakeReader:
             if partition is not None:
                 rows = rows.filter(pl.col("first_partition") == partition)
             frames.append(
-                rows.select("first_partition", "first_offset", pl.lit(name).alias("table"), "stream").collect()
+                collect(rows.select("first_partition", "first_offset", pl.lit(name).alias("table"), "stream"))
             )
         return pl.concat(frames)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from biokeel.land.objects import DirectoryObjects, Objects, S3Objects
 
@@ -14,9 +14,14 @@ if TYPE_CHECKING:
     from biokeel.settings import Settings
 
 
+DELTA_ONLY: Final = {"retry_timeout": "10s", "connect_timeout": "5s"}
+"""How long delta-rs asks a store that does not answer (by itself three minutes); `checkpoint` tries six times, so a
+store may be away for a minute. polars has its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lake:
-    """A lake: `root` (`s3://bucket` or a folder), the options of its store, and its plain `objects`."""
+    """A lake: `root` (`s3://bucket` or a folder), its plain `objects`, and the `options` delta-rs opens it with."""
 
     root: str
     objects: Objects = field(repr=False)
@@ -35,6 +40,7 @@ class Lake:
             # A commit is a PUT that must not replace; that is all delta-rs needs, and no DynamoDB.
             "aws_conditional_put": "etag",
             "aws_allow_http": str(settings.s3_endpoint.startswith("http://")).lower(),
+            **DELTA_ONLY,
         }
         return cls(f"s3://{settings.lake_bucket}", S3Objects(settings, settings.lake_bucket), options)
 
@@ -42,6 +48,11 @@ class Lake:
     def local(cls, folder: Path) -> Lake:
         """A lake in a folder: a copy to read, or a test's."""
         return cls(str(folder), DirectoryObjects(folder))
+
+    @property
+    def reading_options(self) -> dict[str, str] | None:
+        """The options with which polars opens the lake."""
+        return {name: value for name, value in self.options.items() if name not in DELTA_ONLY} or None
 
     def curated(self, event: EventType) -> str:
         """URI of the curated table of `event`."""

@@ -12,7 +12,7 @@ from biokeel.contracts.topics import LANDED_EVENTS, EventType
 from biokeel.land.checkpoint import Mapped
 from biokeel.land.columns import CURATED_STAMPS
 from biokeel.land.lake import Lake
-from biokeel.land.reading import scan
+from biokeel.land.reading import collect, scan
 
 TIMELINE: Final[dict[str, pl.DataType]] = {
     "occurred_at": pl.Datetime("us", "UTC"),
@@ -38,12 +38,10 @@ def timeline(lake: Lake, participant_id: str) -> pl.DataFrame:
     for event in LANDED_EVENTS:
         if (rows := _rows(lake, event)) is not None:
             own = [name for name in rows.collect_schema() if name not in _OURS]
-            found.append(
-                rows.filter(pl.col("participant_id") == participant_id)
-                .with_columns(pl.lit(str(event)).alias("event"), pl.struct(own).struct.json_encode().alias("fields"))
-                .select(pl.col(name).cast(kind) for name, kind in TIMELINE.items())
-                .collect()
+            told = rows.filter(pl.col("participant_id") == participant_id).with_columns(
+                pl.lit(str(event)).alias("event"), pl.struct(own).struct.json_encode().alias("fields")
             )
+            found.append(collect(told.select(pl.col(name).cast(kind) for name, kind in TIMELINE.items())))
     return pl.concat(found).sort("occurred_at", "event", "sequence")
 
 
@@ -55,7 +53,7 @@ def summary(lake: Lake, participant_id: str) -> dict[str, Any] | None:
     with Mapped(lake.participants):
         if not DeltaTable.is_deltatable(lake.participants, lake.options):
             return None
-    rows = scan(lake.participants, lake).filter(pl.col("participant_id") == participant_id).collect()
+    rows = collect(scan(lake.participants, lake).filter(pl.col("participant_id") == participant_id))
     return rows.row(0, named=True) if rows.height else None
 
 

@@ -7,7 +7,7 @@ import polars as pl
 from biokeel.batch import STREAM_QUARANTINE
 from biokeel.contracts.topics import EventType
 from biokeel.land.lake import Lake
-from biokeel.land.reading import scan
+from biokeel.land.reading import collect, scan
 from biokeel.land.tables import EventTables
 
 FIRST = ("first_partition", "first_offset")
@@ -22,7 +22,7 @@ def decided_coordinates(tables: EventTables, partition: int, above: int, up_to: 
     rows = scan(tables.quarantine.handle, tables.lake).filter(
         pl.col("pseudo_partition") == partition, pl.col("pseudo_offset") > above, pl.col("pseudo_offset") <= up_to
     )
-    return rows.select("stream", "raw_partition", "raw_offset", "pseudo_offset").collect()
+    return collect(rows.select("stream", "raw_partition", "raw_offset", "pseudo_offset"))
 
 
 def waiting(lake: Lake, event: EventType) -> pl.LazyFrame:

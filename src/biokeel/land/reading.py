@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 from deltalake import DeltaTable
 
-from biokeel.errors import LandingError
+from biokeel.errors import LandingError, StoreUnavailable
 from biokeel.land.checkpoint import Mapped
 from biokeel.land.lake import Lake
 
@@ -20,4 +20,18 @@ def scan(table: str | DeltaTable, lake: Lake) -> pl.LazyFrame:
     with Mapped(uri):
         if isinstance(table, str) and not DeltaTable.is_deltatable(table, lake.options):
             raise LandingError(f"There is no table {uri}.", "It is made when a worker of its event type starts.")
-        return pl.scan_delta(table, storage_options=lake.options or None)
+        return pl.scan_delta(table, storage_options=lake.reading_options)
+
+
+def collect(rows: pl.LazyFrame) -> pl.DataFrame:
+    """The frame of a `scan`. Raises `StoreUnavailable` where a file of the table cannot be read.
+
+    polars says what failed with the file's address, which holds no more than the table's name; no value is in it.
+    """
+    try:
+        return rows.collect()
+    except (OSError, pl.exceptions.ComputeError) as error:
+        raise StoreUnavailable(
+            f"A table of the lake cannot be read ({type(error).__name__}).",
+            "Check that the object store runs (biokeel status); if it does, read again: files may have been replaced.",
+        ) from error
