@@ -30,7 +30,9 @@ def test_a_time_keeps_its_offset_and_a_date_is_its_beginning(text: str, expected
     assert moment(text, None) == expected
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "2023-13-01", "2023-02-30", "20230202", "10:00", None, 5, "2023-02-02 10:00"])
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "2023-13-01", "2023-02-30", "20230202", "10:00", None, 5, "2023-02-02 10:00"]
+)
 def test_what_is_no_time_is_none(text: object) -> None:
     assert moment(text, None) is None
 
@@ -47,9 +49,9 @@ def test_a_written_moment_is_read_back_to_the_millisecond(written: datetime) -> 
         return  # ISO 8601 of such old local times has seconds in the offset, which FHIR has not
     found = moment(written.isoformat(timespec="milliseconds"), None)
     assert found is not None
-    assert found.at == (written.replace(microsecond=written.microsecond // 1000 * 1000) - datetime(1970, 1, 1, tzinfo=UTC)) // (
-        datetime(1970, 1, 1, 0, 0, 0, 1000) - datetime(1970, 1, 1)
-    )
+    assert found.at == (
+        written.replace(microsecond=written.microsecond // 1000 * 1000) - datetime(1970, 1, 1, tzinfo=UTC)
+    ) // (datetime(1970, 1, 1, 0, 0, 0, 1000) - datetime(1970, 1, 1))
 
 
 def test_a_birth_year_alone_is_no_date() -> None:
