@@ -132,7 +132,7 @@ def test_a_partition_or_topic_that_is_not_there_is_an_error_that_says_so(publish
     with pytest.raises(DeliveryError, match="did not take"):
         publisher.publish_raw(DIET, [b"x"], partition=99)
     missing = EventType(DIET.domain, "unheard_of")
-    with pytest.raises(DeliveryError, match="no topic raw.lifestyle.unheard_of"):
+    with pytest.raises(DeliveryError, match="no topic raw"):
         publisher.publish_raw(missing, [b"x"])
 
 
