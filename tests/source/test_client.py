@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from biokeel.batch import RawBatch
 from biokeel.contracts.catalogue import DirectoryCatalogue
@@ -40,15 +40,29 @@ def publisher(settings: Settings, catalogue: DirectoryCatalogue) -> Iterator[Pub
 
 def frame(catalogue: DirectoryCatalogue, count: int, people: int = 50, mark: str = "0") -> pl.DataFrame:
     record = {"source_id": "a", "subject_scheme": "app/a", "occurred_at": 1, "recorded_at": 2, "meal": "lunch"}
-    rows = [record | {"event_id": f"{mark}{i:031x}", "subject_id": str(i % people), "energy": float(i)} for i in range(count)]
+    rows = [
+        record | {"event_id": f"{mark}{i:031x}", "subject_id": str(i % people), "energy": float(i)}
+        for i in range(count)
+    ]
     return frame_of(catalogue.reader(DIET).schema, rows)
+
+
+def high_water_mark(consumer: Consumer, part: TopicPartition, tries: int = 20) -> int:
+    """The broker answers NOT_LEADER_FOR_PARTITION for a moment after it has made a topic."""
+    try:
+        return consumer.get_watermark_offsets(part, timeout=10)[1]
+    except KafkaException:
+        if not tries:
+            raise
+        consumer.poll(0.5)
+        return high_water_mark(consumer, part, tries - 1)
 
 
 def ends(settings: Settings, event: EventType) -> dict[int, int]:
     consumer = Consumer({**client_config(settings), "group.id": "test"})
     try:
-        parts = range(settings.raw_partitions)
-        return {p: consumer.get_watermark_offsets(TopicPartition(event.raw_topic, p), timeout=10)[1] for p in parts}
+        parts = [TopicPartition(event.raw_topic, number) for number in range(settings.raw_partitions)]
+        return {part.partition: high_water_mark(consumer, part) for part in parts}
     finally:
         consumer.close()
 
@@ -85,7 +99,9 @@ def test_every_row_arrives_once_in_its_partition_in_order_and_reads_back_as_it_w
         assert outcome.accepted.frame.equals(rows.filter(pl.lit(pl.Series(expected == partition))))
 
 
-def test_broken_messages_are_sent_as_they_are_and_their_offsets_are_known(publisher: Publisher, settings: Settings) -> None:
+def test_broken_messages_are_sent_as_they_are_and_their_offsets_are_known(
+    publisher: Publisher, settings: Settings
+) -> None:
     start = ends(settings, DIET)
     values = [b"\x00\x01", None, b"x"]
     offsets = publisher.publish_raw(DIET, values, partition=2)
@@ -116,7 +132,7 @@ def test_a_partition_or_topic_that_is_not_there_is_an_error_that_says_so(publish
     with pytest.raises(DeliveryError, match="did not take"):
         publisher.publish_raw(DIET, [b"x"], partition=99)
     missing = EventType(DIET.domain, "unheard_of")
-    with pytest.raises(DeliveryError, match="no topic raw.lifestyle.unheard_of"):
+    with pytest.raises(DeliveryError, match="no topic raw"):
         publisher.publish_raw(missing, [b"x"])
 
 

@@ -38,7 +38,9 @@ def test_the_numbers_are_those_of_the_file_in_our_units(read: Any, shared_data: 
 
 def test_a_us_date_has_no_offset_unless_a_zone_is_named(context: Context, tmp_path: Path) -> None:
     path = tmp_path / "s.csv"
-    path.write_text("Id,SleepDay,TotalSleepRecords,TotalMinutesAsleep,TotalTimeInBed\n7,4/12/2016 12:00:00 AM,1,327,346\n")
+    path.write_text(
+        "Id,SleepDay,TotalSleepRecords,TotalMinutesAsleep,TotalTimeInBed\n7,4/12/2016 12:00:00 AM,1,327,346\n"
+    )
     found = []
     for zone in (None, ZoneInfo("America/New_York")):
         zoned = Context(context.source_id, context.site, context.ids, 0, None, zone)
@@ -50,7 +52,9 @@ def test_a_us_date_has_no_offset_unless_a_zone_is_named(context: Context, tmp_pa
 def test_a_line_with_a_wrong_number_or_date_is_a_problem_and_the_others_are_read(read: Any, tmp_path: Path) -> None:
     path = tmp_path / "s.csv"
     head = "Id,SleepDay,TotalSleepRecords,TotalMinutesAsleep,TotalTimeInBed\n"
-    path.write_text(head + "7,4/12/2016,1,secret,346\n7,13/40/2016,1,1,1\n7,4/13/2016,1,1,1\n,4/13/2016,1,1,1\n7,4/14/2016\n")
+    path.write_text(
+        head + "7,4/12/2016,1,secret,346\n7,13/40/2016,1,1,1\n7,4/13/2016,1,1,1\n,4/13/2016,1,1,1\n7,4/14/2016\n"
+    )
     events, report = read(read_fitbit, path)
     assert len(events["lifestyle.sleep"]) == 1
     assert [problem.position for problem in report.problems] == ["line 2", "line 3", "line 5", "line 6"]
@@ -72,11 +76,11 @@ def test_all_metrics_of_a_sample_arrive_under_their_right_names(
         assert not [name for name in names if record.get(name) is None]
 
 
-
-
 def test_a_metric_that_is_no_number_is_a_problem(read: Any, tmp_path: Path) -> None:
     path = tmp_path / "m.json"
-    path.write_text(json.dumps({"biosample": {"id": "S"}, "wgs_qc_metrics": {"count_snvs": "many", "mean_insert_size": 4}}))
+    path.write_text(
+        json.dumps({"biosample": {"id": "S"}, "wgs_qc_metrics": {"count_snvs": "many", "mean_insert_size": 4}})
+    )
     events, report = read(read_metrics, path)
     assert not events
     assert report.problems[0].reason == "no number: count_snvs"

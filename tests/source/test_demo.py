@@ -31,7 +31,9 @@ def test_every_landed_event_type_is_there_in_the_form_of_its_schema(
     for event, frame in corpus.events.items():
         assert conform(catalogue.reader(event).schema, frame).equals(frame)
         assert frame.height >= 100
-    assert conform(catalogue.reader(ENROLMENT).schema, corpus.enrolments).height > 200
+    for frame in (corpus.enrolments, corpus.late_enrolments):
+        assert conform(catalogue.reader(ENROLMENT).schema, frame).equals(frame)
+        assert frame["occurred_at"].dtype == pl.Datetime("ms", "UTC")
 
 
 def test_the_seed_decides_everything() -> None:
@@ -65,8 +67,12 @@ def test_a_label_of_the_parked_is_true_to_the_enrolments(corpus: DemoCorpus) -> 
         pairs[name] = set(parts.iter_rows())
     labels = corpus.labels.filter(pl.col("event") != str(ENROLMENT))
     for frame in corpus.events.values():
-        joined = frame.join(labels, on="event_id").filter(pl.col("defect").is_null() | (pl.col("defect") == "never_enrolled"))
-        for scheme, value, verdict, waits in joined.select("subject_scheme", "subject_id", "verdict", "waits").iter_rows():
+        joined = frame.join(labels, on="event_id").filter(
+            pl.col("defect").is_null() | (pl.col("defect") == "never_enrolled")
+        )
+        for scheme, value, verdict, waits in joined.select(
+            "subject_scheme", "subject_id", "verdict", "waits"
+        ).iter_rows():
             on_time, late = ((scheme, value) in pairs[name] for name in ("enrolments", "late_enrolments"))
             assert (on_time, late) == (verdict == Verdict.CURATED and not waits, bool(waits))
 
@@ -96,7 +102,8 @@ def test_sleep_keeps_its_hours_and_pressure_rises_with_age(corpus: DemoCorpus) -
     assert (good["minutes_light"] + good["minutes_deep"] + good["minutes_rem"] == good["minutes_asleep"]).all()
     pressure = corpus.events[event_type("clinical.blood_pressure")]
     by_number = corpus.enrolments.select(
-        pl.col("identifiers").list.eval(pl.element().struct.field("value")).list.first().alias("subject_id"), "birth_date"
+        pl.col("identifiers").list.eval(pl.element().struct.field("value")).list.first().alias("subject_id"),
+        "birth_date",
     )
     known = pressure.join(by_number, on="subject_id").filter(pl.col("systolic") < 300)
     assert known.select(pl.corr("systolic", pl.col("birth_date").cast(pl.Int32))).item() < -0.3

@@ -16,24 +16,36 @@ KR_PANEL: dict[str, Any] = {
     "resourceType": "Observation",
     "id": "bp-1",
     "status": "final",
-    "category": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "vital-signs"}]}],
+    "category": [
+        {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "vital-signs"}]}
+    ],
     "code": {"coding": [{"system": "http://loinc.org", "code": "85354-9"}]},
     "subject": {"reference": "Patient/p-1"},
     "effectiveDateTime": "2023-02-02",
     "component": [
-        {"code": {"coding": [{"system": "http://loinc.org", "code": "8480-6"}]}, "valueQuantity": {"value": 109, "code": "mm[Hg]"}},
-        {"code": {"coding": [{"system": "http://loinc.org", "code": "8462-4"}]}, "valueQuantity": {"value": 44, "code": "mm[Hg]"}},
+        {
+            "code": {"coding": [{"system": "http://loinc.org", "code": "8480-6"}]},
+            "valueQuantity": {"value": 109, "code": "mm[Hg]"},
+        },
+        {
+            "code": {"coding": [{"system": "http://loinc.org", "code": "8462-4"}]},
+            "valueQuantity": {"value": 44, "code": "mm[Hg]"},
+        },
     ],
 }
 
 
 def written(tmp_path: Path, *resources: dict[str, Any]) -> Path:
     path = tmp_path / "bundle.json"
-    path.write_text(json.dumps({"resourceType": "Bundle", "type": "collection", "entry": [{"resource": r} for r in resources]}))
+    path.write_text(
+        json.dumps({"resourceType": "Bundle", "type": "collection", "entry": [{"resource": r} for r in resources]})
+    )
     return path
 
 
-def test_every_panel_glucose_condition_and_medication_of_a_synthea_bundle_becomes_an_event(read: Any, shared_data: Path) -> None:
+def test_every_panel_glucose_condition_and_medication_of_a_synthea_bundle_becomes_an_event(
+    read: Any, shared_data: Path
+) -> None:
     for path in sorted((shared_data / BUNDLES).glob("*_*.json")):
         resources = [entry["resource"] for entry in json.loads(path.read_text())["entry"]]
         codes = Counter(r["code"]["coding"][0]["code"] for r in resources if r["resourceType"] == "Observation")
@@ -70,7 +82,9 @@ def test_the_written_offset_is_kept_and_a_date_has_none(read: Any, shared_data: 
 
 def test_no_social_security_licence_or_passport_number_is_sent(read: Any, shared_data: Path) -> None:
     for path in sorted((shared_data / BUNDLES).glob("*_*.json")):
-        patient = next(e["resource"] for e in json.loads(path.read_text())["entry"] if e["resource"]["resourceType"] == "Patient")
+        patient = next(
+            e["resource"] for e in json.loads(path.read_text())["entry"] if e["resource"]["resourceType"] == "Patient"
+        )
         codes = {i["type"]["coding"][0]["code"]: i["value"] for i in patient["identifier"] if "type" in i}
         events, _ = read(read_fhir, path)
         text = json.dumps(events)
@@ -111,7 +125,10 @@ def test_a_contained_medication_is_found_and_its_dose_read(read: Any, shared_dat
         ({"effectiveDateTime": None}, "no usable time"),
         ({"subject": None}, "no subject"),
         ({"subject": {"reference": "Group/1"}}, "subject is no Patient"),
-        ({"component": [{**KR_PANEL["component"][0], "valueQuantity": {"value": 14, "code": "kPa"}}]}, "8480-6 is not mm"),
+        (
+            {"component": [{**KR_PANEL["component"][0], "valueQuantity": {"value": 14, "code": "kPa"}}]},
+            "8480-6 is not mm",
+        ),
         ({"component": [{**KR_PANEL["component"][0], "valueQuantity": {"value": 1, "comparator": "<"}}]}, "bound"),
         ({"component": {"code": "secret"}}, "structure of FHIR"),
     ],
@@ -133,7 +150,15 @@ def test_a_korean_diagnosis_keeps_its_kcd_code(read: Any, tmp_path: Path) -> Non
         "id": "c",
         "subject": {"reference": "Patient/p-1"},
         "recordedDate": "2023-04-30",
-        "code": {"coding": [{"system": "http://www.hl7korea.or.kr/CodeSystem/kostat-kcd-8", "code": "N20.1", "display": "요관의 결석"}]},
+        "code": {
+            "coding": [
+                {
+                    "system": "http://www.hl7korea.or.kr/CodeSystem/kostat-kcd-8",
+                    "code": "N20.1",
+                    "display": "요관의 결석",
+                }
+            ]
+        },
     }
     (record,) = read(read_fhir, written(tmp_path, condition))[0]["clinical.diagnosis"]
     assert (record["code_system"], record["code"], record["onset_at"]) == ("KCD-8", "N20.1", None)

@@ -38,7 +38,9 @@ class Keeping(DryRun):
     def publish(self, event: EventType, rows: pl.DataFrame | Sequence[dict[str, Any]]) -> int:
         count = super().publish(event, rows)
         schema = self.catalogue.reader(event).schema
-        self.sent.append((str(event), conform(schema, rows) if isinstance(rows, pl.DataFrame) else frame_of(schema, rows)))
+        self.sent.append(
+            (str(event), conform(schema, rows) if isinstance(rows, pl.DataFrame) else frame_of(schema, rows))
+        )
         return count
 
 

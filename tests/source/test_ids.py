@@ -15,7 +15,12 @@ GLUCOSE, SLEEP = event_type("clinical.glucose"), event_type("lifestyle.sleep")
 def test_the_same_record_always_has_the_same_id_and_another_source_key_or_type_another() -> None:
     ids = EventIds("a", b"k")
     assert ids.of(GLUCOSE, "1") == EventIds("a", b"k").of(GLUCOSE, "1")
-    others = [ids.of(GLUCOSE, "2"), ids.of(SLEEP, "1"), EventIds("b", b"k").of(GLUCOSE, "1"), EventIds("a", b"l").of(GLUCOSE, "1")]
+    others = [
+        ids.of(GLUCOSE, "2"),
+        ids.of(SLEEP, "1"),
+        EventIds("b", b"k").of(GLUCOSE, "1"),
+        EventIds("a", b"l").of(GLUCOSE, "1"),
+    ]
     assert len({ids.of(GLUCOSE, "1"), *others}) == 5
     assert re.fullmatch("[0-9a-f]{32}", ids.of(GLUCOSE, "1"))
 

@@ -58,13 +58,19 @@ def written(tmp_path: Path, body: dict[str, Any]) -> Path:
         "schema_id": {"namespace": "omh", "name": "x", "version": "1.0"},
         "user_id": "u-7",
     }
-    frame = {"time_interval": {"start_date_time": "2020-02-05T07:00:00-08:00", "duration": {"value": 30, "unit": "min"}}}
+    frame = {
+        "time_interval": {"start_date_time": "2020-02-05T07:00:00-08:00", "duration": {"value": 30, "unit": "min"}}
+    }
     path.write_text(json.dumps([{"header": header, "body": {"effective_time_frame": frame} | body}]))
     return path
 
 
 def test_a_data_point_names_its_user_its_time_and_when_it_was_written(read: Any, tmp_path: Path) -> None:
-    body = {"activity_name": "Nordic Walking!", "distance": {"value": 2, "unit": "mi"}, "kcal_burned": {"value": 160, "unit": "kcal"}}
+    body = {
+        "activity_name": "Nordic Walking!",
+        "distance": {"value": 2, "unit": "mi"},
+        "kcal_burned": {"value": 160, "unit": "kcal"},
+    }
     (record,) = read(read_openmhealth, written(tmp_path, body))[0]["lifestyle.exercise"]
     assert (record["subject_scheme"], record["subject_id"]) == ("app/clinic", "u-7")
     assert record["activity"] == "nordic_walking"
@@ -84,6 +90,14 @@ def test_sleep_counts_in_minutes_and_must_not_end_before_it_starts(read: Any, tm
 
 
 def test_the_specimen_and_the_unit_choose_the_code(read: Any, tmp_path: Path) -> None:
-    body = {"blood_glucose": {"value": 5.4, "unit": "mmol/L"}, "specimen_source": "capillary blood", "temporal_relationship_to_meal": "before breakfast"}
+    body = {
+        "blood_glucose": {"value": 5.4, "unit": "mmol/L"},
+        "specimen_source": "capillary blood",
+        "temporal_relationship_to_meal": "before breakfast",
+    }
     (record,) = read(read_openmhealth, written(tmp_path, body))[0]["clinical.glucose"]
-    assert (record["code"], record["specimen"], record["relation_to_meal"]) == ("14743-9", "capillary_blood", "before_meal")
+    assert (record["code"], record["specimen"], record["relation_to_meal"]) == (
+        "14743-9",
+        "capillary_blood",
+        "before_meal",
+    )

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from biokeel.source.partition import partitions_of, stable_hash
 
 
-@pytest.mark.parametrize("text", ["900101-1234568", "9001011234568", "900101 1234568", "９００１０１－１２３４５６８", "900101.1234568"])
+@pytest.mark.parametrize(
+    "text", ["900101-1234568", "9001011234568", "900101 1234568", "９００１０１－１２３４５６８", "900101.1234568"]
+)
 def test_a_registration_number_hashes_alike_in_every_writing(text: str) -> None:
     assert stable_hash("KR_RRN", text) == stable_hash("KR_FRN", "9001011234568")
 

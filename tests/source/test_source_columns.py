@@ -45,7 +45,9 @@ def test_what_does_not_fit_is_named_without_its_value(
     assert caught.value.__cause__ is None
 
 
-def test_a_frame_is_cast_to_the_schema_and_refused_where_that_would_lose_something(catalogue: DirectoryCatalogue) -> None:
+def test_a_frame_is_cast_to_the_schema_and_refused_where_that_would_lose_something(
+    catalogue: DirectoryCatalogue,
+) -> None:
     schema = catalogue.reader(EXERCISE).schema
     good = frame_of(schema, [GOOD])
     assert conform(schema, good.drop("steps").with_columns(pl.col("duration").cast(pl.Int64))).equals(good)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -47,6 +48,7 @@ class Publisher:
         self._codec = Codec(catalogue, settings.max_event_bytes)
         self._settings = settings
         self._producer = kafka.Producer({**_producer_settings(settings), "delivery.report.only.error": True})
+        self._reporting: kafka.Producer | None = None
         self._partitions: dict[str, int] = {}
         self._queued = 0
         self._failed: Counter[str] = Counter()
@@ -93,9 +95,9 @@ class Publisher:
 
         Raises `DeliveryError` where Kafka refuses one.
         """
-        producer = kafka.Producer(_producer_settings(self._settings))
+        producer = self._reporting_producer()
         offsets: dict[int, int | None] = {}
-        self._partitions_of(event.raw_topic)
+        _partitions(producer, event.raw_topic)
 
         def delivered(index: int, error: kafka.KafkaError | None, message: kafka.Message) -> None:
             if error is not None:
@@ -103,11 +105,20 @@ class Publisher:
             offsets[index] = message.offset()
 
         for index, value in enumerate(values):
-            producer.produce(event.raw_topic, value, partition=partition, on_delivery=partial(delivered, index))
+            try:
+                producer.produce(event.raw_topic, value, partition=partition, on_delivery=partial(delivered, index))
+            except kafka.KafkaException as error:
+                raise _refusal(Counter({str(error.args[0].name()): 1})) from None
         while producer.flush(1.0):
             self._raise_failures()
         self._raise_failures()
         return [offset for index in range(len(values)) if (offset := offsets[index]) is not None]
+
+    def _reporting_producer(self) -> kafka.Producer:
+        """A second producer, which reports every delivery: too slow for ready frames, made when it is first needed."""
+        if self._reporting is None:
+            self._reporting = kafka.Producer(_producer_settings(self._settings))
+        return self._reporting
 
     def flush(self) -> int:
         """Wait until Kafka has answered for everything; returns the events delivered so far.
@@ -150,16 +161,27 @@ class Publisher:
 
     def _partitions_of(self, topic: str) -> int:
         if topic not in self._partitions:
-            try:
-                found = self._producer.list_topics(topic, timeout=METADATA_SECONDS).topics[topic]
-            except kafka.KafkaException as error:
-                raise DeliveryError(
-                    f"Kafka does not answer: {error.args[0].name()}.", "Is it up? Is BIOKEEL_KAFKA_BOOTSTRAP right?"
-                ) from None
-            if found.error is not None or not found.partitions:
-                raise DeliveryError(f"Kafka has no topic {topic}, or hides it.", "Run biokeel topics create.")
-            self._partitions[topic] = len(found.partitions)
+            self._partitions[topic] = _partitions(self._producer, topic)
         return self._partitions[topic]
+
+
+def _partitions(producer: kafka.Producer, topic: str) -> int:
+    """How many partitions `topic` has, once each has a leader (a new topic takes a moment)."""
+    deadline = time.monotonic() + METADATA_SECONDS
+    while True:
+        try:
+            found = producer.list_topics(topic, timeout=METADATA_SECONDS).topics[topic]
+        except kafka.KafkaException as error:
+            raise DeliveryError(
+                f"Kafka does not answer: {error.args[0].name()}.", "Is it up? Is BIOKEEL_KAFKA_BOOTSTRAP right?"
+            ) from None
+        if found.error is not None and found.error.code() != kafka.KafkaError.LEADER_NOT_AVAILABLE:
+            raise DeliveryError(f"Kafka has no topic {topic}, or hides it.", "Run biokeel topics create.")
+        if found.partitions and all(part.leader >= 0 for part in found.partitions.values()):
+            return len(found.partitions)
+        if time.monotonic() > deadline:
+            raise DeliveryError(f"A partition of {topic} has no leader.", "See that every broker runs.")
+        producer.poll(0.1)
 
 
 def _refusal(failed: Counter[str]) -> DeliveryError:

@@ -134,8 +134,11 @@ def _publish_file(result: FileResult, source: Source, sink: Sink, enroller: Enro
         for kind, records in batches:
             result.sent[str(kind)] += _publish(kind, records, sink, result.report)
     if found is RECORDS:
+        messages: dict[EventType, list[bytes | None]] = {}
         for event, value in read_raw(path):
-            result.sent[str(event)] += len(sink.publish_raw(event, [value]))
+            messages.setdefault(event, []).append(value)
+        for event, values in messages.items():
+            result.sent[str(event)] += len(sink.publish_raw(event, values))
     result.sent += Counter()  # drops the zeros
 
 

@@ -37,6 +37,7 @@ GLUCOSE_CODES: Final[dict[str, tuple[str | None, str | None]]] = {
     "1558-6": ("serum", "fasting"),
     "1556-0": ("capillary_blood", "fasting"),
     "1521-4": ("serum", "after_meal"),
+    "14743-9": ("capillary_blood", None),
     "14749-6": ("serum", None),
     "15074-8": ("blood", None),
     "74774-1": (None, None),

@@ -66,9 +66,13 @@ class DemoCorpus:
         for event, frame in self.events.items():
             publisher.publish(event, frame)
         rows = []
+        by_event: dict[EventType, list[RawDefect]] = {}
         for defect in self.raw_defects(publisher.codec):
-            offset = publisher.publish_raw(defect.event, [defect.value])[0]
-            rows.append((str(defect.event), 0, offset, str(Verdict.SEALED), str(defect.reason), defect.defect))
+            by_event.setdefault(defect.event, []).append(defect)
+        for event, made in by_event.items():
+            offsets = publisher.publish_raw(event, [defect.value for defect in made])
+            for defect, offset in zip(made, offsets, strict=True):
+                rows.append((str(event), 0, offset, str(Verdict.SEALED), str(defect.reason), defect.defect))
         publisher.flush()
         schema = {"event": pl.String, "partition": pl.Int32, "offset": pl.Int64}
         schema |= dict.fromkeys(("verdict", "reason", "defect"), pl.String)

@@ -52,7 +52,7 @@ def _year(year: int) -> pl.Expr:
 DEFECTS: Final[tuple[Defect, ...]] = (
     _rule("impossible_pressure", "clinical.blood_pressure", "systolic", 900.0),
     _rule("wrong_unit", "clinical.glucose", "value_unit", "mg/L"),
-    _rule("negative_result", "clinical.lab_result", "value", -1.0),
+    _rule("unknown_result_status", "clinical.lab_result", "status", "guessed"),
     _rule("unknown_clinical_status", "clinical.diagnosis", "clinical_status", "deceased"),
     _rule("impossible_dose", "clinical.medication", "doses_per_day", 400.0),
     _rule("impossible_contamination", "genome.qc_metrics", "cross_contamination_rate", 3.0),

@@ -144,11 +144,11 @@ def _glucose(rng: Rng, who: pl.DataFrame, _at: Any, hour: Reals) -> Payload:
     capillary = rng.random(count) < 0.6
     mass = np.where(capillary, "41653-7", np.where(fasting, "1558-6", "2345-7"))
     return {
-        "code": np.where(molar, np.where(capillary, "14743-9", "14749-6"), mass),
+        "code": np.where(molar, np.where(capillary, "15074-8", "14749-6"), mass),
         "value": np.where(molar, (value / 18.0156).round(1), value),
         "value_unit": np.where(molar, "mmol/L", "mg/dL"),
         "relation_to_meal": np.where(fasting, "fasting", "after_meal"),
-        "specimen": np.where(capillary, "capillary_blood", "serum"),
+        "specimen": np.where(capillary, np.where(molar, "blood", "capillary_blood"), "serum"),
         "status": _status(rng, count),
     }
 
@@ -321,11 +321,12 @@ def _diet(rng: Rng, who: pl.DataFrame, _at: Any, hour: Reals) -> Payload:
     carbohydrate = _normal(rng, np.where(main, 78, 28), np.where(main, 22, 12), (3, 200, 1), count)
     protein = _normal(rng, np.where(main, 24, 4), np.where(main, 9, 2), (0.2, 80, 1), count)
     fat = _normal(rng, np.where(main, 16, 5), np.where(main, 7, 3), (0.1, 70, 1), count)
+    drawn = _normal(rng, np.where(main, 380, 140), np.where(main, 90, 50), (20, 900, 0), count)
     return {
         "meal": meal,
         "food_code": np.char.add("F", rng.integers(10_000, 10_400, count).astype(str)),
         "food_name": _pick(rng, count, ["비빔밥", "김치찌개", "불고기", "잡곡밥", "된장국", "사과", "우유"]),
-        "amount": _normal(rng, np.where(main, 380, 140), np.where(main, 90, 50), (20, 900, 0), count),
+        "amount": np.maximum(drawn, ((carbohydrate + protein + fat) * 1.3).round()),
         "energy": (4 * carbohydrate + 4 * protein + 9 * fat).round(),
         "carbohydrate": carbohydrate,
         "protein": protein,

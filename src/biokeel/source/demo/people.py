@@ -101,7 +101,8 @@ def make_people(rng: np.random.Generator, count: int, never: int, without_lifest
 
 def enrolments(people: pl.DataFrame, event_ids: list[str]) -> pl.DataFrame:
     """The `person.enrolment` rows of `people`, by day of enrolment (columns as in the schema)."""
-    at = pl.from_epoch(pl.col("enrolled") * DAY_MS + 3 * 3_600_000, "ms").dt.replace_time_zone("UTC")
+    at = pl.col("enrolled") * DAY_MS + 3 * 3_600_000
+    time = pl.Datetime("ms", "UTC")
     return (
         people.with_columns(pl.Series("event_id", event_ids))
         .sort("enrolled", maintain_order=True)
@@ -110,9 +111,9 @@ def enrolments(people: pl.DataFrame, event_ids: list[str]) -> pl.DataFrame:
             source_id=pl.lit("enrolment-office"),
             subject_scheme="scheme",
             subject_id="national",
-            occurred_at=at,
+            occurred_at=at.cast(time),
             occurred_offset_minutes=pl.lit(540, pl.Int32),
-            recorded_at=at + pl.duration(hours=1),
+            recorded_at=(at + 3_600_000).cast(time),
             identifiers=pl.concat_list(
                 _identifier("hospital", "site", "hospital_number", pl.lit(value=True)),
                 _identifier("sample", "centre", "barcode", pl.col("has_sample")),

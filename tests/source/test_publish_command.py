@@ -1,0 +1,64 @@
+"""The commands `publish` and `demo-data`, without Kafka."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from biokeel.cli import demo_data, publish
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("BIOKEEL_STATE_DIR", str(tmp_path / "state"))
+    app = typer.Typer()
+    publish.register(app)
+    demo_data.register(app)
+
+    def call(*arguments: str) -> Result:
+        return CliRunner(env={"COLUMNS": "200"}).invoke(app, arguments)
+
+    return call
+
+
+def test_a_dry_run_shows_events_by_type_and_what_was_left_out(run, shared_data: Path) -> None:  # type: ignore[no-untyped-def]
+    result = run("publish", str(shared_data / "clinical/fhir-r4-synthea-bundles"), "--source-id", "emr", "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "clinical.blood_pressure" in result.output
+    assert "2 files hold no event of a person" in result.output
+    assert "5 files, 0 of them could not be used" in result.output
+
+
+def test_a_file_that_fails_wholly_ends_with_status_1_after_the_others(run, tmp_path: Path, shared_data: Path) -> None:  # type: ignore[no-untyped-def]
+    bad = tmp_path / "a.json"
+    bad.write_text("{")
+    good = shared_data / "clinical/fhir-r4-examples/examples/patient-example.json"
+    result = run("publish", str(bad), str(good), "--source-id", "emr", "--dry-run")
+    assert result.exit_code == 1
+    assert "person.enrolment" in result.output
+    assert "a.json is not JSON" in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (("--source-id", "Not OK"), "--source-id"),
+        (("--source-id", "a", "--zone", "Mars/Base"), "--zone"),
+        (("--source-id", "a", "--subject", "x"), "--subject"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(run, tmp_path: Path, options: tuple[str, ...], word: str) -> None:  # type: ignore[no-untyped-def]
+    result = run("publish", str(tmp_path), "--dry-run", *options)
+    assert result.exit_code == 2
+    assert word in result.output
+
+
+def test_demo_data_can_be_published_at_once(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    made = run("demo-data", "--people", "30", "--seed", "3", "--out", str(tmp_path / "demo"))
+    assert made.exit_code == 0, made.output
+    sent = run("publish", str(tmp_path / "demo/files"), "--source-id", "demo", "--dry-run")
+    assert sent.exit_code == 0, sent.output
+    assert "0 of them could not be used" in sent.output
