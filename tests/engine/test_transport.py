@@ -103,7 +103,7 @@ async def running(settings, what, worker):
 
 async def until(condition, seconds=40):
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - several parts change it
             await asyncio.sleep(0.02)
 
 
