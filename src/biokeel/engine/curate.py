@@ -13,6 +13,7 @@ from where `recover` says, whatever Kafka's committed offset is. A process that 
 from __future__ import annotations
 
 import asyncio
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     from biokeel.observe.metrics import WorkerMetrics
     from biokeel.settings import Settings
     from biokeel.validate.suites import SuiteStore
+
+log = logging.getLogger(__name__)
 
 GROUP: Final = "biokeel-curate"
 POLL_BLOCKS: Final = 64
@@ -143,7 +146,7 @@ class CurateWorker(Worker):
         try:
             landed = await asyncio.get_running_loop().run_in_executor(self._lander, self._write, event, buffer)
         except Exception as error:  # noqa: BLE001 - a task's exception would only be logged
-            error.add_note(f"while landing {buffer.rows} rows of {event}")
+            log.error("Failed to land %d rows of %s", buffer.rows, event)  # noqa: TRY400 - see `log_failure`
             self.fail(error)
             return
         for delivery in buffer.deliveries:
