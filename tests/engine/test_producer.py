@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import NewTopic
 
 from biokeel.contracts.blocks import Block
 from biokeel.contracts.topics import Zone
@@ -24,8 +24,7 @@ def producer(stack):
 @pytest.fixture
 def topic(stack):
     name = f"pseudo.test.{uuid.uuid4().hex}"
-    operator = AdminClient(client_settings(stack.settings(Zone.VAULT)))
-    operator.create_topics([NewTopic(name, 2, 1, config={"max.message.bytes": "20000"})])[name].result()
+    stack.admin().create_topics([NewTopic(name, 2, 1, config={"max.message.bytes": "20000"})])[name].result()
     return name
 
 

@@ -70,6 +70,11 @@ class World:
     def send_late(self, tag):
         self.sent += send_late(self.publisher, tag)
 
+    def until_parked(self, seconds=90):
+        deadline = time.monotonic() + seconds
+        while not self.bookkeeper.look().total("parked"):
+            assert time.monotonic() < deadline, "nothing was parked"
+
     def settled(self, seconds=120):
         """The books once nothing is missing or parked any more; the last ones where that takes too long."""
         deadline = time.monotonic() + seconds
@@ -114,7 +119,8 @@ def test_a_death_at_a_named_point_loses_and_doubles_nothing(world, point):
     tag = point.replace(".", "-").replace("_", "-") + "-"
     world.send(tag)
     world.start(kind, **{VARIABLE: point})
-    time.sleep(1)
+    if "release" in point:
+        world.until_parked()
     world.send_late(tag)
     assert world.running[kind].wait(90) == -9, f"the worker never died at {point}"
     world.start(kind)

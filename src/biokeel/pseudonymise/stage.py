@@ -81,10 +81,9 @@ def pseudonymise(
     kept = frame.select("event_id", "source_id", *policy.kept, *policy.coarsened)
     for leak in find_leaks(kept, frame["subject_id"], _HASHED):
         verdicts.reject(leak.rows, Reason.LEAK, f"{leak.field}: {leak.pattern}")
-    unknown = people["participant"].is_null()
-    verdicts.reject(unknown, Reason.NOT_ENROLLED, "subject_id")
+    verdicts.reject(people["participant"].is_null(), Reason.NOT_ENROLLED, "subject_id")
     open_ = np.ones(frame.height, dtype=np.bool_) if decided is None else ~decided
-    verdicts.reject(people["withdrawn"].fill_null(value=False).to_numpy() & open_, Reason.WITHDRAWN, "person")
+    verdicts.reject(people["withdrawn"].fill_null(value=True).to_numpy() & open_, Reason.WITHDRAWN, "person")
     refused = (people["consent"].fill_null(0) & CONSENT[batch.event.domain]) == 0
     verdicts.reject(refused.to_numpy() & open_, Reason.NO_CONSENT, f"domain {batch.event.domain}")
     good = verdicts.good
