@@ -15,16 +15,17 @@ from biokeel.errors import BiokeelError
 
 GROUPS: tuple[str, ...] = (
     "stack",
+    "worker",
     "topic",
     "publish",
     "demo_data",
+    "suite",
+    "vault",
+    "participant",
+    "lake",
     "status",
     "verify",
     "console",
-    "participant",
-    "lake",
-    "suite",
-    "worker",
 )
 """Modules of this package, in the order in which `biokeel --help` lists their commands."""
 

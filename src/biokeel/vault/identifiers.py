@@ -50,7 +50,7 @@ class Identifier:
 
 def normalise(scheme: str, text: str) -> Identifier | None:
     """The identifier that `text` writes under `scheme`; None where the scheme or the form is not known."""
-    if not _SCHEME.match(scheme):
+    if not _SCHEME.fullmatch(scheme):
         return None
     value = unicodedata.normalize("NFKC", text) if not text.isascii() else text
     if scheme in REGISTRATION_SCHEMES:

@@ -67,8 +67,10 @@ class People:
         prints = _fingerprints(schemes, ids)
         slots = self._cache.find(prints)
         missing = np.flatnonzero(slots < 0)
+        # Taken before anything is added: what is added may push out what these slots hold.
+        cached = self._cache.rows(slots).with_columns(valid=pl.lit(value=True))
         if not len(missing):
-            return self._cache.rows(slots).with_columns(valid=pl.lit(value=True))
+            return cached
         asked = pl.DataFrame({"scheme": schemes, "id": ids})[missing].with_row_index("row")
         distinct = asked.unique(["scheme", "id"], keep="first", maintain_order=True)
         forms = [normalise(scheme, text) for scheme, text in distinct.select("scheme", "id").iter_rows()]
@@ -81,9 +83,7 @@ class People:
             distinct["scheme"], distinct["id"], valid=pl.Series([form is not None for form in forms], dtype=pl.Boolean)
         )
         place = asked.join(answers.with_row_index("answer"), on=["scheme", "id"], how="left", maintain_order="left")
-        result = pl.concat(
-            [self._cache.rows(slots).with_columns(valid=pl.lit(value=True)), answers.drop("scheme", "id")]
-        )
+        result = pl.concat([cached, answers.drop("scheme", "id")])
         order = np.arange(len(slots))
         order[missing] = len(slots) + place["answer"].to_numpy()
         return result[order]

@@ -1,0 +1,123 @@
+"""A vault in a folder, a real codec, and events by the dozen."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from biokeel.batch import PseudonymisedBatch, RawBatch
+from biokeel.contracts.catalogue import DirectoryCatalogue
+from biokeel.contracts.codec import Codec
+from biokeel.contracts.schema import load_schemas
+from biokeel.contracts.topics import EVENTS, EventType, event_type
+from biokeel.pseudonymise.wall import Wall, WallResult
+from biokeel.settings import PROJECT_ROOT, Settings
+from biokeel.vault.keys import create_key_file
+from biokeel.vault.store import Vault
+
+SCHEMAS = PROJECT_ROOT / "schemas"
+START = dt.datetime(2024, 3, 1, 9, tzinfo=dt.UTC)
+CATALOGUE = DirectoryCatalogue(SCHEMAS)
+GLUCOSE = event_type("clinical.glucose")
+
+
+class World:
+    """One vault on the disk; `wall()` opens it as a fresh process would."""
+
+    def __init__(self, folder: Path) -> None:
+        self.settings = Settings(vault_url=f"sqlite:///{folder / 'vault.db'}", vault_key_file=folder / "vault.keys")
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+        if not (folder / "vault.keys").exists():
+            create_key_file(folder / "vault.keys")
+        self.schemas, self.codec = load_schemas(SCHEMAS), Codec(CATALOGUE, 1 << 20)
+        self.offsets: dict[tuple[EventType, int], int] = {}
+        self.open: list[Vault] = []
+
+    def vault(self) -> Vault:
+        self.open.append(Vault.open(self.settings))
+        return self.open[-1]
+
+    def wall(self, unknown_person: str = "park") -> Wall:
+        return Wall(self.codec, self.vault(), self.schemas, unknown_person)
+
+    def close(self) -> None:
+        for vault in self.open:
+            vault.close()
+
+    def batch(self, event: EventType, rows: list[dict[str, object]], partition: int = 0) -> RawBatch:
+        """`rows` name what differs from a good event; offsets go on from batch to batch."""
+        first = self.offsets.get((event, partition), 0)
+        self.offsets[event, partition] = first + len(rows)
+        offsets = np.arange(first, first + len(rows), dtype=np.int64)
+        full = [
+            {
+                "event_id": f"{abs(hash((str(event), partition, int(offset)))) % 16**12:032x}",
+                "source_id": "hospital/one",
+                "subject_scheme": "hospital/one",
+                "occurred_at": START + dt.timedelta(minutes=int(offset)),
+                "occurred_offset_minutes": 540,
+                "recorded_at": START + dt.timedelta(hours=2),
+                **DEFAULTS.get(event.name, {}),
+                **row,
+            }
+            for offset, row in zip(offsets, rows, strict=True)
+        ]
+        frame = pl.DataFrame(full, schema=self.columns(event), orient="row")
+        return RawBatch(event, partition, offsets, self.codec.encode(event, frame))
+
+    def columns(self, event: EventType) -> dict[str, pl.DataType]:
+        from biokeel.contracts.columns import frame_schema
+
+        return frame_schema(self.schemas[event].avro)
+
+    def person(self, wall: Wall, kind: str, *rows: dict[str, object]) -> WallResult:
+        return wall.process(self.batch(event_type(f"person.{kind}"), list(rows)))
+
+    def enrol(self, wall: Wall, *subjects: str, **more: object) -> WallResult:
+        return self.person(wall, "enrolment", *({"subject_id": each, **more} for each in subjects))
+
+    def glucose(self, *subjects: str, partition: int = 0, **more: object) -> RawBatch:
+        return self.batch(GLUCOSE, [{"subject_id": each, **more} for each in subjects], partition)
+
+
+DEFAULTS: dict[str, dict[str, object]] = {
+    "glucose": {"code": "2339-0", "value": 98.0, "value_unit": "mg/dL", "status": "final"},
+    "enrolment": {
+        "identifiers": [],
+        "sex": "female",
+        "birth_date": dt.date(1980, 5, 17),
+        "consent_scope": ["genome", "clinical", "lifestyle"],
+    },
+    "identifier_link": {"identifiers": []},
+    "consent_change": {"consent_scope": []},
+    "merge": {"merged_scheme": "hospital/one"},
+    "withdrawal": {"scope": "further_collection"},
+}
+
+
+def offsets(batch: PseudonymisedBatch | None) -> list[int]:
+    return [] if batch is None else batch.frame["raw_offset"].to_list()
+
+
+def drain(wall: Wall, partition: int = 0, event: EventType = GLUCOSE) -> list[int]:
+    """First offsets of everything that is released, marked as the worker marks it."""
+    got: list[int] = []
+    while (batch := wall.releases(event, partition, 1000)) is not None:
+        got += batch.frame["first_offset"].to_list()
+        wall.released(event, partition, int(batch.frame["raw_offset"].max()))
+    return got
+
+
+@pytest.fixture
+def world(tmp_path: Path):
+    made = World(tmp_path)
+    yield made
+    made.close()
+
+
+__all__ = ["EVENTS", "World", "drain", "offsets"]

@@ -1,0 +1,233 @@
+"""Death at every step: the wall is stopped at each statement in turn, then the batch comes again on the same vault."""
+
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from conftest import GLUCOSE, World, drain
+
+from biokeel.contracts.topics import event_type
+from biokeel.settings import PROJECT_ROOT
+
+
+class Died(BaseException):
+    """No code may catch it, as none can catch SIGKILL."""
+
+
+def die_at(vault, step):
+    """Die before the `step`th statement or commit that writes; whether that many come is told by `reached`."""
+    state = {"step": 0, "reached": False}
+
+    def count(*_):
+        state["step"] += 1
+        if state["step"] == step:
+            state["reached"] = True
+            raise Died
+
+    engine = vault._database.engine
+    sa.event.listen(engine, "before_cursor_execute", lambda *_: count())
+    sa.event.listen(engine, "commit", lambda *_: count())
+    return state
+
+
+def books(world: World):
+    vault = world.vault()
+    status = vault.status()
+    assert vault.verify_audit().faults == ()
+    found = {}
+    for event in (GLUCOSE, event_type("person.enrolment"), event_type("person.identifier_link")):
+        rows = vault.books(event, 0)
+        assert rows["offset"].is_unique().all(), "an event stands in two places"
+        found[str(event)] = rows.to_dicts()
+    return found, status
+
+
+def every_step(tmp_path: Path, prepare, act):
+    """Run `act` once undisturbed; then, each time on a fresh copy, die at step 1, 2, ... and run it again.
+
+    `act(wall, batches, emit)` calls `emit` with what reached Kafka: at least once each, whenever the process died.
+    """
+    start = World(tmp_path / "start")
+    batches = prepare(start, start.wall())
+    start.close()
+
+    def copy(name):
+        shutil.copytree(tmp_path / "start", tmp_path / name)
+        return World(tmp_path / name)
+
+    calm, want_emitted = copy("calm"), []
+    act(calm.wall(), batches, want_emitted.append)
+    want = books(calm)
+    calm.close()
+    step = 0
+    while True:
+        step += 1
+        world, emitted = copy(str(step)), []
+        victim = world.wall()
+        state = die_at(victim._vault, step)
+        try:
+            act(victim, batches, emitted.append)
+        except Died:
+            act(world.wall(), batches, emitted.append)
+        assert set(emitted) == set(want_emitted), f"step {step}"
+        assert books(world) == want, f"step {step}"
+        world.close()
+        if not state["reached"]:
+            return step - 1
+
+
+def process(wall, batch, emit):
+    result = wall.process(batch)
+    for each in [] if result.batch is None else result.batch.frame["raw_offset"].to_list():
+        emit(("raw", each))
+
+
+def release(wall, emit):
+    while (batch := wall.releases(GLUCOSE, 0, 2)) is not None:
+        for number, first in batch.frame.select("raw_offset", "first_offset").iter_rows():
+            emit(("parking", number, first))
+        wall.released(GLUCOSE, 0, batch.frame["raw_offset"].max())
+
+
+def test_dying_at_any_statement_of_a_batch_loses_and_doubles_nothing(tmp_path):
+    def prepare(world, wall):
+        world.enrol(wall, "P-1")
+        return [
+            world.batch(
+                GLUCOSE, [{"subject_id": s} for s in ("P-1", "P-2")] + [{"subject_id": "P-1", "code": "a@b.example"}]
+            )
+        ]
+
+    assert every_step(tmp_path, prepare, lambda wall, batches, emit: process(wall, batches[0], emit)) > 8
+
+
+def test_dying_at_any_statement_of_an_enrolment_applies_it_once_and_releases_what_waited(tmp_path):
+    def prepare(world, wall):
+        wall.process(world.glucose("P-1", "P-2"))
+        link = {"subject_id": "P-1", "identifiers": [{"scheme": "app/band", "value": "u-1"}]}
+        world.person(wall, "identifier_link", link)
+        return [world.batch(event_type("person.enrolment"), [{"subject_id": "P-1"}, {"subject_id": "P-1", "sex": "?"}])]
+
+    def act(wall, batches, emit):
+        wall.process(batches[0])
+        release(wall, emit)
+
+    assert every_step(tmp_path, prepare, act) > 15
+
+
+def test_dying_at_any_statement_of_a_release_emits_it_again_with_the_same_number(tmp_path):
+    def prepare(world, wall):
+        wall.process(world.glucose("P-1", "P-2", "P-1"))
+        world.enrol(wall, "P-1", "P-2")
+        return []
+
+    assert every_step(tmp_path, prepare, lambda wall, _, emit: release(wall, emit)) > 8
+
+
+def test_two_threads_that_park_and_enrol_at_once_strand_no_event(tmp_path):
+    world = World(tmp_path)
+    names = [f"P-{n:04d}" for n in range(120)]
+    raw = [world.glucose(*names[start : start + 6]) for start in range(0, 120, 6)]
+    people = [world.batch(event_type("person.enrolment"), [{"subject_id": each}]) for each in reversed(names)]
+    through: list[int] = []
+    walls = [world.wall(), World(tmp_path).wall()]
+    both = threading.Barrier(2)
+    errors: list[BaseException] = []
+
+    def run(work):
+        try:
+            both.wait()
+            work()
+        except BaseException as error:
+            errors.append(error)
+
+    def park():
+        for batch in raw:
+            result = walls[0].process(batch)
+            through.extend([] if result.batch is None else result.batch.frame["raw_offset"].to_list())
+
+    def enrol():
+        for batch in people:
+            walls[1].process(batch)
+
+    threads = [threading.Thread(target=run, args=(work,)) for work in (park, enrol)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    released = drain(walls[0])
+    assert sorted(through + released) == list(range(120))
+    assert walls[0]._vault.status().parked["waiting"] == 0
+    world.close()
+
+
+CHILD = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from conftest import World
+from biokeel.contracts.topics import event_type
+world = World(Path(sys.argv[2]))
+first = int(sys.argv[3])
+world.offsets[event_type("person.enrolment"), 0] = first
+wall = world.wall()
+sys.stdout.write("ready\\n"); sys.stdout.flush(); sys.stdin.readline()
+for number in range(40):
+    world.enrol(wall, f"P-{number:03d}")
+world.close()
+"""
+
+
+def test_two_processes_that_enrol_the_same_people_at_once_make_one_participant_each(tmp_path):
+    world = World(tmp_path)
+    wall = world.wall()
+    wall.process(world.glucose(*(f"P-{number:03d}" for number in range(40))))
+    here = str(Path(__file__).parent)
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", CHILD, here, str(tmp_path), first],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=PROJECT_ROOT,
+            env={"PYTHONPATH": str(PROJECT_ROOT / "src")},
+        )
+        for first in ("0", "1000")
+    ]
+    for child in children:
+        assert child.stdout.readline() == "ready\n"
+    for child in children:
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    assert [child.wait(120) for child in children] == [0, 0]
+    for child in children:
+        child.stdin.close()
+        child.stdout.close()
+    status = wall._vault.status()
+    assert (status.participants, status.identifiers, status.audit_entries) == (40, 40, 80)
+    assert sorted(drain(wall)) == list(range(40))
+    assert wall._vault.verify_audit().faults == ()
+    world.close()
+
+
+@pytest.mark.parametrize("statement", ["INSERT INTO audit", "INSERT INTO parked"])
+def test_a_refusing_database_is_one_of_our_errors_and_quotes_nothing(world, statement):
+    from biokeel.errors import VaultUnavailable
+
+    wall = world.wall()
+
+    def refuse(conn, cursor, text, *_):
+        if text.startswith(statement):
+            cursor.execute("SELECT * FROM no_such_table")
+
+    sa.event.listen(wall._vault._database.engine, "before_cursor_execute", refuse)
+    with pytest.raises(VaultUnavailable) as caught:
+        world.enrol(wall, "P-secret-1")
+        wall.process(world.glucose("P-secret-2"))
+    assert "secret" not in str(caught.value)
+    assert caught.value.__cause__ is None

@@ -1,0 +1,165 @@
+import csv
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from biokeel.errors import SchemaError
+from biokeel.pseudonymise.leaks import find_leaks, scan
+
+HARMLESS = [
+    "0123456789abcdef0123456789abcdef",
+    "90010112345670123456789012345678",  # only digits, and yet a hash by its length
+    "8480-6",
+    "8462-4",
+    "85354-9",
+    "41653-7",
+    "38341003",
+    "1551000119108",
+    "10811121000119102",
+    "4291000119106",
+    "44054006",
+    "E11.9",
+    "N20.1",
+    "S72.001A",
+    "M80.08XA",
+    "mm[Hg]",
+    "10*3/uL",
+    "mL/min/{1.73_m2}",
+    "http://unitsofmeasure.org",
+    "GRCh38",
+    "T2T-CHM13v2.0",
+    "DRAGEN 05.021.408.3.4.12",
+    "Illumina DRAGEN Germline Pipeline 07.021.624.3.10.8",
+    "D101-004160000-0001",
+    "D102-024060000-0001",
+    "2024-03-01T09:00:00.000Z",
+    "20240301090000",
+    "entered-in-error",
+    "혈당 검사",
+]
+
+
+def found(*texts):
+    hits = scan(pl.Series(texts, dtype=pl.String))
+    return [{name for name, rows in hits.items() if rows[place]} for place in range(len(texts))]
+
+
+def test_codes_units_hashes_and_versions_are_no_leaks():
+    frame = pl.DataFrame({"code": HARMLESS, "sha256": ["a9001011234567b" + "0" * 49] * len(HARMLESS)})
+    assert find_leaks(frame, pl.Series(["P-77"] * len(HARMLESS))) == []
+
+
+@pytest.mark.parametrize("name", ["conditions", "medications", "observations", "procedures"])
+def test_no_code_of_real_clinical_data_is_taken_for_a_leak(shared_data, name):
+    paths = [path for path in (shared_data / "clinical" / "synthea-csv").rglob("*.csv") if name in path.name]
+    codes = [row[key] for path in paths for row in csv.DictReader(path.open()) for key in row if "code" in key.lower()]
+    if not codes:
+        pytest.skip(f"no {name} among the real data")
+    assert not any(hits.any() for hits in scan(pl.Series(codes).unique()).values())
+
+
+@pytest.mark.parametrize("name", ["kr_rrn", "kr_frn"])
+def test_every_published_registration_number_is_stopped_also_inside_text_and_in_full_width(shared_data, name):
+    lines = (shared_data / "pii" / "presidio-kr-vectors" / f"{name}.jsonl").read_text().splitlines()
+    texts = [vector["text"] for vector in map(json.loads, lines) if vector["expected"]]
+    wide = str.maketrans("0123456789-", "０１２３４５６７８９－")
+    writings = [
+        write(text)
+        for text in texts
+        for write in (
+            str,
+            lambda text: f"주민번호:{text}입니다",
+            lambda text: f"x{text}y",
+            lambda text: text.translate(wide),
+            lambda text: text.replace("-", " "),
+            lambda text: text.replace("-", "."),
+            lambda text: text.replace("-", " - "),
+        )
+    ]
+    # Only counts reach an assertion: a failure must not print a number.
+    count, missed = len(writings), sum("registration" not in hits for hits in found(*writings))
+    assert count >= 70
+    assert missed == 0
+
+
+@settings(deadline=None)
+@given(
+    st.dates(),
+    st.text("0123456789", min_size=7, max_size=7),
+    st.sampled_from(["", "-", " ", ".", "–"]),
+    st.sampled_from(["", "ID", "환자 ", "("]),
+)
+def test_any_number_with_a_date_and_seven_digits_is_stopped_whatever_its_check_digit(day, rest, separator, before):
+    assert "registration" in found(f"{before}85{day:%m%d}{separator}{rest}")[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern"),
+    [
+        ("010-1234-5678", "phone"),
+        ("01012345678", "phone"),
+        ("tel:010.1234.5678", "phone"),
+        ("+82 10-1234-5678", "phone"),
+        ("+82(0)10-1234-5678", "phone"),
+        ("02-123-4567", "phone"),
+        ("(031) 123-4567", "phone"),
+        ("０１０－１２３４－５６７８", "phone"),
+        ("someone@example.org", "email"),
+        ("메일 누구@예시.kr 로", "email"),
+        ("M12345678", "passport"),
+        ("m123a4567", "passport"),
+        ("4111 1111 1111 1111", "card"),
+        ("4111-1111-1111-1111", "card"),
+        ("378282246310005", "card"),
+        ("card 5555555555554444.", "card"),
+    ],
+)
+def test_each_pattern_is_found_in_its_usual_writings(text, pattern):
+    assert pattern in found(text)[0]
+
+
+def test_sixteen_digits_that_fail_luhn_are_no_card():
+    assert found("4111 1111 1111 1112") == [set()]
+
+
+def test_lists_records_and_lists_of_records_are_looked_into_and_the_row_is_named():
+    frame = pl.DataFrame(
+        {
+            "tags": [["ok"], [], None, ["ok", "a@b.example"]],
+            "deep": [[{"note": "ok"}], [{"note": "ok"}, {"note": "010-1234-5678"}], [], None],
+        }
+    )
+    leaks = find_leaks(frame, pl.Series(["S"] * 4))
+    assert {(leak.field, leak.pattern, tuple(np.flatnonzero(leak.rows))) for leak in leaks} == {
+        ("tags", "email", (3,)),
+        ("deep.note", "phone", (1,)),
+    }
+
+
+def test_a_type_that_cannot_be_scanned_fails_closed():
+    with pytest.raises(SchemaError, match="cannot be scanned"):
+        find_leaks(pl.DataFrame({"blob": [b"x"]}), pl.Series(["S"]))
+
+
+def test_a_rows_own_subject_inside_another_string_is_found_and_another_rows_is_not():
+    frame = pl.DataFrame({"pipeline": ["run of NA12878", "run of NA12878", "x"], "tags": [[], [], ["NA12879.bam"]]})
+    leaks = find_leaks(frame, pl.Series(["NA12878", "NA12879", "NA12879"]))
+    assert [(leak.field, leak.pattern, leak.rows.tolist()) for leak in leaks] == [
+        ("pipeline", "subject", [True, False, False]),
+        ("tags", "subject", [False, False, True]),
+    ]
+
+
+def test_a_subject_hidden_among_the_digits_of_an_event_id_is_found():
+    frame = pl.DataFrame({"event_id": ["0000000000000000000" + "8501011234567"]})
+    leaks = find_leaks(frame, pl.Series(["850101-1234567"]), frozenset({"event_id"}))
+    assert [leak.pattern for leak in leaks] == ["subject"]
+
+
+def test_short_subjects_and_regular_expression_signs_do_not_misfire():
+    frame = pl.DataFrame({"code": ["8480-6", "8480-6", None]})
+    assert find_leaks(frame, pl.Series(["8480", ".*.*.*.*", "abcdefgh"])) == []

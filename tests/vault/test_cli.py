@@ -1,0 +1,46 @@
+import pytest
+import sqlalchemy as sa
+from typer.testing import CliRunner
+
+from biokeel.cli import vault as group
+from biokeel.settings import Settings
+from biokeel.vault.audit import Entry
+from biokeel.vault.keys import create_key_file
+from biokeel.vault.store import Vault
+from biokeel.vault.tables import AUDIT
+
+
+@pytest.fixture
+def vault(tmp_path, monkeypatch):
+    create_key_file(tmp_path / "keys")
+    monkeypatch.setenv("BIOKEEL_VAULT_URL", f"sqlite:///{tmp_path / 'vault.db'}")
+    monkeypatch.setenv("BIOKEEL_VAULT_KEY_FILE", str(tmp_path / "keys"))
+    opened = Vault.open(Settings())
+    with opened._database.write() as connection:
+        opened._audit.append(connection, [Entry("enrol", 1, {}), Entry("link", 1, {})])
+    yield opened
+    opened.close()
+
+
+def run(*arguments):
+    import typer
+
+    app = typer.Typer()
+    group.register(app)
+    return CliRunner().invoke(app, ["vault", *arguments])
+
+
+def test_status_shows_counts_only(vault):
+    result = run("status")
+    assert result.exit_code == 0
+    assert "audit entries" in result.output
+
+
+def test_a_sound_audit_verifies_and_a_cut_tail_is_found_by_the_kept_head(vault):
+    head = run("audit", "head").output.strip()
+    assert run("audit", "verify", "--head", head).exit_code == 0
+    with vault._database.write() as connection:
+        connection.execute(sa.delete(AUDIT).where(AUDIT.c.sequence == 2))
+    result = run("audit", "verify", "--head", head)
+    assert result.exit_code == 1
+    assert "The chain ends at entry 1" in result.output

@@ -1,0 +1,79 @@
+import pytest
+
+from biokeel.errors import SealError, VaultKeyError
+from biokeel.settings import Settings
+from biokeel.vault.keys import Keys, create_key_file, load_key_file, rotate_key_file
+from biokeel.vault.seal import Sealer
+from biokeel.vault.store import Vault
+
+
+def test_a_key_file_is_private_comes_back_and_is_never_overwritten(tmp_path):
+    path = tmp_path / "keys"
+    keys = create_key_file(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert load_key_file(path) == keys
+    with pytest.raises(VaultKeyError, match="exists already"):
+        create_key_file(path)
+
+
+def test_a_key_never_prints_its_secret():
+    key = Keys.new().lookup[0]
+    for text in (repr(key), str(key), f"{key}", repr(Keys((key,), (key,), key))):
+        assert "*****" in text
+        assert repr(key.secret)[2:-1] not in text
+        assert key.secret.hex() not in text
+
+
+def test_a_key_file_that_others_may_read_is_refused(tmp_path):
+    create_key_file(tmp_path / "keys")
+    (tmp_path / "keys").chmod(0o640)
+    with pytest.raises(VaultKeyError, match="open to other users"):
+        load_key_file(tmp_path / "keys")
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": 2}', "not json"])
+def test_what_is_no_key_file_is_refused(tmp_path, text):
+    (tmp_path / "keys").write_text(text)
+    (tmp_path / "keys").chmod(0o600)
+    with pytest.raises(VaultKeyError, match="not a key file"):
+        load_key_file(tmp_path / "keys")
+
+
+def test_rotation_puts_new_keys_first_and_keeps_the_old_ones(tmp_path):
+    old = create_key_file(tmp_path / "keys")
+    new = rotate_key_file(tmp_path / "keys")
+    assert new == load_key_file(tmp_path / "keys")
+    assert (new.lookup[1:], new.sealing[1:], new.audit) == (old.lookup, old.sealing, old.audit)
+    assert (tmp_path / "keys").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_sealed_opens_only_at_its_own_coordinates_and_unchanged():
+    sealer = Sealer(Keys.new().sealing)
+    sealed = sealer.seal(b"payload", "raw.x", 1, 2)
+    assert b"payload" not in sealed
+    assert sealer.open(sealed, "raw.x", 1, 2) == b"payload"
+    for topic, partition, offset in (("raw.y", 1, 2), ("raw.x", 2, 2), ("raw.x", 1, 3)):
+        with pytest.raises(SealError, match="does not open"):
+            sealer.open(sealed, topic, partition, offset)
+    for place in range(4, len(sealed)):
+        changed = sealed[:place] + bytes([sealed[place] ^ 1]) + sealed[place + 1 :]
+        with pytest.raises(SealError):
+            sealer.open(changed, "raw.x", 1, 2)
+
+
+def test_what_an_older_key_sealed_opens_after_rotation(tmp_path):
+    old = create_key_file(tmp_path / "keys")
+    sealed = Sealer(old.sealing).seal(b"payload", "raw.x", 0, 0)
+    assert Sealer(rotate_key_file(tmp_path / "keys").sealing).open(sealed, "raw.x", 0, 0) == b"payload"
+    with pytest.raises(SealError, match="not in the key file"):
+        Sealer(Keys.new().sealing).open(sealed, "raw.x", 0, 0)
+
+
+def test_a_vault_refuses_the_keys_of_another_and_its_file_is_private(tmp_path):
+    create_key_file(tmp_path / "a")
+    create_key_file(tmp_path / "b")
+    url = f"sqlite:///{tmp_path / 'vault.db'}"
+    Vault.open(Settings(vault_url=url, vault_key_file=tmp_path / "a")).close()
+    assert (tmp_path / "vault.db").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(VaultKeyError, match="not the one of this vault"):
+        Vault.open(Settings(vault_url=url, vault_key_file=tmp_path / "b"))
