@@ -39,12 +39,34 @@ def store_settings(tmp_path_factory):
         supervisor.close()
 
 
+@pytest.fixture
+def new_bucket(store_settings):
+    """A function that makes a lake in a bucket of its own, and the settings that lead there."""
+
+    def make():
+        import boto3
+
+        name = f"lake-{next(_NUMBERS)}"
+        client = boto3.client(
+            "s3",
+            endpoint_url=store_settings.s3_endpoint,
+            region_name=store_settings.s3_region,
+            aws_access_key_id=store_settings.s3_access_key,
+            aws_secret_access_key=store_settings.s3_secret_key.get_secret_value(),
+        )
+        client.create_bucket(Bucket=name)
+        settings = store_settings.model_copy(update={"lake_bucket": name})
+        return Lake.of(settings), settings
+
+    return make
+
+
 @pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.integration)])
 def lakes(request, tmp_path):
     """A function that makes empty lakes on the store in question."""
     if request.param == "s3":
-        settings = request.getfixturevalue("store_settings")
-        return lambda: bucket(settings)
+        new_bucket = request.getfixturevalue("new_bucket")
+        return lambda: new_bucket()[0]
 
     def make():
         folder = tmp_path / f"lake-{next(_NUMBERS)}"
@@ -52,18 +74,3 @@ def lakes(request, tmp_path):
         return Lake.local(folder)
 
     return make
-
-
-def bucket(settings):
-    """A lake in a bucket of its own."""
-    import boto3
-
-    name = f"lake-{next(_NUMBERS)}"
-    boto3.client(
-        "s3",
-        endpoint_url=settings.s3_endpoint,
-        region_name=settings.s3_region,
-        aws_access_key_id=settings.s3_access_key,
-        aws_secret_access_key=settings.s3_secret_key.get_secret_value(),
-    ).create_bucket(Bucket=name)
-    return Lake.of(settings.model_copy(update={"lake_bucket": name}))

@@ -4,9 +4,7 @@ import json
 import os
 import subprocess
 import sys
-import time
 
-import httpx
 import polars as pl
 import pytest
 from confluent_kafka import Producer
@@ -126,19 +124,20 @@ def test_topic_cat_names_a_topic_that_is_none(own_stack, topic):
     assert "Traceback" not in refused.stderr
 
 
-def test_the_console_shows_the_figures_of_verify(own_stack):
-    proved = Bookkeeper.of(own_stack.state_dir).look()
+@pytest.mark.browser
+def test_the_console_shows_the_figures_that_verify_proves(own_stack, chromium):
+    proved = Bookkeeper.of(own_stack.state_dir).look().as_json()
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("BIOKEEL_", "PYTEST"))}
     environment["BIOKEEL_STATE_DIR"] = str(own_stack.state_dir)
     environment["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, sys.path))
     command = [sys.executable, "-m", "biokeel", "console", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as console:
         try:
-            url = console.stdout.readline().split()[-1]
-            cell = f'data-testid=\\"books-lifestyle.sleep-raw\\">{proved.total("raw")}<'
-            deadline = time.monotonic() + 30
-            while cell not in (page := httpx.get(url).text):
-                assert time.monotonic() < deadline, page[-2000:]
-                time.sleep(0.5)
+            page = chromium.new_page()
+            page.goto(console.stdout.readline().split()[-1])
+            page.get_by_test_id("books-time").wait_for(timeout=60_000)
+            for column, count in proved["totals"].items():
+                assert page.get_by_test_id(f"books-total-{column}").text_content() == f"{count:,}"
+            page.close()
         finally:
             console.terminate()

@@ -52,6 +52,7 @@ def test_what_is_shaped_like_an_identifier_is_masked_wherever_it_stands(identifi
         "127.0.0.1:9092 at 2026-11-23T16:30:39.123Z, version 1.24.0",
         "committed 262144 rows, took 1763915432 ns",
         "participant 7Q2M4K9ZT1XA3C, lag 12345678",
+        "event 90d0181807290b553b68e16ee2c9089f, sha256 " + "0181807290ab9001011234567def0123" * 2,
     ],
 )
 def test_offsets_times_addresses_and_figures_are_left_as_they_are(text):

@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from real_gx import unexpected_rows
 
 from biokeel.validate.columns import Columns
 from biokeel.validate.compile import compile_expectation, row_types
-from real_gx import unexpected_rows
 
 TYPES = {
     "x": pl.Float64(),
@@ -26,11 +26,68 @@ TYPES = {
     "v": pl.Datetime("ms", "UTC"),
 }
 COLUMNS = Columns(TYPES, {})
-FLOATS = [0.0, -0.0, 0.1, 0.5, 1.0, 1.5, 2.0, 3.0, 900.0, -1.0, float("inf"), float("-inf"), float("nan"), 0.30000000000000004]
+FLOATS = [
+    0.0,
+    -0.0,
+    0.1,
+    0.5,
+    1.0,
+    1.5,
+    2.0,
+    3.0,
+    900.0,
+    -1.0,
+    float("inf"),
+    float("-inf"),
+    float("nan"),
+    0.30000000000000004,
+]
 INTS = [-1, 0, 1, 2, 3, 900, 2**31 - 1]
-TEXTS = ["", " ", "a", "A", "ab", "abc", "ab\n", "\n", "가", "가나다", "각", "é", "é", "I10", "I10.9", "8480-6", "12", "١٢", "😀", "nan", "None", "a|b"]
+TEXTS = [
+    "",
+    " ",
+    "a",
+    "A",
+    "ab",
+    "abc",
+    "ab\n",
+    "\n",
+    "가",
+    "가나다",
+    "각",
+    "é",
+    "é",
+    "I10",
+    "I10.9",
+    "8480-6",
+    "12",
+    "١٢",
+    "😀",
+    "nan",
+    "None",
+    "a|b",
+]
 TIMES = [dt.datetime(y, 1, 1, h, tzinfo=dt.UTC) for y in (1899, 1900, 2020) for h in (0, 12)]
-REGEXES = ["^[a-z]+$", "^a", "b$", "[가-힣]", "^[A-Z][0-9]{2}(?:\\.[0-9]{1,2})?$", "^[0-9]+-[0-9]$", "", "^$", "a|b", "a\\|b", ".", "^.{2}$", "^(?:a|가)", "[^a]", "x*", "\\.", "^(?:ab|I10)$", "[.]"]
+REGEXES = [
+    "^[a-z]+$",
+    "^a",
+    "b$",
+    "[가-힣]",
+    "^[A-Z][0-9]{2}(?:\\.[0-9]{1,2})?$",
+    "^[0-9]+-[0-9]$",
+    "",
+    "^$",
+    "a|b",
+    "a\\|b",
+    ".",
+    "^.{2}$",
+    "^(?:a|가)",
+    "[^a]",
+    "x*",
+    "\\.",
+    "^(?:ab|I10)$",
+    "[.]",
+]
 
 
 def missing(values: list[Any]) -> st.SearchStrategy[Any]:
@@ -53,13 +110,22 @@ ROW = st.fixed_dictionaries(
 FRAMES = st.lists(ROW, min_size=1, max_size=12).map(lambda rows: pl.DataFrame(rows, schema=TYPES))
 """Never empty: Great Expectations is not asked about nothing, and neither is the compiler."""
 
-LIMITS = {"x": [-1, 0, 0.5, 1.0, 2, 3], "i": [-1, 0, 1, 2.5, 900], "j": [0, 1.5, 3, 10**12], "t": ["1900-01-01T00:00:00+00:00", "2020-01-01T09:00:00+09:00"]}
+LIMITS = {
+    "x": [-1, 0, 0.5, 1.0, 2, 3],
+    "i": [-1, 0, 1, 2.5, 900],
+    "j": [0, 1.5, 3, 10**12],
+    "t": ["1900-01-01T00:00:00+00:00", "2020-01-01T09:00:00+09:00"],
+}
 SETS = {"x": [0.0, 0.1, 1, 2, 900.0], "i": [0, 1, 2.0, 3.5, 900], "j": [0, 1, 2, 900], "s": TEXTS, "b": [True, False]}
 
 
 @st.composite
 def conditions(draw: st.DrawFn, depth: str = "") -> dict[str, Any]:
-    kind = draw(st.sampled_from(["comparison", "comparison", "in", "nullity"] + {"": ["and", "or"], "or": ["and"], "and": []}[depth]))
+    kind = draw(
+        st.sampled_from(
+            ["comparison", "comparison", "in", "nullity"] + {"": ["and", "or"], "or": ["and"], "and": []}[depth]
+        )
+    )
     if kind in {"and", "or"}:
         return {"type": kind, "conditions": draw(st.lists(conditions(depth=kind), min_size=1, max_size=3))}
     column = draw(st.sampled_from(["x", "i", "j", "s", "b"] if kind != "in" else ["x", "i", "j", "s"]))
@@ -70,14 +136,26 @@ def conditions(draw: st.DrawFn, depth: str = "") -> dict[str, Any]:
         values = draw(st.lists(st.sampled_from(SETS[column]), max_size=3))
         return {"type": "comparison", **named, "operator": draw(st.sampled_from(["IN", "NOT_IN"])), "parameter": values}
     signs = ["==", "!="] if column == "b" else ["==", "!=", "<", "<=", ">", ">="]
-    return {"type": "comparison", **named, "operator": draw(st.sampled_from(signs)), "parameter": draw(st.sampled_from(SETS[column]))}
+    return {
+        "type": "comparison",
+        **named,
+        "operator": draw(st.sampled_from(signs)),
+        "parameter": draw(st.sampled_from(SETS[column])),
+    }
 
 
 QUERIES = [
     "s == 'abc'", "s != 'abc'", "x > 0.5 and not (i > 1)", "x.isnull()", "~(x > 1)", "(s in ['a', '가']) | (j <= 1)",
-    "s not in ['a', '가']", "x.notnull() and i.notna()", "not x.isna()", "(b == True) & (s != \"a\")", "b != True",
+    "s not in ['a', '가']", "x.notnull() and i.notna()", "not x.isna()", '(b == True) & (s != "a")', "b != True",
 ]  # fmt: skip
-LEGACY = ['col("x") > 0.5', 'col("s") == "abc"', 'col("i") != 1', 'col("x").notNull()', "col(\"s\") != 'a'", 'col("i") <= 1e0']
+LEGACY = [
+    'col("x") > 0.5',
+    'col("s") == "abc"',
+    'col("i") != 1',
+    'col("x").notNull()',
+    "col(\"s\") != 'a'",
+    'col("i") <= 1e0',
+]
 CONDITIONS = st.one_of(
     st.just({}),
     conditions().map(lambda condition: {"row_condition": condition}),
@@ -121,10 +199,20 @@ def sets() -> st.SearchStrategy[dict[str, Any]]:
 
 ANY_COLUMN = one(list(TYPES)).map(lambda column: {"column": column})
 LENGTHS = st.tuples(one([0, 1, 2]), one([2, 3]), st.booleans(), st.booleans()).map(
-    lambda each: {"column": "s", "min_value": each[0], "max_value": each[1], "strict_min": each[2], "strict_max": each[3]}
+    lambda each: {
+        "column": "s",
+        "min_value": each[0],
+        "max_value": each[1],
+        "strict_min": each[2],
+        "strict_max": each[3],
+    }
 )
-IGNORE_PAIR = one([{}, *({"ignore_row_if": each} for each in ("both_values_are_missing", "either_value_is_missing", "neither"))])
-IGNORE_LIST = one([{}, *({"ignore_row_if": each} for each in ("all_values_are_missing", "any_value_is_missing", "never"))])
+IGNORE_PAIR = one(
+    [{}, *({"ignore_row_if": each} for each in ("both_values_are_missing", "either_value_is_missing", "neither"))]
+)
+IGNORE_LIST = one(
+    [{}, *({"ignore_row_if": each} for each in ("all_values_are_missing", "any_value_is_missing", "never"))]
+)
 PAIRS = [("x", "y"), ("x", "i"), ("i", "j"), ("t", "v"), ("s", "u")]
 
 
@@ -148,12 +236,15 @@ ARGUMENTS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     ),
     "expect_column_value_lengths_to_be_between": LENGTHS,
     "expect_column_value_lengths_to_equal": one([0, 1, 2, 3]).map(lambda value: {"column": "s", "value": value}),
-    "expect_column_pair_values_a_to_be_greater_than_b": st.tuples(one(PAIRS), IGNORE_PAIR, one([{}, {"or_equal": True}])).map(
-        lambda each: pair(each[0]) | each[1] | each[2]
+    "expect_column_pair_values_a_to_be_greater_than_b": st.tuples(
+        one(PAIRS), IGNORE_PAIR, one([{}, {"or_equal": True}])
+    ).map(lambda each: pair(each[0]) | each[1] | each[2]),
+    "expect_column_pair_values_to_be_equal": st.tuples(one(PAIRS), IGNORE_PAIR).map(
+        lambda each: pair(each[0]) | each[1]
     ),
-    "expect_column_pair_values_to_be_equal": st.tuples(one(PAIRS), IGNORE_PAIR).map(lambda each: pair(each[0]) | each[1]),
     "expect_column_pair_values_to_be_in_set": st.tuples(
-        st.lists(st.tuples(one([None, 1.0, 0.5, 2]), one([None, "a", "가", ""])).map(list), min_size=1, max_size=4), IGNORE_PAIR
+        st.lists(st.tuples(one([None, 1.0, 0.5, 2]), one([None, "a", "가", ""])).map(list), min_size=1, max_size=4),
+        IGNORE_PAIR,
     ).map(lambda each: pair(("x", "s")) | {"value_pairs_set": each[0]} | each[1]),
     "expect_multicolumn_sum_to_equal": st.tuples(one([0, 1, 1.5, 3, 0.30000000000000004]), IGNORE_LIST).map(
         lambda each: {"column_list": ["x", "y", "i"], "sum_total": each[0]} | each[1]

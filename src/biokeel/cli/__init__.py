@@ -19,6 +19,7 @@ GROUPS: tuple[str, ...] = (
     "topic",
     "publish",
     "demo_data",
+    "schema",
     "suite",
     "vault",
     "participant",
@@ -26,6 +27,7 @@ GROUPS: tuple[str, ...] = (
     "status",
     "verify",
     "console",
+    "demo",
 )
 """Modules of this package, in the order in which `biokeel --help` lists their commands."""
 

@@ -11,6 +11,7 @@ from biokeel.errors import LandingError
 if TYPE_CHECKING:
     import polars as pl
     from rich.console import Console
+    from rich.table import Table
 
 MOST_ROWS = 200
 """Events that the table shows; `--json` shows all."""
@@ -64,7 +65,8 @@ def print_tables(
     from rich.table import Table
 
     console = console or Console()
-    console.print(_summary_table(participant_id, timeline, summary))
+    console.print(_summary_table(participant_id, summary))
+    console.print(_summary_line(timeline, summary))
     table = Table("when", "event", "nr", "age", "days since enrolment", "what", "source", title="Events", expand=True)
     for row in timeline.tail(MOST_ROWS).iter_rows(named=True):
         fields = orjson.loads(row["fields"])
@@ -84,25 +86,25 @@ def print_tables(
         console.print(f"{timeline.height - MOST_ROWS} older events are not shown; --json has all.")
 
 
-def _summary_table(participant_id: str, timeline: pl.DataFrame, summary: dict[str, Any] | None) -> Any:
+def _summary_table(participant_id: str, summary: dict[str, Any] | None) -> Table:
     from rich.table import Table
 
     table = Table("event", "events", "first", "last", title=f"Participant {participant_id}")
+    known = summary or {}
+    for name in (key.removesuffix("_count") for key in known if key.endswith("_count")):
+        if count := known[f"{name}_count"]:
+            first, last = (f"{known[f'{name}_{end}_at']:%Y-%m-%d}" for end in ("first", "last"))
+            table.add_row(name.replace("_", ".", 1), str(count), first, last)
+    return table
+
+
+def _summary_line(timeline: pl.DataFrame, summary: dict[str, Any] | None) -> str:
     if summary is None:
-        table.caption = "Not in the participants table yet: biokeel lake refresh"
-        return table
-    for name in (key.removesuffix("_count") for key in summary if key.endswith("_count")):
-        if summary[f"{name}_count"]:
-            first, last = summary[f"{name}_first_at"], summary[f"{name}_last_at"]
-            table.add_row(
-                name.replace("_", ".", 1), str(summary[f"{name}_count"]), f"{first:%Y-%m-%d}", f"{last:%Y-%m-%d}"
-            )
+        return "Not in the participants table yet: biokeel lake refresh"
     have = [name.removeprefix("has_") for name in summary if name.startswith("has_") and summary[name]]
     newer = timeline.height - summary["events"]
-    table.caption = f"Has {', '.join(have) or 'nothing yet'}."
-    if newer > 0:
-        table.caption += f" {newer} events landed since the last refresh."
-    return table
+    landed = f" {newer} events landed since the last refresh." if newer > 0 else ""
+    return f"Has {', '.join(have) or 'nothing yet'}.{landed}"
 
 
 def _short(value: Any) -> str:

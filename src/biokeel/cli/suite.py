@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Quality rules: list, check and test the suites.")
     group.command("list")(list_suites)
     group.command("check")(check)
-    group.command("test")(test)
+    group.command("test")(run_samples_of)
     app.add_typer(group, name="suite")
 
 
@@ -52,7 +52,7 @@ def check(events: Events = None) -> None:
         raise typer.Exit(1)
 
 
-def test(events: Events = None) -> None:
+def run_samples_of(events: Events = None) -> None:
     """Run the sample rows that stand beside the suites. Exit status 1 where a verdict is not the expected one."""
     from biokeel.validate.samples import run_samples, samples_path
 

@@ -24,27 +24,27 @@ def cat(
 
     A raw topic needs the vault zone's settings, and everything in it that may identify a person is masked.
     """
-    import orjson
-
-    from biokeel.console.topic import pseudo_events, raw_events
-    from biokeel.contracts.catalogue import DirectoryCatalogue
     from biokeel.contracts.topics import event_type, zone
-    from biokeel.engine.peek import newest
     from biokeel.errors import SettingsError
     from biokeel.settings import Settings
 
     try:
         event = event_type(topic)
     except KeyError:
-        raise SettingsError(
-            f"No event type has the topic {topic}.", "Write raw.clinical.glucose, for example."
-        ) from None
+        raise SettingsError(f"No topic is called {topic}.", "Write raw.clinical.glucose, for example.") from None
     raw = topic == event.raw_topic
     if not raw and (event.is_person or topic != event.pseudo_topic):
         raise SettingsError(f"No topic is called {topic}.", "Write raw.clinical.glucose, for example.")
     settings = Settings.load(zone(topic))
     if raw:
         settings.require("vault_url")
+
+    import orjson
+
+    from biokeel.console.topic import pseudo_events, raw_events
+    from biokeel.contracts.catalogue import DirectoryCatalogue
+    from biokeel.engine.peek import newest
+
     messages = newest(settings, topic, limit)
     events = (
         raw_events(event, messages, DirectoryCatalogue(settings.schemas_dir), settings.max_event_bytes)

@@ -36,11 +36,11 @@ def verify(
     from biokeel.settings import Settings
 
     bookkeeper = Bookkeeper.of(Settings.load().state_dir)
-    books = bookkeeper.look() if wait is None else _waited(bookkeeper, wait)
+    books = bookkeeper.look() if wait is None else waited(bookkeeper, wait)
     if json:
         Console(soft_wrap=True).print_json(data=books.as_json())
     else:
-        Console().print(_table(books))
+        Console().print(books_table(books))
     complain(books)
 
 
@@ -62,7 +62,8 @@ def complain(books: Books) -> None:
     )
 
 
-def _waited(bookkeeper: Bookkeeper, patience: float) -> Books:
+def waited(bookkeeper: Bookkeeper, patience: float) -> Books:
+    """The books once all has landed, or once nothing moved for `patience` seconds; shows the progress meanwhile."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -79,7 +80,8 @@ def _waited(bookkeeper: Bookkeeper, patience: float) -> Books:
         return wait_until_landed(bookkeeper, patience, seen)
 
 
-def _table(books: Books) -> Table:
+def books_table(books: Books) -> Table:
+    """The books as a table, a row for each event type."""
     from rich.table import Table
 
     verdict = "[green]balanced[/]" if books.balanced else "[bold red]do not balance[/]"

@@ -39,9 +39,8 @@ def serve(state_dir: Path, opened: Callable[[], Bookkeeper], port: int, announce
     def start() -> None:
         watchers.extend(
             asyncio.get_running_loop().create_task(watching)
-            for watching in (watch_workers(state_dir, view), watch_books(opened, view))
+            for watching in (watch_workers(state_dir, view), watch_books(opened, view), _announce(port, announce))
         )
-        announce(f"http://{HOST}:{port}")
 
     def stop() -> None:
         for watcher in watchers:
@@ -85,6 +84,19 @@ def build(view: View) -> None:
             element.set_content(drawn(view))
 
     ui.timer(REFRESH, redraw)
+
+
+async def _announce(port: int, announce: Callable[[str], None]) -> None:
+    """Say the URL once it answers: NiceGUI's start-up hooks run before the port is open."""
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(HOST, port)
+        except ConnectionRefusedError:
+            await asyncio.sleep(0.05)
+        else:
+            writer.close()
+            announce(f"http://{HOST}:{port}")
+            return
 
 
 def _free(port: int) -> int:

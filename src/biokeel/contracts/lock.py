@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from biokeel.contracts.catalogue import (
     LOCK_FILE,
@@ -14,7 +14,7 @@ from biokeel.contracts.catalogue import (
     read_lock,
 )
 from biokeel.contracts.schema import parse_schema, schema_path
-from biokeel.contracts.topics import EVENTS
+from biokeel.contracts.topics import EVENTS, EventType
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,14 +31,10 @@ def lock(root: Path) -> list[LockEntry]:
     """
     entries = read_lock(root) if (root / LOCK_FILE).exists() else []
     new: list[LockEntry] = []
-    for event in EVENTS:
-        avro = read_avro(schema_path(root, event))
-        parse_schema(event, avro)
-        locked = [entry for entry in sorted(entries) if entry.subject == event.subject]
-        if locked and locked[-1].fingerprint == fingerprint(avro):
-            continue
+    for event, avro in changed(root):
+        version = 1 + sum(entry.subject == event.subject for entry in entries)
         next_id = 1 + max((entry.id for entry in (*entries, *new)), default=0)
-        entry = LockEntry(next_id, event.subject, len(locked) + 1, fingerprint(avro))
+        entry = LockEntry(next_id, event.subject, version, fingerprint(avro))
         text = history_path(root, event, entry.version)
         text.parent.mkdir(parents=True, exist_ok=True)
         text.write_text(json.dumps(avro, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
@@ -46,6 +42,20 @@ def lock(root: Path) -> list[LockEntry]:
     if new:
         _write(root, sorted([*entries, *new]))
     return new
+
+
+def changed(root: Path) -> list[tuple[EventType, dict[str, Any]]]:
+    """The event types whose schema file below `root` is not their newest locked version, with the file's schema."""
+    newest = (
+        {entry.subject: entry.fingerprint for entry in sorted(read_lock(root))} if (root / LOCK_FILE).exists() else {}
+    )
+    found = []
+    for event in EVENTS:
+        avro = read_avro(schema_path(root, event))
+        parse_schema(event, avro)
+        if newest.get(event.subject) != fingerprint(avro):
+            found.append((event, avro))
+    return found
 
 
 def _write(root: Path, entries: list[LockEntry]) -> None:

@@ -11,7 +11,7 @@ from biokeel.contracts.columns import frame_schema, is_nullable, without_null
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_PROMOTIONS: Final = {
+PROMOTIONS: Final = {
     ("int", "long"),
     ("int", "float"),
     ("int", "double"),
@@ -19,6 +19,7 @@ _PROMOTIONS: Final = {
     ("long", "double"),
     ("float", "double"),
 }
+"""Numbers that Avro reads as a wider type."""
 _MEANING: Final = ("type", "items", "values", "fields", "symbols", "logicalType", "name", "precision", "scale", "size")
 """What of an Avro type decides how it is read; docs, tags, units and defaults do not."""
 
@@ -58,7 +59,7 @@ def _promoted(source: Mapping[str, Any], field: Mapping[str, Any]) -> pl.Expr | 
     if is_nullable(source["type"]) and not is_nullable(field["type"]):
         return None
     old, new = bare(without_null(source["type"])), bare(without_null(field["type"]))
-    if old != new and not (isinstance(old, str) and isinstance(new, str) and (old, new) in _PROMOTIONS):
+    if old != new and not (isinstance(old, str) and isinstance(new, str) and (old, new) in PROMOTIONS):
         return None
     return pl.col(source["name"])
 

@@ -129,9 +129,7 @@ class VersionWriter:
         if missing:
             raise ContractError(f"{self._where} no column {', '.join(missing)}.", "The schema has no default for it.")
         full = frame.select(
-            pl.col(name)
-            if name in frame.columns
-            else pl.repeat(self._defaults[name], pl.len()).cast(dtype).alias(name)
+            pl.col(name) if name in frame.columns else pl.repeat(self._defaults[name], pl.len()).cast(dtype).alias(name)
             for name, dtype in self._columns.items()
         )
         for name, dtype in self._columns.items():
@@ -141,4 +139,4 @@ class VersionWriter:
         for field in self._arrow:
             if not field.nullable and table.column(field.name).null_count:
                 raise ContractError(f"{self._where} column {field.name} has nulls.", "The field may not be null.")
-        return table
+        return table.cast(self._arrow)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import polars as pl
@@ -74,6 +75,11 @@ class LakeReader:
         )
         curated, quarantine = (-1 if version is None else version for version in found)
         return curated, quarantine
+
+    def tables(self) -> Iterator[tuple[str, str]]:
+        """(`curated` or `quarantine`, URI) of every table of events that exists."""
+        for event in LANDED_EVENTS:
+            yield from ((name, uri) for name, uri in self._tables(event).items() if self._exists(uri))
 
     def _tables(self, event: EventType) -> dict[str, str]:
         return {CURATED: self.lake.curated(event), QUARANTINE: self.lake.quarantine(event)}

@@ -29,22 +29,28 @@ _DASH: Final = r"[\s.\-‐‑‒–—―−·]"
 
 _SHAPES: Final = re.compile(
     rf"""
-      (?P<rrn>    {_ALONE} \d\d (?:0[1-9]|1[0-2]) (?:[0-2]\d|3[01]) {_DASH}{{0,3}} \d{{7}} (?!\d) )
+      (?P<digest>  (?<![0-9A-Za-z]) [0-9a-f]{{32}} (?:[0-9a-f]{{32}})? (?![0-9A-Za-z]) )
+    | (?P<rrn>    {_ALONE} \d\d (?:0[1-9]|1[0-2]) (?:[0-2]\d|3[01]) {_DASH}{{0,3}} \d{{7}} (?!\d) )
     | (?P<phone>  {_ALONE} (?: (?:\+82 {_DASH}? (?:\(?0\)?)? {_DASH}? | 0) 1[016-9] {_DASH}? \d{{3,4}} {_DASH}? \d{{4}}
                              | (?:\+82 {_DASH}? | \(?0) \d{{1,2}} \)? {_DASH} \d{{3,4}} {_DASH} \d{{4}} ) (?!\d) )
     | (?P<email>  [\w.%+\-]+ @ [\w\-]+ (?:\.[\w\-]+)+ )
     """,
     re.VERBOSE,
 )
-"""RRN and FRN: YYMMDD and seven digits. Phone: mobile in every writing, fixed lines with separators."""
+"""RRN and FRN: YYMMDD and seven digits. Phone: mobile in every writing, fixed lines with separators.
+
+A digest (an event_id, a fingerprint, a sha256) is matched first and left as it is: random hex now and then holds
+digits that look like a telephone number.
+"""
 
 
 def masked(text: str) -> str:
     """`text` with everything that is shaped like an RRN or FRN, a telephone number or an e-mail address masked."""
     parts, end = [], 0
     for found in _SHAPES.finditer(text.translate(_HALF_WIDTH)):
-        parts += [text[end : found.start()], f"[{found.lastgroup} masked]"]
-        end = found.end()
+        if found.lastgroup != "digest":
+            parts += [text[end : found.start()], f"[{found.lastgroup} masked]"]
+            end = found.end()
     return "".join([*parts, text[end:]])
 
 

@@ -87,9 +87,7 @@ def grant(admin: AdminClient) -> None:
                 ) from error
 
 
-def _bindings(
-    rights: tuple[tuple[User, str, str, tuple[str, ...]], ...], *, allow: bool
-) -> Iterator[AclBinding]:
+def _bindings(rights: tuple[tuple[User, str, str, tuple[str, ...]], ...], *, allow: bool) -> Iterator[AclBinding]:
     from confluent_kafka.admin import (
         AclBinding,
         AclOperation,

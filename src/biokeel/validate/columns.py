@@ -125,9 +125,7 @@ class Columns:
             derived = self.derived.get(name)
             stored |= {each: self.types[each] for each in (derived.inputs if derived else (name,))}
             expression = derived.expression if derived else pl.col(name)
-            expressions.append(
-                (expression.fill_nan(None) if self.types[name].is_float() else expression).alias(name)
-            )
+            expressions.append((expression.fill_nan(None) if self.types[name].is_float() else expression).alias(name))
         return stored, expressions
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import reduce
 from typing import Any, Final
 
 import polars as pl
@@ -24,7 +23,7 @@ from biokeel.errors import SuiteError
 from biokeel.validate.columns import Columns, Kind, kind_of
 from biokeel.validate.conditions import compile_condition
 from biokeel.validate.patterns import translate
-from biokeel.validate.values import bound, column_of, flag, is_one_of, matches_kind
+from biokeel.validate.values import bound, column_of, every, flag, is_one_of, matches_kind, some
 
 
 class How(StrEnum):
@@ -167,7 +166,9 @@ def _window(kind: str, arguments: Mapping[str, Any], columns: Columns) -> Compil
     if kind in _REFUSED:
         raise SuiteError(f"{kind} does not run here.", _REFUSED[kind])
     if kind not in _WINDOW:
-        raise SuiteError(f"{kind} is not known, or needs SQL.", f"There are {', '.join(sorted(_REGISTRY.keys() | _WINDOW))}.")
+        raise SuiteError(
+            f"{kind} is not known, or needs SQL.", f"There are {', '.join(sorted(_REGISTRY.keys() | _WINDOW))}."
+        )
     used: set[str] = set()
     for name in (arguments.get("column"), *arguments.get("column_list", ())):
         if name is not None and kind != "expect_column_to_exist":
@@ -178,7 +179,9 @@ def _window(kind: str, arguments: Mapping[str, Any], columns: Columns) -> Compil
 def _only_known(kind: str, arguments: Mapping[str, Any], known: frozenset[str]) -> None:
     if unknown := sorted(arguments.keys() - known):
         raise SuiteError(f"{kind} takes no {', '.join(unknown)} here.", f"It takes {', '.join(sorted(known))}.")
-    if parameters := sorted(name for name, value in arguments.items() if isinstance(value, dict) and "$PARAMETER" in value):
+    if parameters := sorted(
+        name for name, value in arguments.items() if isinstance(value, dict) and "$PARAMETER" in value
+    ):
         raise SuiteError(f"suite parameters are not read: {', '.join(parameters)}.", "Write the value itself.")
 
 
@@ -201,9 +204,9 @@ def _present(arguments: Mapping[str, Any], shape: Shape, values: list[pl.Expr]) 
     if ignore == _IGNORE_NONE[shape]:
         return None
     if ignore == _IGNORE_ANY[shape]:
-        return reduce(lambda left, right: left & right, [value.is_not_null() for value in values])
+        return every([value.is_not_null() for value in values])
     if ignore == _IGNORE_ALL[shape]:
-        return reduce(lambda left, right: left | right, [value.is_not_null() for value in values])
+        return some([value.is_not_null() for value in values])
     allowed = ", ".join((_IGNORE_ALL[shape], _IGNORE_ANY[shape], _IGNORE_NONE[shape]))
     raise SuiteError("ignore_row_if is not known.", f"Write {allowed}.")
 
@@ -233,7 +236,7 @@ def _within(value: pl.Expr, low: Any, high: Any, arguments: Mapping[str, Any]) -
         sides.append(value > low if flag(arguments, "strict_min") else value >= low)
     if high is not None:
         sides.append(value < high if flag(arguments, "strict_max") else value <= high)
-    return reduce(lambda left, right: left & right, sides)
+    return every(sides)
 
 
 def _patterns(arguments: Mapping[str, Any]) -> list[str]:
@@ -260,9 +263,7 @@ def _null(_arguments: Mapping[str, Any], names: tuple[str, ...], _columns: Colum
     return pl.col(names[0]).is_null()
 
 
-@_expectation(
-    "expect_column_values_to_be_between", Shape.COLUMN, "min_value", "max_value", "strict_min", "strict_max"
-)
+@_expectation("expect_column_values_to_be_between", Shape.COLUMN, "min_value", "max_value", "strict_min", "strict_max")
 def _between(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns) -> pl.Expr:
     dtype = columns.types[names[0]]
     low, high = (bound(arguments, each, names[0], dtype) for each in ("min_value", "max_value"))
@@ -295,13 +296,13 @@ def _regex_list(arguments: Mapping[str, Any], names: tuple[str, ...], columns: C
     if match_on not in {"any", "all"}:
         raise SuiteError("match_on is not known.", "Write any or all.")
     found = [_text(names[0], columns).str.contains(pattern) for pattern in _patterns(arguments)]
-    return reduce(lambda left, right: left | right if match_on == "any" else left & right, found)
+    return some(found) if match_on == "any" else every(found)
 
 
 @_expectation("expect_column_values_to_not_match_regex_list", Shape.COLUMN, "regex_list")
 def _not_regex_list(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns) -> pl.Expr:
     found = [_text(names[0], columns).str.contains(pattern) for pattern in _patterns(arguments)]
-    return ~reduce(lambda left, right: left | right, found)
+    return ~some(found)
 
 
 @_expectation(
@@ -339,8 +340,7 @@ def _pair_in_set(arguments: Mapping[str, Any], names: tuple[str, ...], columns: 
     kinds = [_one_kind((name,), columns, only=frozenset({Kind.NUMBER, Kind.TEXT})) for name in names]
     if not isinstance(pairs, list) or not pairs or not all(_is_pair(pair, kinds) for pair in pairs):
         raise SuiteError(f"value_pairs_set must be a list of pairs, each a {kinds[0]} and a {kinds[1]}, or null.")
-    return reduce(
-        lambda left, right: left | right,
+    return some(
         [pl.col(names[0]).eq_missing(first) & pl.col(names[1]).eq_missing(second) for first, second in pairs],
     )
 
@@ -357,14 +357,14 @@ def _sum(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns)
     total = arguments.get("sum_total")
     if not matches_kind(total, Kind.NUMBER):
         raise SuiteError("sum_total must be a number.")
-    return reduce(lambda left, right: left + right, [pl.col(name).cast(pl.Float64) for name in names]) == total
+    return pl.sum_horizontal([pl.col(name).cast(pl.Float64) for name in names], ignore_nulls=False) == pl.lit(total)
 
 
 @_expectation("expect_multicolumn_values_to_be_equal", Shape.LIST)
 def _all_equal(_arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns) -> pl.Expr:
     _one_kind(names, columns)
     first = pl.col(names[0])
-    return reduce(lambda left, right: left & right, [first.eq_missing(pl.col(name)) for name in names[1:]])
+    return every([first.eq_missing(pl.col(name)) for name in names[1:]])
 
 
 @_expectation("expect_select_column_values_to_be_unique_within_record", Shape.LIST)
@@ -373,4 +373,4 @@ def _all_different(_arguments: Mapping[str, Any], names: tuple[str, ...], column
     different = [
         pl.col(first).ne_missing(pl.col(second)) for at, first in enumerate(names) for second in names[at + 1 :]
     ]
-    return reduce(lambda left, right: left & right, different)
+    return every(different)

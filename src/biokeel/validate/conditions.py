@@ -14,14 +14,13 @@ import ast
 import operator
 import re
 from collections.abc import Callable, Mapping
-from functools import reduce
 from typing import Any, Final
 
 import polars as pl
 
 from biokeel.errors import SuiteError
 from biokeel.validate.columns import Columns, Kind, kind_of
-from biokeel.validate.values import column_of, is_one_of, matches_kind
+from biokeel.validate.values import column_of, every, is_one_of, matches_kind, some
 
 _OPERATORS: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "==": operator.eq,
@@ -83,8 +82,8 @@ def _node(node: Any, columns: Columns, used: set[str], depth: str = "") -> pl.Ex
             raise SuiteError(f"row_condition: {kind} needs a list of 1 to {_MOST_CONDITIONS} conditions.")
         if kind == "or" and depth:
             raise SuiteError("row_condition: Great Expectations takes no or inside and, nor or inside or.", "Split it.")
-        join = operator.and_ if kind == "and" else operator.or_
-        return reduce(join, [_node(part, columns, used, kind) for part in parts])
+        compiled = [_node(part, columns, used, kind) for part in parts]
+        return every(compiled) if kind == "and" else some(compiled)
     raise SuiteError(f"row_condition of type {kind!r} is not known.", "Use comparison, nullity, and, or.")
 
 
@@ -147,11 +146,11 @@ def _query(text: str, columns: Columns, used: set[str]) -> pl.Expr:
 def _query_node(node: ast.expr, columns: Columns, used: set[str]) -> pl.Expr:
     match node:
         case ast.BoolOp(op=op, values=values):
-            join = operator.and_ if isinstance(op, ast.And) else operator.or_
-            return reduce(join, [_query_node(each, columns, used) for each in values])
+            parts = [_query_node(each, columns, used) for each in values]
+            return every(parts) if isinstance(op, ast.And) else some(parts)
         case ast.BinOp(left=left, op=ast.BitAnd() | ast.BitOr() as op, right=right):
-            join = operator.and_ if isinstance(op, ast.BitAnd) else operator.or_
-            return join(_query_node(left, columns, used), _query_node(right, columns, used))
+            parts = [_query_node(left, columns, used), _query_node(right, columns, used)]
+            return every(parts) if isinstance(op, ast.BitAnd) else some(parts)
         case ast.UnaryOp(op=ast.Not() | ast.Invert(), operand=operand):
             return ~_query_node(operand, columns, used)
         case ast.Call(

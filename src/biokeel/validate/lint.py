@@ -98,7 +98,8 @@ def _rule(expectation: Any, columns: Columns) -> Rule:
         raise SuiteError("an expectation is an object with type and kwargs.")
     if unknown := sorted(expectation.keys() - _KEYS):
         raise SuiteError(f"unknown keys: {', '.join(unknown)}.", "Remove them.")
-    meta = expectation.get("meta") if isinstance(expectation.get("meta"), dict) else {}
+    meta = expectation.get("meta")
+    meta = meta if isinstance(meta, dict) else {}
     rule, notes, severity = meta.get("rule"), meta.get("notes"), expectation.get("severity")
     if not isinstance(rule, str) or not _RULE.fullmatch(rule):
         raise SuiteError("meta.rule is missing or no rule id.", "Write words and dots, such as bp.systolic.range.")

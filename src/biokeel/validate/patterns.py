@@ -1,10 +1,10 @@
-"""Regular expressions: one dialect, in which Great Expectations and polars mean the same.
+r"""Regular expressions: one dialect, in which Great Expectations and polars mean the same.
 
 Great Expectations on pandas searches with Python's `re` or, by the look of the pattern, with RE2; polars searches with
-Rust's `regex`. What the three understand differently is refused with a fix instead of being judged by luck: `\\d`, `\\w`,
-`\\s` and `\\b` (digits and letters of every script, or ASCII only), look-around, back-references, inline flags,
-possessive quantifiers and set operations inside brackets. `$` is translated: for Python it also matches before a line
-break at the very end.
+Rust's `regex`. What the three understand differently is refused with a fix instead of being judged by luck:
+`\d`, `\w`, `\s` and `\b` (digits and letters of every script, or ASCII only), look-around, back-references, inline
+flags, possessive quantifiers and set operations inside brackets. `$` is translated: for Python it also matches before a
+line break at the very end.
 """
 
 from __future__ import annotations
@@ -33,10 +33,6 @@ def translate(pattern: str) -> str:
 
     Raises `SuiteError` for a pattern that is malformed, or that the engines would understand differently.
     """
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise SuiteError(f"the regular expression is malformed at character {error.pos}: {error.msg}.") from None
     out: list[str] = []
     position = 0
     while position < len(pattern):
@@ -51,6 +47,10 @@ def translate(pattern: str) -> str:
         position += step
     translated = "".join(out)
     try:
+        re.compile(pattern)
+    except re.error as error:
+        raise SuiteError(f"the regular expression is malformed at character {error.pos}: {error.msg}.") from None
+    try:
         pl.select(pl.lit("").str.contains(translated, strict=True))
     except pl.exceptions.PolarsError:
         raise SuiteError("polars does not understand the regular expression.", "Write it more plainly.") from None
@@ -64,12 +64,12 @@ def _refuse(pattern: str, position: int) -> None:
 
 
 def _end_of_brackets(pattern: str, start: int) -> int:
-    """The position behind the bracket expression that begins at `start`; the pattern is known to compile."""
+    """The position behind the bracket expression that begins at `start`, or the end where it is not closed."""
     position = start + 1 + pattern.startswith("^", start + 1)
     position += pattern.startswith("]", position)  # a leading ] is a literal one
-    while pattern[position] != "]":
+    while position < len(pattern) and pattern[position] != "]":
         position += 2 if pattern[position] == "\\" else 1
-    return position + 1
+    return min(position + 1, len(pattern))
 
 
 def _brackets(text: str) -> str:

@@ -78,7 +78,9 @@ def run_samples(suite: CompiledSuite, text: str) -> SampleReport:
     frame = pl.concat([_row(number, each.fields, suite.columns) for number, each in enumerate(samples, start=1)])
     failed = judge(PseudonymisedBatch(suite.event, frame), suite).failed
     surprises = []
-    for sample, flags in zip(samples, failed.iter_rows(named=True) if failed.width else ({},) * len(samples), strict=True):
+    for sample, flags in zip(
+        samples, failed.iter_rows(named=True) if failed.width else ({},) * len(samples), strict=True
+    ):
         got = frozenset(rule for rule, is_failed in flags.items() if is_failed)
         if got != sample.expected:
             surprises.append(

@@ -62,8 +62,10 @@ class Judgement:
         return self._rules(Severity.WARNING, Severity.CRITICAL)
 
     def _quarantined(self, frame: pl.DataFrame, accepted: pl.Series | None, critical: list[str]) -> pl.DataFrame:
-        stopped = frame.clear() if accepted is None else frame.filter(~accepted)
-        failed = self.failed.clear() if accepted is None else self.failed.filter(~accepted)
+        if accepted is None:
+            stopped, failed = frame.clear(), self.failed.clear()
+        else:
+            stopped, failed = frame.filter(~accepted), _where(self.failed, ~accepted)
         return stopped.with_columns(
             pl.lit(Reason.RULE.value, pl.String).alias("reason"),
             id_lists(failed.select(critical), stopped.height).alias("failed_rules"),
@@ -104,8 +106,13 @@ def _accepted(critical: pl.DataFrame, height: int, decided: pl.Series | None) ->
 
 def _landed(frame: pl.DataFrame, failed: pl.DataFrame, flags: list[str], accepted: pl.Series | None) -> pl.DataFrame:
     if accepted is not None:
-        frame, failed = frame.filter(accepted), failed.filter(accepted)
+        frame, failed = frame.filter(accepted), _where(failed, accepted)
     return frame.with_columns(id_lists(failed.select(flags), frame.height).alias("warnings"))
+
+
+def _where(flags: pl.DataFrame, mask: pl.Series) -> pl.DataFrame:
+    """The rows of `flags` where `mask` is true; a frame without columns has no rows to pick."""
+    return flags.filter(mask) if flags.width else flags
 
 
 def id_lists(flags: pl.DataFrame, height: int) -> pl.Series:
@@ -117,7 +124,7 @@ def id_lists(flags: pl.DataFrame, height: int) -> pl.Series:
     offsets = np.zeros(height + 1, np.int64)
     np.cumsum(np.bincount(numbers, minlength=height), out=offsets[1:])
     codes = np.repeat(np.arange(flags.width, dtype=np.int32), lengths)[order]
-    ids = pa.array(flags.columns, pa.large_string()).take(pa.array(codes))
-    lists = pl.from_arrow(pa.LargeListArray.from_arrays(pa.array(offsets), ids))
+    ids = pa.array(flags.columns, pa.large_string()).take(pa.array(codes, pa.int32()))
+    lists = pl.from_arrow(pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), ids))
     assert isinstance(lists, pl.Series)
     return lists

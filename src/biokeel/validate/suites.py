@@ -68,7 +68,7 @@ class SuiteStore:
         return held.suite
 
     def fault(self, event: EventType) -> str | None:
-        """What is wrong with the file of `event` where its last good version is kept instead; None where all is well."""
+        """What is wrong with the file of `event` while its last good version is kept; None where all is well."""
         self.current(event)
         return self._held[event].fault
 

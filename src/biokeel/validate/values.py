@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from difflib import get_close_matches
+from functools import reduce
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,11 @@ from biokeel.errors import SuiteError
 from biokeel.validate.columns import Columns, Kind, kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 def column_of(name: Any, columns: Columns, used: set[str]) -> pl.Expr:
-    """The column that a suite names; adds it to `used`. Raises `SuiteError` with the nearest name where there is none."""
+    """The column that a suite names, added to `used`. Raises `SuiteError` with the nearest name where there is none."""
     if not isinstance(name, str) or name not in columns.types:
         near = get_close_matches(str(name), columns.types, n=1)
         raise SuiteError(
@@ -54,6 +55,16 @@ def is_one_of(name: str, values: Any, columns: Columns) -> pl.Expr:
         return pl.col(name).is_in(pl.Series([float(value) for value in values], dtype=dtype).implode())
     whole = [int(value) for value in values if value == int(value)]
     return pl.col(name).cast(pl.Int64).is_in(pl.Series(whole, dtype=pl.Int64).implode())
+
+
+def every(parts: Sequence[pl.Expr]) -> pl.Expr:
+    """All of one or more truth values."""
+    return reduce(lambda left, right: left & right, parts)
+
+
+def some(parts: Sequence[pl.Expr]) -> pl.Expr:
+    """Any of one or more truth values."""
+    return reduce(lambda left, right: left | right, parts)
 
 
 def flag(arguments: Mapping[str, Any], name: str) -> bool:

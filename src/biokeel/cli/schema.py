@@ -1,0 +1,128 @@
+"""biokeel schema: check, lock, list and show the contracts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from biokeel.errors import IncompatibleSchema, SchemaError
+
+if TYPE_CHECKING:
+    from biokeel.contracts.compatibility import Refusal
+    from biokeel.contracts.topics import EventType
+
+Root = Annotated[Path | None, typer.Option("--schemas", help="The directory catalogue; default BIOKEEL_SCHEMAS_DIR.")]
+
+commands = typer.Typer(help="The contracts: Avro schemas, their ids and the gate that a change must pass.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.add_typer(commands, name="schema", no_args_is_help=True)
+
+
+@commands.command()
+def check(schemas: Root = None) -> None:
+    """Lint every schema, and hold each change against the versions that were locked before."""
+    from biokeel.contracts.lock import changed
+
+    root = _root(schemas)
+    faults = _faults(root)
+    for fault in faults:
+        typer.echo(f"refused  {fault}")
+    if faults:
+        raise IncompatibleSchema(f"The gate refuses {len(faults)} thing(s) in {root}.", "See the lines above.")
+    waiting = [str(event) for event, _ in changed(root)]
+    if waiting:
+        raise SchemaError(
+            f"Good, but not locked: {', '.join(waiting)}.", "Run biokeel schema lock and commit what it writes."
+        )
+    typer.echo("All schemas pass.")
+
+
+@commands.command()
+def lock(schemas: Root = None) -> None:
+    """Give every changed schema its next version and id, if the gate lets the change through."""
+    from biokeel.contracts import lock as locking
+
+    root = _root(schemas)
+    faults = _faults(root)
+    for fault in faults:
+        typer.echo(f"refused  {fault}")
+    if faults:
+        raise IncompatibleSchema("Nothing is locked: the gate refuses the lines above.", "Mend them and try again.")
+    new = locking.lock(root)
+    for entry in new:
+        typer.echo(f"locked   {entry.subject} version {entry.version} as id {entry.id}")
+    if not new:
+        typer.echo("Nothing has changed.")
+
+
+@commands.command("list")
+def list_(schemas: Root = None) -> None:
+    """List every version of every schema with its id."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from biokeel.contracts.catalogue import DirectoryCatalogue
+    from biokeel.contracts.topics import EVENTS
+
+    catalogue = DirectoryCatalogue(_root(schemas))
+    table = Table("event", "version", "id", "fields", "fingerprint")
+    for event in EVENTS:
+        for registered in catalogue.versions(event):
+            row = (registered.version, registered.id, len(registered.schema.fields), registered.fingerprint)
+            table.add_row(str(event), *map(str, row))
+    Console().print(table)
+
+
+@commands.command()
+def show(event: Annotated[str, typer.Argument(help="For example clinical.glucose.")], schemas: Root = None) -> None:
+    """Show the fields of an event type: type, unit, privacy tag and meaning."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from biokeel.contracts.catalogue import DirectoryCatalogue
+
+    registered = DirectoryCatalogue(_root(schemas)).reader(_event(event))
+    table = Table("field", "type", "null", "unit", "tag", "meaning", title=registered.schema.doc)
+    for field in registered.schema.fields:
+        null = "yes" if field.nullable else ""
+        table.add_row(field.name, field.kind, null, field.unit or "", field.tag, field.doc)
+    Console().print(table)
+
+
+def _root(schemas: Path | None) -> Path:
+    from biokeel.settings import Settings
+
+    return schemas or Settings.load().schemas_dir
+
+
+def _event(text: str) -> EventType:
+    from biokeel.contracts.topics import EVENTS, event_type
+
+    try:
+        return event_type(text)
+    except KeyError:
+        raise SchemaError(f"There is no event type {text}.", f"One of: {', '.join(map(str, EVENTS))}.") from None
+
+
+def _faults(root: Path) -> list[Refusal]:
+    """What lint and gate say: each changed schema is held against all its locked versions."""
+    from biokeel.contracts.catalogue import history_path, read_avro, read_lock
+    from biokeel.contracts.compatibility import Refusal, refusals
+    from biokeel.contracts.lint import lint
+    from biokeel.contracts.lock import changed
+    from biokeel.contracts.schema import load_schemas
+
+    faults = lint(load_schemas(root).values())
+    entries = read_lock(root)
+    for event, avro in changed(root):
+        for entry in (entry for entry in entries if entry.subject == event.subject):
+            faults += [
+                Refusal(f"{event}.{fault.where}", f"against version {entry.version}, {fault.what}", fault.todo)
+                for fault in refusals(read_avro(history_path(root, event, entry.version)), avro)
+            ]
+    return faults

@@ -1,0 +1,65 @@
+import datetime as dt
+
+import polars as pl
+import pytest
+
+from biokeel.batch import COORDINATES, ENVELOPE, PseudonymisedBatch
+from biokeel.console.topic import MASK, pseudo_events, raw_events
+from biokeel.contracts.blocks import split_blocks
+from biokeel.contracts.catalogue import DirectoryCatalogue
+from biokeel.contracts.codec import Codec
+from biokeel.contracts.ids import encode_id
+from biokeel.contracts.schema import Tag
+from biokeel.contracts.topics import EVENTS, event_type
+from biokeel.engine.peek import Message
+from biokeel.settings import Settings
+from biokeel.testing.events import random_frame
+
+SLEEP = event_type("lifestyle.sleep")
+
+
+@pytest.fixture(scope="module")
+def catalogue():
+    return DirectoryCatalogue(Settings().schemas_dir)
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=str)
+def test_every_field_of_a_raw_event_that_may_identify_a_person_is_masked(catalogue, event):
+    schema = catalogue.reader(event).schema
+    frame = random_frame(schema, 5, seed=3)
+    values = Codec(catalogue, 1 << 20).encode(event, frame)
+    messages = [Message(0, 1, offset, value.as_py(), []) for offset, value in enumerate(values)]
+    shown = list(raw_events(event, messages, catalogue, 1 << 20))
+    assert [row["offset"] for row in shown] == list(range(5))
+    for field in schema.fields:
+        seen = {str(row[field.name]) for row in shown}
+        assert field.tag is Tag.NONE or seen <= {MASK, "None"}
+    assert {row["event_id"] for row in shown} == set(frame["event_id"])
+    text = str(shown)
+    assert not any(identifier in text for identifier in frame["subject_id"] if identifier)
+
+
+def test_a_message_that_does_not_decode_shows_its_reason_and_size_but_no_byte(catalogue):
+    (shown,) = raw_events(SLEEP, [Message(0, 2, 9, b"900101-1234567", [])], catalogue, 1 << 20)
+    assert shown == {"partition": 2, "offset": 9, "rejected": "wire.not_framed", "bytes": 14}
+
+
+def test_the_rows_of_a_block_are_shown_one_by_one_with_the_participant_id_as_text():
+    now = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
+    values = {
+        "participant": [5, 7],
+        "event_id": ["0" * 32, "1" * 32],
+        "occurred_at": [now, now],
+        "stream": ["raw", "raw"],
+        "raw_partition": [3, 3],
+        "raw_offset": [10, 11],
+        "first_partition": [3, 3],
+        "first_offset": [10, 11],
+    }
+    schema = ENVELOPE | COORDINATES
+    frame = pl.DataFrame({name: values.get(name, [None, None]) for name in schema}, schema=schema)
+    (block,) = split_blocks(PseudonymisedBatch(SLEEP, frame), 1, "f" * 32)
+    shown = list(pseudo_events(SLEEP, [Message(0, 0, 4, block.value, block.headers)]))
+    assert [row["participant_id"] for row in shown] == [encode_id(5), encode_id(7)]
+    assert [(row["pseudo_offset"], row["first_offset"]) for row in shown] == [(4, 10), (4, 11)]
+    assert all("participant" not in row for row in shown)

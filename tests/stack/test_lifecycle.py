@@ -1,0 +1,204 @@
+"""A stack over several lives: restarts, crashes, stale state, and the command that runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from stack_helpers import biokeel, processes_of, until
+
+from biokeel.contracts.topics import LANDED_EVENTS, Zone
+from biokeel.errors import PortTaken, ProcessDied, StackError
+from biokeel.settings import Settings
+from biokeel.stack import objectstore
+from biokeel.stack.ledger import Running
+from biokeel.stack.stack import Stack, ledger_of
+from biokeel.stack.topics import client_config
+
+TOPIC = LANDED_EVENTS[0].pseudo_topic
+
+
+def write(stack: Stack, value: bytes) -> None:
+    producer = Producer(client_config(stack.settings(Zone.VAULT)))
+    producer.produce(TOPIC, value, partition=0)
+    assert producer.flush(20) == 0
+
+
+def read(stack: Stack) -> list[bytes]:
+    consumer = Consumer(
+        client_config(stack.settings(Zone.RESEARCH)) | {"group.id": "test", "enable.partition.eof": True}
+    )
+    consumer.assign([TopicPartition(TOPIC, 0, 0)])
+    found = []
+    while (message := consumer.poll(20)) is not None and not message.error():
+        found.append(message.value())
+    consumer.close()
+    return found
+
+
+@pytest.mark.integration
+def test_a_restart_keeps_ports_messages_and_objects_and_a_killed_broker_loses_nothing(tmp_path: Path) -> None:
+    with Stack.start(tmp_path) as stack:
+        first = stack.settings(Zone.RESEARCH)
+        write(stack, b"one")
+        stack.kill("kafka")
+        assert stack.pid("kafka") is None
+        stack.restart("kafka")
+        write(stack, b"two")
+        objectstore.client(stack.state).put_object(Bucket=first.lake_bucket, Key="kept", Body=b"kept")
+    assert processes_of(tmp_path) == []
+    with Stack.start(tmp_path) as stack:
+        assert stack.settings(Zone.RESEARCH) == first
+        assert read(stack) == [b"one", b"two"]
+        kept = objectstore.client(stack.state).get_object(Bucket=first.lake_bucket, Key="kept")
+        assert kept["Body"].read() == b"kept"
+        with pytest.raises(StackError, match="runs in .* already"):
+            Stack.start(tmp_path)
+        os.kill(stack.pid("objectstore"), signal.SIGKILL)
+        until(lambda: stack.pid("objectstore") is None, 5, "its end is seen")
+        with pytest.raises(ProcessDied, match="objectstore was ended by SIGKILL"):
+            stack.supervisor.check()
+    assert processes_of(tmp_path) == []
+
+
+@pytest.mark.integration
+def test_a_stack_whose_command_is_killed_leaves_no_process_and_can_be_started_again(tmp_path: Path) -> None:
+    arguments = ("stack", "up", "--workers", "0", "--no-console", "--state-dir", str(tmp_path))
+    command = biokeel(*arguments)
+    until((tmp_path / "stack" / "ready").exists, 60, "it is up")
+    assert {process.name() for process in processes_of(tmp_path)} >= {"java"}
+    command.kill()
+    command.wait()
+    until(lambda: processes_of(tmp_path) == [], 10, "every part ended with it")
+
+    again = biokeel(*arguments)
+    try:
+        until(lambda: "Up in" in again.stdout.readline(), 60, "it is up again, over the stale state")
+        status = biokeel("stack", "status", "--state-dir", str(tmp_path))
+        shown, _ = status.communicate(timeout=30)
+        assert status.returncode == 0
+        assert "kafka" in shown
+        assert "objectstore" in shown
+        again.send_signal(signal.SIGINT)
+        assert again.wait(40) == 0
+    finally:
+        again.kill()
+    assert "Stopped." in again.stdout.read()
+    assert processes_of(tmp_path) == []
+
+
+@pytest.mark.integration
+def test_a_detached_stack_is_stopped_by_down(tmp_path: Path) -> None:
+    state = ("--state-dir", str(tmp_path))
+    up = biokeel("stack", "up", "--detach", "--workers", "0", "--no-console", *state)
+    said, _ = up.communicate(timeout=90)
+    try:
+        assert up.returncode == 0, said
+        assert "biokeel stack down" in said
+    finally:
+        down = biokeel("stack", "down", *state)
+        said, _ = down.communicate(timeout=60)
+    assert down.returncode == 0, said
+    assert "Stopped." in said
+    assert processes_of(tmp_path) == []
+    status = biokeel("stack", "status", *state)
+    assert "No stack runs in" in status.communicate(timeout=30)[0]
+    assert status.returncode == 1
+
+
+def test_sigterm_during_a_start_ends_the_command_and_every_part(tmp_path: Path) -> None:
+    command = biokeel("stack", "up", "--workers", "0", "--no-console", "--state-dir", str(tmp_path))
+    until(lambda: len(processes_of(tmp_path)) > 1, 30, "a part has started")
+    command.terminate()
+    assert command.wait(40) != 0
+    assert processes_of(tmp_path) == []
+
+
+def prepared(folder: Path) -> dict[str, object]:
+    """A state directory as an earlier start left it, and its state."""
+    from biokeel.stack.state import load_or_create
+
+    (folder / "stack").mkdir(parents=True)
+    load_or_create(folder / "stack" / "state.json")
+    return json.loads((folder / "stack" / "state.json").read_text())
+
+
+def test_a_taken_port_is_named_with_who_has_it(tmp_path: Path) -> None:
+    port = prepared(tmp_path)["ports"]["kafka"]
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(PortTaken) as refusal:
+        Stack.start(tmp_path)
+    assert f"Port {port} of Kafka is taken by " in str(refusal.value)
+    assert f"process {os.getpid()}" in str(refusal.value)
+    assert "state.json" in refusal.value.todo
+
+
+def test_what_a_crashed_stack_left_running_is_ended_and_named(tmp_path: Path) -> None:
+    port = prepared(tmp_path)["ports"]["kafka"]
+    left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    ledger_of(tmp_path).add("curate-1", Running.of(left.pid))
+    said: list[str] = []
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(PortTaken):
+        Stack.start(tmp_path, say=said.append)
+    assert not psutil.pid_exists(left.pid)
+    assert said == ["Ended what an earlier stack had left running here: curate-1."]
+
+
+def test_too_little_space_is_refused_before_anything_is_written(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("biokeel.stack.stack.NEEDED_BYTES", 1 << 60)
+    with pytest.raises(StackError, match="MiB are free"):
+        Stack.start(tmp_path / "new")
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_java_that_fails_is_one_sentence_with_its_first_line(tmp_path: Path) -> None:
+    prepared(tmp_path)
+    (tmp_path / "kafka" / "data").parent.mkdir()
+    (tmp_path / "kafka" / "data").write_text("not a folder")
+    with pytest.raises(StackError, match="Java could not format Kafka's storage: .+"):
+        Stack.start(tmp_path)
+    assert processes_of(tmp_path) == []
+
+
+@pytest.mark.integration
+def test_secrets_are_in_files_that_only_their_owner_reads_and_each_side_has_its_own(stack: Stack) -> None:
+    for name in ("vault.env", "research.env", "source.env", "operator.env", "stack/state.json", "vault/vault.keys"):
+        assert stat.S_IMODE((stack.state_dir / name).stat().st_mode) == 0o600, name
+    assert stat.S_IMODE((stack.state_dir / "vault").stat().st_mode) == 0o700
+    assert "VAULT" not in (stack.state_dir / "research.env").read_text()
+    vault, research = (Settings.load(zone, state_dir=stack.state_dir) for zone in (Zone.VAULT, Zone.RESEARCH))
+    assert vault == stack.settings(Zone.VAULT)
+    assert research == stack.settings(Zone.RESEARCH)
+    assert (vault.kafka_username, research.kafka_username) == ("vault", "research")
+    assert research.vault_url == ""
+    assert Settings.load(state_dir=stack.state_dir).kafka_username == "operator"
+    secrets = [vault.kafka_password.get_secret_value(), vault.s3_secret_key.get_secret_value()]
+    logs = "".join(file.read_text("utf-8", "replace") for file in (stack.state_dir / "logs").iterdir())
+    assert not [secret for secret in secrets if secret in logs]
+
+
+def test_a_worker_is_given_its_own_sides_settings_only(tmp_path: Path, monkeypatch) -> None:
+    from biokeel.stack import environment
+    from biokeel.stack.state import load_or_create
+    from biokeel.stack.users import User
+
+    monkeypatch.setenv("BIOKEEL_VAULT_URL", "sqlite:///elsewhere")
+    monkeypatch.setenv("BIOKEEL_VAULT_KEY_FILE", "elsewhere")
+    monkeypatch.setenv("BIOKEEL_KAFKA_PASSWORD", "of somebody else")
+    monkeypatch.setenv("BIOKEEL_FLUSH_SECONDS", "1")
+    state = load_or_create(tmp_path / "state.json")
+    given = environment.of_process(environment.of_user(User.RESEARCH, state, tmp_path), tmp_path)
+    assert not [name for name in given if name.startswith("BIOKEEL_VAULT")]
+    assert given["BIOKEEL_KAFKA_USERNAME"] == "research"
+    assert given["BIOKEEL_KAFKA_PASSWORD"] == state.passwords[User.RESEARCH]
+    assert given["BIOKEEL_FLUSH_SECONDS"] == "1"
+    others = [password for user, password in state.passwords.items() if user != User.RESEARCH]
+    assert not set(others) & set(given.values())

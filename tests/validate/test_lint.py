@@ -1,0 +1,128 @@
+"""What a steward may not write is refused with words, never ignored."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from biokeel.contracts.schema import load_schema
+from biokeel.contracts.topics import event_type
+from biokeel.settings import PROJECT_ROOT
+from biokeel.validate.compile import How
+from biokeel.validate.lint import Reading, read_suite
+
+SCHEMA = load_schema(PROJECT_ROOT / "schemas", event_type("clinical.glucose"))
+BETWEEN = "expect_column_values_to_be_between"
+REGEX = "expect_column_values_to_match_regex"
+IN_SET = "expect_column_values_to_be_in_set"
+PAIR = "expect_column_pair_values_a_to_be_greater_than_b"
+
+
+def expectation(
+    kind: str = BETWEEN, severity: str | None = "critical", rule: str = "a.b", **kwargs: Any
+) -> dict[str, Any]:
+    return {"type": kind, "kwargs": kwargs, "severity": severity, "meta": {"rule": rule, "notes": "why"}}
+
+
+def read(*expectations: Any, **more: Any) -> Reading:
+    return read_suite(json.dumps({"name": "clinical.glucose", "expectations": list(expectations)} | more), SCHEMA)
+
+
+def condition(**parts: Any) -> dict[str, Any]:
+    return {"row_condition": {"type": "comparison", "column": {"name": "value"}} | parts}
+
+
+GOOD = expectation(column="value", min_value=1)
+
+
+def test_a_sound_suite_has_no_findings() -> None:
+    reading = read(GOOD)
+    assert not reading.findings
+    assert reading.suite is not None
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (expectation(column="valu", min_value=1), "Did you mean 'value'?"),
+        (expectation(column="participant_name", min_value=1), "is not there"),
+        (expectation(column="value"), "both missing"),
+        (expectation(column="value", min_value=2, max_value=1), "min_value is above"),
+        (expectation(column="value", min_value="1"), "does not suit"),
+        (expectation(column="code", min_value=1), "does not suit"),
+        (expectation(column="occurred_at", min_value="2020-01-01T00:00:00"), "without a zone"),
+        (expectation(column="occurred_at", min_value="yesterday"), "is no time"),
+        (expectation(column="value", min_value=1, min_valu=1), "takes no min_valu"),
+        (expectation(column="value", min_value={"$PARAMETER": "x"}), "suite parameters"),
+        (expectation(column="value", min_value=1, strict_min="yes"), "true or false"),
+        (expectation(column="value", min_value=1, mostly=2), "from 0 to 1"),
+        (expectation(column="value", min_value=1, mostly=0.9), "cannot quarantine"),
+        (expectation(column="value", min_value=1, rule="Range"), "no rule id"),
+        (expectation(column="value", min_value=1, severity=None), "severity"),
+        (GOOD | {"meta": {"rule": "a.b"}}, "meta.notes is missing"),
+        (GOOD | {"windows": []}, "unknown keys: windows"),
+        ("text", "an object with type"),
+        (expectation(IN_SET, column="value", value_set=["1"]), "each value a number"),
+        (expectation(IN_SET, column="occurred_at", value_set=["x"]), "Use a range"),
+        (expectation(IN_SET, column="code", value_set=["a", None]), "each value a text"),
+        (expectation(REGEX, column="value", regex="a"), "Compare columns of one kind"),
+        (expectation(REGEX, column="code", regex="["), "malformed"),
+        (expectation(REGEX, column="code", regex=r"^\d+$"), "Write [0-9]"),
+        (expectation(REGEX, column="code", regex=r"[\w]"), "differ between engines"),
+        (expectation(REGEX, column="code", regex="(?=a)b"), "look-around"),
+        (expectation(REGEX, column="code", regex="(?i)a"), "inline flags"),
+        (expectation(REGEX, column="code", regex=r"(a)\1"), "back-references"),
+        (expectation(REGEX, column="code", regex="[a&&b]"), "set operation"),
+        (expectation(REGEX, column="code", regex="a$b"), "before its end"),
+        (expectation(REGEX, column="code", regex="a*+b"), "possessive"),
+        (expectation(PAIR, column_A="value", column_B="code"), "columns of one kind"),
+        (expectation(PAIR, column_A="value", column_B="birth_year", ignore_row_if="never"), "ignore_row_if"),
+        (expectation("expect_column_values_to_match_like_pattern", column="code", like_pattern="a%"), "match_regex"),
+        (expectation("unexpected_rows_expectation", unexpected_rows_query="select"), "not known, or needs SQL"),
+        (expectation("expect_column_mean_to_be_between", column="value", min_value=1), "cannot quarantine a row"),
+        (expectation(column="value", min_value=1, row_condition="value > 1"), "no form that"),
+        (
+            expectation(column="value", min_value=1, row_condition="value + 1 > 1", condition_parser="pandas"),
+            "not compiled",
+        ),
+        (
+            expectation(column="value", min_value=1, row_condition="__import__('os')", condition_parser="pandas"),
+            "not compiled",
+        ),
+        (expectation(column="value", min_value=1, **condition(operator="~", parameter=1)), "operator"),
+        (expectation(column="value", min_value=1, **condition(operator="==", parameter="1")), "with something else"),
+        (expectation(column="value", min_value=1, **condition(operator="==", parameter=None)), "with something else"),
+    ],
+)
+def test_what_does_not_run_is_refused_with_words(bad: Any, words: str) -> None:
+    reading = read(GOOD | {"meta": {"rule": "good.one", "notes": "why"}}, bad)
+    assert reading.suite is None
+    assert [words in str(finding) for finding in reading.findings] == [True], reading.findings
+
+
+def test_every_fault_of_a_suite_is_found_at_once() -> None:
+    reading = read(expectation(column="nothing", min_value=1), GOOD, GOOD, name="x", suite_parameters={"a": 1}, more=1)
+    assert len(reading.findings) == 5
+
+
+def test_a_window_expectation_is_labelled_and_judges_no_row() -> None:
+    reading = read(
+        GOOD, expectation("expect_column_mean_to_be_between", "warning", "a.mean", column="value", min_value=1)
+    )
+    assert reading.suite is not None
+    window = reading.suite.rules[1]
+    assert window.how is How.WINDOW
+    assert window not in reading.suite.row_rules
+    assert "not run by this version" in window.runs
+
+
+def test_mostly_is_said_to_judge_each_row_by_itself() -> None:
+    reading = read(expectation(column="value", min_value=1, severity="warning", mostly=0.95))
+    assert "mostly 0.95 is not applied" in reading.rules[0].runs
+
+
+def test_rules_may_not_look_at_coordinates_or_at_the_subject() -> None:
+    for column in ("subject_id", "raw_offset", "first_partition"):
+        assert read(expectation(column=column, min_value=1)).findings
