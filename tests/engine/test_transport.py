@@ -6,15 +6,15 @@ import uuid
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import NewTopic
 
 from biokeel.contracts.topics import Zone
 from biokeel.engine.app import Consumption, serve
 from biokeel.engine.ledger import Partition
+from biokeel.engine.producer import client_settings
 from biokeel.engine.worker import Worker
 from biokeel.errors import TransportError
 from biokeel.observe.metrics import WorkerMetrics
-from biokeel.stack.topics import client_config
 
 pytestmark = pytest.mark.integration
 
@@ -66,11 +66,10 @@ def vault_settings(stack):
 
 
 @pytest.fixture
-def topic(vault_settings):
-    name = f"test.{uuid.uuid4().hex}"
-    admin = AdminClient(client_config(vault_settings))
-    admin.create_topics([NewTopic(name, PARTITIONS, 1)])[name].result()
-    producer = Producer(client_config(vault_settings) | {"compression.type": "lz4"})
+def topic(stack, vault_settings):
+    name = f"raw.test.{uuid.uuid4().hex}"
+    stack.admin().create_topics([NewTopic(name, PARTITIONS, 1)])[name].result()
+    producer = Producer(client_settings(vault_settings) | {"compression.type": "lz4"})
     for number in range(RECORDS):
         producer.produce(name, str(number).encode(), partition=number % PARTITIONS)
     producer.flush()
@@ -82,7 +81,7 @@ def consumption(topic, group=None, poll_records=500):
 
 
 def committed(settings, group, topic):
-    consumer = Consumer(client_config(settings) | {"group.id": group})
+    consumer = Consumer(client_settings(settings) | {"group.id": group})
     try:
         found = consumer.committed([TopicPartition(topic, number) for number in range(PARTITIONS)], 20)
         return [max(tp.offset, -1) for tp in found]
@@ -103,7 +102,7 @@ async def running(settings, what, worker):
 
 async def until(condition, seconds=40):
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - several parts change it
             await asyncio.sleep(0.02)
 
 
@@ -175,9 +174,8 @@ def test_after_an_assignment_each_partition_goes_on_where_the_worker_says(vault_
     assert worker.offsets() == {Partition(topic, 0): list(range(990, 1000)), Partition(topic, 1): list(range(1000))}
 
 
-def test_records_that_retention_took_before_they_landed_end_the_worker(vault_settings, topic):
-    admin = AdminClient(client_config(vault_settings))
-    for future in admin.delete_records([TopicPartition(topic, 0, 100)]).values():
+def test_records_that_retention_took_before_they_landed_end_the_worker(stack, vault_settings, topic):
+    for future in stack.admin().delete_records([TopicPartition(topic, 0, 100)]).values():
         future.result()
 
     async def scenario():

@@ -14,20 +14,20 @@ import typer
 from biokeel.errors import BiokeelError
 
 GROUPS: tuple[str, ...] = (
-    "demo",
     "stack",
+    "worker",
     "topic",
     "publish",
     "demo_data",
+    "schema",
+    "suite",
+    "vault",
+    "participant",
+    "lake",
     "status",
     "verify",
     "console",
-    "participant",
-    "lake",
-    "suite",
-    "schema",
-    "vault",
-    "worker",
+    "demo",
 )
 """Modules of this package, in the order in which `biokeel --help` lists their commands."""
 

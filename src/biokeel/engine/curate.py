@@ -13,6 +13,7 @@ from where `recover` says, whatever Kafka's committed offset is. A process that 
 from __future__ import annotations
 
 import asyncio
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -27,9 +28,11 @@ from biokeel.engine.buffer import Buffer, Judged, Standing
 from biokeel.engine.ledger import Partition
 from biokeel.engine.runner import count_reasons
 from biokeel.engine.worker import Worker
+from biokeel.land.maintenance import refresh_participants
 from biokeel.land.recovery import Recovered, recover
 from biokeel.land.snapshots import Snapshots
 from biokeel.land.tables import EventTables, Landed
+from biokeel.link.participants import from_snapshots
 from biokeel.link.stage import drop_repeats, link
 from biokeel.link.state import Snapshot, from_bytes, to_bytes
 from biokeel.observe.metrics import Edge
@@ -49,6 +52,8 @@ if TYPE_CHECKING:
     from biokeel.settings import Settings
     from biokeel.validate.suites import SuiteStore
 
+log = logging.getLogger(__name__)
+
 GROUP: Final = "biokeel-curate"
 POLL_BLOCKS: Final = 64
 """Blocks of one poll: some 5,000 rows each where the raw side runs at full speed."""
@@ -56,7 +61,7 @@ FETCH_BYTES: Final = 32 << 20
 """A block may be a whole message of 16 MiB; a fetch must hold some."""
 TICK_SECONDS: Final = 0.25
 IDLE_SECONDS: Final = 10.0
-"""After this long without a delivery, snapshots are written."""
+"""After this long without a delivery, snapshots are written and the participants table is made anew."""
 RECOVERIES: Final = 8
 """Event types recovered at a time after an assignment."""
 
@@ -141,7 +146,7 @@ class CurateWorker(Worker):
         try:
             landed = await asyncio.get_running_loop().run_in_executor(self._lander, self._write, event, buffer)
         except Exception as error:  # noqa: BLE001 - a task's exception would only be logged
-            error.add_note(f"while landing {buffer.rows} rows of {event}")
+            log.error("Failed to land %d rows of %s", buffer.rows, event)  # noqa: TRY400 - see `log_failure`
             self.fail(error)
             return
         for delivery in buffer.deliveries:
@@ -176,7 +181,7 @@ class CurateWorker(Worker):
         reached("curate.after_snapshot")
 
     async def run(self) -> None:
-        """Land what has grown old; write snapshots when nothing arrives."""
+        """Land what has grown old; write snapshots and refresh the participants table when nothing arrives."""
         while True:
             await asyncio.sleep(TICK_SECONDS)
             self.runner.metrics.beat()
@@ -188,9 +193,12 @@ class CurateWorker(Worker):
                     await asyncio.get_running_loop().run_in_executor(self._lander, self._save_grown)
 
     def _save_grown(self) -> None:
-        for at, rows in list(self._rows_since_snapshot.items()):
-            if rows:
-                self._save(at, self._landed[at])
+        """Snapshots of what grew since the last ones, and then the participants table from all of them."""
+        grown = [at for at, rows in self._rows_since_snapshot.items() if rows]
+        for at in grown:
+            self._save(at, self._landed[at])
+        if grown:
+            self.runner.run("participants", refresh_participants, self._lake, from_snapshots)
 
     async def assigned(self, partitions: AbstractSet[Partition]) -> Mapping[Partition, int]:
         """Recover every partition from the lake; the table says where each goes on."""

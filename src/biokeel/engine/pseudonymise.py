@@ -184,10 +184,11 @@ class PseudonymiseWorker(Worker):
             await self._arrived()
 
     async def drain(self) -> None:
-        """Wait for what is on its way."""
+        """Wait for what is on its way, then close the producer."""
         self._stopping = True
         async with self._turn:
             await self._arrived()
+            await asyncio.to_thread(self._producer.close)
 
     async def _arrived(self) -> None:
         if self._on_the_way:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from biokeel.engine.ledger import Delivery
     from biokeel.observe.metrics import WorkerMetrics
     from biokeel.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 class Worker:
@@ -44,7 +47,7 @@ class Worker:
                 self.runner.lag(event_type(delivery.topic), delivery, time.time())
                 await self.process(delivery)
         except Exception as error:  # noqa: BLE001 - Faust would acknowledge and go on
-            error.add_note(f"while processing {delivery!r}")
+            log.error("Failed on %r", delivery)  # noqa: TRY400 - the traceback may hold values; `log_failure` says where
             self.fail(error)
 
     async def process(self, delivery: Delivery) -> None:

@@ -1,0 +1,66 @@
+"""The block producer on a real Kafka: in order, acknowledged as a whole, and no success where Kafka refused."""
+
+import uuid
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import NewTopic
+
+from biokeel.contracts.blocks import Block
+from biokeel.contracts.topics import Zone
+from biokeel.engine.producer import BlockProducer, client_settings
+from biokeel.errors import TransportError
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def producer(stack):
+    made = BlockProducer(stack.settings(Zone.VAULT))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def topic(stack):
+    name = f"pseudo.test.{uuid.uuid4().hex}"
+    stack.admin().create_topics([NewTopic(name, 2, 1, config={"max.message.bytes": "20000"})])[name].result()
+    return name
+
+
+def read(settings, topic, partition, count):
+    consumer = Consumer(client_settings(settings) | {"group.id": "test-read", "enable.auto.commit": False})
+    consumer.assign([TopicPartition(topic, partition, 0)])
+    try:
+        messages = []
+        while len(messages) < count:
+            messages += consumer.consume(count - len(messages), 20)
+        return messages
+    finally:
+        consumer.close()
+
+
+def test_blocks_arrive_in_order_without_a_key_and_with_their_headers(stack, producer, topic):
+    blocks = [Block(number % 2, str(number).encode(), [("biokeel-format", b"1")]) for number in range(40)]
+    producer.send(topic, blocks).result(30)
+    messages = read(stack.settings(Zone.VAULT), topic, 1, 20)
+    assert [int(message.value()) for message in messages] == list(range(1, 40, 2))
+    assert {message.key() for message in messages} == {None}
+    assert messages[0].headers() == [("biokeel-format", b"1")]
+
+
+def test_no_blocks_are_done_at_once(producer, topic):
+    assert producer.send(topic, []).done()
+
+
+def test_a_block_that_kafka_refuses_fails_the_whole_send(producer, topic):
+    import os
+
+    with pytest.raises(TransportError, match="did not take a block"):
+        producer.send(topic, [Block(0, os.urandom(40_000), [])]).result(30)
+
+
+def test_the_number_of_partitions_is_the_topics_own_and_a_missing_topic_is_an_error(producer, topic):
+    assert producer.partitions(topic) == 2
+    with pytest.raises(TransportError):
+        producer.partitions("pseudo.test.missing")
