@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+from pathlib import Path
 
 import fastavro
 import numpy as np
@@ -234,3 +236,17 @@ def test_datums_of_other_writers_are_read(codec: Codec, catalogue: DirectoryCata
         datums.append(frame_bytes(registered.id) + buffer.getvalue())
     outcome = codec.decode(RawBatch(GLUCOSE, 0, np.arange(4), pa.array(datums, type=pa.binary())))
     assert_frame_equal(outcome.accepted.frame, frame)
+
+
+def test_the_schemas_of_a_running_health_platform_round_trip(shared_data: Path) -> None:
+    folder = shared_data / "avro/radar-schemas/commons/connector/fitbit"
+    in_one_file = [file for file in sorted(folder.glob("*.avsc")) if '"FitbitSource"' not in file.read_text("utf-8")]
+    assert len(in_one_file) > 10
+    fast = 0
+    for file in in_one_file:
+        theirs = json.loads(file.read_text("utf-8"))["fields"]
+        catalogue = Versions(avro(*(field(item["name"], item["type"]) for item in theirs)))
+        schema = catalogue.reader(GLUCOSE).schema
+        fast += fits(schema.avro)
+        assert_round_trip(Codec(catalogue, LIMIT), GLUCOSE, random_frame(schema, 50))
+    assert fast > 10

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from biokeel.contracts.catalogue import Registered
 
-_FEW: Final = 32
+_FEW: Final = 8
 """A refused run of datums is halved down to this many, which are then read one by one."""
 
 
@@ -49,9 +49,8 @@ class VersionReader:
         datums = cast("list[bytes]", values.to_pylist())
         if self._fast is None:
             return self._one_by_one(datums, np.arange(len(datums)))
-        batches, doubtful = self._runs(self._fast, datums, lengths)
-        frames = [self._resolved(batch) for batch in batches]
-        fast = frames[0] if len(frames) == 1 else pl.concat([pl.DataFrame(schema=self._columns), *frames])
+        batch, doubtful = self._fast_rows(self._fast, datums, lengths)
+        fast = self._resolved(batch)
         if not doubtful.any():
             return fast, np.arange(len(datums)), []
         slow, slow_rows, bad = self._one_by_one(datums, np.flatnonzero(doubtful))
@@ -59,30 +58,21 @@ class VersionReader:
         order = np.argsort(rows)
         return pl.concat([fast, slow])[order], rows[order], bad
 
-    def _runs(
+    def _fast_rows(
         self, wire: FastWire, datums: list[bytes], lengths: npt.NDArray[np.int64]
-    ) -> tuple[list[pa.RecordBatch], npt.NDArray[np.bool_]]:
-        """Decode run by run: a run that is refused is halved. Also which datums must be read one by one."""
+    ) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:
+        """What the fast way decodes for certain, and which datums must be read one by one instead."""
         doubtful = np.zeros(len(datums), dtype=np.bool_)
-        batches: list[pa.RecordBatch] = []
-        runs = [(0, len(datums))]
-        while runs:
-            start, end = runs.pop()
-            try:
-                batch = wire.decode(datums if end - start == len(datums) else datums[start:end])
-            except ValueError:
-                if end - start <= _FEW:
-                    doubtful[start:end] = True
-                else:
-                    middle = (start + end) // 2
-                    runs += [(middle, end), (start, middle)]
-                continue
-            unsure = shortest_lengths(batch, self._avro) + FRAME_BYTES != lengths[start:end]
-            if unsure.any():
-                doubtful[start:end] = unsure
-                batch = batch.filter(pa.array(~unsure))
-            batches.append(batch)
-        return batches, doubtful
+        try:
+            batch = wire.decode(datums)
+        except ValueError:
+            doubtful = _refused(wire, datums)
+            batch = wire.decode([datum for datum, bad in zip(datums, doubtful, strict=True) if not bad])
+        unsure = shortest_lengths(batch, self._avro) + FRAME_BYTES != lengths[~doubtful]
+        if unsure.any():
+            batch = batch.filter(pa.array(~unsure))
+            doubtful[~doubtful] = unsure
+        return batch, doubtful
 
     def _resolved(self, batch: pa.RecordBatch) -> pl.DataFrame:
         frame = cast("pl.DataFrame", pl.from_arrow(batch))
@@ -95,6 +85,22 @@ class VersionReader:
         frame = cast("pl.DataFrame", pl.from_arrow(table))
         moved = [BadDatum(int(rows[datum.row]), datum.reason, datum.detail) for datum in bad]
         return frame, rows[np.asarray(good, dtype=np.int64)], moved
+
+
+def _refused(wire: FastWire, datums: list[bytes]) -> npt.NDArray[np.bool_]:
+    """Datums in runs that pyruhvro refuses: a refused run is halved until few are left, bad ones and neighbours."""
+    refused = np.zeros(len(datums), dtype=np.bool_)
+    runs = [(0, len(datums))]
+    while runs:
+        start, end = runs.pop()
+        if wire.accepts(datums[start:end]):
+            continue
+        if end - start <= _FEW:
+            refused[start:end] = True
+        else:
+            middle = (start + end) // 2
+            runs += [(start, middle), (middle, end)]
+    return refused
 
 
 class VersionWriter:

@@ -41,14 +41,20 @@ class FastWire:
 
         Raises `ValueError` if any of them is not what the schema says; bytes left over pass (see `lengths`).
         """
-        batch = pyruhvro.deserialize_array(datums, self._text)
-        # pyruhvro takes strings as they come, and polars may do anything with a string that is not UTF-8.
-        batch.validate(full=True)
+        batch = self._read(datums)
         columns = [
             column if column.type == field.type else column.cast(field.type)
             for column, field in zip(batch.columns[len(_FRAME_FIELDS) :], self._columns, strict=True)
         ]
         return pa.RecordBatch.from_arrays(columns, schema=self._columns)
+
+    def accepts(self, datums: list[bytes]) -> bool:
+        """Whether `decode` would take all of them."""
+        try:
+            self._read(datums)
+        except ValueError:
+            return False
+        return True
 
     def encode(self, table: pa.Table) -> pa.BinaryArray:
         """The framed datums of a table in the types of `arrow_schema`, without nulls where the schema has none."""
@@ -64,6 +70,12 @@ class FastWire:
         batch = pa.RecordBatch.from_arrays(columns, schema=self._wire_columns)
         (datums,) = pyruhvro.serialize_record_batch(batch, self._text, 1)
         return datums  # type: ignore[no-any-return]  # pyruhvro has no types
+
+    def _read(self, datums: list[bytes]) -> pa.RecordBatch:
+        batch: pa.RecordBatch = pyruhvro.deserialize_array(datums, self._text)
+        # pyruhvro takes strings as they come, and polars may do anything with a string that is not UTF-8.
+        batch.validate(full=True)
+        return batch
 
 
 def fits(avro: Any) -> bool:
