@@ -8,7 +8,7 @@ from contextlib import closing
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
-from nicegui import app, ui
+from nicegui import app, background_tasks, ui
 
 from biokeel.console import draw
 from biokeel.console.watch import View, watch_books, watch_workers
@@ -34,20 +34,14 @@ def serve(state_dir: Path, opened: Callable[[], Bookkeeper], port: int, announce
     """
     port = _free(port)
     view = View(Snapshot(0.0))
-    watchers: list[asyncio.Task[None]] = []
 
     def start() -> None:
-        watchers.extend(
-            asyncio.get_running_loop().create_task(watching)
-            for watching in (watch_workers(state_dir, view), watch_books(opened, view), _announce(port, announce))
-        )
-
-    def stop() -> None:
-        for watcher in watchers:
-            watcher.cancel()
+        # NiceGUI logs what a background task raises, and cancels it when the server stops.
+        background_tasks.create(watch_workers(state_dir, view), name="watch workers")
+        background_tasks.create(watch_books(opened, view), name="watch books")
+        background_tasks.create(_announce(port, announce), name="announce")
 
     app.on_startup(start)
-    app.on_shutdown(stop)
     ui.page("/", title="Biokeel operations", dark=None, language="en-US")(lambda: build(view))
     ui.run(
         host=HOST,
