@@ -71,7 +71,7 @@ class Publisher:
         """Queue `rows` (columns or keys of the event's schema) and return how many. Blocks while the queue is full.
 
         Raises `SourceError` where a row does not fit the schema, and `DeliveryError` where an event is too large, the
-        topic does not exist or Kafka has refused events queued earlier. Either way nothing of `rows` was queued.
+        topic does not exist or Kafka has refused events queued earlier; then some of `rows` may be on their way.
         """
         schema = self._catalogue.reader(event).schema
         frame = conform(schema, rows) if isinstance(rows, pl.DataFrame) else frame_of(schema, rows)
