@@ -1,5 +1,6 @@
 """The block producer on a real Kafka: in order, acknowledged as a whole, and no success where Kafka refused."""
 
+import os
 import uuid
 
 import pytest
@@ -24,7 +25,8 @@ def producer(stack):
 @pytest.fixture
 def topic(stack):
     name = f"pseudo.test.{uuid.uuid4().hex}"
-    stack.admin().create_topics([NewTopic(name, 2, 1, config={"max.message.bytes": "20000"})])[name].result()
+    admin = stack.admin()  # its futures end with it
+    admin.create_topics([NewTopic(name, 2, 1, config={"max.message.bytes": "20000"})])[name].result(30)
     return name
 
 
@@ -54,8 +56,6 @@ def test_no_blocks_are_done_at_once(producer, topic):
 
 
 def test_a_block_that_kafka_refuses_fails_the_whole_send(producer, topic):
-    import os
-
     with pytest.raises(TransportError, match="did not take a block"):
         producer.send(topic, [Block(0, os.urandom(40_000), [])]).result(30)
 

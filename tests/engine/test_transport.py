@@ -68,7 +68,8 @@ def vault_settings(stack):
 @pytest.fixture
 def topic(stack, vault_settings):
     name = f"raw.test.{uuid.uuid4().hex}"
-    stack.admin().create_topics([NewTopic(name, PARTITIONS, 1)])[name].result()
+    admin = stack.admin()  # its futures end with it
+    admin.create_topics([NewTopic(name, PARTITIONS, 1)])[name].result(30)
     producer = Producer(client_settings(vault_settings) | {"compression.type": "lz4"})
     for number in range(RECORDS):
         producer.produce(name, str(number).encode(), partition=number % PARTITIONS)
@@ -175,8 +176,9 @@ def test_after_an_assignment_each_partition_goes_on_where_the_worker_says(vault_
 
 
 def test_records_that_retention_took_before_they_landed_end_the_worker(stack, vault_settings, topic):
-    for future in stack.admin().delete_records([TopicPartition(topic, 0, 100)]).values():
-        future.result()
+    admin = stack.admin()  # its futures end with it
+    for future in admin.delete_records([TopicPartition(topic, 0, 100)]).values():
+        future.result(30)
 
     async def scenario():
         worker = Recorder(vault_settings, places={Partition(topic, 0): 50})
