@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-GRACE_SECONDS: Final = 20.0
+GRACE_SECONDS: Final = 12.0
 """How long a stopping worker may take to land what it has."""
-LEAVE_SECONDS: Final = 5.0
+LEAVE_SECONDS: Final = 7.0
 """How long it may then take to commit offsets and leave the consumer group."""
 SESSION_SECONDS: Final = 10.0
 """A worker that is killed loses its partitions after this long. Stages run in threads, so heartbeats go on."""
@@ -119,6 +119,7 @@ async def serve(settings: Settings, consumption: Consumption, worker: Worker, st
                 task.result()
             await asyncio.wait_for(worker.drain(), GRACE_SECONDS)
             worker.check()
+            await asyncio.wait_for(app.consumer.commit(), LEAVE_SECONDS)
         finally:
             for task in tasks:
                 task.cancel()

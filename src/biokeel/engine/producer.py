@@ -58,11 +58,16 @@ class _Sending:
         if self.done.done():
             return
         if error is not None:
-            self.done.set_exception(_mapped(error))
+            self.fail(error)
             return
         self._left -= 1
         if not self._left:
             self.done.set_result(None)
+
+    def fail(self, error: KafkaError) -> None:
+        """Kafka will not acknowledge it."""
+        if not self.done.done():
+            self.done.set_exception(_mapped(error))
 
 
 def _mapped(error: KafkaError) -> TransportError:
@@ -74,6 +79,8 @@ class BlockProducer:
 
     def __init__(self, settings: Settings) -> None:
         self._failure: KafkaError | None = None
+        self._lock = threading.Lock()
+        self._under_way: set[_Sending] = set()
         self._producer = Producer(
             client_settings(settings)
             | {
@@ -110,8 +117,12 @@ class BlockProducer:
         rows, and `curate` drops those it has seen. Raises `TransportError` after a fatal error of the producer.
         """
         sending = _Sending(len(blocks))
+        with self._lock:
+            self._under_way = {other for other in self._under_way if not other.done.done()} | {sending}
         for block in blocks:
             self._queue(topic, block, sending)
+        if self._failure is not None:
+            sending.fail(self._failure)
         return sending.done
 
     def _queue(self, topic: str, block: Block, sending: _Sending) -> None:
@@ -138,8 +149,14 @@ class BlockProducer:
             self._failure = error
 
     def _poll(self) -> None:
-        while not self._closing.is_set():
-            self._producer.poll(POLL_SECONDS)
+        try:
+            while not self._closing.is_set():
+                self._producer.poll(POLL_SECONDS)
+        except KafkaException as error:  # a fatal one: delivery reports come no more
+            self._failure = error.args[0]
+            with self._lock:
+                for sending in self._under_way:
+                    sending.fail(error.args[0])
 
     def close(self, seconds: float = 10.0) -> None:
         """Wait at most `seconds` for what is queued, then stop."""
