@@ -88,14 +88,15 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, *zones: Zone, state_dir: Path | None = None) -> Settings:
-        """Read the environment, and beneath it the env files of `zones` (both, and the operator's, where none is named).
+        """Read the environment, and beneath it the env files of `zones` (where none is named: both and the operator's).
 
         Raises `SettingsError` naming each variable that makes no sense, never its value.
         """
         root = state_dir or Path(os.environ.get("BIOKEEL_STATE_DIR") or ".biokeel")
-        files = [root / f"{name}.env" for name in (zones or (*Zone, "operator"))]
+        names: tuple[str, ...] = zones or (*Zone, "operator")
+        files = [root / f"{name}.env" for name in names]
         try:
-            return cls(_env_file=[file for file in files if file.is_file()], state_dir=root)  # type: ignore[call-arg]
+            return cls(_env_file=[file for file in files if file.is_file()], state_dir=root)
         except ValidationError as error:
             names = ", ".join(sorted({"BIOKEEL_" + str(fault["loc"][0]).upper() for fault in error.errors()}))
             raise SettingsError(

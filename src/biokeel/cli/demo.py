@@ -192,8 +192,6 @@ def _ids(lake: Lake, uri: str, verdict: Verdict) -> pl.DataFrame:
 
 def _show_participant(lake: Lake, console: Console) -> None:
     """The participant with the fewest events among those who have all three domains: a record that fits a screen."""
-    import polars as pl
-
     from biokeel.cli.participant import print_tables
     from biokeel.land import person
     from biokeel.land.maintenance import refresh_participants
@@ -211,7 +209,6 @@ def _show_participant(lake: Lake, console: Console) -> None:
 
 
 def _show_quarantined(lake: Lake, console: Console) -> None:
-    import polars as pl
     from rich.table import Table
 
     from biokeel.contracts.topics import LANDED_EVENTS
