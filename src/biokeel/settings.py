@@ -93,8 +93,8 @@ class Settings(BaseSettings):
         Raises `SettingsError` naming each variable that makes no sense, never its value.
         """
         root = state_dir or Path(os.environ.get("BIOKEEL_STATE_DIR") or ".biokeel")
-        names: tuple[str, ...] = zones or (*Zone, "operator")
-        files = [root / f"{name}.env" for name in names]
+        sides: tuple[str, ...] = zones or (*Zone, "operator")
+        files = [root / f"{name}.env" for name in sides]
         try:
             return cls(_env_file=[file for file in files if file.is_file()], state_dir=root)
         except ValidationError as error:

@@ -8,7 +8,6 @@ import json
 import polars as pl
 import pytest
 from deltalake import DeltaTable
-from landing_world import EVENT, SCHEMA, Worker, landed, multiples, topic
 
 from biokeel.contracts.ids import decode_id
 from biokeel.contracts.schema import Field, Tag
@@ -22,6 +21,7 @@ from biokeel.land.quarantine import waiting
 from biokeel.land.reading import scan
 from biokeel.land.tables import EventTables
 from biokeel.link.participants import from_snapshots
+from tests.conformance.landing_world import EVENT, SCHEMA, Worker, landed, multiples, topic
 
 LOG = topic(partitions=2, blocks=6)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import polars as pl
 import pytest
 from deltalake.exceptions import CommitFailedError
-from landing_world import EVENT, Died, Worker, distinct, landed, multiples, topic
 from polars.testing import assert_frame_equal
 
 from biokeel.errors import CommitConflict
 from biokeel.land.checkpoint import STEPS
 from biokeel.land.snapshots import Snapshots
 from biokeel.link.state import from_bytes
+from tests.conformance.landing_world import EVENT, Died, Worker, distinct, landed, multiples, topic
 
 LOG = topic(partitions=2, blocks=8)
 KEY = ["raw_partition", "raw_offset"]

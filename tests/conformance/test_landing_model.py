@@ -8,12 +8,12 @@ from pathlib import Path
 import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from landing_world import Died, Worker, distinct, landed, multiples, topic
 
 from biokeel.contracts.ids import encode_ids
 from biokeel.errors import CommitConflict
 from biokeel.land.checkpoint import STEPS
 from biokeel.land.lake import Lake
+from tests.conformance.landing_world import Died, Worker, distinct, landed, multiples, topic
 
 LOG = topic(partitions=1, blocks=6, size=8)
 WORKERS = st.integers(0, 1)

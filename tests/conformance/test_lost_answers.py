@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from cutting_proxy import CuttingProxy
-from landing_world import Worker, landed, multiples, topic
 from polars.testing import assert_frame_equal
 
 from biokeel.land.lake import Lake
+from tests.conformance.cutting_proxy import CuttingProxy
+from tests.conformance.landing_world import Worker, landed, multiples, topic
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
 LOG = topic(partitions=1, blocks=6)

@@ -6,7 +6,6 @@ import io
 import json
 
 import pytest
-from landing_world import EVENT, Worker, landed, multiples, topic
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -16,6 +15,7 @@ from biokeel.contracts.ids import encode_id
 from biokeel.errors import ContractError, LandingError
 from biokeel.land import person
 from biokeel.land.lake import Lake
+from tests.conformance.landing_world import EVENT, Worker, landed, multiples, topic
 
 pytestmark = pytest.mark.integration
 

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_schemas import GLUCOSE, SLOW_TYPES, TIMESTAMP, Versions, avro, field, typed
 from polars.testing import assert_frame_equal
 
 from biokeel.batch import Outcome, RawBatch
@@ -20,6 +19,7 @@ from biokeel.contracts.topics import event_type
 from biokeel.errors import ContractError
 from biokeel.reasons import Reason
 from biokeel.testing.events import frames, random_frame
+from tests.contracts.made_schemas import GLUCOSE, SLOW_TYPES, TIMESTAMP, Versions, avro, field, typed
 
 LIMIT = 1 << 20
 FRAME = 5

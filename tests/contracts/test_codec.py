@@ -13,7 +13,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from made_schemas import FAST_TYPES, GLUCOSE, SLOW_TYPES, TIMESTAMP, Versions, avro, field, typed
 from polars.testing import assert_frame_equal
 
 from biokeel.batch import RawBatch
@@ -26,6 +25,7 @@ from biokeel.contracts.topics import EVENTS, EventType
 from biokeel.contracts.wire import fits
 from biokeel.errors import ContractError
 from biokeel.testing.events import frames, random_frame, raw_batch
+from tests.contracts.made_schemas import FAST_TYPES, GLUCOSE, SLOW_TYPES, TIMESTAMP, Versions, avro, field, typed
 
 QUICK = settings(
     max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_schemas import GLUCOSE, avro, field
 from typer.testing import CliRunner
 
 from biokeel.cli.schema import commands
@@ -21,6 +20,7 @@ from biokeel.contracts.schema import load_schemas, parse_schema, schema_path
 from biokeel.contracts.topics import event_type
 from biokeel.errors import IncompatibleSchema, SchemaError
 from biokeel.testing.events import frames
+from tests.contracts.made_schemas import GLUCOSE, avro, field
 
 PART = {"type": "record", "name": "Part", "fields": [field("code", "string"), field("size", "int", unit="1")]}
 OLD = avro(

@@ -6,13 +6,13 @@ import numpy as np
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
-from made_schemas import FAST_TYPES, GLUCOSE, Versions, typed
 
 from biokeel.contracts.codec import Codec
 from biokeel.contracts.framing import FRAME_BYTES
 from biokeel.contracts.lengths import shortest_lengths
 from biokeel.contracts.wire import FastWire
 from biokeel.testing.events import frames, random_frame
+from tests.contracts.made_schemas import FAST_TYPES, GLUCOSE, Versions, typed
 
 CATALOGUE = Versions(typed({name: kind for name, kind in FAST_TYPES.items() if name != "an_int"}))
 SCHEMA = CATALOGUE.reader(GLUCOSE).schema

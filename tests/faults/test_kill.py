@@ -7,7 +7,6 @@ import sys
 import time
 
 import pytest
-from traffic import PRESSURE, send, send_late
 
 from biokeel.console.books import Bookkeeper
 from biokeel.contracts.catalogue import DirectoryCatalogue
@@ -15,6 +14,7 @@ from biokeel.contracts.topics import Zone
 from biokeel.source.client import Publisher
 from biokeel.stack.stack import Stack
 from biokeel.testing.crash import POINTS, VARIABLE
+from tests.faults.traffic import PRESSURE, send, send_late
 
 pytestmark = [pytest.mark.faults, pytest.mark.integration, pytest.mark.timeout(900)]
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from biokeel.contracts.topics import event_type
 from biokeel.settings import PROJECT_ROOT
-from conftest import GLUCOSE, World, drain
+from tests.pseudonymise.conftest import GLUCOSE, World, drain
 
 
 class Died(BaseException):
@@ -170,7 +170,7 @@ CHILD = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from conftest import World
+from tests.pseudonymise.conftest import World
 from biokeel.contracts.topics import event_type
 world = World(Path(sys.argv[2]))
 first = int(sys.argv[3])

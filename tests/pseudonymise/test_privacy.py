@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from biokeel.contracts.topics import event_type
-from conftest import GLUCOSE, World
+from tests.pseudonymise.conftest import GLUCOSE, World
 
 NUMBERS = st.from_regex(r"[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|1[0-9])[-. ]?[1-8][0-9]{6}", fullmatch=True)
 LOCAL = st.text("ABCDEFGHJKMNPQRSTUVWXYZ0123456789", min_size=8, max_size=16)

@@ -5,7 +5,7 @@ import pytest
 from biokeel.batch import COORDINATES, ENVELOPE, RawBatch
 from biokeel.contracts.topics import event_type
 from biokeel.reasons import Reason
-from conftest import GLUCOSE, START, World, drain, offsets
+from tests.pseudonymise.conftest import GLUCOSE, START, World, drain, offsets
 
 
 def places(wall, event=GLUCOSE, partition=0):

@@ -14,7 +14,6 @@ from pathlib import Path
 import psutil
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from stack_helpers import biokeel, processes_of, until
 
 from biokeel.contracts.topics import LANDED_EVENTS, Zone
 from biokeel.errors import PortTaken, ProcessDied, StackError
@@ -23,6 +22,7 @@ from biokeel.stack import objectstore
 from biokeel.stack.ledger import Running
 from biokeel.stack.stack import Stack, ledger_of
 from biokeel.stack.topics import client_config
+from tests.stack.stack_helpers import biokeel, processes_of, until
 
 SLOW_SECONDS = 240
 """A start takes 6 s on two cores of one's own, and a minute where others use them too."""

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from stack_helpers import until
 
 from biokeel.errors import ProcessDied, StackError
 from biokeel.stack.ledger import Ledger, Running
 from biokeel.stack.supervisor import Program, Supervisor
+from tests.stack.stack_helpers import until
 
 SLEEP = (sys.executable, "-c", "import time; time.sleep(600)")
 STUBBORN = (

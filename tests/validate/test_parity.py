@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from real_gx import unexpected_rows
 
 from biokeel.validate.columns import Columns
 from biokeel.validate.compile import compile_expectation, row_types
+from tests.validate.real_gx import unexpected_rows
 
 TYPES = {
     "x": pl.Float64(),

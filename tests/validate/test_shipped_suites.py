@@ -9,7 +9,6 @@ from pathlib import Path
 import polars as pl
 import pytest
 import typer
-from real_gx import load
 from typer.testing import CliRunner
 
 from biokeel.batch import Outcome, PseudonymisedBatch, QuarantinedBatch, ValidatedBatch
@@ -22,6 +21,7 @@ from biokeel.source.files import Source, find_files, publish_files
 from biokeel.validate.samples import run_samples, samples_path
 from biokeel.validate.stage import validate
 from biokeel.validate.suites import SuiteStore, suite_path
+from tests.validate.real_gx import load
 
 ROOT = PROJECT_ROOT / "expectations"
 SCHEMAS = load_schemas(PROJECT_ROOT / "schemas")

@@ -65,7 +65,7 @@ def demo(
     console.rule("1 · Starting a real Kafka, a real S3 server and both workers")
     with Stack.start(state_dir, workers=1, console=True, say=console.print) as stack:
         console.rule("2 · Publishing")
-        corpus, broken = _publish(stack, people, seed, defects, data, console)
+        corpus, broken = _publish(stack, console, people=people, seed=seed, defects=defects, data=data)
         console.rule("3 · Landing, and the books")
         books = waited(Bookkeeper.of(state_dir), PATIENCE_SECONDS)
         console.print(books_table(books))
@@ -92,7 +92,7 @@ def _empty(state_dir: Path) -> None:
 
 
 def _publish(
-    stack: Stack, people: int, seed: int, defects: float, data: Path | None, console: Console
+    stack: Stack, console: Console, *, people: int, seed: int, defects: float, data: Path | None
 ) -> tuple[DemoCorpus, int]:
     """Publish enrolments, events, broken messages and real files, then the late enrolments, which release what waits.
 

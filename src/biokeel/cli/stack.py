@@ -56,14 +56,13 @@ def status(state_dir: StateDir = None) -> None:
 
 def create(state_dir: StateDir = None) -> None:
     """Create the raw and pseudo topics that are missing; what is there stays as it is."""
-    from confluent_kafka.admin import AdminClient
     from rich import print as show
 
     from biokeel.settings import Settings
-    from biokeel.stack.topics import client_config, create_topics, wanted
+    from biokeel.stack.topics import admin_client, create_topics, wanted
 
     settings = Settings.load(state_dir=state_dir)
-    created = create_topics(AdminClient(client_config(settings)), settings)
+    created = create_topics(admin_client(settings), settings)
     show(f"{len(created)} topics created, {len(wanted(settings)) - len(created)} were there.")
 
 
