@@ -6,7 +6,7 @@ reason for each row. Batches are columnar; a row is identified by its **coordina
 | column | type | what |
 | --- | --- | --- |
 | `stream` | String | `raw`, or the stream of events that were let in again: `parking`, `quarantine` |
-| `raw_partition` | Int32 | partition of the raw topic (for other streams: the raw partition that the event came in by) |
+| `raw_partition` | Int32 | partition of the raw topic (other streams: the one that the event came in by) |
 | `raw_offset` | Int64 | offset in the raw partition; for other streams the increasing release number |
 | `first_partition`, `first_offset` | Int32, Int64 | where the event stood in its raw topic when it first arrived |
 

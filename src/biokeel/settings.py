@@ -87,14 +87,15 @@ class Settings(BaseSettings):
     log_level: Annotated[str, Field(description="DEBUG, INFO, WARNING or ERROR.")] = "INFO"
 
     @classmethod
-    def load(cls, *zones: Zone, state_dir: Path | None = None) -> Settings:
-        """Read the environment, and beneath it the env files of `zones` (where none is named: both and the operator's).
+    def load(cls, *sides: str, state_dir: Path | None = None) -> Settings:
+        """Read the environment, and beneath it the env files of `sides`: a zone, `source` or `operator`.
+
+        Where none is named, both zones' and over them the operator's: what operators' commands need.
 
         Raises `SettingsError` naming each variable that makes no sense, never its value.
         """
         root = state_dir or Path(os.environ.get("BIOKEEL_STATE_DIR") or ".biokeel")
-        sides: tuple[str, ...] = zones or (*Zone, "operator")
-        files = [root / f"{name}.env" for name in sides]
+        files = [root / f"{side}.env" for side in (sides or (*Zone, "operator"))]
         try:
             return cls(_env_file=[file for file in files if file.is_file()], state_dir=root)
         except ValidationError as error:
@@ -102,6 +103,24 @@ class Settings(BaseSettings):
             raise SettingsError(
                 f"Settings that make no sense: {names}.", "See docs/operations.md for what each may be."
             ) from None
+
+    def kafka_client(self) -> dict[str, str | int | float | bool]:
+        """How a librdkafka client reaches the brokers: addresses and, where set, SASL PLAIN credentials.
+
+        Raises `SettingsError` where no bootstrap server is set.
+        """
+        self.require("kafka_bootstrap")
+        client: dict[str, str | int | float | bool] = {
+            "bootstrap.servers": self.kafka_bootstrap,
+            "security.protocol": self.kafka_security_protocol,
+        }
+        if not self.kafka_username:
+            return client
+        return client | {
+            "sasl.mechanism": "PLAIN",
+            "sasl.username": self.kafka_username,
+            "sasl.password": self.kafka_password.get_secret_value(),
+        }
 
     def require(self, *names: str) -> None:
         """Raise `SettingsError` unless every setting in `names` has a value."""

@@ -12,7 +12,6 @@ from confluent_kafka import Producer
 from biokeel.console.books import LANDED_COLUMNS, Bookkeeper
 from biokeel.contracts.topics import EVENTS, Zone, event_type
 from biokeel.engine.peek import newest
-from biokeel.engine.producer import client_settings
 from biokeel.engine.watermarks import raw_watermarks
 from biokeel.errors import TransportError
 from biokeel.land.lake import Lake
@@ -34,7 +33,7 @@ def own_stack(tmp_path_factory):
 
 
 def publish(stack, event, partition, n):
-    producer = Producer(client_settings(stack.settings(Zone.VAULT)))
+    producer = Producer(stack.settings(Zone.VAULT).kafka_client())
     for number in range(n):
         producer.produce(event.raw_topic, partition=partition, value=f"event {number}".encode())
     assert producer.flush(30) == 0

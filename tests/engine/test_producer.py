@@ -9,7 +9,7 @@ from confluent_kafka.admin import NewTopic
 
 from biokeel.contracts.blocks import Block
 from biokeel.contracts.topics import Zone
-from biokeel.engine.producer import BlockProducer, client_settings
+from biokeel.engine.producer import BlockProducer
 from biokeel.errors import TransportError
 
 pytestmark = pytest.mark.integration
@@ -31,7 +31,7 @@ def topic(stack):
 
 
 def read(settings, topic, partition, count):
-    consumer = Consumer(client_settings(settings) | {"group.id": "test-read", "enable.auto.commit": False})
+    consumer = Consumer(settings.kafka_client() | {"group.id": "test-read", "enable.auto.commit": False})
     consumer.assign([TopicPartition(topic, partition, 0)])
     try:
         messages = []

@@ -11,7 +11,6 @@ from confluent_kafka.admin import NewTopic
 from biokeel.contracts.topics import Zone
 from biokeel.engine.app import Consumption, serve
 from biokeel.engine.ledger import Partition
-from biokeel.engine.producer import client_settings
 from biokeel.engine.worker import Worker
 from biokeel.errors import TransportError
 from biokeel.observe.metrics import WorkerMetrics
@@ -70,7 +69,7 @@ def topic(stack, vault_settings):
     name = f"raw.test.{uuid.uuid4().hex}"
     admin = stack.admin()  # its futures end with it
     admin.create_topics([NewTopic(name, PARTITIONS, 1)])[name].result(30)
-    producer = Producer(client_settings(vault_settings) | {"compression.type": "lz4"})
+    producer = Producer(vault_settings.kafka_client() | {"compression.type": "lz4"})
     for number in range(RECORDS):
         producer.produce(name, str(number).encode(), partition=number % PARTITIONS)
     producer.flush()
@@ -82,7 +81,7 @@ def consumption(topic, group=None, poll_records=500):
 
 
 def committed(settings, group, topic):
-    consumer = Consumer(client_settings(settings) | {"group.id": group})
+    consumer = Consumer(settings.kafka_client() | {"group.id": group})
     try:
         found = consumer.committed([TopicPartition(topic, number) for number in range(PARTITIONS)], 20)
         return [max(tp.offset, -1) for tp in found]

@@ -20,7 +20,6 @@ from biokeel.source.client import CHUNK, Publisher
 from biokeel.source.columns import frame_of
 from biokeel.source.partition import partitions_of
 from biokeel.stack.stack import Stack
-from biokeel.stack.topics import client_config
 
 pytestmark = pytest.mark.integration
 
@@ -59,7 +58,7 @@ def high_water_mark(consumer: Consumer, part: TopicPartition, tries: int = 20) -
 
 
 def ends(settings: Settings, event: EventType) -> dict[int, int]:
-    consumer = Consumer({**client_config(settings), "group.id": "test"})
+    consumer = Consumer({**settings.kafka_client(), "group.id": "test"})
     try:
         parts = [TopicPartition(event.raw_topic, number) for number in range(settings.raw_partitions)]
         return {part.partition: high_water_mark(consumer, part) for part in parts}
@@ -69,7 +68,7 @@ def ends(settings: Settings, event: EventType) -> dict[int, int]:
 
 def since(settings: Settings, event: EventType, start: dict[int, int]) -> dict[int, list[Message]]:
     end = ends(settings, event)
-    consumer = Consumer({**client_config(settings), "group.id": "test", "enable.auto.commit": False})
+    consumer = Consumer({**settings.kafka_client(), "group.id": "test", "enable.auto.commit": False})
     consumer.assign([TopicPartition(event.raw_topic, partition, offset) for partition, offset in start.items()])
     wanted = sum(end.values()) - sum(start.values())
     found: dict[int, list[Message]] = {partition: [] for partition in start}

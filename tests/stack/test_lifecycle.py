@@ -21,7 +21,6 @@ from biokeel.settings import Settings
 from biokeel.stack import objectstore
 from biokeel.stack.ledger import Running
 from biokeel.stack.stack import Stack, ledger_of
-from biokeel.stack.topics import client_config
 from tests.stack.stack_helpers import biokeel, processes_of, until
 
 SLOW_SECONDS = 240
@@ -31,14 +30,14 @@ TOPIC = LANDED_EVENTS[0].pseudo_topic
 
 
 def write(stack: Stack, value: bytes) -> None:
-    producer = Producer(client_config(stack.settings(Zone.VAULT)))
+    producer = Producer(stack.settings(Zone.VAULT).kafka_client())
     producer.produce(TOPIC, value, partition=0)
     assert producer.flush(20) == 0
 
 
 def read(stack: Stack) -> list[bytes]:
     consumer = Consumer(
-        client_config(stack.settings(Zone.RESEARCH)) | {"group.id": "test", "enable.partition.eof": True}
+        stack.settings(Zone.RESEARCH).kafka_client() | {"group.id": "test", "enable.partition.eof": True}
     )
     consumer.assign([TopicPartition(TOPIC, 0, 0)])
     found = []

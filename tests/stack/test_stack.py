@@ -9,14 +9,13 @@ from confluent_kafka.admin import AdminClient
 from biokeel.contracts.topics import EVENTS, LANDED_EVENTS, Zone
 from biokeel.stack import objectstore
 from biokeel.stack.stack import Stack
-from biokeel.stack.topics import client_config
 
 pytestmark = pytest.mark.integration
 
 
 def test_every_topic_of_the_contracts_exists_with_the_partitions_of_the_settings(stack: Stack) -> None:
     settings = stack.settings(Zone.VAULT)
-    topics = AdminClient(client_config(settings)).list_topics(timeout=10).topics
+    topics = AdminClient(settings.kafka_client()).list_topics(timeout=10).topics
     assert {event.raw_topic for event in EVENTS} | {event.pseudo_topic for event in LANDED_EVENTS} <= set(topics)
     assert len(topics[EVENTS[0].raw_topic].partitions) == settings.raw_partitions
 

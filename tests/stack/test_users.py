@@ -11,7 +11,6 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from biokeel.contracts.topics import LANDED_EVENTS, Zone
 from biokeel.settings import Settings
 from biokeel.stack.stack import Stack
-from biokeel.stack.topics import client_config
 from biokeel.stack.users import User
 
 pytestmark = pytest.mark.integration
@@ -22,7 +21,7 @@ REFUSED = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION
 
 def produce(settings: Settings, topic: str) -> KafkaError | None:
     answers: list[KafkaError | None] = []
-    producer = Producer(client_config(settings) | {"message.timeout.ms": 15_000})
+    producer = Producer(settings.kafka_client() | {"message.timeout.ms": 15_000})
     producer.produce(topic, b"x", partition=0, on_delivery=lambda error, _message: answers.append(error))
     producer.flush(20)
     assert len(answers) == 1
@@ -32,7 +31,7 @@ def produce(settings: Settings, topic: str) -> KafkaError | None:
 def consume(settings: Settings, topic: str, group: str | None = None) -> bytes:
     """The first message of partition 0; raises `KafkaException` with the broker's refusal."""
     consumer = Consumer(
-        client_config(settings)
+        settings.kafka_client()
         | {
             "group.id": group or f"test-{uuid.uuid4().hex}",
             "auto.offset.reset": "earliest",
@@ -101,7 +100,7 @@ def test_a_source_can_only_write_raw_topics(stack: Stack) -> None:
 
 def test_an_operator_sees_positions_of_raw_topics_but_no_event(stack: Stack) -> None:
     settings = stack.settings(User.OPERATOR)
-    consumer = Consumer(client_config(settings) | {"group.id": "test-operator"})
+    consumer = Consumer(settings.kafka_client() | {"group.id": "test-operator"})
     low, high = consumer.get_watermark_offsets(TopicPartition(EVENT.raw_topic, 0), timeout=10)
     consumer.close()
     assert low <= high
@@ -110,13 +109,13 @@ def test_an_operator_sees_positions_of_raw_topics_but_no_event(stack: Stack) -> 
 
 def test_nobody_but_an_operator_can_create_a_topic(stack: Stack) -> None:
     for user in (Zone.VAULT, Zone.RESEARCH, User.SOURCE):
-        admin = AdminClient(client_config(stack.settings(user)))
+        admin = AdminClient(stack.settings(user).kafka_client())
         new = NewTopic("raw.clinical.other", 1, 1)
         code = refusal(admin.create_topics([new])["raw.clinical.other"].result)
         assert code == KafkaError.TOPIC_AUTHORIZATION_FAILED
 
 
 def test_a_wrong_password_is_refused(stack: Stack) -> None:
-    config = client_config(stack.settings(Zone.RESEARCH)) | {"sasl.username": "vault"}
+    config = stack.settings(Zone.RESEARCH).kafka_client() | {"sasl.username": "vault"}
     with pytest.raises(KafkaException):
         AdminClient(config).list_topics(timeout=3)

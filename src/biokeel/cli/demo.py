@@ -49,15 +49,14 @@ def demo(
 
     Ends with status 0 only if every event is accounted for and every known defect got the verdict it should get.
     """
-    from rich.console import Console
-
+    from biokeel.cli.terminal import terminal
     from biokeel.cli.verify import books_table, complain, waited
     from biokeel.console.books import Bookkeeper
     from biokeel.contracts.topics import Zone
     from biokeel.land.lake import Lake
     from biokeel.stack.stack import Stack
 
-    console = Console()
+    console = terminal()
     state_dir = state_dir.resolve()
     os.environ.update(WORKER_SETTINGS)
     os.environ["BIOKEEL_STATE_DIR"] = str(state_dir)

@@ -23,16 +23,15 @@ def demo_data(
 
     Everybody in it is made up.
     """
-    from rich.console import Console
     from rich.table import Table
 
+    from biokeel.cli.terminal import terminal
     from biokeel.contracts.catalogue import DirectoryCatalogue
     from biokeel.contracts.codec import Codec
-    from biokeel.contracts.topics import Zone
     from biokeel.settings import Settings
     from biokeel.source.demo import demo_corpus
 
-    settings = Settings.load(Zone.VAULT)
+    settings = Settings.load("source")
     corpus = demo_corpus(people, seed, defects)
     paths = corpus.write(out, Codec(DirectoryCatalogue(settings.schemas_dir), settings.max_event_bytes))
     table = Table(title=f"{people:,} made-up participants, {len(corpus):,} messages, {len(paths)} files in {out}")
@@ -43,4 +42,4 @@ def demo_data(
     for verdict, reason, defect, count in fates.iter_rows():
         table.add_row(verdict, reason or "", defect or "", f"{count:,}")
     table.add_row("sealed", "wire.*", "broken messages", f"{corpus.broken:,}")
-    Console().print(table)
+    terminal().print(table)

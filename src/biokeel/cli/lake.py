@@ -21,9 +21,9 @@ def register(app: typer.Typer) -> None:
 
 def tables() -> None:
     """List the tables with their versions, rows and addresses."""
-    from rich.console import Console
     from rich.table import Table
 
+    from biokeel.cli.terminal import terminal
     from biokeel.contracts.topics import event_type
     from biokeel.land.books import CURATED, LakeReader
 
@@ -34,7 +34,7 @@ def tables() -> None:
         lake, kind = reader.lake, event_type(event)
         address = lake.curated(kind) if name == CURATED else lake.quarantine(kind)
         shown.add_row(event, name, str(versions.get((event, name), "-")), f"{rows:,}", address)
-    Console().print(shown)
+    terminal().print(shown)
 
 
 def refresh() -> None:

@@ -61,10 +61,11 @@ def print_tables(
 ) -> None:
     """Print the summary and the newest `MOST_ROWS` events as tables."""
     import orjson
-    from rich.console import Console
     from rich.table import Table
 
-    console = console or Console()
+    from biokeel.cli.terminal import terminal
+
+    console = console or terminal()
     console.print(_summary_table(participant_id, summary))
     console.print(_summary_line(timeline, summary))
     table = Table("when", "event", "nr", "age", "days since enrolment", "what", "source", title="Events", expand=True)

@@ -46,10 +46,8 @@ def publish(
 
     A file that is sent again gives events with the same ids. Ends with status 1 if a file could not be used at all.
     """
-    from rich.console import Console
-
+    from biokeel.cli.terminal import terminal
     from biokeel.contracts.catalogue import DirectoryCatalogue
-    from biokeel.contracts.topics import Zone
     from biokeel.settings import Settings
     from biokeel.source.client import Publisher
     from biokeel.source.enrol import Enroller
@@ -59,7 +57,7 @@ def publish(
     _check(source_id, _SOURCE_ID, "--source-id")
     if site:
         _check(site, _SITE, "--site")
-    settings = Settings.load(Zone.VAULT)
+    settings = Settings.load("source")
     source = Source(
         source_id,
         source_key(key_file or settings.state_dir / "source.key"),
@@ -69,7 +67,7 @@ def publish(
     )
     files = find_files(paths)
     catalogue = DirectoryCatalogue(settings.schemas_dir)
-    console = Console(stderr=False)
+    console = terminal()
     enroller = Enroller() if enrol else None
     if dry_run:
         results = _run(files, source, DryRun(catalogue, settings.max_event_bytes), enroller, console)

@@ -63,9 +63,9 @@ def lock(schemas: Root = None) -> None:
 @commands.command("list")
 def list_(schemas: Root = None) -> None:
     """List every version of every schema with its id."""
-    from rich.console import Console
     from rich.table import Table
 
+    from biokeel.cli.terminal import terminal
     from biokeel.contracts.catalogue import DirectoryCatalogue
     from biokeel.contracts.topics import EVENTS
 
@@ -75,15 +75,15 @@ def list_(schemas: Root = None) -> None:
         for registered in catalogue.versions(event):
             row = (registered.version, registered.id, len(registered.schema.fields), registered.fingerprint)
             table.add_row(str(event), *map(str, row))
-    Console(markup=False).print(table)
+    terminal().print(table, markup=False)
 
 
 @commands.command()
 def show(event: Annotated[str, typer.Argument(help="For example clinical.glucose.")], schemas: Root = None) -> None:
     """Show the fields of an event type: type, unit, privacy tag and meaning."""
-    from rich.console import Console
     from rich.table import Table
 
+    from biokeel.cli.terminal import terminal
     from biokeel.contracts.catalogue import DirectoryCatalogue
 
     registered = DirectoryCatalogue(_root(schemas)).reader(_event(event))
@@ -91,7 +91,7 @@ def show(event: Annotated[str, typer.Argument(help="For example clinical.glucose
     for field in registered.schema.fields:
         null = "yes" if field.nullable else ""
         table.add_row(field.name, field.kind, null, field.unit or "", field.tag, field.doc)
-    Console(markup=False).print(table)
+    terminal().print(table, markup=False)
 
 
 def _root(schemas: Path | None) -> Path:

@@ -27,9 +27,9 @@ def status(
     json: Annotated[bool, typer.Option("--json", help="Print one report as JSON.")] = False,
 ) -> None:
     """Show events a second, lag, rejects by reason with whose job each is, and table versions."""
-    from rich.console import Console
     from rich.live import Live
 
+    from biokeel.cli.terminal import terminal
     from biokeel.observe.report import report
     from biokeel.observe.stats import collect
     from biokeel.settings import Settings
@@ -39,10 +39,10 @@ def status(
     time.sleep(_BETWEEN)
     after = collect(state_dir)
     if json:
-        Console(soft_wrap=True).print_json(data=report(before, after))
+        terminal().print_json(data=report(before, after))
         return
     if not watch:
-        Console().print(screen(before, after))
+        terminal().print(screen(before, after))
         return
     with Live(screen(before, after), screen=True, auto_refresh=False) as live:
         try:

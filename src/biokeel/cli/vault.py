@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+
+from biokeel.cli.terminal import terminal
 
 if TYPE_CHECKING:
     from biokeel.vault.store import Vault
@@ -40,7 +41,7 @@ def status() -> None:
     for reason, count in counts.sealed.items():
         table.add_row(f"sealed, {reason}", str(count))
     table.add_row("audit entries", str(counts.audit_entries))
-    Console().print(table)
+    terminal().print(table)
 
 
 def head() -> None:

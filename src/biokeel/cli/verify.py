@@ -30,17 +30,16 @@ def verify(
     Reads Kafka's watermarks, the tables and the vault themselves. Exit status 1 where an event is missing (on its
     way still, or lost: see --wait) or doubled.
     """
-    from rich.console import Console
-
+    from biokeel.cli.terminal import terminal
     from biokeel.console.books import Bookkeeper
     from biokeel.settings import Settings
 
     bookkeeper = Bookkeeper.of(Settings.load().state_dir)
     books = bookkeeper.look() if wait is None else waited(bookkeeper, wait)
     if json:
-        Console(soft_wrap=True).print_json(data=books.as_json())
+        terminal().print_json(data=books.as_json())
     else:
-        Console().print(books_table(books))
+        terminal().print(books_table(books))
     complain(books)
 
 
@@ -64,13 +63,13 @@ def complain(books: Books) -> None:
 
 def waited(bookkeeper: Bookkeeper, patience: float) -> Books:
     """The books once all has landed, or once nothing moved for `patience` seconds; shows the progress meanwhile."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from biokeel.cli.terminal import terminal
     from biokeel.console.waiting import wait_until_landed
 
     columns = (TextColumn("Arrived"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=terminal(stderr=True), transient=True) as progress:
         bar = progress.add_task("Arrived", total=None)
 
         def seen(books: Books) -> None:

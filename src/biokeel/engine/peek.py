@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final, cast
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from biokeel.engine.producer import client_settings
 from biokeel.errors import TransportError
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def newest(settings: Settings, topic: str, limit: int) -> list[Message]:
     """
     settings.require("kafka_bootstrap")
     consumer = Consumer(
-        client_settings(settings)
+        settings.kafka_client()
         | {"group.id": "biokeel-topic-cat", "enable.auto.commit": False, "auto.offset.reset": "error"}
     )
     try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -27,21 +27,6 @@ MAX_MESSAGE_BYTES: Final = 16 << 20
 QUEUE_KIBIBYTES: Final = 256 << 10
 POLL_SECONDS: Final = 0.05
 METADATA_SECONDS: Final = 30.0
-
-
-def client_settings(settings: Settings) -> dict[str, Any]:
-    """How a confluent-kafka client reaches the broker: address and, where set, SASL PLAIN credentials."""
-    found: dict[str, Any] = {
-        "bootstrap.servers": settings.kafka_bootstrap,
-        "security.protocol": settings.kafka_security_protocol,
-    }
-    if settings.kafka_username:
-        found |= {
-            "sasl.mechanism": "PLAIN",
-            "sasl.username": settings.kafka_username,
-            "sasl.password": settings.kafka_password.get_secret_value(),
-        }
-    return found
 
 
 class _Sending:
@@ -82,7 +67,7 @@ class BlockProducer:
         self._lock = threading.Lock()
         self._under_way: set[_Sending] = set()
         self._producer = Producer(
-            client_settings(settings)
+            settings.kafka_client()
             | {
                 "client.id": "biokeel-pseudonymise",
                 "enable.idempotence": True,

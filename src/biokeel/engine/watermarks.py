@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
-from biokeel.engine.producer import client_settings
 from biokeel.errors import TransportError
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def raw_watermarks(settings: Settings, events: Iterable[EventType]) -> Watermark
     """
     events = list(events)
     try:
-        admin = AdminClient(client_settings(settings))
+        admin = AdminClient(settings.kafka_client())
         known = admin.list_topics(timeout=_TIMEOUT).topics
         partitions = [
             TopicPartition(event.raw_topic, partition)

@@ -192,9 +192,8 @@ def _refusal(failed: Counter[str]) -> DeliveryError:
 
 
 def _producer_settings(settings: Settings) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "bootstrap.servers": settings.kafka_bootstrap,
-        "security.protocol": settings.kafka_security_protocol,
+    return {
+        **settings.kafka_client(),
         "enable.idempotence": True,
         "acks": "all",
         "message.max.bytes": MESSAGE_MAX_BYTES,
@@ -204,11 +203,5 @@ def _producer_settings(settings: Settings) -> dict[str, Any]:
         "batch.num.messages": CHUNK,
         "compression.type": "lz4",
         "linger.ms": 20,
+        "log_level": 3,  # errors; a young cluster's "coordinator load in progress" is tried again and no news
     }
-    if settings.kafka_username:
-        found |= {
-            "sasl.mechanism": "PLAIN",
-            "sasl.username": settings.kafka_username,
-            "sasl.password": settings.kafka_password.get_secret_value(),
-        }
-    return found

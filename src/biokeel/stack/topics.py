@@ -56,17 +56,8 @@ def create_topics(admin: AdminClient, settings: Settings) -> list[str]:
     return sorted(created)
 
 
-def client_config(settings: Settings) -> dict[str, str | int | float | bool]:
-    """What librdkafka needs to reach Kafka as `settings` say."""
-    settings.require("kafka_bootstrap")
-    config: dict[str, str | int | float | bool] = {
-        "bootstrap.servers": settings.kafka_bootstrap,
-        "security.protocol": settings.kafka_security_protocol,
-    }
-    if settings.kafka_username:
-        config |= {
-            "sasl.mechanism": "PLAIN",
-            "sasl.username": settings.kafka_username,
-            "sasl.password": settings.kafka_password.get_secret_value(),
-        }
-    return config
+def admin_client(settings: Settings) -> AdminClient:
+    """A client with the rights of the user of `settings`. Hold it while its futures are pending."""
+    from confluent_kafka.admin import AdminClient
+
+    return AdminClient(settings.kafka_client())

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 LOG_WIDTH: Final = 132
 
 
-def screen(*, stderr: bool = False) -> Console:
+def terminal(*, stderr: bool = False) -> Console:
     """The console that a command prints to."""
     from rich.console import Console
 
