@@ -105,7 +105,7 @@ def _publish(
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from biokeel.contracts.catalogue import DirectoryCatalogue
+    from biokeel.contracts.catalogue import open_catalogue
     from biokeel.source.client import Publisher
     from biokeel.source.demo import ENROLMENT, demo_corpus
     from biokeel.stack.users import User
@@ -115,7 +115,7 @@ def _publish(
         corpus = demo_corpus(people, seed, defects)
     columns = (TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn())
     with (
-        Publisher(settings, DirectoryCatalogue(settings.schemas_dir)) as publisher,
+        Publisher(settings, open_catalogue(settings.schemas_dir, settings.schema_registry_url)) as publisher,
         Progress(*columns, console=console) as progress,
     ):
         for event, frame in ((ENROLMENT, corpus.enrolments), *corpus.events.items()):

@@ -103,7 +103,7 @@ class RegistryCatalogue:
     def _ask(self, question: Callable[[], Registered | None]) -> Registered | None:
         """The answer, None for "not found"; whatever else goes wrong is a `ContractError`."""
         from confluent_kafka.schema_registry.error import SchemaRegistryError
-        from httpx import HTTPError
+        from httpx2 import HTTPError
 
         todo = "Check that the registry is up and that its address and credentials are right."
         try:
