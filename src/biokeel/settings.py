@@ -43,7 +43,7 @@ class Settings(BaseSettings):
         default_factory=lambda: _beside_project("schemas")
     )
     schema_registry_url: Annotated[
-        str, Field(description="Confluent-compatible schema registry, instead of the directory.")
+        str, Field(description="Schema registry (Confluent's API) instead of the directory.")
     ] = ""
     expectations_dir: Annotated[Path, Field(description="The Great Expectations suites.")] = Field(
         default_factory=lambda: _beside_project("expectations")
