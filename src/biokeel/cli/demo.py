@@ -105,7 +105,7 @@ def _publish(
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from biokeel.contracts.catalogue import open_catalogue
+    from biokeel.contracts.registry import open_catalogue
     from biokeel.source.client import Publisher
     from biokeel.source.demo import ENROLMENT, demo_corpus
     from biokeel.stack.users import User

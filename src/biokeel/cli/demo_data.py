@@ -26,8 +26,8 @@ def demo_data(
     from rich.table import Table
 
     from biokeel.cli.terminal import terminal
-    from biokeel.contracts.catalogue import open_catalogue
     from biokeel.contracts.codec import Codec
+    from biokeel.contracts.registry import open_catalogue
     from biokeel.settings import Settings
     from biokeel.source.demo import demo_corpus
 

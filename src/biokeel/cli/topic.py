@@ -42,7 +42,7 @@ def cat(
     import orjson
 
     from biokeel.console.topic import pseudo_events, raw_events
-    from biokeel.contracts.catalogue import open_catalogue
+    from biokeel.contracts.registry import open_catalogue
     from biokeel.engine.peek import newest
 
     messages = newest(settings, topic, limit)

@@ -170,15 +170,3 @@ def _load_locked(root: Path, event: EventType, entry: LockEntry) -> Registered:
             "Put it back from version control; a locked version never changes, because datums written with it exist.",
         )
     return Registered(entry.subject, entry.version, entry.id, entry.fingerprint, parse_schema(event, avro))
-
-
-def open_catalogue(root: Path, registry_url: str = "") -> Catalogue:
-    """The catalogue that a set-up uses: the schema registry where one is named, else the directory `root`.
-
-    Raises `ContractError` where it cannot be opened.
-    """
-    if not registry_url:
-        return DirectoryCatalogue(root)
-    from biokeel.contracts.registry import RegistryCatalogue
-
-    return RegistryCatalogue({"url": registry_url})

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 def pseudonymise_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Consumption, PseudonymiseWorker]:
     """The worker of the vault zone: it opens the vault, and never the lake."""
-    from biokeel.contracts.catalogue import open_catalogue
     from biokeel.contracts.codec import Codec
+    from biokeel.contracts.registry import open_catalogue
     from biokeel.engine.producer import BlockProducer
     from biokeel.engine.pseudonymise import PseudonymiseWorker, consumption
     from biokeel.pseudonymise.wall import Wall
@@ -33,7 +33,7 @@ def pseudonymise_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Con
 
 def curate_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Consumption, CurateWorker]:
     """The worker of the research zone: it opens the lake, and never a raw topic or the vault."""
-    from biokeel.contracts.catalogue import open_catalogue
+    from biokeel.contracts.registry import open_catalogue
     from biokeel.engine.curate import CurateWorker, consumption
     from biokeel.land.lake import Lake
     from biokeel.validate.suites import SuiteStore
