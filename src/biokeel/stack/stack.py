@@ -18,6 +18,7 @@ import fcntl
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -73,7 +74,7 @@ class Stack:
         stopping what had been started.
         """
         state_dir = state_dir.resolve()
-        _require_space(state_dir)
+        _require_room(state_dir)
         settings = Settings.load(state_dir=state_dir)
         stack = cls(state_dir, settings, say)
         try:
@@ -93,11 +94,7 @@ class Stack:
     def _start_parts(self) -> None:
         lock = artifacts.read_lock()
         class_paths = artifacts.class_paths(lock, self._base.cache_dir)
-        ports = self.state.ports
-        state.require_free(
-            (("Kafka", ports.kafka), ("Kafka's controller", ports.controller), ("the object store", ports.objectstore)),
-            self._file,
-        )
+        self.state = state.with_free_ports(self.state, self._file, self._say)
         self._vault()
         for user in User:
             if user is not User.BROKER:
@@ -123,7 +120,7 @@ class Stack:
             for kind, user in WORKERS.items():
                 self._start_program(f"{kind}-{number}", ("worker", kind), self._of_user(user))
         if console:
-            state.require_free((("the console", self.console_port),), self._file)
+            state.require_free("the console", self.console_port, "Stop that program, or set BIOKEEL_CONSOLE_PORT.")
             # It looks at both sides, each with that side's own file, so it is given neither side's settings here.
             self._start_program("console", ("console",), {"console_port": str(self.console_port)})
 
@@ -217,16 +214,20 @@ def hold(state_dir: Path) -> IO[str]:
     return handle
 
 
-def _require_space(state_dir: Path) -> None:
+def _require_room(state_dir: Path) -> None:
+    """Raise `StackError` unless the state directory can be written and has room, before anything is written."""
     try:
         state_dir.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(state_dir).free
+        if free < NEEDED_BYTES:
+            raise StackError(
+                f"Only {free >> 20} MiB are free for the state directory {state_dir}; {NEEDED_BYTES >> 20} are needed.",
+                "Free some, or set BIOKEEL_STATE_DIR to a folder on a bigger disk.",
+            )
+        (state_dir / "stack").mkdir(mode=0o700, exist_ok=True)
+        tempfile.TemporaryFile(dir=state_dir / "stack").close()
     except OSError as error:
         raise StackError(
-            f"The state directory {state_dir} cannot be made ({error.strerror}).", "Set BIOKEEL_STATE_DIR."
+            f"The state directory {state_dir} cannot be written ({error.strerror}).",
+            "Set BIOKEEL_STATE_DIR to a folder of yours.",
         ) from error
-    if free < NEEDED_BYTES:
-        raise StackError(
-            f"Only {free >> 20} MiB are free for the state directory {state_dir}; {NEEDED_BYTES >> 20} are needed.",
-            "Free some, or set BIOKEEL_STATE_DIR to a folder on a bigger disk.",
-        )

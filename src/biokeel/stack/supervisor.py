@@ -112,7 +112,8 @@ class Supervisor:
                 return
             failures = 1 if Running.age(child.started) > STEADY_SECONDS else child.failures + 1
         pause = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS)) - 1]
-        self._say(f"{self._obituary(name, code)} It comes back in {pause:g} s.")
+        died = self._obituary(name, code)
+        self._say(f"{died.what} It comes back in {pause:g} s. {died.todo}")
         if not self._closing.wait(pause):
             with self._lock:
                 # Somebody may have stopped or restarted it by name during the pause.
