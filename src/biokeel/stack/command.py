@@ -18,9 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from biokeel.errors import ProcessDied, StackError
-from biokeel.stack.stack import SUPERVISOR, Stack, hold, ledger_of
+from biokeel.stack.stack import READY_FILE, SUPERVISOR, Stack, hold, ledger_of
 
-READY_FILE = "ready"
 DETACH_SECONDS = 300.0
 """How long a detached start may take: the first one on a slow line fetches 100 MB."""
 DOWN_SECONDS = 60.0

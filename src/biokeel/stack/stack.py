@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 NEEDED_BYTES = 2 << 30
 """Free space below which a start is refused: two segments of Kafka's and some tables."""
 SUPERVISOR = "stack"
+READY_FILE = "ready"
+"""Stands in the folder `stack` while a stack started by the command is up."""
 WORKERS = {"pseudonymise": User.VAULT, "curate": User.RESEARCH}
 
 
@@ -86,6 +88,7 @@ class Stack:
         return stack
 
     def _clear_up(self) -> None:
+        (self.state_dir / "stack" / READY_FILE).unlink(missing_ok=True)
         leftovers = self._ledger.end_leftovers()
         if leftovers:
             self._say(f"Ended what an earlier stack had left running here: {', '.join(leftovers)}.")
