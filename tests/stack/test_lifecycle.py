@@ -231,3 +231,13 @@ def test_a_worker_is_given_its_own_sides_settings_only(tmp_path: Path, monkeypat
     assert given["BIOKEEL_FLUSH_SECONDS"] == "1"
     others = [password for user, password in state.passwords.items() if user != User.RESEARCH]
     assert not set(others) & set(given.values())
+
+
+def test_a_detached_start_in_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    up = biokeel("stack", "up", "--detach", "--state-dir", str(tmp_path / "file" / "state"))
+    said, _ = up.communicate(timeout=60)
+    assert up.returncode == 1
+    assert said.startswith("biokeel: The state directory ")
+    assert "BIOKEEL_STATE_DIR" in said
+    assert said.count("\n") == 1

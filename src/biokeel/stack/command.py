@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from biokeel.errors import ProcessDied, StackError
-from biokeel.stack.stack import READY_FILE, SUPERVISOR, Stack, hold, ledger_of
+from biokeel.stack.stack import READY_FILE, SUPERVISOR, Stack, hold, ledger_of, require_room
 
 DETACH_SECONDS = 300.0
 """How long a detached start may take: the first one on a slow line fetches 100 MB."""
@@ -96,6 +96,7 @@ class _Ear:
 
 def _detached(state_dir: Path, workers: int, console: bool) -> None:
     folder = state_dir.resolve()
+    require_room(folder)
     ready, log = folder / "stack" / READY_FILE, folder / "logs" / "stack.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     running = ledger_of(folder).read().get(SUPERVISOR)

@@ -123,7 +123,7 @@ def prepare(state: State, folder: Path, logs: Path, class_path: Sequence[Path]) 
             ),
             FORMAT_SECONDS,
         )
-    options = (*HEAP, "-Djava.awt.headless=true", *logging_options)
+    options = (*HEAP, *java.BROKER, "-Djava.awt.headless=true", *logging_options)
     command = java.command(class_path, "kafka.Kafka", (str(properties),), options)
     return Program(NAME, command, java.environment())
 

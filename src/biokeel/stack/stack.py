@@ -76,7 +76,7 @@ class Stack:
         stopping what had been started.
         """
         state_dir = state_dir.resolve()
-        _require_room(state_dir)
+        require_room(state_dir)
         settings = Settings.load(state_dir=state_dir)
         stack = cls(state_dir, settings, say)
         try:
@@ -217,7 +217,7 @@ def hold(state_dir: Path) -> IO[str]:
     return handle
 
 
-def _require_room(state_dir: Path) -> None:
+def require_room(state_dir: Path) -> None:
     """Raise `StackError` unless the state directory can be written and has room, before anything is written."""
     try:
         state_dir.mkdir(parents=True, exist_ok=True)

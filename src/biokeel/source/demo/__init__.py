@@ -101,7 +101,7 @@ class DemoCorpus:
             paths.append(_write(files / "4-late-enrolments.jsonl", {ENROLMENT: self.late_enrolments}))
             self.labels.write_ndjson(folder / "labels.jsonl")
         except OSError as error:
-            raise SourceError(f"Cannot write to {folder}: {error.strerror}.") from None
+            raise SourceError(f"Cannot write to {folder}: {error.strerror or type(error).__name__}.") from None
         return [*paths, folder / "labels.jsonl"]
 
 
