@@ -11,7 +11,7 @@ from importlib import import_module
 
 import typer
 
-from biokeel.errors import BiokeelError
+from biokeel.errors import BiokeelError, describe
 
 GROUPS: tuple[str, ...] = (
     "stack",
@@ -39,7 +39,7 @@ def build() -> typer.Typer:
         help=__import__("biokeel").__doc__,
         no_args_is_help=True,
         add_completion=False,
-        pretty_exceptions_show_locals=False,
+        pretty_exceptions_enable=False,
     )
     for name in GROUPS:
         import_module(f"biokeel.cli.{name}").register(app)
@@ -47,9 +47,15 @@ def build() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line; an error of ours is one sentence and exit status 1, never a traceback."""
+    """Run the command line; an error of ours is one sentence and exit status 1, never a traceback.
+
+    Of any other only its type and place are told: its message may quote an event's value.
+    """
     try:
         build()()
     except BiokeelError as error:
         print(f"biokeel: {error}", file=sys.stderr)
+        sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - the last place; what it holds must not be printed
+        print(f"biokeel: A defect of Biokeel: {describe(error)}", file=sys.stderr)
         sys.exit(1)
