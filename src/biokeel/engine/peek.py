@@ -49,10 +49,12 @@ def newest(settings: Settings, topic: str, limit: int) -> list[Message]:
 
 
 def _newest(consumer: Consumer, topic: str, limit: int) -> list[Message]:
-    partitions = consumer.list_topics(topic, timeout=_TIMEOUT).topics[topic].partitions
+    found_topic = consumer.list_topics(topic, timeout=_TIMEOUT).topics[topic]
+    if found_topic.error is not None:
+        raise KafkaException(found_topic.error)
     ends: dict[int, int] = {}
     starts = []
-    for partition in partitions:
+    for partition in found_topic.partitions:
         low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT)
         if high > low:
             ends[partition] = high
