@@ -54,15 +54,18 @@ def _newest(consumer: Consumer, topic: str, limit: int) -> list[Message]:
         raise KafkaException(found_topic.error)
     ends: dict[int, int] = {}
     starts = []
+    waiting = 0
     for partition in found_topic.partitions:
         low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT)
         if high > low:
             ends[partition] = high
             starts.append(TopicPartition(topic, partition, max(low, high - limit)))
+            waiting += high - starts[-1].offset
     consumer.assign(starts)
     found: list[Message] = []
     while ends:
-        messages = consumer.consume(limit, timeout=_TIMEOUT)
+        # It waits for as many as it is asked for, so never ask for more than there are.
+        messages = consumer.consume(min(max(waiting - len(found), 1), limit), timeout=_TIMEOUT)
         if not messages:
             raise TransportError(f"Topic {topic} gave nothing for {_TIMEOUT:.0f} s.", "Is Kafka well?")
         for message in messages:
