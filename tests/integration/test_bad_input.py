@@ -35,6 +35,7 @@ from biokeel.source.columns import conform
 from biokeel.stack.stack import Stack
 from biokeel.stack.users import User
 from biokeel.vault.store import Vault
+from tests.integration.conftest import start_stack
 
 pytestmark = pytest.mark.integration
 
@@ -107,10 +108,8 @@ def foreign(settings, value: bytes) -> None:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BIOKEEL_FLUSH_SECONDS", "1")
-        with Stack.start(tmp_path_factory.mktemp("bad-input"), workers=1, console=True) as stack:
-            yield stack
+    with start_stack(tmp_path_factory.mktemp("bad-input"), workers=1, console=True) as stack:
+        yield stack
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,7 @@ def publish(
     A file that is sent again gives events with the same ids. Ends with status 1 if a file could not be used at all.
     """
     from biokeel.cli.terminal import terminal
-    from biokeel.contracts.catalogue import DirectoryCatalogue
+    from biokeel.contracts.registry import open_catalogue
     from biokeel.errors import AdapterError
     from biokeel.settings import Settings
     from biokeel.source.client import Publisher
@@ -75,7 +75,7 @@ def publish(
     files = find_files(paths)
     if not files:
         raise AdapterError("There is no file in what was named.", "Hidden files are left out.")
-    catalogue = DirectoryCatalogue(settings.schemas_dir)
+    catalogue = open_catalogue(settings.schemas_dir, settings.schema_registry_url)
     console = terminal()
     enroller = Enroller() if enrol else None
     if dry_run:
