@@ -95,10 +95,13 @@ def test_messages_arguments_tracebacks_and_warnings_of_foreign_libraries_are_mas
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_a_foreign_exception_is_told_by_type_and_place_and_never_by_what_it_quotes(restored_logging, as_json):
+def test_a_foreign_exception_is_told_by_type_and_place_and_never_by_what_it_quotes(
+    restored_logging, monkeypatch, as_json
+):
     stream = io.StringIO()
     configure_logs("INFO", json=as_json, stream=stream)
     foreign = logging.getLogger("some.library")
+    monkeypatch.setattr(foreign, "handlers", [logging.StreamHandler(io.StringIO())])
     quoted = "Gildong Hong"
 
     def convert():

@@ -80,13 +80,12 @@ def told_traceback(error: BaseException | None) -> str:
 
 
 def _without_foreign_messages(record: logging.LogRecord) -> logging.LogRecord:
-    """`record`, where an exception stands for its message or among its arguments: a copy that says its type."""
-    args = record.args if isinstance(record.args, tuple) else ()
-    if not any(isinstance(part, BaseException) for part in (record.msg, *args)):
-        return record
+    """A copy of `record` that says the type of an exception that is its message or stands among its arguments."""
     copied = logging.makeLogRecord(record.__dict__)
+    copied.exc_text = None  # a traceback that another handler has written into the record
     copied.msg = _told(record.msg)
-    copied.args = tuple(_told(part) for part in args) or record.args
+    if isinstance(record.args, tuple):
+        copied.args = tuple(_told(part) for part in record.args)
     return copied
 
 
