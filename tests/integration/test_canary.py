@@ -28,7 +28,6 @@ from biokeel.source.files import Source, find_files, publish_files
 from biokeel.source.ids import source_key
 from biokeel.stack.stack import Stack
 from biokeel.stack.users import User
-from tests.integration.conftest import start_stack
 
 pytestmark = pytest.mark.integration
 
@@ -67,18 +66,20 @@ def canaries(shared_data: Path) -> set[str]:
 @pytest.fixture(scope="module")
 def published(shared_data: Path, tmp_path_factory: pytest.TempPathFactory):
     """A stack in which the real files have landed, with the books."""
-    with start_stack(tmp_path_factory.mktemp("canary"), workers=1, console=True) as stack:
-        settings = stack.settings(User.SOURCE)
-        source = Source("canary", source_key(stack.state_dir / "source.key"))
-        with Publisher(settings, DirectoryCatalogue(settings.schemas_dir)) as publisher:
-            for folder in FOLDERS:
-                publish_files(find_files([shared_data / folder]), source, publisher, Enroller())
-        bookkeeper, deadline = Bookkeeper.of(stack.state_dir), time.monotonic() + PATIENCE
-        books = bookkeeper.look()
-        while not books.balanced and time.monotonic() < deadline:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BIOKEEL_FLUSH_SECONDS", "1")
+        with Stack.start(tmp_path_factory.mktemp("canary"), workers=1, console=True) as stack:
+            settings = stack.settings(User.SOURCE)
+            source = Source("canary", source_key(stack.state_dir / "source.key"))
+            with Publisher(settings, DirectoryCatalogue(settings.schemas_dir)) as publisher:
+                for folder in FOLDERS:
+                    publish_files(find_files([shared_data / folder]), source, publisher, Enroller())
+            bookkeeper, deadline = Bookkeeper.of(stack.state_dir), time.monotonic() + PATIENCE
             books = bookkeeper.look()
-        refresh_participants(Lake.of(stack.settings(User.RESEARCH)), from_snapshots)
-        yield stack, books
+            while not books.balanced and time.monotonic() < deadline:
+                books = bookkeeper.look()
+            refresh_participants(Lake.of(stack.settings(User.RESEARCH)), from_snapshots)
+            yield stack, books
 
 
 def texts_outside_the_vault(stack: Stack):
