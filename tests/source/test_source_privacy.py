@@ -34,6 +34,17 @@ def test_a_value_that_does_not_fit_is_in_no_error_and_in_no_cause_of_one():
     assert not any(QUOTED in str(error) for error in errors)
 
 
+def test_a_record_that_is_keyed_by_person_is_refused_without_showing_the_key():
+    schema = CATALOGUE.reader(GLUCOSE).schema
+    for refuse in (
+        lambda: frame_of(schema, [{"MRN-77310042": 98.0, "note_2": ""}]),
+        lambda: conform(schema, pl.DataFrame({"MRN-77310042": [98.0], "note_2": [""]})),
+    ):
+        with pytest.raises(SourceError, match="note_2") as caught:
+            refuse()
+        assert "77310042" not in str(caught.value)
+
+
 def test_what_an_encoder_says_of_a_value_is_in_no_cause_of_our_error():
     class Refuses:
         def encode(self, _table):
