@@ -153,8 +153,11 @@ class CurateWorker(Worker):
             self.settle(delivery)
         self.runner.passed(event, Edge.CURATED, landed.curated)
         self.runner.passed(event, Edge.QUARANTINED, landed.quarantined)
-        self.runner.metrics.table_version(event, "curated", landed.curated_version)
-        self.runner.metrics.table_version(event, "quarantine", landed.quarantine_version)
+        self._show_versions(event, landed.curated_version, landed.quarantine_version)
+
+    def _show_versions(self, event: EventType, curated: int, quarantine: int) -> None:
+        self.runner.metrics.table_version(event, "curated", curated)
+        self.runner.metrics.table_version(event, "quarantine", quarantine)
 
     def _write(self, event: EventType, buffer: Buffer) -> Landed:
         reached("curate.before_land")
@@ -218,6 +221,7 @@ class CurateWorker(Worker):
         """Where the partitions of `event` stand; one thread an event type, as its tables want it."""
         tables = EventTables(self._lake, self._schemas[event], reached=lambda step: reached(f"curate.{step}"))
         self._tables[event] = tables
+        self._show_versions(event, tables.curated.handle.version(), tables.quarantine.handle.version())
         mine = sorted(at for at in partitions if at.topic == event.pseudo_topic)
         return {at: recover(tables, at.partition) for at in mine}
 

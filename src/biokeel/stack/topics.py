@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from biokeel.contracts.topics import EVENTS, LANDED_EVENTS
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
 
 CREATE_SECONDS = 60.0
+LED_SECONDS = 60.0
+PAUSE_SECONDS = 0.05
 CONFIG = {
     "max.message.bytes": str(MESSAGE_BYTES),
     "retention.ms": "-1",
@@ -54,6 +57,35 @@ def create_topics(admin: AdminClient, settings: Settings) -> list[str]:
                     "See that it runs: biokeel stack status.",
                 ) from error
     return sorted(created)
+
+
+def wait_led(admin: AdminClient, settings: Settings) -> None:
+    """Wait until every partition of `wanted` has a leader that answers: a young cluster has topics before it has those.
+
+    Raises `StackError` after `LED_SECONDS`.
+    """
+    from confluent_kafka import KafkaException, TopicPartition
+    from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # it does not say what it exports
+
+    latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    deadline = time.monotonic() + LED_SECONDS
+    topics = admin.list_topics(timeout=LED_SECONDS).topics
+    left = [TopicPartition(name, number) for name in wanted(settings) for number in topics[name].partitions]
+    while left:
+        unled = []
+        asked = admin.list_offsets(dict.fromkeys(left, latest), request_timeout=LED_SECONDS)
+        for partition, future in asked.items():
+            try:
+                future.result()
+            except KafkaException as error:
+                if time.monotonic() > deadline:
+                    raise StackError(
+                        f"Partition {partition.partition} of {partition.topic} has no leader ({error.args[0].name()}).",
+                        "See logs/kafka-broker.log.",
+                    ) from error
+                unled.append(partition)
+        left = unled
+        time.sleep(PAUSE_SECONDS if left else 0)
 
 
 def admin_client(settings: Settings) -> AdminClient:
