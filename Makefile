@@ -25,8 +25,8 @@ help: ## list what make can do
 setup: $(STAMP) ## set up .venv from the lock files (every other target does it by itself)
 
 .PHONY: demo
-demo: $(STAMP) ## the whole way on real parts: PEOPLE=300 SEED=7 DEMO_DATA=folder
-	@$(BIN)/biokeel demo --people $(PEOPLE) --seed $(SEED) $(if $(DEMO_DATA),--data "$(DEMO_DATA)")
+demo: $(STAMP) ## the whole way on real parts: PEOPLE=300 SEED=7 DEMO_DATA="folder ..."
+	@$(BIN)/biokeel demo --people $(PEOPLE) --seed $(SEED) $(foreach folder,$(DEMO_DATA),--data "$(folder)")
 
 .PHONY: check
 check: $(STAMP) ## format, lint, types, import order, spelling, schemas, suites

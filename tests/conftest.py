@@ -26,6 +26,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason="takes minutes: --run-long, or make faults"))
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in the last lines what was left out, and how to get it; a skip in the middle of a run is not seen."""
+    reasons = sorted({str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", [])})
+    if reasons:
+        terminalreporter.section("left out on this machine")
+        for reason in reasons:
+            terminalreporter.line(reason)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder with real data (read only); tests that need it are skipped where it is absent."""

@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     schemas_dir: Annotated[Path, Field(description="The directory catalogue of Avro schemas.")] = Field(
         default_factory=lambda: _beside_project("schemas")
     )
+    schema_registry_url: Annotated[
+        str, Field(description="Schema registry (Confluent's API) instead of the directory.")
+    ] = ""
     expectations_dir: Annotated[Path, Field(description="The Great Expectations suites.")] = Field(
         default_factory=lambda: _beside_project("expectations")
     )

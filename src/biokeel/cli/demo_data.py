@@ -26,14 +26,16 @@ def demo_data(
     from rich.table import Table
 
     from biokeel.cli.terminal import terminal
-    from biokeel.contracts.catalogue import DirectoryCatalogue
     from biokeel.contracts.codec import Codec
+    from biokeel.contracts.registry import open_catalogue
     from biokeel.settings import Settings
     from biokeel.source.demo import demo_corpus
 
     settings = Settings.load("source")
     corpus = demo_corpus(people, seed, defects)
-    paths = corpus.write(out, Codec(DirectoryCatalogue(settings.schemas_dir), settings.max_event_bytes))
+    paths = corpus.write(
+        out, Codec(open_catalogue(settings.schemas_dir, settings.schema_registry_url), settings.max_event_bytes)
+    )
     table = Table(title=f"{people:,} made-up participants, {len(corpus):,} messages, {len(paths)} files in {out}")
     for heading in ("expected verdict", "reason", "defect"):
         table.add_column(heading)

@@ -47,7 +47,7 @@ def publish(
     A file that is sent again gives events with the same ids. Ends with status 1 if a file could not be used at all.
     """
     from biokeel.cli.terminal import terminal
-    from biokeel.contracts.catalogue import DirectoryCatalogue
+    from biokeel.contracts.registry import open_catalogue
     from biokeel.settings import Settings
     from biokeel.source.client import Publisher
     from biokeel.source.enrol import Enroller
@@ -66,7 +66,7 @@ def publish(
         _zone(zone),
     )
     files = find_files(paths)
-    catalogue = DirectoryCatalogue(settings.schemas_dir)
+    catalogue = open_catalogue(settings.schemas_dir, settings.schema_registry_url)
     console = terminal()
     enroller = Enroller() if enrol else None
     if dry_run:

@@ -42,12 +42,17 @@ def cat(
     import orjson
 
     from biokeel.console.topic import pseudo_events, raw_events
-    from biokeel.contracts.catalogue import DirectoryCatalogue
+    from biokeel.contracts.registry import open_catalogue
     from biokeel.engine.peek import newest
 
     messages = newest(settings, topic, limit)
     events = (
-        raw_events(event, messages, DirectoryCatalogue(settings.schemas_dir), settings.max_event_bytes)
+        raw_events(
+            event,
+            messages,
+            open_catalogue(settings.schemas_dir, settings.schema_registry_url),
+            settings.max_event_bytes,
+        )
         if raw
         else pseudo_events(event, messages)
     )

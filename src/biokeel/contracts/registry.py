@@ -10,13 +10,16 @@ import json
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from biokeel.contracts.catalogue import Registered, fingerprint
+from biokeel.contracts.catalogue import DirectoryCatalogue, Registered, fingerprint
 from biokeel.contracts.schema import parse_schema
 from biokeel.contracts.topics import EVENTS, EventType
 from biokeel.errors import ContractError, SchemaError, UnknownSchema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from biokeel.contracts.catalogue import Catalogue
 
 _SUBJECTS = {event.subject: event for event in EVENTS}
 _NOT_FOUND: Final = 404
@@ -103,7 +106,7 @@ class RegistryCatalogue:
     def _ask(self, question: Callable[[], Registered | None]) -> Registered | None:
         """The answer, None for "not found"; whatever else goes wrong is a `ContractError`."""
         from confluent_kafka.schema_registry.error import SchemaRegistryError
-        from httpx import HTTPError
+        from httpx2 import HTTPError
 
         todo = "Check that the registry is up and that its address and credentials are right."
         try:
@@ -114,3 +117,13 @@ class RegistryCatalogue:
             raise ContractError(f"The schema registry refused: HTTP {error.http_status_code}.", todo) from None
         except (HTTPError, OSError) as error:
             raise ContractError(f"The schema registry does not answer ({type(error).__name__}).", todo) from None
+
+
+def open_catalogue(root: Path, registry_url: str = "") -> Catalogue:
+    """The catalogue that a set-up uses: the schema registry where one is named, else the directory `root`.
+
+    Raises `ContractError` where it cannot be opened.
+    """
+    if not registry_url:
+        return DirectoryCatalogue(root)
+    return RegistryCatalogue({"url": registry_url})

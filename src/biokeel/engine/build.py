@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 def pseudonymise_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Consumption, PseudonymiseWorker]:
     """The worker of the vault zone: it opens the vault, and never the lake."""
-    from biokeel.contracts.catalogue import DirectoryCatalogue
     from biokeel.contracts.codec import Codec
+    from biokeel.contracts.registry import open_catalogue
     from biokeel.engine.producer import BlockProducer
     from biokeel.engine.pseudonymise import PseudonymiseWorker, consumption
     from biokeel.pseudonymise.wall import Wall
     from biokeel.vault.store import Vault
 
-    catalogue = DirectoryCatalogue(settings.schemas_dir)
+    catalogue = open_catalogue(settings.schemas_dir, settings.schema_registry_url)
     codec = Codec(catalogue, settings.max_event_bytes)
     schemas = {event: catalogue.reader(event).schema for event in EVENTS}
     wall = Wall(codec, Vault.open(settings), schemas, settings.unknown_person)
@@ -36,13 +36,13 @@ def curate_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Consumpti
 
     Raises `SuiteError` for a suite that does not hold, `StoreRefused` for a store that does not keep its word.
     """
-    from biokeel.contracts.catalogue import DirectoryCatalogue
+    from biokeel.contracts.registry import open_catalogue
     from biokeel.engine.curate import CurateWorker, consumption
     from biokeel.land.lake import Lake
     from biokeel.land.objects import check_store
     from biokeel.validate.suites import SuiteStore
 
-    catalogue = DirectoryCatalogue(settings.schemas_dir)
+    catalogue = open_catalogue(settings.schemas_dir, settings.schema_registry_url)
     schemas = {event: catalogue.reader(event).schema for event in LANDED_EVENTS}
     suites = SuiteStore(settings.expectations_dir, schemas)
     for event in LANDED_EVENTS:
