@@ -64,28 +64,33 @@ def wait_led(admin: AdminClient, settings: Settings) -> None:
 
     Raises `StackError` after `LED_SECONDS`.
     """
+    deadline = time.monotonic() + LED_SECONDS
+    while unled := _unled(admin, list(wanted(settings))):
+        if time.monotonic() > deadline:
+            raise StackError(
+                f"{len(unled)} topics have no leader after {LED_SECONDS:g} s, {unled[0]} among them.",
+                "See logs/kafka-broker.log.",
+            )
+        time.sleep(PAUSE_SECONDS)
+
+
+def _unled(admin: AdminClient, names: list[str]) -> list[str]:
+    """Those of `names` that the broker does not know yet, or that have a partition whose leader does not answer."""
     from confluent_kafka import KafkaException, TopicPartition
     from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # it does not say what it exports
 
+    known = admin.list_topics(timeout=LED_SECONDS).topics
+    if missing := [name for name in names if name not in known]:
+        return missing
     latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    deadline = time.monotonic() + LED_SECONDS
-    topics = admin.list_topics(timeout=LED_SECONDS).topics
-    left = [TopicPartition(name, number) for name in wanted(settings) for number in topics[name].partitions]
-    while left:
-        unled = []
-        asked = admin.list_offsets(dict.fromkeys(left, latest), request_timeout=LED_SECONDS)
-        for partition, future in asked.items():
-            try:
-                future.result()
-            except KafkaException as error:
-                if time.monotonic() > deadline:
-                    raise StackError(
-                        f"Partition {partition.partition} of {partition.topic} has no leader ({error.args[0].name()}).",
-                        "See logs/kafka-broker.log.",
-                    ) from error
-                unled.append(partition)
-        left = unled
-        time.sleep(PAUSE_SECONDS if left else 0)
+    partitions = [TopicPartition(name, number) for name in names for number in known[name].partitions]
+    unled = []
+    for partition, future in admin.list_offsets(dict.fromkeys(partitions, latest), request_timeout=LED_SECONDS).items():
+        try:
+            future.result()
+        except KafkaException:
+            unled.append(partition.topic)
+    return unled
 
 
 def admin_client(settings: Settings) -> AdminClient:
