@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from biokeel.engine.noise import PATIENCE_SECONDS, _Lasting, quieten
+from biokeel.engine.noise import _OUTAGE, PATIENCE_SECONDS, _Seldom, quieten
 from biokeel.settings import Settings
 
 COORDINATOR = "Group Coordinator Request failed: %s"
@@ -13,7 +13,7 @@ COORDINATOR = "Group Coordinator Request failed: %s"
 @pytest.fixture
 def quiet():
     """Takes the filters off again: loggers outlive a test."""
-    loggers = [logging.getLogger(name) for name in ("aiokafka.conn", "aiokafka.consumer.group_coordinator")]
+    loggers = [logging.getLogger(name) for name in ("aiokafka.conn", *_OUTAGE)]
     before = [list(logger.filters) for logger in loggers]
     yield quieten
     for logger, filters in zip(loggers, before, strict=True):
@@ -44,7 +44,7 @@ def test_other_trouble_of_the_same_loggers_still_shows(quiet, caplog):
 
 def test_a_missing_coordinator_is_told_when_it_lasts_and_then_only_now_and_then():
     now = [100.0]
-    lasting = _Lasting("Group Coordinator Request failed", clock=lambda: now[0])
+    lasting = _Seldom("Group Coordinator Request failed", lasting=True, clock=lambda: now[0])
     record = logging.LogRecord("aiokafka", logging.ERROR, "", 0, COORDINATOR, ("[Error 15]",), None)
     told = []
     for tenth in range(int(PATIENCE_SECONDS * 25)):
@@ -53,3 +53,14 @@ def test_a_missing_coordinator_is_told_when_it_lasts_and_then_only_now_and_then(
     assert told == pytest.approx([100.0 + PATIENCE_SECONDS, 100.0 + 2 * PATIENCE_SECONDS])
     now[0] += 60.0
     assert not lasting.filter(record), "a new outage begins its patience anew"
+
+
+def test_while_a_broker_is_away_each_trouble_is_told_at_once_and_then_now_and_then():
+    now = [100.0]
+    seldom = _Seldom("Unable connect", clock=lambda: now[0])
+    record = logging.LogRecord("aiokafka", logging.ERROR, "", 0, "Unable connect to node with id 1", (), None)
+    told = []
+    for tenth in range(int(PATIENCE_SECONDS * 15)):
+        now[0] = 100.0 + tenth / 10
+        told += [now[0]] if seldom.filter(record) else []
+    assert told == pytest.approx([100.0, 100.0 + PATIENCE_SECONDS])

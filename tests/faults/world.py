@@ -29,14 +29,11 @@ class Experiment:
     supervised: bool
     sent_before: int
     deaths: int = 0
+    events: int = 0
     lost: int = 0
     doubled: int = 0
     recovery: float = 0.0
     died_at: float = 0.0
-
-    @property
-    def events(self):
-        return self.world.sent - self.sent_before
 
     def death(self):
         """Note that something died just now."""
@@ -47,6 +44,7 @@ class Experiment:
         """Wait until everything is settled, and fail where an event is not in exactly one place."""
         books = self.world.settled(self.supervised)
         self.recovery = max(self.recovery, time.monotonic() - self.died_at)
+        self.events = self.world.sent - self.sent_before
         self.lost, self.doubled = books.total("missing"), books.total("doubled")
         assert books.total("raw") == self.world.sent
         assert books.balanced, books.as_json()
@@ -136,7 +134,7 @@ class World:
             whole = books.total("raw") == self.sent and books.balanced and not books.total("parked")
             if whole or time.monotonic() > deadline:
                 return books
-            time.sleep(0.2)
+            time.sleep(0.5)
 
     def experiment(self, name, supervised=False):
         """A new line of the table."""

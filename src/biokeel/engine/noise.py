@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS: Final = 10.0
-"""How long a broker may be without a group coordinator, as a new cluster is, before that is trouble."""
+"""How often one and the same trouble is told, and how long a cluster may be without a group coordinator, as a new one
+is, before that is trouble."""
+_OUTAGE: Final = {
+    "aiokafka": ("Unable connect to node", "Unable to update metadata", "Unable to request metadata"),
+    "aiokafka.consumer.fetcher": ("Failed fetch messages",),
+    "aiokafka.consumer.group_coordinator": ("Heartbeat failed", "Heartbeat session expired", "Marking the coordinator"),
+}
+"""What aiokafka says ten times a second, by logger, while a broker is away."""
 _LOOPBACK: Final = ("127.", "localhost:", "[::1]:")
 
 
@@ -30,11 +37,12 @@ class _Without(logging.Filter):
         return self._text not in record.getMessage()
 
 
-class _Lasting(_Without):
-    """Drops records that say `text` until they have come for `PATIENCE_SECONDS`; then one in that time."""
+class _Seldom(_Without):
+    """Lets one record that says `text` through in `PATIENCE_SECONDS`; if `lasting`, only once it has come for so long."""
 
-    def __init__(self, text: str, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, text: str, *, lasting: bool = False, clock: Callable[[], float] = monotonic) -> None:
         super().__init__(text)
+        self._lasting = lasting
         self._clock = clock
         self._last = self._told = -PATIENCE_SECONDS
 
@@ -43,7 +51,7 @@ class _Lasting(_Without):
         if super().filter(record):
             return True
         now = self._clock()
-        if now - self._last >= PATIENCE_SECONDS:  # the first, or one after a time without
+        if self._lasting and now - self._last >= PATIENCE_SECONDS:  # the first, or one after a time without
             self._told = now
         self._last = now
         if now - self._told < PATIENCE_SECONDS:
@@ -55,7 +63,11 @@ class _Lasting(_Without):
 def quieten(settings: Settings) -> None:
     """Filter aiokafka's log for this process, and say ourselves, once, what of it is worth saying."""
     logging.getLogger("aiokafka.conn").addFilter(_Without("Sending username and password in the clear"))
-    logging.getLogger("aiokafka.consumer.group_coordinator").addFilter(_Lasting("Group Coordinator Request failed"))
+    coordinator = logging.getLogger("aiokafka.consumer.group_coordinator")
+    coordinator.addFilter(_Seldom("Group Coordinator Request failed", lasting=True))
+    for name, texts in _OUTAGE.items():
+        for text in texts:
+            logging.getLogger(name).addFilter(_Seldom(text))
     servers = [server.strip() for server in settings.kafka_bootstrap.split(",")]
     if settings.kafka_security_protocol == "SASL_PLAINTEXT" and not all(map(_is_here, servers)):
         log.warning("Kafka's password goes over the network in clear: set BIOKEEL_KAFKA_SECURITY_PROTOCOL=SASL_SSL.")
