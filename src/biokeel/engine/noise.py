@@ -38,7 +38,7 @@ class _Without(logging.Filter):
 
 
 class _Seldom(_Without):
-    """Lets one record that says `text` through in `PATIENCE_SECONDS`; if `lasting`, only once it has come for so long."""
+    """Lets one record that says `text` through in `PATIENCE_SECONDS`; if `lasting`, only after it came for so long."""
 
     def __init__(self, text: str, *, lasting: bool = False, clock: Callable[[], float] = monotonic) -> None:
         super().__init__(text)
