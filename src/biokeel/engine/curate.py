@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import polars as pl
 
 from biokeel.batch import POSITION, PseudonymisedBatch
@@ -72,15 +73,17 @@ def consumption() -> Consumption:
 
 
 def blocks_of(event: EventType, delivery: Delivery) -> PseudonymisedBatch:
-    """The rows of all blocks of `delivery`, with `POSITION`. Raises `ContractError` for a malformed block."""
-    frames = [
-        read_block(event, record.value, record.headers).frame.with_columns(
-            pl.lit(delivery.partition, POSITION["pseudo_partition"]).alias("pseudo_partition"),
-            pl.lit(record.offset, POSITION["pseudo_offset"]).alias("pseudo_offset"),
-        )
-        for record in delivery.records
-    ]
-    return PseudonymisedBatch(event, pl.concat(frames, how="diagonal"))
+    """The rows of all blocks of `delivery`, with `POSITION`. Raises `ContractError` for a malformed block.
+
+    Blocks from before a schema had a field may stand beside newer ones: where a row has no such column it is null.
+    """
+    frames = [read_block(event, record.value, record.headers).frame for record in delivery.records]
+    offsets = np.repeat([record.offset for record in delivery.records], [frame.height for frame in frames])
+    rows = pl.concat(frames, how="diagonal").with_columns(
+        pl.lit(delivery.partition, POSITION["pseudo_partition"]).alias("pseudo_partition"),
+        pl.Series("pseudo_offset", offsets, POSITION["pseudo_offset"]),
+    )
+    return PseudonymisedBatch(event, rows)
 
 
 class CurateWorker(Worker):
