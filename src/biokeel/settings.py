@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     ] = "park"
 
     # -- engine
+    worker_name: Annotated[
+        str, Field(description="Name of this worker, no two alike; under it a restart has its partitions at once.")
+    ] = ""
     micro_batch_rows: Annotated[int, Field(description="Most records of one micro-batch.", ge=1)] = 20_000
     max_event_bytes: Annotated[int, Field(description="A raw message above this is sealed, not decoded.", ge=1)] = (
         1 << 20

@@ -23,6 +23,7 @@ import faust
 from faust.types.auth import AuthProtocol
 from yarl import URL
 
+from biokeel.engine.noise import quieten
 from biokeel.engine.transport import DeliverySchema, Transport
 from biokeel.errors import EngineError, Stuck, describe
 
@@ -37,7 +38,8 @@ GRACE_SECONDS: Final = 12.0
 LEAVE_SECONDS: Final = 7.0
 """How long it may then take to commit offsets and leave the consumer group."""
 SESSION_SECONDS: Final = 10.0
-"""A worker that is killed loses its partitions after this long. Stages run in threads, so heartbeats go on."""
+"""A worker that is killed loses its partitions after this long, unless it comes back under its `worker_name` before:
+then it has them again at once. Stages run in threads, so heartbeats go on."""
 WATCH_SECONDS: Final = 1.0
 
 
@@ -66,6 +68,7 @@ def make_app(settings: Settings, consumption: Consumption, worker: Worker, datad
         broker_session_timeout=SESSION_SECONDS,
         broker_heartbeat_interval=SESSION_SECONDS / 5,
         consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=settings.worker_name or None,
         consumer_max_fetch_size=consumption.fetch_bytes,
         stream_buffer_maxsize=4,
         stream_wait_empty=False,
@@ -150,6 +153,7 @@ async def _serve_until_signal(settings: Settings, consumption: Consumption, work
 
 def run(settings: Settings, consumption: Consumption, worker: Worker) -> int:
     """Run a worker process to its end: 0 after a signal, 1 after a failure, which is logged without any value."""
+    quieten(settings)
     try:
         asyncio.run(_serve_until_signal(settings, consumption, worker))
     except BaseException as error:  # noqa: BLE001 - the last place; every failure is logged the same way

@@ -113,6 +113,14 @@ class Wall:
             if self._vault.offer(event, partition, snapshot, good, judged.sealed) and good:
                 return judged.accepted
 
+    def ready_at(self) -> set[tuple[EventType, int]]:
+        """The event types and raw partitions for which `releases` has something to do."""
+        return self._vault.ready_at()
+
+    def waiting(self) -> dict[EventType, int]:
+        """How many events of each type are parked; a type without any is left out."""
+        return self._vault.waiting()
+
     def released(self, event: EventType, partition: int, up_to_release_number: int) -> None:
         """Mark releases as safely in Kafka (after its flush). Dying before it, they are emitted once more."""
         self._vault.released(event, partition, up_to_release_number)

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 
 from biokeel.batch import SealedRejection
+from biokeel.contracts.topics import event_type
 from biokeel.errors import VaultKeyError
 from biokeel.reasons import Reason
 from biokeel.vault.audit import Audit, AuditHead, AuditReport
@@ -208,6 +209,16 @@ class Vault:
         """Parked events that have their release number and are not marked released, lowest first."""
         with self._database.read() as connection:
             return self._parking.ready(connection, event.raw_topic, limit, partition)
+
+    def ready_at(self) -> set[tuple[EventType, int]]:
+        """The event types and raw partitions that have events for `ready`: one cheap look for all of them."""
+        with self._database.read() as connection:
+            return {(event_type(topic), partition) for topic, partition in self._parking.ready_at(connection)}
+
+    def waiting(self) -> dict[EventType, int]:
+        """How many events of each type are parked and not released; a type without any is left out."""
+        with self._database.read() as connection:
+            return {event_type(topic): number for topic, number in self._parking.waiting(connection).items()}
 
     def offer(
         self,

@@ -80,6 +80,8 @@ PARKED = sa.Table(
     sa.Column("sealed", sa.LargeBinary),
     sa.Column("since", sa.BigInteger, nullable=False),
     sa.UniqueConstraint("topic", "partition", "release_number"),
+    # Released rows stay for ever; those that are not must be found without reading past them.
+    sa.Index("parked_state", "state", "topic", "partition"),
 )
 
 DEAD_LETTER = sa.Table(
