@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from biokeel.cli import demo_data, publish
+from biokeel.errors import AdapterError
 
 
 @pytest.fixture
@@ -18,8 +20,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-unt
     publish.register(app)
     demo_data.register(app)
 
-    def call(*arguments: str) -> Result:
-        return CliRunner(env={"COLUMNS": "200"}).invoke(app, arguments)
+    def call(*arguments: str, said: str = "") -> Result:
+        return CliRunner(env={"COLUMNS": "200"}).invoke(app, arguments, input=said)
 
     return call
 
@@ -55,6 +57,29 @@ def test_options_that_make_no_sense_are_refused(run, tmp_path: Path, options: tu
     result = run("publish", str(tmp_path), "--dry-run", *options)
     assert result.exit_code == 2
     assert word in result.output
+
+
+def test_a_folder_without_a_file_is_refused(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "empty").mkdir()
+    result = run("publish", str(tmp_path / "empty"), "--source-id", "emr", "--dry-run")
+    assert result.exit_code == 1
+    assert isinstance(result.exception, AdapterError)
+
+
+def test_the_person_of_nameless_files_can_be_given_where_no_other_user_sees_it(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    body = {
+        "step_count": {"value": 6000, "unit": "steps"},
+        "effective_time_frame": {
+            "time_interval": {"start_date_time": "2024-05-01T00:00:00Z", "end_date_time": "2024-05-02T00:00:00Z"}
+        },
+    }
+    (tmp_path / "steps.json").write_text(json.dumps(body))
+    command = ("publish", str(tmp_path / "steps.json"), "--source-id", "emr", "--dry-run")
+    assert run(*command).exit_code == 1, "nobody is named"
+    result = run(*command, "--subject", "-", said="app/band=u-77310042\n")
+    assert result.exit_code == 0, result.output
+    assert "lifestyle.exercise" in result.output
+    assert "77310042" not in result.output
 
 
 def test_demo_data_can_be_published_at_once(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -7,15 +7,13 @@ their commands, so that `biokeel --help` answers at once.
 from __future__ import annotations
 
 import sys
-import traceback
 from importlib import import_module
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from biokeel import __version__
-from biokeel.errors import BiokeelError
+from biokeel.errors import BiokeelError, describe
 
 GROUPS: tuple[str, ...] = (
     "stack",
@@ -66,25 +64,15 @@ def _top(
 
 
 def main() -> None:
-    """Run the command line; an error is one sentence and exit status 1, never a traceback.
+    """Run the command line; an error of ours is one sentence and exit status 1, never a traceback.
 
-    Of an error that is not ours only the type and the place are told, for its message may hold a value.
+    Of any other only its type and place are told: its message may quote an event's value.
     """
     try:
         build()()
     except BiokeelError as error:
         print(f"biokeel: {error}", file=sys.stderr)
         sys.exit(1)
-    except Exception as error:  # noqa: BLE001 - the last place
-        print(f"biokeel: {_unexpected(error)}", file=sys.stderr)
+    except Exception as error:  # noqa: BLE001 - the last place; what it holds must not be printed
+        print(f"biokeel: A defect of Biokeel: {describe(error)}", file=sys.stderr)
         sys.exit(1)
-
-
-def _unexpected(error: Exception) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    ours = [frame for frame in frames if Path(frame.filename).is_relative_to(Path(__file__).parents[1])]
-    place = ours[-1] if ours else frames[-1]
-    return (
-        f"An error that was not foreseen: {type(error).__name__} at {Path(place.filename).name}:{place.lineno} "
-        f"({place.name}); its message is withheld, because it may hold a value. Please report this line."
-    )

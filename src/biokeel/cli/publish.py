@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -37,7 +38,12 @@ def publish(
     *,
     source_id: Annotated[str, typer.Option(help="The publishing system, as agreed with the programme.")],
     site: Annotated[str, typer.Option(help="Hospital, centre or vendor in subject schemes; else the source id.")] = "",
-    subject: Annotated[str, typer.Option(help="SCHEME=VALUE: the person of files that name nobody.")] = "",
+    subject: Annotated[
+        str,
+        typer.Option(
+            help="SCHEME=VALUE: the person of files that name nobody; - reads it from standard input, unseen."
+        ),
+    ] = "",
     zone: Annotated[str, typer.Option(help="Time zone of times without one, for example Asia/Seoul.")] = "",
     enrol: Annotated[bool, typer.Option("--enrol", help="Enrol every subject that the files do not enrol.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and encode everything, send nothing.")] = False,
@@ -72,7 +78,7 @@ def publish(
     )
     files = find_files(paths)
     if not files:
-        raise AdapterError(f"There is no file in {', '.join(map(str, paths))}.", "Hidden files are left out.")
+        raise AdapterError("There is no file in what was named.", "Hidden files are left out.")
     if not dry_run:
         require_kafka(settings)
     catalogue = open_catalogue(settings.schemas_dir, settings.schema_registry_url)
@@ -96,6 +102,8 @@ def _check(text: str, pattern: re.Pattern[str], option: str) -> None:
 def _subject(text: str) -> Subject | None:
     from biokeel.source.adapters.base import Subject
 
+    # Whoever is on the machine sees a command line, and the shell keeps it.
+    text = sys.stdin.readline().strip() if text == "-" else text
     scheme, _, value = text.partition("=")
     if text and not (scheme and value):
         raise typer.BadParameter("--subject wants SCHEME=VALUE, for example app/fitbit=ABC123.")

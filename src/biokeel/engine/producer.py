@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from biokeel.engine.noise import producer_log
 from biokeel.errors import TransportError
 
 if TYPE_CHECKING:
@@ -79,7 +80,9 @@ class BlockProducer:
                 "compression.type": "lz4",
                 "linger.ms": 5,
                 "error_cb": self._on_error,
-            }
+                "log_level": 6,  # all of it: the logger below masks it and tells each trouble seldom
+            },
+            logger=producer_log(),
         )
         self._closing = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="block-producer", daemon=True)

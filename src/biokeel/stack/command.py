@@ -98,7 +98,7 @@ def _detached(state_dir: Path, workers: int, console: bool) -> None:
     folder = state_dir.resolve()
     require_room(folder)
     ready, log = folder / "stack" / READY_FILE, folder / "logs" / "stack.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     running = ledger_of(folder).read().get(SUPERVISOR)
     if running and running.find():
         raise StackError(f"A stack runs in {folder} already.", "Stop it first: biokeel stack down.")

@@ -13,9 +13,8 @@ QUICK = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m")
 """Options for a command that ends soon."""
 BROKER = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 """Kafka on two shared cores: it starts with a third less CPU time (3.6 s for 5.6), and a million events cost it half
-(1.8 s for 3.8), because the optimising compiler and the parallel collectors do more work than they save it."""
-STORE = ("-XX:+UseSerialGC",)
-"""The store signs and hashes what it takes, which only the optimising compiler makes fast (C1 alone: 6.8 s for 3.8)."""
+(1.8 s for 3.8), because the optimising compiler and the parallel collectors do more work than they save it. Not for the
+store: it hashes what it takes, which only the optimising compiler makes fast."""
 
 
 def command(class_path: Sequence[Path], main: str, arguments: Sequence[str], options: Sequence[str]) -> tuple[str, ...]:

@@ -117,11 +117,13 @@ class Stack:
         admin = kafka.wait_ready(self.state, self.supervisor)
         users.grant(admin)
         topics.create_topics(admin, self._base)
+        topics.wait_led(admin, self._base)
 
     def _start_programs(self, workers: int, console: bool) -> None:
         for number in range(1, workers + 1):
             for kind, user in WORKERS.items():
-                self._start_program(f"{kind}-{number}", ("worker", kind), self._of_user(user))
+                name = f"{kind}-{number}"
+                self._start_program(name, ("worker", kind), self._of_user(user) | {"worker_name": name})
         if console:
             state.require_free("the console", self.console_port, "Stop that program, or set BIOKEEL_CONSOLE_PORT.")
             # It looks at both sides, each with that side's own file, so it is given neither side's settings here.
@@ -175,7 +177,7 @@ class Stack:
         """Stop a process if it runs, start it anew; returns when Kafka or the store answers again."""
         self.supervisor.restart(name)
         if name == kafka.NAME:
-            kafka.wait_ready(self.state, self.supervisor)
+            topics.wait_led(kafka.wait_ready(self.state, self.supervisor), self._base)
         elif name == objectstore.NAME:
             objectstore.wait_ready(self.state, self.supervisor, (self._base.lake_bucket, self._base.landing_bucket))
 
