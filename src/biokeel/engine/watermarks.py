@@ -9,6 +9,7 @@ from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPar
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from biokeel.errors import TransportError
+from biokeel.observe.reach import require_kafka
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,6 +39,7 @@ def raw_watermarks(settings: Settings, events: Iterable[EventType]) -> Watermark
 
     Raises `TransportError` when Kafka does not answer or refuses.
     """
+    require_kafka(settings)
     events = list(events)
     try:
         admin = AdminClient(settings.kafka_client())
