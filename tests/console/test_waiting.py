@@ -1,9 +1,12 @@
 import polars as pl
 
+from biokeel.console import draw
 from biokeel.console.balance import Books
 from biokeel.console.books import LANDED_COLUMNS, Bookkeeper, LandedRows, no_rows
 from biokeel.console.waiting import wait_until_landed
+from biokeel.console.watch import View
 from biokeel.contracts.topics import EVENTS, event_type
+from biokeel.observe.stats import Snapshot
 
 SLEEP = event_type("lifestyle.sleep")
 
@@ -51,3 +54,9 @@ def test_waiting_gives_up_when_nothing_moves():
     assert books.total("missing") == 60
     assert not books.balanced
     assert len(looks) >= 2
+
+
+def test_without_a_worker_the_page_does_not_say_that_nothing_waits():
+    tiles = draw.tiles(View(Snapshot(0.0)))
+    assert "no worker runs" in tiles
+    assert "s behind" not in tiles

@@ -49,7 +49,11 @@ def tiles(view: View) -> str:
     return (
         '<div class="tiles">'
         + _tile("Landed events a second", f"{landed:,.0f}", "landed-rate", "curated and quarantined")
-        + _tile("Waiting in raw topics", f"{waiting:,}", "waiting", f"at most {behind:,.1f} s behind")
+        + (
+            _tile("Waiting in raw topics", f"{waiting:,}", "waiting", f"at most {behind:,.1f} s behind")
+            if view.snapshot.workers  # nothing is known of what waits where nobody counts it
+            else _tile("Waiting in raw topics", UNKNOWN, "waiting", "no worker runs", "bad")
+        )
         + _tile("Rejected", f"{rejected:,}", "rejected", "since the workers started")
         + _tile("The books", verdict, "books-verdict", detail, kind)
         + "</div>"
@@ -90,7 +94,7 @@ def plot(view: View) -> str:
     """Events a second over the last two minutes: read from raw topics, and landed."""
     came = [moment.rates[Edge.READ_RAW] for moment in view.moments]
     went = [moment.rates[Edge.CURATED] + moment.rates[Edge.QUARANTINED] for moment in view.moments]
-    top = _round_up(max([*came, *went, 1.0]))
+    top = _round_up(max([*came, *went, 2.0]))
     lines = "".join(
         f'<line class="grid" x1="64" x2="690" y1="{y}" y2="{y}"/>'
         f'<text x="58" y="{y + 4}" text-anchor="end">{label}</text>'
