@@ -119,6 +119,9 @@ class Settings(BaseSettings):
         client: dict[str, str | int | float | bool] = {
             "bootstrap.servers": self.kafka_bootstrap,
             "security.protocol": self.kafka_security_protocol,
+            # librdkafka writes to standard error itself, past our logs and their mask. What matters comes as an error
+            # to who asked; the rest (a broker that is away for a second) is tried again and no news.
+            "log_level": 2,
         }
         if not self.kafka_username:
             return client

@@ -30,8 +30,8 @@ def test_a_dry_run_shows_events_by_type_and_what_was_left_out(run, shared_data: 
     result = run("publish", str(shared_data / "clinical/fhir-r4-synthea-bundles"), "--source-id", "emr", "--dry-run")
     assert result.exit_code == 0, result.output
     assert "clinical.blood_pressure" in result.output
-    assert "2 files hold no event of a person" in result.output
-    assert "5 files, 0 of them could not be used" in result.output
+    assert "Without an event of a person (lists of hospitals or practitioners, for example): 2 files." in result.output
+    assert "5 files read; all could be used" in result.output
 
 
 def test_a_file_that_fails_wholly_ends_with_status_1_after_the_others(run, tmp_path: Path, shared_data: Path) -> None:  # type: ignore[no-untyped-def]
@@ -41,7 +41,8 @@ def test_a_file_that_fails_wholly_ends_with_status_1_after_the_others(run, tmp_p
     result = run("publish", str(bad), str(good), "--source-id", "emr", "--dry-run")
     assert result.exit_code == 1
     assert "person.enrolment" in result.output
-    assert "a.json is not JSON" in result.output
+    assert "a.json" in result.output
+    assert "is not JSON" in result.output
 
 
 @pytest.mark.parametrize(
@@ -86,4 +87,4 @@ def test_demo_data_can_be_published_at_once(run, tmp_path: Path) -> None:  # typ
     assert made.exit_code == 0, made.output
     sent = run("publish", str(tmp_path / "demo/files"), "--source-id", "demo", "--dry-run")
     assert sent.exit_code == 0, sent.output
-    assert "0 of them could not be used" in sent.output
+    assert "could be used" in sent.output

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from typing import Annotated
 
 import typer
 
+from biokeel import __version__
 from biokeel.errors import BiokeelError, describe
 
 GROUPS: tuple[str, ...] = (
@@ -32,18 +34,33 @@ GROUPS: tuple[str, ...] = (
 """Modules of this package, in the order in which `biokeel --help` lists their commands."""
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        print(f"biokeel {__version__}")
+        raise typer.Exit
+
+
 def build() -> typer.Typer:
     """The whole command line."""
     app = typer.Typer(
         name="biokeel",
-        help=__import__("biokeel").__doc__,
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
     )
+    app.callback()(_top)
     for name in GROUPS:
         import_module(f"biokeel.cli.{name}").register(app)
     return app
+
+
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_say_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Biokeel: the ingestion and data-quality backbone of a national bio-big-data programme."""
+    del version
 
 
 def main() -> None:
