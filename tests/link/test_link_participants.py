@@ -17,7 +17,7 @@ DAY_MS = 86_400_000
 
 def state(participants, counts, first, last):
     records = np.array([counts, last, first, last]).T * [1, DAY_MS, DAY_MS, DAY_MS]
-    return PersonState((Run(np.array(participants), records),))
+    return PersonState(Run(np.array(participants), records))
 
 
 def day(number):

@@ -15,7 +15,7 @@ from polars.testing import assert_frame_equal
 from biokeel.batch import PseudonymisedBatch, ValidatedBatch
 from biokeel.contracts.topics import event_type
 from biokeel.link.stage import drop_repeats, link
-from biokeel.link.state import PersonState, Run, Snapshot, from_bytes, to_bytes
+from biokeel.link.state import PersonState, Snapshot, from_bytes, to_bytes
 
 EVENT = event_type("clinical.glucose")
 EVENTS = st.lists(st.tuples(st.integers(0, 6), st.integers(-(10**12), 10**12)), max_size=60)
@@ -146,11 +146,3 @@ def test_a_snapshot_comes_back_as_it_was(events, marks):
 def test_no_snapshot_is_the_beginning():
     beginning = from_bytes(None)
     assert (beginning.offset, len(beginning.state), beginning.marks) == (-1, 0, {})
-
-
-def test_the_runs_of_a_state_stay_few_while_it_grows():
-    state = PersonState()
-    for start in range(0, 60_000, 1000):
-        state = state.put(Run(np.arange(start, start + 1000), np.ones((1000, 4), np.int64)))
-    assert len(state.runs) <= 7
-    assert len(state.whole()) == 60_000

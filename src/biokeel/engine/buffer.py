@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -39,7 +40,8 @@ class Buffer:
 
     deliveries: list[Delivery] = field(default_factory=list)
     standings: dict[int, Standing] = field(default_factory=dict)
-    rows: int = 0
+    rows_of: Counter[int] = field(default_factory=Counter)
+    """Rows by pseudo partition."""
     size: int = 0
     began: float = field(default_factory=monotonic)
     _curated: list[pl.DataFrame] = field(default_factory=list)
@@ -52,8 +54,13 @@ class Buffer:
         for frame, kept in ((judged.curated, self._curated), (judged.quarantined, self._quarantined)):
             if not frame.is_empty():
                 kept.append(frame)
-                self.rows += frame.height
+                self.rows_of[delivery.partition] += frame.height
                 self.size += int(frame.estimated_size())
+
+    @property
+    def rows(self) -> int:
+        """All rows."""
+        return self.rows_of.total()
 
     def due(self, settings: Settings) -> bool:
         """Whether there is enough to land, by rows, bytes or the age of the oldest row."""

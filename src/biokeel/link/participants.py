@@ -13,7 +13,8 @@ import polars as pl
 
 from biokeel.contracts.ids import encode_ids
 from biokeel.contracts.topics import LANDED_EVENTS, Domain, EventType
-from biokeel.link.state import RECORD, PersonState, from_bytes
+from biokeel.link.state import PersonState, from_bytes
+from biokeel.link.table import RECORD
 
 COVERED: Final = (Domain.GENOME, Domain.CLINICAL, Domain.LIFESTYLE)
 _TIME = pl.Datetime("ms", "UTC")

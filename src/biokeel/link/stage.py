@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 
 from biokeel.batch import LinkedBatch, PseudonymisedBatch, ValidatedBatch
-from biokeel.link.state import COUNT, FIRST, LAST, PREVIOUS, RECORD, Ints, Marks, PersonState, Run
+from biokeel.link.state import Marks, PersonState
+from biokeel.link.table import Events, Ints
 
 
 def drop_repeats(batch: PseudonymisedBatch, marks: Marks) -> tuple[PseudonymisedBatch, Marks, int]:
@@ -23,14 +24,14 @@ def drop_repeats(batch: PseudonymisedBatch, marks: Marks) -> tuple[Pseudonymised
     are judged: a repeat must neither land nor count.
     """
     frame = batch.frame
-    offsets = frame["raw_offset"].to_numpy()
-    keep = np.ones(len(offsets), dtype=np.bool_)
+    keep = np.ones(frame.height, dtype=np.bool_)
     after = dict(marks)
-    for stream, partition in frame.select("stream", "raw_partition").unique().iter_rows():
-        chosen = ((frame["stream"] == stream) & (frame["raw_partition"] == partition)).to_numpy()
-        mine = offsets[chosen]
+    places = frame.select("stream", "raw_partition", "raw_offset").with_row_index("row")
+    groups = places.group_by("stream", "raw_partition").agg("row", "raw_offset")
+    for stream, partition, rows, offsets in zip(*groups.get_columns(), strict=True):
+        mine = offsets.to_numpy()
         before = np.maximum.accumulate(np.concatenate(([marks.get((stream, partition), -1)], mine)))
-        keep[chosen] = mine > before[:-1]
+        keep[rows.to_numpy()] = mine > before[:-1]
         after[stream, partition] = int(before[-1])
     repeats = len(keep) - int(np.count_nonzero(keep))
     return (batch if not repeats else PseudonymisedBatch(batch.event, frame.filter(pl.Series(keep)))), after, repeats
@@ -49,35 +50,45 @@ def link(batch: ValidatedBatch, state: PersonState) -> tuple[LinkedBatch, Person
     participants = frame["participant"].to_numpy()
     times = frame["occurred_at"].to_physical().to_numpy()
 
-    order = np.argsort(participants, kind="stable")
-    sorted_participants, sorted_times = participants[order], times[order]
-    starts = np.flatnonzero(np.concatenate(([True], sorted_participants[1:] != sorted_participants[:-1])))
+    rows, fresh = state.find(participants)
+    order, rows = _by_row(rows)
+    times = times.take(order)
+    starts = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
     ends = np.concatenate((starts[1:], [len(order)]))
-    lengths = ends - starts
-    persons = sorted_participants[starts]
-    records = state.records(persons)
+    count, previous, after = state.after(_events(rows, times, starts, ends), fresh)
 
-    sequence = np.empty(len(order), np.int64)
-    sequence[order] = np.arange(1, len(order) + 1) + np.repeat(records[:, COUNT] - starts, lengths)
-    before = np.concatenate(([0], sorted_times[:-1]))
-    before[starts] = records[:, PREVIOUS]
-    seconds = np.empty(len(order), np.float64)
-    seconds[order] = np.where(sequence[order] > 1, (sorted_times - before) / 1000.0, np.nan)
-
-    linked = LinkedBatch(batch.event, _stamp(frame, sequence, seconds))
-    return linked, state.put(_after(persons, records, sorted_times, starts, ends))
+    place = np.arange(1, len(order) + 1) + np.repeat(count - starts, ends - starts)
+    before = np.concatenate(([0], times[:-1]))
+    before[starts] = previous
+    sequence, seconds = np.empty(len(order), np.int64), np.empty(len(order), np.float64)
+    sequence[order] = place
+    seconds[order] = np.where(place > 1, (times - before) / 1000.0, np.nan)
+    return LinkedBatch(batch.event, _stamp(frame, sequence, seconds)), after
 
 
-def _after(persons: Ints, records: Ints, times: Ints, starts: Ints, ends: Ints) -> Run:
-    """The records of `persons` after their rows, which stand at `starts` to `ends` of `times`."""
-    values = np.empty((len(persons), len(RECORD)), dtype=np.int64)
-    known = records[:, COUNT] > 0
-    values[:, COUNT] = records[:, COUNT] + (ends - starts)
-    values[:, PREVIOUS] = times[ends - 1]
-    first, last = np.minimum.reduceat(times, starts), np.maximum.reduceat(times, starts)
-    values[:, FIRST] = np.where(known, np.minimum(records[:, FIRST], first), first)
-    values[:, LAST] = np.where(known, np.maximum(records[:, LAST], last), last)
-    return Run(persons, values)
+def _by_row(rows: Ints) -> tuple[Ints, Ints]:
+    """The order that sorts `rows`, equal ones as they came, and `rows` in it.
+
+    Row and place in one number need no indirect sort, and make equal rows different: six times as quick as a stable
+    `argsort`. Rows are below 2^31, so a batch of 2^32 would still do.
+    """
+    bits = len(rows).bit_length()
+    both = (rows << bits) | np.arange(len(rows))
+    both.sort()
+    return both & ((1 << bits) - 1), both >> bits
+
+
+def _events(rows: Ints, times: Ints, starts: Ints, ends: Ints) -> Events:
+    """What came for each participant, whose events stand at `starts` to `ends` of `rows` and `times`."""
+    counts, last = ends - starts, times.take(ends - 1)
+    earliest, latest = last.copy(), last.copy()
+    # Few participants of a large state have more than one event in a batch, and `reduceat` is slow for many of one.
+    several = np.flatnonzero(counts > 1)
+    if len(several):
+        spans = np.stack((starts[several], ends[several] - 1), axis=1).ravel()
+        earliest[several] = np.minimum(last[several], np.minimum.reduceat(times, spans)[::2])
+        latest[several] = np.maximum(last[several], np.maximum.reduceat(times, spans)[::2])
+    return Events(rows.take(starts), counts, last, earliest, latest)
 
 
 def _stamp(frame: pl.DataFrame, sequence: Ints, seconds: np.ndarray[tuple[int], np.dtype[np.float64]]) -> pl.DataFrame:

@@ -1,42 +1,36 @@
 """What linking remembers: one small record for each participant of one (event type, pseudo partition).
 
-`PersonState` never changes; `link` returns a new one that shares almost everything with the old. It is a stack of
-**runs**, each a sorted array of participants with their records, the newest on top. A batch adds one run of the
-participants in it; a run that has grown to half of the one below is merged into it. So an event costs the same order
-of work at 1,000 and at 1,000,000 participants, and a state that a flush still holds is not moved under its feet.
+`PersonState` never changes; a batch makes a new one. But nothing is copied: all versions share one `Table`, which holds
+what the newest knows, and each older one keeps what was overwritten since, as long as somebody holds it (the landing
+that is under way, the standing that a snapshot is written from). So an event costs the same order of work at 1,000 and
+at 1,000,000 participants; what costs a copy of everything is to ask an older version.
+
+(A persistent array after Henry Baker, "Shallow Binding Makes Functional Arrays Fast", 1991.)
 """
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from threading import Lock
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import ipc
 
 from biokeel.errors import LandingError
+from biokeel.link.table import RECORD, Events, Ints, Table
 
-Ints = npt.NDArray[np.int64]
 Marks = dict[tuple[str, int], int]
 """High-water marks: the highest `raw_offset` seen of each (stream, raw partition)."""
-
-COUNT, PREVIOUS, FIRST, LAST = range(4)
-RECORD: Final = ("count", "previous_ms", "first_ms", "last_ms")
-"""The columns of a run's `values`: curated events so far, `occurred_at` of the one that arrived last, and the earliest
-and the latest `occurred_at`, in milliseconds since 1970."""
 
 FORMAT: Final = "1"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Run:
-    """`participants` int64 [n], sorted and distinct; `values` int64 [n, 4], the columns of `RECORD`.
-
-    A participant's record lies in one piece, because in a large state each look-up costs the cache lines it touches.
-    """
+    """`participants` int64 [n], sorted and distinct; `values` int64 [n, 4], the columns of `RECORD`."""
 
     participants: Ints
     values: Ints
@@ -44,61 +38,87 @@ class Run:
     def __len__(self) -> int:
         return len(self.participants)
 
-    def find(self, wanted: Ints) -> tuple[npt.NDArray[np.bool_], Ints]:
-        """Which of `wanted` are here, and where; a position means something only where the first says True."""
-        at = np.searchsorted(self.participants, wanted)
-        at[at == len(self)] = 0
-        return self.participants[at] == wanted, at
 
-    def under(self, newer: Run) -> Run:
-        """The two as one run; where both know a participant, `newer` holds its record."""
-        known, at = self.find(newer.participants)
-        values = self.values.copy()
-        values[at[known]] = newer.values[known]
-        if known.all():
-            return Run(self.participants, values)
-        fresh = newer.participants[~known]
-        where = np.searchsorted(self.participants, fresh)
-        return Run(np.insert(self.participants, where, fresh), np.insert(values, where, newer.values[~known], axis=0))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class PersonState:
-    """The records of all participants of one (event type, pseudo partition); begin with `PersonState()`."""
+    """The records of all participants of one (event type, pseudo partition); begin with `PersonState()`.
 
-    runs: tuple[Run, ...] = field(default=())
+    Any thread may ask any version. In memory a participant has 40 bytes, and 8 to 16 of index.
+    """
 
-    def records(self, wanted: Ints) -> Ints:
-        """The records of `wanted` (sorted, distinct) as int64 [n, 4]; all zero for a participant not seen yet."""
-        found = np.zeros((len(wanted), len(RECORD)), dtype=np.int64)
-        missing = np.arange(len(wanted))
-        for run in reversed(self.runs):
-            known, at = run.find(wanted[missing])
-            found[missing[known]] = run.values[at[known]]
-            missing = missing[~known]
-            if not len(missing):
-                break
-        return found
+    __slots__ = ("_last", "_later", "_lock", "_table")
 
-    def put(self, run: Run) -> PersonState:
-        """The state in which the participants of `run` have its records."""
-        runs = [*self.runs, run] if len(run) else list(self.runs)
-        while len(runs) > 1 and len(runs[-1]) * 2 >= len(runs[-2]):
-            newer = runs.pop()
-            runs[-1] = runs[-1].under(newer)
-        return PersonState(tuple(runs))
+    def __init__(self, run: Run | None = None) -> None:
+        start = run or Run(np.empty(0, np.int64), np.empty((0, len(RECORD)), np.int64))
+        self._table = Table(start.participants, start.values)
+        self._last = self._table.last
+        # Held while the table is read or changed; all versions that share a table share it.
+        self._lock = Lock()
+        # What came after this version, while it is not the newest: rows, their records as of this version, the next.
+        self._later: tuple[Ints, Ints, PersonState] | None = None
+
+    def find(self, participants: Ints) -> tuple[Ints, Ints]:
+        """The row of each of `participants` (in any order), and those that have none yet, sorted and distinct.
+
+        These are given the rows after the last, which become theirs by `after`.
+        """
+        with self._lock:
+            rows = self._now().find(participants)
+        unseen = np.flatnonzero(rows == 0)
+        if not len(unseen):
+            return rows, np.empty(0, np.int64)
+        fresh, which = np.unique(participants[unseen], return_inverse=True)
+        rows[unseen] = self._last + 1 + which
+        return rows, fresh
+
+    def after(self, events: Events, fresh: Ints) -> tuple[Ints, Ints, PersonState]:
+        """COUNT and PREVIOUS of the participants of `events` as they stand here, and the state after these events.
+
+        `fresh` is what `find` gave. This state stays what it is.
+        """
+        later = object.__new__(PersonState)
+        with self._lock:
+            table = self._now()
+            shared = table is self._table
+            table.append(fresh)
+            before, count, previous = table.advance(events)
+            later._table, later._last, later._later = table, table.last, None
+            later._lock = self._lock if shared else Lock()
+            if shared:
+                self._later = events.rows, before, later
+        return count, previous, later
+
+    def records(self, participants: Ints) -> Ints:
+        """The records of `participants` as int64 [n, 4]; all zero for one not seen yet."""
+        with self._lock:
+            table = self._now()
+            rows = table.find(participants)
+            return np.where((rows > 0)[:, None], table.read(rows), 0)
 
     def whole(self) -> Run:
-        """Everything as one run, in the order of participants."""
-        runs = list(self.runs) or [Run(np.empty(0, np.int64), np.empty((0, len(RECORD)), np.int64))]
-        while len(runs) > 1:
-            newer = runs.pop()
-            runs[-1] = runs[-1].under(newer)
-        return runs[0]
+        """Everything, in the order of participants."""
+        with self._lock:
+            participants, values = self._columns()
+        order = np.argsort(participants)
+        return Run(participants.take(order), values.take(order, axis=0))
+
+    def _now(self) -> Table:
+        """A table that holds what this version knows: the shared one, or a copy. The caller has the lock."""
+        return self._table if self._later is None else Table(*self._columns())
+
+    def _columns(self) -> tuple[Ints, Ints]:
+        """Participants and records as this version knows them, by row, from 1 on. The caller has the lock."""
+        participants, values = self._table.columns(self._last)
+        overwritten, state = [], self
+        while state._later is not None:
+            rows, before, state = state._later
+            overwritten.append((rows, before))
+        for rows, before in reversed(overwritten):
+            mine = int(np.searchsorted(rows, self._last, side="right"))
+            values[rows[:mine] - 1] = before[:mine]
+        return participants, values
 
     def __len__(self) -> int:
-        """How many participants it knows, at most (one that is in two runs counts twice until they are merged)."""
-        return sum(len(run) for run in self.runs)
+        return self._last
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PersonState):
@@ -109,7 +129,7 @@ class PersonState:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"PersonState(at most {len(self)} participants in {len(self.runs)} runs)"
+        return f"PersonState({len(self)} participants)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,4 +175,4 @@ def from_bytes(data: bytes | None) -> Snapshot:
         marks[stream, int(partition)] = int(mark)
     participants, *records = (table.column(name).to_numpy().astype(np.int64) for name in ("participant", *RECORD))
     run = Run(participants, np.stack(records, axis=1))
-    return Snapshot(int(metadata["offset"]), PersonState((run,) if len(run) else ()), marks)
+    return Snapshot(int(metadata["offset"]), PersonState(run), marks)
