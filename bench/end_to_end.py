@@ -70,7 +70,8 @@ class Look:
 class RunFigures:
     """One run. Rates are events a second; `cpu` is seconds of a process by kind of thread while the run lasted.
 
-    `stage_seconds` (clock, not CPU: (worker stage) → seconds) and `stage_calls` come from the workers' own metrics.
+    `stage_seconds` (of the clock, by worker and stage), `stage_cpu` (seconds of the stage's own thread, without those
+    of polars and delta-rs) and `stage_calls` come from the workers' own metrics.
     """
 
     name: str
@@ -89,6 +90,7 @@ class RunFigures:
     cpu: dict[str, dict[str, float]]
     harness_cpu: float
     stage_seconds: dict[str, float]
+    stage_cpu: dict[str, float]
     stage_calls: dict[str, int]
     peak_mib: dict[str, float]
     balanced: bool
@@ -244,6 +246,7 @@ def _figures(
         cpu={name: {"all": used.seconds, **used.threads} for name, used in cpu.items()},
         harness_cpu=harness.seconds,
         stage_seconds={" ".join(stage): round(spent, 3) for stage, spent in sorted(last.said.seconds.items())},
+        stage_cpu={" ".join(stage): round(spent, 3) for stage, spent in sorted(last.said.cpu.items())},
         stage_calls={" ".join(stage): calls for stage, calls in sorted(last.said.calls.items())},
         peak_mib=peak,
         balanced=balanced,

@@ -119,9 +119,10 @@ def _cpu(run: RunFigures) -> Table:
 
 def _run_stages(run: RunFigures) -> Table:
     table = _table(
-        f"{run.name}: seconds of the clock in each stage, by the workers' metrics",
+        f"{run.name}: seconds a million events by stage, by the workers' metrics",
         "worker, stage",
-        "s a million events",
+        "CPU of its thread",
+        "clock",
         "of the run",
         "calls",
         "events a call",
@@ -130,11 +131,17 @@ def _run_stages(run: RunFigures) -> Table:
         calls = run.stage_calls[stage]
         table.add_row(
             stage,
+            f"{_each(run, run.stage_cpu[stage]):.2f}",
             f"{_each(run, seconds):.2f}",
             f"{seconds / run.seconds:.0%}",
             f"{calls:,}",
             f"{run.settled / calls:,.0f}",
         )
+    for worker in ("pseudonymise", "curate"):
+        used = run.cpu[f"{worker}-1"]
+        python = sum(used.get(kind, 0.0) for kind in ("main thread", "other threads"))
+        inside = sum(spent for stage, spent in run.stage_cpu.items() if stage.startswith(worker))
+        table.add_row(f"{worker}, outside of stages: fetch, event loops", f"{_each(run, python - inside):.2f}")
     return table
 
 

@@ -25,10 +25,11 @@ _ANSWER_WITHIN: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """`events` by edge; `seconds` and `calls` by (worker, stage), all since the workers' start."""
+    """`events` by edge; `seconds`, `cpu` seconds and `calls` by (worker, stage), all since the workers' start."""
 
     events: Counter[Edge] = field(default_factory=Counter)
     seconds: defaultdict[tuple[str, str], float] = field(default_factory=lambda: defaultdict(float))
+    cpu: defaultdict[tuple[str, str], float] = field(default_factory=lambda: defaultdict(float))
     calls: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     @property
@@ -55,6 +56,8 @@ def scrape(state_dir: Path) -> Said:
                         said.events[Edge(f"{labels['stage']}/{labels['outcome']}")] += int(sample.value)
                     case "biokeel_stage_seconds_sum":
                         said.seconds[labels["worker"], labels["stage"]] += sample.value
+                    case "biokeel_stage_cpu_seconds_total":
+                        said.cpu[labels["worker"], labels["stage"]] += sample.value
                     case "biokeel_stage_seconds_count":
                         said.calls[labels["worker"], labels["stage"]] += int(sample.value)
     return said
