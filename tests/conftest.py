@@ -15,6 +15,26 @@ from biokeel.stack.stack import Stack
 TEST_TOPICS = "test."
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--run-long", action="store_true", help="also what takes minutes: the long fault experiments")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--run-long"):
+        for item in items:
+            if "long" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="takes minutes: --run-long, or make faults"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in the last lines what was left out, and how to get it; a skip in the middle of a run is not seen."""
+    reasons = sorted({str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", [])})
+    if reasons:
+        terminalreporter.section("left out on this machine")
+        for reason in reasons:
+            terminalreporter.line(reason)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder with real data (read only); tests that need it are skipped where it is absent."""

@@ -15,8 +15,6 @@ from biokeel.contracts.registry import RegistryCatalogue
 from biokeel.contracts.topics import event_type
 from biokeel.errors import ContractError, UnknownSchema
 
-pytest.importorskip("authlib", reason="needs confluent-kafka[schemaregistry]")
-
 EVENT = event_type("clinical.glucose")
 
 

@@ -53,12 +53,11 @@ def test_codes_units_hashes_and_versions_are_no_leaks():
     assert find_leaks(frame, pl.Series(["P-77"] * len(HARMLESS))) == []
 
 
-@pytest.mark.parametrize("name", ["conditions", "medications", "observations", "procedures"])
+@pytest.mark.parametrize("name", ["conditions", "medications", "observations"])
 def test_no_code_of_real_clinical_data_is_taken_for_a_leak(shared_data, name):
     paths = [path for path in (shared_data / "clinical" / "synthea-csv").rglob("*.csv") if name in path.name]
     codes = [row[key] for path in paths for row in csv.DictReader(path.open()) for key in row if "code" in key.lower()]
-    if not codes:
-        pytest.skip(f"no {name} among the real data")
+    assert codes
     assert not any(hits.any() for hits in scan(pl.Series(codes).unique()).values())
 
 

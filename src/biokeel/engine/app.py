@@ -14,7 +14,6 @@ import signal
 import ssl
 import sys
 import tempfile
-import traceback
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +23,9 @@ import faust
 from faust.types.auth import AuthProtocol
 from yarl import URL
 
+from biokeel.engine.noise import quieten
 from biokeel.engine.transport import DeliverySchema, Transport
-from biokeel.errors import BiokeelError, EngineError, Stuck
+from biokeel.errors import EngineError, Stuck, describe
 
 if TYPE_CHECKING:
     from biokeel.engine.worker import Worker
@@ -38,7 +38,8 @@ GRACE_SECONDS: Final = 12.0
 LEAVE_SECONDS: Final = 7.0
 """How long it may then take to commit offsets and leave the consumer group."""
 SESSION_SECONDS: Final = 10.0
-"""A worker that is killed loses its partitions after this long. Stages run in threads, so heartbeats go on."""
+"""A worker that is killed loses its partitions after this long, unless it comes back under its `worker_name` before:
+then it has them again at once. Stages run in threads, so heartbeats go on."""
 WATCH_SECONDS: Final = 1.0
 
 
@@ -67,6 +68,7 @@ def make_app(settings: Settings, consumption: Consumption, worker: Worker, datad
         broker_session_timeout=SESSION_SECONDS,
         broker_heartbeat_interval=SESSION_SECONDS / 5,
         consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=settings.worker_name or None,
         consumer_max_fetch_size=consumption.fetch_bytes,
         stream_buffer_maxsize=4,
         stream_wait_empty=False,
@@ -107,6 +109,7 @@ async def serve(settings: Settings, consumption: Consumption, worker: Worker, st
     What is settled when this ends is committed; nothing else is.
     """
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(log_forgotten)
     with tempfile.TemporaryDirectory(prefix="biokeel-") as datadir:
         app = make_app(settings, consumption, worker, Path(datadir))
         app.loop = loop
@@ -150,6 +153,7 @@ async def _serve_until_signal(settings: Settings, consumption: Consumption, work
 
 def run(settings: Settings, consumption: Consumption, worker: Worker) -> int:
     """Run a worker process to its end: 0 after a signal, 1 after a failure, which is logged without any value."""
+    quieten(settings)
     try:
         asyncio.run(_serve_until_signal(settings, consumption, worker))
     except BaseException as error:  # noqa: BLE001 - the last place; every failure is logged the same way
@@ -160,10 +164,13 @@ def run(settings: Settings, consumption: Consumption, worker: Worker) -> int:
 
 def log_failure(error: BaseException) -> None:
     """Log what ended the worker: its type and where it was raised; its message only if it is one of ours."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames[-6:]))
-    said = str(error) if isinstance(error, BiokeelError) else "(message withheld: it may hold values)"
-    log.critical("Worker ends: %s: %s at %s", type(error).__name__, said, where)
+    log.critical("Worker ends: %s", describe(error))
+
+
+def log_forgotten(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what nobody waited for. Python's own way prints the task, and with it the exception and its values."""
+    error = context.get("exception")
+    log.error("Event loop: %s %s", context["message"], describe(error) if error is not None else "")
 
 
 def leave(status: int) -> None:

@@ -32,10 +32,14 @@ def pseudonymise_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Con
 
 
 def curate_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Consumption, CurateWorker]:
-    """The worker of the research zone: it opens the lake, and never a raw topic or the vault."""
+    """The worker of the research zone: it opens the lake, and never a raw topic or the vault.
+
+    Raises `SuiteError` for a suite that does not hold, `StoreRefused` for a store that does not keep its word.
+    """
     from biokeel.contracts.registry import open_catalogue
     from biokeel.engine.curate import CurateWorker, consumption
     from biokeel.land.lake import Lake
+    from biokeel.land.objects import check_store
     from biokeel.validate.suites import SuiteStore
 
     catalogue = open_catalogue(settings.schemas_dir, settings.schema_registry_url)
@@ -43,4 +47,6 @@ def curate_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Consumpti
     suites = SuiteStore(settings.expectations_dir, schemas)
     for event in LANDED_EVENTS:
         suites.current(event)  # a worker without a good suite must not start
-    return consumption(), CurateWorker(settings, metrics, Lake.of(settings), schemas, suites)
+    lake = Lake.of(settings)
+    check_store(lake.objects)
+    return consumption(), CurateWorker(settings, metrics, lake, schemas, suites)

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import polars as pl
 
 from biokeel.batch import POSITION, PseudonymisedBatch
@@ -72,15 +73,17 @@ def consumption() -> Consumption:
 
 
 def blocks_of(event: EventType, delivery: Delivery) -> PseudonymisedBatch:
-    """The rows of all blocks of `delivery`, with `POSITION`. Raises `ContractError` for a malformed block."""
-    frames = [
-        read_block(event, record.value, record.headers).frame.with_columns(
-            pl.lit(delivery.partition, POSITION["pseudo_partition"]).alias("pseudo_partition"),
-            pl.lit(record.offset, POSITION["pseudo_offset"]).alias("pseudo_offset"),
-        )
-        for record in delivery.records
-    ]
-    return PseudonymisedBatch(event, pl.concat(frames, how="diagonal"))
+    """The rows of all blocks of `delivery`, with `POSITION`. Raises `ContractError` for a malformed block.
+
+    Blocks from before a schema had a field may stand beside newer ones: where a row has no such column it is null.
+    """
+    frames = [read_block(event, record.value, record.headers).frame for record in delivery.records]
+    offsets = np.repeat([record.offset for record in delivery.records], [frame.height for frame in frames])
+    rows = pl.concat(frames, how="diagonal").with_columns(
+        pl.lit(delivery.partition, POSITION["pseudo_partition"]).alias("pseudo_partition"),
+        pl.Series("pseudo_offset", offsets, POSITION["pseudo_offset"]),
+    )
+    return PseudonymisedBatch(event, rows)
 
 
 class CurateWorker(Worker):
@@ -153,8 +156,11 @@ class CurateWorker(Worker):
             self.settle(delivery)
         self.runner.passed(event, Edge.CURATED, landed.curated)
         self.runner.passed(event, Edge.QUARANTINED, landed.quarantined)
-        self.runner.metrics.table_version(event, "curated", landed.curated_version)
-        self.runner.metrics.table_version(event, "quarantine", landed.quarantine_version)
+        self._show_versions(event, landed.curated_version, landed.quarantine_version)
+
+    def _show_versions(self, event: EventType, curated: int, quarantine: int) -> None:
+        self.runner.metrics.table_version(event, "curated", curated)
+        self.runner.metrics.table_version(event, "quarantine", quarantine)
 
     def _write(self, event: EventType, buffer: Buffer) -> Landed:
         reached("curate.before_land")
@@ -218,6 +224,7 @@ class CurateWorker(Worker):
         """Where the partitions of `event` stand; one thread an event type, as its tables want it."""
         tables = EventTables(self._lake, self._schemas[event], reached=lambda step: reached(f"curate.{step}"))
         self._tables[event] = tables
+        self._show_versions(event, tables.curated.handle.version(), tables.quarantine.handle.version())
         mine = sorted(at for at in partitions if at.topic == event.pseudo_topic)
         return {at: recover(tables, at.partition) for at in mine}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT: Final = 15.0
 """Seconds that Kafka may take to answer."""
+_POLL: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -49,19 +51,25 @@ def newest(settings: Settings, topic: str, limit: int) -> list[Message]:
 
 
 def _newest(consumer: Consumer, topic: str, limit: int) -> list[Message]:
-    partitions = consumer.list_topics(topic, timeout=_TIMEOUT).topics[topic].partitions
+    metadata = consumer.list_topics(topic, timeout=_TIMEOUT).topics[topic]
+    if metadata.error is not None:
+        raise KafkaException(metadata.error)
     ends: dict[int, int] = {}
     starts = []
-    for partition in partitions:
+    for partition in metadata.partitions:
         low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT)
         if high > low:
             ends[partition] = high
             starts.append(TopicPartition(topic, partition, max(low, high - limit)))
     consumer.assign(starts)
     found: list[Message] = []
+    deadline = time.monotonic() + _TIMEOUT
     while ends:
-        messages = consumer.consume(limit, timeout=_TIMEOUT)
-        if not messages:
+        # consume waits until it has as many as it was asked for, so it must not be asked to wait for long.
+        messages = consumer.consume(limit, timeout=_POLL)
+        if messages:
+            deadline = time.monotonic() + _TIMEOUT
+        elif time.monotonic() > deadline:
             raise TransportError(f"Topic {topic} gave nothing for {_TIMEOUT:.0f} s.", "Is Kafka well?")
         for message in messages:
             if message.error():

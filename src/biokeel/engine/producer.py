@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from biokeel.engine.noise import producer_log
 from biokeel.errors import TransportError
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ class BlockProducer:
                 "compression.type": "lz4",
                 "linger.ms": 5,
                 "error_cb": self._on_error,
-            }
+            },
+            logger=producer_log(),
         )
         self._closing = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="block-producer", daemon=True)
@@ -92,7 +94,7 @@ class BlockProducer:
         except KafkaException as error:
             raise TransportError(f"Kafka does not answer: {error.args[0].name()}.", "Is the broker up?") from None
         if metadata.error is not None:
-            raise TransportError(f"Topic {topic}: {metadata.error.name()}.", "Run biokeel topic create.")
+            raise TransportError(f"Topic {topic}: {metadata.error.name()}.", "Run biokeel topics create.")
         return len(metadata.partitions)
 
     def send(self, topic: str, blocks: Sequence[Block]) -> Future[None]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Future, ThreadPoolExecutor
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -24,6 +25,7 @@ from biokeel.batch import RawBatch
 from biokeel.contracts.blocks import split_blocks
 from biokeel.contracts.topics import EVENTS, event_type
 from biokeel.engine.app import Consumption
+from biokeel.engine.ledger import Partition
 from biokeel.engine.worker import Worker
 from biokeel.observe.metrics import Edge
 from biokeel.testing.crash import reached
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from biokeel.batch import PseudonymisedBatch
     from biokeel.contracts.catalogue import Catalogue
     from biokeel.contracts.topics import EventType
-    from biokeel.engine.ledger import Delivery, Partition
+    from biokeel.engine.ledger import Delivery
     from biokeel.engine.producer import BlockProducer
     from biokeel.observe.metrics import WorkerMetrics
     from biokeel.pseudonymise.wall import Wall, WallResult
@@ -47,6 +49,8 @@ WINDOW: Final = 4
 RELEASE_SECONDS: Final = 1.0
 """How often the vault is asked for releases: another worker may have enrolled the person."""
 RELEASE_ROWS: Final = 10_000
+COUNT_SECONDS: Final = 5.0
+"""How often parked events are counted for the metrics; that costs as much as there are of them."""
 FETCH_BYTES: Final = 8 << 20
 
 
@@ -129,16 +133,32 @@ class PseudonymiseWorker(Worker):
 
     async def run(self) -> None:
         """Send on parked events whose person has come: at once after enrolments of our own, else every second."""
+        counted = monotonic()
+        await self._count_parked()
         while True:
             try:
                 await asyncio.wait_for(self._enrolled.wait(), RELEASE_SECONDS)
             except TimeoutError:
                 self.runner.metrics.beat()
             self._enrolled.clear()
-            held = {at: event_type(at.topic) for at in sorted(self._held)}
-            persons = [at for at, event in held.items() if event.is_person]
-            for at in [*persons[:1], *(at for at, event in held.items() if not event.is_person)]:
-                await self._release(held[at], at)  # of person events one call does all that wait
+            for event, partition in await self._look():
+                await self._release(event, Partition(event.raw_topic, partition))
+            if monotonic() >= counted + COUNT_SECONDS:
+                await self._count_parked()
+                counted = monotonic()
+
+    async def _look(self) -> list[tuple[EventType, int]]:
+        """Where something waits to be released, of the partitions that are ours; person events first."""
+        loop = asyncio.get_running_loop()
+        ready = await loop.run_in_executor(self._thread, self._wall.ready_at)
+        mine = {(event, number) for event, number in ready if Partition(event.raw_topic, number) in self._held}
+        return sorted(mine, key=lambda each: (not each[0].is_person, each))
+
+    async def _count_parked(self) -> None:
+        """Show what waits in the vault; it is the same whichever worker looks."""
+        waiting = await asyncio.get_running_loop().run_in_executor(self._thread, self._wall.waiting)
+        for event in EVENTS:
+            self.runner.metrics.parked(event, waiting.get(event, 0))
 
     async def _release(self, event: EventType, at: Partition) -> None:
         """Emit what is released of one raw partition. Only the owner of the partition does, so numbers stay in order.

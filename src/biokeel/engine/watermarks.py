@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final
 
-from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from biokeel.errors import TransportError
@@ -23,6 +24,13 @@ _LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call
 
 _TIMEOUT: Final = 15.0
 """Seconds that Kafka may take to answer."""
+_PAUSE: Final = 0.1
+_LEADERLESS: Final = (
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+)
+"""What a broker says of a partition whose leader is being elected, or of which it has not heard yet."""
 
 
 def raw_watermarks(settings: Settings, events: Iterable[EventType]) -> Watermarks:
@@ -40,8 +48,9 @@ def raw_watermarks(settings: Settings, events: Iterable[EventType]) -> Watermark
             if event.raw_topic in known
             for partition in known[event.raw_topic].partitions
         ]
-        lows = _offsets(admin, partitions, _EARLIEST)
-        highs = _offsets(admin, partitions, _LATEST)
+        deadline = monotonic() + _TIMEOUT
+        lows = _offsets(admin, partitions, _EARLIEST, deadline)
+        highs = _offsets(admin, partitions, _LATEST, deadline)
     except KafkaException as error:
         raise TransportError(
             f"Cannot read the watermarks of the raw topics: {error.args[0].str()}.",
@@ -54,12 +63,24 @@ def raw_watermarks(settings: Settings, events: Iterable[EventType]) -> Watermark
     return marks
 
 
-def _offsets(admin: AdminClient, partitions: list[TopicPartition], spec: OffsetSpec) -> dict[tuple[str, int], int]:
-    if not partitions:
-        return {}
-    answers = admin.list_offsets(
-        dict.fromkeys(partitions, spec),
-        isolation_level=IsolationLevel.READ_UNCOMMITTED,
-        request_timeout=_TIMEOUT,
-    )
-    return {(asked.topic, asked.partition): answer.result().offset for asked, answer in answers.items()}
+def _offsets(
+    admin: AdminClient, partitions: list[TopicPartition], spec: OffsetSpec, deadline: float
+) -> dict[tuple[str, int], int]:
+    """The offset that `spec` says of each partition; one that has no leader yet is asked again until `deadline`."""
+    found: dict[tuple[str, int], int] = {}
+    left = partitions
+    while left:
+        answers = admin.list_offsets(
+            dict.fromkeys(left, spec), isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_TIMEOUT
+        )
+        left = []
+        for asked, answer in answers.items():
+            try:
+                found[asked.topic, asked.partition] = answer.result().offset
+            except KafkaException as error:
+                if error.args[0].code() not in _LEADERLESS or monotonic() > deadline:
+                    raise
+                left.append(asked)
+        if left:
+            sleep(_PAUSE)
+    return found

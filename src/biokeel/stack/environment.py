@@ -14,6 +14,8 @@ from biokeel.stack.state import State, write_private
 from biokeel.stack.users import User
 
 PREFIX = "BIOKEEL_"
+FOREIGN = "PYTEST_"
+"""NiceGUI behaves differently in a process that it takes for a test: a stack's console is always the real one."""
 OWN = ("KAFKA_", "S3_", "VAULT_")
 """Settings that say where the parts are and how to get in: a process has its own user's or none."""
 
@@ -50,6 +52,6 @@ def write(file: Path, settings: Mapping[str, str]) -> None:
 
 def of_process(settings: Mapping[str, str], state_dir: Path) -> dict[str, str]:
     """The whole environment of a process: ours without what belongs to any user, then `settings`."""
-    owned = tuple(PREFIX + name for name in OWN)
+    owned = (FOREIGN, *(PREFIX + name for name in OWN))
     plain = {name: value for name, value in os.environ.items() if not name.startswith(owned)}
     return plain | {"PYTHONUNBUFFERED": "1"} | _variables({"state_dir": str(state_dir), **settings})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from biokeel.contracts.topics import EVENTS, LANDED_EVENTS
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
 
 CREATE_SECONDS = 60.0
+LED_SECONDS = 60.0
+PAUSE_SECONDS = 0.05
 CONFIG = {
     "max.message.bytes": str(MESSAGE_BYTES),
     "retention.ms": "-1",
@@ -46,6 +49,11 @@ def create_topics(admin: AdminClient, settings: Settings) -> list[str]:
         try:
             future.result(CREATE_SECONDS)
             created.append(name)
+        except TimeoutError as error:
+            raise StackError(
+                f"Kafka did not create the topic {name} within {CREATE_SECONDS:g} s.",
+                "See that it runs: biokeel stack status.",
+            ) from error
         except KafkaException as error:
             fault: KafkaError = error.args[0]
             if fault.code() != KafkaError.TOPIC_ALREADY_EXISTS:
@@ -54,6 +62,40 @@ def create_topics(admin: AdminClient, settings: Settings) -> list[str]:
                     "See that it runs: biokeel stack status.",
                 ) from error
     return sorted(created)
+
+
+def wait_led(admin: AdminClient, settings: Settings) -> None:
+    """Wait until every partition of `wanted` has a leader that answers: a young cluster has topics before it has those.
+
+    Raises `StackError` after `LED_SECONDS`.
+    """
+    deadline = time.monotonic() + LED_SECONDS
+    while unled := _unled(admin, list(wanted(settings))):
+        if time.monotonic() > deadline:
+            raise StackError(
+                f"{len(unled)} topics have no leader after {LED_SECONDS:g} s, {unled[0]} among them.",
+                "See logs/kafka-broker.log.",
+            )
+        time.sleep(PAUSE_SECONDS)
+
+
+def _unled(admin: AdminClient, names: list[str]) -> list[str]:
+    """Those of `names` that the broker does not know yet, or that have a partition whose leader does not answer."""
+    from confluent_kafka import KafkaException, TopicPartition
+    from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # it does not say what it exports
+
+    known = admin.list_topics(timeout=LED_SECONDS).topics
+    if missing := [name for name in names if name not in known]:
+        return missing
+    latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    partitions = [TopicPartition(name, number) for name in names for number in known[name].partitions]
+    unled = []
+    for partition, future in admin.list_offsets(dict.fromkeys(partitions, latest), request_timeout=LED_SECONDS).items():
+        try:
+            future.result()
+        except KafkaException:
+            unled.append(partition.topic)
+    return unled
 
 
 def admin_client(settings: Settings) -> AdminClient:

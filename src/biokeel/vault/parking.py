@@ -170,6 +170,19 @@ class Parking:
             for row in connection.execute(query)
         ]
 
+    def ready_at(self, connection: sa.Connection) -> set[tuple[str, int]]:
+        """The raw topics and partitions that have events for `ready`."""
+        query = sa.select(PARKED.c.topic, PARKED.c.partition).where(
+            PARKED.c.state.in_((Parked.NUMBERED, Parked.OFFERED))
+        )
+        return {(topic, partition) for topic, partition in connection.execute(query.distinct())}
+
+    def waiting(self, connection: sa.Connection) -> dict[str, int]:
+        """By raw topic, how many events are parked and not released."""
+        held = (Parked.WAITING, Parked.NUMBERED, Parked.OFFERED)
+        query = sa.select(PARKED.c.topic, sa.func.count()).where(PARKED.c.state.in_(held)).group_by(PARKED.c.topic)
+        return {topic: int(number) for topic, number in connection.execute(query)}
+
     def numbered(self, connection: sa.Connection, topic: str, partition: int, offsets: Sequence[int]) -> set[int]:
         """Which of `offsets` have their number and were not offered yet."""
         query = sa.select(PARKED.c.offset).where(*_at(PARKED, topic, partition), PARKED.c.state == Parked.NUMBERED)
