@@ -7,6 +7,7 @@ STAMP := $(VENV)/.installed
 PEOPLE ?= 300
 SEED ?= 7
 DEMO_DATA ?=
+BENCH ?=
 
 $(STAMP): requirements-dev.lock requirements-uv.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Biokeel needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3" if sys.version_info < (3, 11) else 0)'
@@ -30,11 +31,11 @@ demo: $(STAMP) ## the whole way on real parts: PEOPLE=300 SEED=7 DEMO_DATA="fold
 
 .PHONY: check
 check: $(STAMP) ## format, lint, types, import order, spelling, schemas, suites
-	@$(BIN)/ruff format --check --quiet src tests
-	@$(BIN)/ruff check --quiet src tests
+	@$(BIN)/ruff format --check --quiet src tests bench
+	@$(BIN)/ruff check --quiet src tests bench
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-cache
-	@$(BIN)/codespell src tests docs README.md CHANGELOG.md Makefile
+	@$(BIN)/codespell src tests bench docs README.md CHANGELOG.md Makefile
 	@$(BIN)/biokeel schema check
 	@$(BIN)/biokeel suite check
 	@$(BIN)/biokeel suite test
@@ -47,6 +48,10 @@ test: check ## make check, then every test, on a real Kafka and a real object st
 faults: $(STAMP) ## the longer fault experiments (a short form of them runs in make test)
 	@$(BIN)/python -m pytest -m faults tests/faults --run-long
 
+.PHONY: bench
+bench: $(STAMP) ## how fast it is, on a stack of its own: BENCH="--events 200000" (at most ten minutes)
+	@$(BIN)/python -m bench $(BENCH)
+
 .PHONY: lock
 lock: $(STAMP) ## rewrite the lock files from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
@@ -54,4 +59,4 @@ lock: $(STAMP) ## rewrite the lock files from pyproject.toml
 
 .PHONY: clean
 clean: ## remove .venv and what the demo left
-	@rm -rf $(VENV) .biokeel-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) .biokeel-demo .biokeel-bench.json .mypy_cache .ruff_cache .pytest_cache .hypothesis

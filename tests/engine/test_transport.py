@@ -122,6 +122,21 @@ def test_every_record_arrives_once_and_in_order_and_is_committed(vault_settings,
     assert committed(vault_settings, what.group, topic) == [size] * PARTITIONS
 
 
+def test_faust_keeps_no_list_of_offsets_that_would_grow_with_every_micro_batch(vault_settings, topic, monkeypatch):
+    noted = []
+    monkeypatch.setattr("intervaltree.IntervalTree.addi", lambda _self, *interval: noted.append(interval))
+
+    async def scenario():
+        worker = Recorder(vault_settings)
+        async with running(vault_settings, consumption(topic, poll_records=100), worker):
+            await until(lambda: worker.count() >= RECORDS)
+        return worker
+
+    worker = asyncio.run(scenario())
+    assert len(worker.deliveries) > PARTITIONS
+    assert noted == []
+
+
 def test_what_is_not_settled_is_never_committed_and_comes_again(vault_settings, topic):
     what = consumption(topic, poll_records=100)
 

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import httpx
 import psutil
@@ -49,6 +50,24 @@ def test_a_stage_that_raises_is_timed_too(tmp_path):
     with pytest.raises(ZeroDivisionError), metrics.stage("land"):
         raise ZeroDivisionError
     assert metrics.registry.get_sample_value("biokeel_stage_seconds_count", {"worker": "curate", "stage": "land"}) == 1
+
+
+def test_a_stage_that_works_counts_its_cpu_and_one_that_waits_does_not():
+    metrics = WorkerMetrics("curate")
+    with metrics.stage("link"):
+        began = time.thread_time()
+        while time.thread_time() - began < 0.05:
+            pass
+    with metrics.stage("land"):
+        time.sleep(0.3)
+    used = {
+        stage: metrics.registry.get_sample_value(
+            "biokeel_stage_cpu_seconds_total", {"worker": "curate", "stage": stage}
+        )
+        for stage in ("link", "land")
+    }
+    assert used["link"] >= 0.05
+    assert used["land"] < 0.3
 
 
 def test_the_lag_of_a_partition_that_went_elsewhere_is_forgotten():

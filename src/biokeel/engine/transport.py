@@ -197,6 +197,13 @@ class Consumer(driver.Consumer):
         self._ledger.committed(offsets)
         return True
 
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Nothing: Faust would note the offsets between two micro-batches, for commits that the ledger makes.
+
+        It never forgets one, and sorts them all anew at each: after 1,000 micro-batches of a partition that took 30 ms
+        of the event loop for each further one, after 4,000 some 200 ms.
+        """
+
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Nothing: Faust's check compares record times with process time; the worker watches the ledger instead."""
 

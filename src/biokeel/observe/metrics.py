@@ -104,6 +104,12 @@ class WorkerMetrics:
             buckets=STAGE_BUCKETS,
             registry=self.registry,
         )
+        self._stages_cpu = Counter(
+            "biokeel_stage_cpu_seconds",
+            "CPU seconds that the thread of a stage spent in it; threads of libraries are not in it.",
+            ["worker", "stage"],
+            registry=self.registry,
+        )
         self._lag_events = Gauge(
             "biokeel_lag_events",
             "Messages of the partition that wait to be read.",
@@ -129,11 +135,12 @@ class WorkerMetrics:
     @contextmanager
     def stage(self, stage: str) -> Iterator[None]:
         """Time one micro-batch in `stage` (a fixed word: `decode`, `validate`, `land`, …); a raise is timed too."""
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.thread_time()
         try:
             yield
         finally:
             self._stages.labels(self.worker, stage).observe(time.perf_counter() - began)
+            self._stages_cpu.labels(self.worker, stage).inc(time.thread_time() - used)
 
     def passed(self, event: EventType, edge: Edge, n: int) -> None:
         """Count `n` events that took `edge`, once it is done: after the flush, the vault's commit, the landing."""
