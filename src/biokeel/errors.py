@@ -35,6 +35,16 @@ libraries are mapped to these at the edge where they are called. Bad *data* is n
 `biokeel.batch.Rejections`.
 """
 
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from typing import Final
+
+WITHHELD: Final = "(message withheld: it may hold values)"
+_FRAMES: Final = 6
+"""Innermost places that `describe` names."""
+
 
 class BiokeelError(Exception):
     """Base of every error of Biokeel.
@@ -150,3 +160,17 @@ class ProcessDied(StackError):  # noqa: N818
 
 class BooksDoNotBalance(BiokeelError):  # noqa: N818
     """`biokeel verify` found events lost or doubled."""
+
+
+def said(error: BaseException) -> str:
+    """The message of `error` if it is one of ours, which never holds a value; any other is withheld."""
+    return str(error) if isinstance(error, BiokeelError) else WITHHELD
+
+
+def describe(error: BaseException) -> str:
+    """The type of `error`, what may be told of its message, and where it was raised, in one line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = " < ".join(
+        f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames[-_FRAMES:])
+    )
+    return f"{type(error).__name__}: {said(error)} at {where}"

@@ -43,7 +43,7 @@ class Settings(BaseSettings):
         default_factory=lambda: _beside_project("schemas")
     )
     schema_registry_url: Annotated[
-        str, Field(description="Schema registry (Confluent's API) instead of the directory.")
+        str, Field(description="Schema registry (Confluent's API) instead of the directory.", repr=False)
     ] = ""
     expectations_dir: Annotated[Path, Field(description="The Great Expectations suites.")] = Field(
         default_factory=lambda: _beside_project("expectations")
@@ -66,7 +66,7 @@ class Settings(BaseSettings):
     landing_bucket: Annotated[str, Field(description="Bucket where sources put big files.")] = "biokeel-landing"
 
     # -- vault (present only in the vault zone and for operators)
-    vault_url: Annotated[str, Field(description="SQLAlchemy URL of the vault's database.")] = ""
+    vault_url: Annotated[str, Field(description="SQLAlchemy URL of the vault's database.", repr=False)] = ""
     vault_key_file: Annotated[Path | None, Field(description="File with the vault's keys, outside the database.")] = (
         None
     )
@@ -119,6 +119,9 @@ class Settings(BaseSettings):
         client: dict[str, str | int | float | bool] = {
             "bootstrap.servers": self.kafka_bootstrap,
             "security.protocol": self.kafka_security_protocol,
+            # librdkafka writes to standard error itself, past our logs and their mask. What matters comes as an error
+            # to who asked; the rest (a broker that is away for a second) is tried again and no news.
+            "log_level": 2,
         }
         if not self.kafka_username:
             return client

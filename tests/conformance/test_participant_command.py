@@ -74,4 +74,4 @@ def test_events_that_landed_after_the_refresh_are_shown_and_counted_as_newer(lak
 def test_the_tables_are_listed_and_compacted(lake):
     assert isinstance(lake, Lake)
     assert str(EVENT) in run("lake", "tables")
-    assert "curated: 2 files are 1." in run("lake", "optimize")
+    assert "curated: 2 files, now 1." in run("lake", "optimize")

@@ -39,6 +39,15 @@ def test_every_field_of_a_raw_event_that_may_identify_a_person_is_masked(catalog
     assert not any(identifier in text for identifier in frame["subject_id"] if identifier)
 
 
+def test_a_raw_event_whose_open_fields_hold_the_persons_own_identifier_shows_neither(catalogue):
+    frame = random_frame(catalogue.reader(SLEEP).schema, 1, seed=3)
+    leaking = frame.with_columns(subject_id=pl.lit("MRN-77310042"), event_id=pl.lit("of MRN-77310042"))
+    (value,) = Codec(catalogue, 1 << 20).encode(SLEEP, leaking).to_pylist()
+    (shown,) = raw_events(SLEEP, [Message(0, 1, 0, value, [])], catalogue, 1 << 20)
+    assert shown["event_id"] == MASK
+    assert "77310042" not in str(shown)
+
+
 def test_a_message_that_does_not_decode_shows_its_reason_and_size_but_no_byte(catalogue):
     (shown,) = raw_events(SLEEP, [Message(0, 2, 9, b"900101-1234567", [])], catalogue, 1 << 20)
     assert shown == {"partition": 2, "offset": 9, "rejected": "wire.not_framed", "bytes": 14}

@@ -1,12 +1,15 @@
 import io
 import json
 import logging
+import sys
+import threading
 import warnings
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from biokeel.errors import LandingError
 from biokeel.observe.logs import configure_logs, masked
 
 # Made-up numbers of the right shape.
@@ -31,8 +34,10 @@ IDENTIFIERS = [
 def restored_logging():
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    hooks = sys.excepthook, threading.excepthook
     yield
     logging.captureWarnings(capture=False)
+    sys.excepthook, threading.excepthook = hooks
     root.handlers[:] = handlers
     root.setLevel(level)
 
@@ -79,10 +84,7 @@ def test_messages_arguments_tracebacks_and_warnings_of_foreign_libraries_are_mas
     configure_logs("INFO", json=as_json, stream=stream)
     foreign = logging.getLogger("some.library")
     foreign.info("bad row: %s", {"rrn": "900101-1234567"})
-    try:
-        int("010-1234-5678")
-    except ValueError:
-        foreign.exception("cannot convert")
+    foreign.info("call 010-1234-5678")
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.warn("strange mail hong@example.com", stacklevel=1)
@@ -90,7 +92,47 @@ def test_messages_arguments_tracebacks_and_warnings_of_foreign_libraries_are_mas
     assert text.count("masked]") >= 3
     for identifier in ("900101-1234567", "010-1234-5678", "hong@example.com"):
         assert identifier not in text
-    assert "ValueError" in text
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_foreign_exception_is_told_by_type_and_place_and_never_by_what_it_quotes(
+    restored_logging, monkeypatch, as_json
+):
+    stream = io.StringIO()
+    configure_logs("INFO", json=as_json, stream=stream)
+    foreign = logging.getLogger("some.library")
+    monkeypatch.setattr(foreign, "handlers", [logging.StreamHandler(io.StringIO())])
+    quoted = "Gildong Hong"
+
+    def convert():
+        try:
+            int(quoted)
+        except ValueError as error:
+            raise KeyError(quoted) from error
+
+    try:
+        convert()
+    except KeyError as error:
+        foreign.exception("cannot convert")
+        foreign.exception(error)
+        foreign.warning("because of %s", error)
+        sys.excepthook(*sys.exc_info())
+
+    def land():
+        raise LandingError("The table t took no commit.") from ValueError(quoted)
+
+    try:
+        land()
+    except LandingError:
+        foreign.exception("cannot land")
+    thread = threading.Thread(target=convert)
+    thread.start()
+    thread.join()
+    text = stream.getvalue()
+    assert "Gildong" not in text
+    assert text.count("ValueError") >= 5
+    assert "in convert" in text
+    assert "The table t took no commit." in text
 
 
 def test_a_json_record_is_one_line_with_time_level_logger_message_and_error(restored_logging):

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,75 @@ def test_dying_at_any_statement_of_a_release_emits_it_again_with_the_same_number
         return []
 
     assert every_step(tmp_path, prepare, lambda wall, _, emit: release(wall, emit)) > 8
+
+
+def merge(world, wall, person, other):
+    world.person(wall, "merge", {"subject_id": person, "merged_id": other})
+
+
+def run_through(wall, batches, emit):
+    """What a worker does with a partition: the batches, then the releases; `emit(number, participant)`."""
+    for batch in batches:
+        through = wall.process(batch).batch
+        rows = [] if through is None else through.frame.select("raw_offset", "participant").iter_rows()
+        for offset, participant in rows:
+            emit(("raw", offset), participant)
+    while (released := wall.releases(GLUCOSE, 0, 2)) is not None:
+        for number, participant in released.frame.select("raw_offset", "participant").iter_rows():
+            emit(("parking", number), participant)
+        wall.released(GLUCOSE, 0, released.frame["raw_offset"].max())
+
+
+def test_a_replay_after_merges_gives_every_event_the_participant_of_the_first_time(tmp_path):
+    start = World(tmp_path / "start")
+    wall = start.wall()
+    wall.process(start.glucose("P-4", "P-3"))
+    start.enrol(wall, "P-1", "P-2", "P-3", "P-4")
+    batches = [start.glucose("P-1", "P-2"), start.glucose("P-2", "P-1")]
+    later = start.glucose("P-1", "P-2", "P-3", "P-4")
+    start.close()
+    step, reached, repeated = 0, True, 0
+    while reached:
+        step += 1
+        shutil.copytree(tmp_path / "start", tmp_path / str(step))
+        world, seen = World(tmp_path / str(step)), {}
+        world.offsets = dict(start.offsets)
+        victim = world.wall()
+        state = die_at(victim._vault, step)
+
+        def emit(coordinate, participant, seen=seen):
+            seen.setdefault(coordinate, []).append(participant)
+
+        with suppress(Died):
+            run_through(victim, batches, emit)
+        # Another worker merges, one after the other: P-4 into P-3, that into P-2, that into P-1.
+        other = world.wall()
+        for person, merged in (("P-3", "P-4"), ("P-2", "P-3"), ("P-1", "P-2")):
+            merge(world, other, person, merged)
+        run_through(world.wall(), batches, emit)
+        assert all(len(set(participants)) == 1 for participants in seen.values()), f"step {step}"
+        repeated += sum(len(participants) > 1 for participants in seen.values())
+        assert len(seen) == 6, f"step {step}"
+        assert other.process(later).batch.frame["participant"].n_unique() == 1, "undecided events are the survivor's"
+        world.close()
+        reached = state["reached"]
+    assert step > 10
+    assert repeated > step, "the test must see replays"
+
+
+def test_a_replay_between_two_merges_stops_at_the_one_that_came_later(world):
+    wall = world.wall()
+    world.enrol(wall, "P-1", "P-2", "P-3")
+    first = world.glucose("P-3", "P-2", "P-1")
+    people = wall.process(first).batch.frame["participant"].to_list()
+    merge(world, wall, "P-2", "P-3")
+    second = world.glucose("P-3", "P-2", "P-1")
+    wall.process(second)
+    merge(world, wall, "P-1", "P-2")
+    again = world.wall()
+    assert again.process(first).batch.frame["participant"].to_list() == people
+    assert again.process(second).batch.frame["participant"].to_list() == [people[1], people[1], people[2]]
+    assert set(again.process(world.glucose("P-3", "P-2")).batch.frame["participant"]) == {people[2]}
 
 
 def test_two_threads_that_park_and_enrol_at_once_strand_no_event(tmp_path):

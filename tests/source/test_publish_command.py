@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from biokeel.cli import demo_data, publish
+from biokeel.errors import AdapterError
 
 
 @pytest.fixture
@@ -18,8 +20,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-unt
     publish.register(app)
     demo_data.register(app)
 
-    def call(*arguments: str) -> Result:
-        return CliRunner(env={"COLUMNS": "200"}).invoke(app, arguments)
+    def call(*arguments: str, said: str = "") -> Result:
+        return CliRunner(env={"COLUMNS": "200"}).invoke(app, arguments, input=said)
 
     return call
 
@@ -28,8 +30,8 @@ def test_a_dry_run_shows_events_by_type_and_what_was_left_out(run, shared_data: 
     result = run("publish", str(shared_data / "clinical/fhir-r4-synthea-bundles"), "--source-id", "emr", "--dry-run")
     assert result.exit_code == 0, result.output
     assert "clinical.blood_pressure" in result.output
-    assert "2 files hold no event of a person" in result.output
-    assert "5 files, 0 of them could not be used" in result.output
+    assert "Without an event of a person (lists of hospitals or practitioners, for example): 2 files." in result.output
+    assert "5 files read; all could be used" in result.output
 
 
 def test_a_file_that_fails_wholly_ends_with_status_1_after_the_others(run, tmp_path: Path, shared_data: Path) -> None:  # type: ignore[no-untyped-def]
@@ -39,7 +41,8 @@ def test_a_file_that_fails_wholly_ends_with_status_1_after_the_others(run, tmp_p
     result = run("publish", str(bad), str(good), "--source-id", "emr", "--dry-run")
     assert result.exit_code == 1
     assert "person.enrolment" in result.output
-    assert "a.json is not JSON" in result.output
+    assert "a.json" in result.output
+    assert "is not JSON" in result.output
 
 
 @pytest.mark.parametrize(
@@ -56,9 +59,32 @@ def test_options_that_make_no_sense_are_refused(run, tmp_path: Path, options: tu
     assert word in result.output
 
 
+def test_a_folder_without_a_file_is_refused(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "empty").mkdir()
+    result = run("publish", str(tmp_path / "empty"), "--source-id", "emr", "--dry-run")
+    assert result.exit_code == 1
+    assert isinstance(result.exception, AdapterError)
+
+
+def test_the_person_of_nameless_files_can_be_given_where_no_other_user_sees_it(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    body = {
+        "step_count": {"value": 6000, "unit": "steps"},
+        "effective_time_frame": {
+            "time_interval": {"start_date_time": "2024-05-01T00:00:00Z", "end_date_time": "2024-05-02T00:00:00Z"}
+        },
+    }
+    (tmp_path / "steps.json").write_text(json.dumps(body))
+    command = ("publish", str(tmp_path / "steps.json"), "--source-id", "emr", "--dry-run")
+    assert run(*command).exit_code == 1, "nobody is named"
+    result = run(*command, "--subject", "-", said="app/band=u-77310042\n")
+    assert result.exit_code == 0, result.output
+    assert "lifestyle.exercise" in result.output
+    assert "77310042" not in result.output
+
+
 def test_demo_data_can_be_published_at_once(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     made = run("demo-data", "--people", "30", "--seed", "3", "--out", str(tmp_path / "demo"))
     assert made.exit_code == 0, made.output
     sent = run("publish", str(tmp_path / "demo/files"), "--source-id", "demo", "--dry-run")
     assert sent.exit_code == 0, sent.output
-    assert "0 of them could not be used" in sent.output
+    assert "could be used" in sent.output

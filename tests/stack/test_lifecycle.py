@@ -135,21 +135,47 @@ def prepared(folder: Path) -> dict[str, object]:
     return json.loads((folder / "stack" / "state.json").read_text())
 
 
-def test_a_taken_port_is_named_with_who_has_it(tmp_path: Path) -> None:
+def test_a_port_that_is_taken_at_a_restart_gives_way_to_another_which_is_said_and_kept(tmp_path: Path) -> None:
+    from biokeel.stack.state import load_or_create, with_free_ports
+
     port = prepared(tmp_path)["ports"]["kafka"]
-    with socket.create_server(("127.0.0.1", port)), pytest.raises(PortTaken) as refusal:
+    file = tmp_path / "stack" / "state.json"
+    before, said = load_or_create(file), []
+    with socket.create_server(("127.0.0.1", port)):
+        after = with_free_ports(before, file, said.append)
+    assert after.ports.kafka != port
+    assert (after.ports.objectstore, after.ports.controller) == (before.ports.objectstore, before.ports.controller)
+    assert (after.cluster_id, after.passwords) == (before.cluster_id, before.passwords)
+    assert load_or_create(file) == after
+    [sentence] = said
+    assert sentence.startswith(f"Port {port} of Kafka is taken by ")
+    assert f"(process {os.getpid()})" in sentence
+    assert f"listens on {after.ports.kafka}" in sentence
+
+
+def test_a_console_port_that_the_user_chose_and_that_is_taken_is_refused_with_who_has_it() -> None:
+    from biokeel.stack.state import require_free
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(PortTaken, match=rf"Port {port} of the console is taken by .+process {os.getpid()}"):
+            require_free("the console", port, "Set BIOKEEL_CONSOLE_PORT.")
+
+
+def test_a_state_directory_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "stack").write_text("a file where a folder must be")
+    with pytest.raises(StackError, match=r"state directory .+ cannot be written \(File exists\)") as refusal:
         Stack.start(tmp_path)
-    assert f"Port {port} of Kafka is taken by " in str(refusal.value)
-    assert f"process {os.getpid()}" in str(refusal.value)
-    assert "state.json" in refusal.value.todo
+    assert "BIOKEEL_STATE_DIR" in refusal.value.todo
 
 
 def test_what_a_crashed_stack_left_running_is_ended_and_named(tmp_path: Path) -> None:
-    port = prepared(tmp_path)["ports"]["kafka"]
+    prepared(tmp_path)
+    (tmp_path / "stack" / "state.json").write_text("{")  # so that the start ends after it has cleared up
     left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     ledger_of(tmp_path).add("curate-1", Running.of(left.pid))
     said: list[str] = []
-    with socket.create_server(("127.0.0.1", port)), pytest.raises(PortTaken):
+    with pytest.raises(StackError, match=r"state\.json, cannot be read"):
         Stack.start(tmp_path, say=said.append)
     assert not psutil.pid_exists(left.pid)
     assert said == ["Ended what an earlier stack had left running here: curate-1."]

@@ -63,6 +63,20 @@ def test_a_part_that_ends_by_itself_is_an_error_that_names_it_and_its_log(superv
         supervisor.wait(threading.Event())
 
 
+def test_a_part_that_ends_while_it_starts_is_told_with_its_own_last_complaint_not_that_of_an_earlier_life(
+    supervisor: Supervisor,
+) -> None:
+    said = "print('java.net.BindException: Address already in use'); print('an idle word')"
+    supervisor.start(program("kafka", (sys.executable, "-c", said)))
+    assert supervisor.ended_within("kafka", 10)
+    assert "ended while it started: java.net.BindException: Address already in use Its log" in str(
+        supervisor.ended_early("kafka")
+    )
+    supervisor.start(program("kafka", (sys.executable, "-c", "print('an idle word')")))
+    assert supervisor.ended_within("kafka", 10)
+    assert "ended while it started. Its log: " in str(supervisor.ended_early("kafka"))
+
+
 def test_a_part_that_was_killed_from_outside_is_an_error_that_names_the_signal(supervisor: Supervisor) -> None:
     supervisor.start(program("kafka"))
     os.kill(supervisor.pid("kafka"), signal.SIGKILL)
@@ -107,7 +121,7 @@ def test_a_process_that_ignores_the_request_to_end_is_killed(
 ) -> None:
     monkeypatch.setattr("biokeel.stack.supervisor.STOP_SECONDS", 0.5)
     supervisor.start(program("deaf", STUBBORN))
-    until(lambda: "deaf" in supervisor.last_lines("deaf"), 10, "it ignores SIGTERM")
+    until(lambda: "deaf" in supervisor.log("deaf").read_text(), 10, "it ignores SIGTERM")
     supervisor.stop("deaf")
     assert supervisor.pid("deaf") is None
 

@@ -44,4 +44,7 @@ def demo_data(
     for verdict, reason, defect, count in fates.iter_rows():
         table.add_row(verdict, reason or "", defect or "", f"{count:,}")
     table.add_row("sealed", "wire.*", "broken messages", f"{corpus.broken:,}")
-    terminal().print(table)
+    console = terminal()
+    console.print(table)
+    console.print(f"Publish them: biokeel publish {out / 'files'} --source-id demo", soft_wrap=True)
+    console.print(f"What must become of each event: {out / 'labels.jsonl'}", soft_wrap=True)

@@ -57,12 +57,17 @@ def optimize() -> None:
         kind = event_type(event)
         uri = lake.curated(kind) if name == CURATED else lake.quarantine(kind)
         done = compact(lake, uri, by_participant=name == CURATED)
-        print(f"{event} {name}: {done.before} files are {done.after}.")
+        counts = "1 file" if done.before == 1 else f"{done.before:,} files"
+        became = "left as is" if done.after == done.before else f"now {done.after:,}"
+        print(f"{event} {name}: {counts}, {became}.")
 
 
 def _lake() -> Lake:
     from biokeel.contracts.topics import Zone
     from biokeel.land.lake import Lake
+    from biokeel.observe.reach import require_store
     from biokeel.settings import Settings
 
-    return Lake.of(Settings.load(Zone.RESEARCH))
+    settings = Settings.load(Zone.RESEARCH)
+    require_store(settings)
+    return Lake.of(settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import Console
+    from rich.table import Table
 
     from biokeel.source.adapters.base import Subject
     from biokeel.source.enrol import Enroller
@@ -22,6 +24,8 @@ _SOURCE_ID: Final = re.compile(r"[a-z0-9][a-z0-9./-]*")
 _SITE: Final = re.compile(r"[a-z0-9][a-z0-9.-]*")
 _MOST_PROBLEMS: Final = 20
 """Kinds of problem that the closing table shows; the rest is counted."""
+_MOST_NAMES: Final = 5
+"""Files of one kind of problem that it names."""
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +38,12 @@ def publish(
     *,
     source_id: Annotated[str, typer.Option(help="The publishing system, as agreed with the programme.")],
     site: Annotated[str, typer.Option(help="Hospital, centre or vendor in subject schemes; else the source id.")] = "",
-    subject: Annotated[str, typer.Option(help="SCHEME=VALUE: the person of files that name nobody.")] = "",
+    subject: Annotated[
+        str,
+        typer.Option(
+            help="SCHEME=VALUE: the person of files that name nobody; - reads it from standard input, unseen."
+        ),
+    ] = "",
     zone: Annotated[str, typer.Option(help="Time zone of times without one, for example Asia/Seoul.")] = "",
     enrol: Annotated[bool, typer.Option("--enrol", help="Enrol every subject that the files do not enrol.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and encode everything, send nothing.")] = False,
@@ -48,6 +57,8 @@ def publish(
     """
     from biokeel.cli.terminal import terminal
     from biokeel.contracts.registry import open_catalogue
+    from biokeel.errors import AdapterError
+    from biokeel.observe.reach import require_kafka
     from biokeel.settings import Settings
     from biokeel.source.client import Publisher
     from biokeel.source.enrol import Enroller
@@ -66,6 +77,10 @@ def publish(
         _zone(zone),
     )
     files = find_files(paths)
+    if not files:
+        raise AdapterError("There is no file in what was named.", "Hidden files are left out.")
+    if not dry_run:
+        require_kafka(settings)
     catalogue = open_catalogue(settings.schemas_dir, settings.schema_registry_url)
     console = terminal()
     enroller = Enroller() if enrol else None
@@ -87,6 +102,8 @@ def _check(text: str, pattern: re.Pattern[str], option: str) -> None:
 def _subject(text: str) -> Subject | None:
     from biokeel.source.adapters.base import Subject
 
+    # Whoever is on the machine sees a command line, and the shell keeps it.
+    text = sys.stdin.readline().strip() if text == "-" else text
     scheme, _, value = text.partition("=")
     if text and not (scheme and value):
         raise typer.BadParameter("--subject wants SCHEME=VALUE, for example app/fitbit=ABC123.")
@@ -108,7 +125,8 @@ def _run(
     from biokeel.source.files import publish_files
 
     columns = (BarColumn(), DownloadColumn(), MofNCompleteColumn(), TextColumn("{task.fields[events]:,} events"))
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+    bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
+    with bar as progress:
         task = progress.add_task("", total=sum(path.stat().st_size for path in files), events=0)
         events = 0
 
@@ -123,32 +141,15 @@ def _run(
 def _show(results: Sequence[FileResult], console: Console, dry_run: bool) -> None:
     from collections import Counter
 
-    from rich.table import Table
-
-    from biokeel.source.files import summary
-
-    table = Table(title="Would be published" if dry_run else "Published")
-    table.add_column("event type")
-    table.add_column("events", justify="right")
-    for event, count in summary(results):
-        table.add_row(event, f"{count:,}")
-    console.print(table)
-
-    problems = Counter((result.path.name, problem.reason) for result in results for problem in result.report.problems)
-    first = {(r.path.name, p.reason): p.position for r in reversed(results) for p in reversed(r.report.problems)}
-    failures = [(result.path.name, result.failure) for result in results if result.failure]
-    if problems or failures:
-        faults = Table(title="Problems")
-        for heading in ("file", "first at", "times", "problem"):
-            faults.add_column(heading, overflow="fold")
-        for name, failure in failures[:_MOST_PROBLEMS]:
-            faults.add_row(name, "the whole file", "1", failure)
-        for (name, reason), count in problems.most_common(_MOST_PROBLEMS):
-            faults.add_row(name, first[name, reason], str(count), reason)
+    console.print(_sent(results, dry_run) or "No event was found.")
+    problems = _problems(results)
+    if problems:
+        faults = _table("Problems", "file", "first at", "times", "problem")
+        for row in problems[:_MOST_PROBLEMS]:
+            faults.add_row(*row)
         console.print(faults)
-        hidden = max(0, len(problems) - _MOST_PROBLEMS) + max(0, len(failures) - _MOST_PROBLEMS)
-        if hidden:
-            console.print(f"{hidden} further kinds of problem are not shown; publish those files alone to see them.")
+    if (hidden := len(problems) - _MOST_PROBLEMS) > 0:
+        console.print(f"{hidden} further kinds of problem are not shown; publish fewer files at once to see them.")
     left_out: Counter[str] = Counter()
     for result in results:
         left_out += result.report.left_out
@@ -158,5 +159,52 @@ def _show(results: Sequence[FileResult], console: Console, dry_run: bool) -> Non
         )
     silent = sum(not r.sent and not r.report.problems and not r.failure for r in results)
     if silent:
-        console.print(f"{silent} files hold no event of a person (for example lists of hospitals or practitioners).")
-    console.print(f"{len(results)} files, {sum(r.failed_wholly for r in results)} of them could not be used.")
+        console.print(
+            f"Without an event of a person (lists of hospitals or practitioners, for example): {_files(silent)}."
+        )
+    unusable = sum(result.failed_wholly for result in results)
+    verdict = f"{unusable} of them could not be used" if unusable else "all could be used"
+    console.print(f"{_files(len(results))} read; {verdict}.")
+
+
+def _sent(results: Sequence[FileResult], dry_run: bool) -> Table | None:
+    from biokeel.source.files import summary
+
+    table = _table("Would be published" if dry_run else "Published", "event type")
+    table.add_column("events", justify="right")
+    for event, count in summary(results):
+        table.add_row(event, f"{count:,}")
+    return table if table.row_count else None
+
+
+def _problems(results: Sequence[FileResult]) -> list[tuple[str, str, str, str]]:
+    """File, first place, times and reason of each problem: whole files by reason first, then places by file."""
+    from collections import Counter
+
+    whole: dict[str, list[str]] = {}
+    for result in results:
+        if result.failure:  # It begins with the file's name, which has a column of its own.
+            reason = result.failure.removeprefix(result.path.name).strip()
+            whole.setdefault(reason, []).append(result.path.name)
+    rows = [(_names(names), "the whole file", str(len(names)), reason) for reason, names in whole.items()]
+    places = Counter((result.path.name, problem.reason) for result in results for problem in result.report.problems)
+    first = {(r.path.name, p.reason): p.position for r in reversed(results) for p in reversed(r.report.problems)}
+    return rows + [(name, first[name, reason], str(count), reason) for (name, reason), count in places.most_common()]
+
+
+def _names(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    return "\n".join(names[:_MOST_NAMES]) + (f"\nand {more} more" if more > 0 else "")
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count:,} files"
+
+
+def _table(title: str, *headings: str) -> Table:
+    from rich.table import Table
+
+    table = Table(title=title)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table

@@ -56,14 +56,14 @@ def status(state_dir: StateDir = None) -> None:
 
 def create(state_dir: StateDir = None) -> None:
     """Create the raw and pseudo topics that are missing; what is there stays as it is."""
-    from rich import print as show
-
+    from biokeel.observe.reach import require_kafka
     from biokeel.settings import Settings
     from biokeel.stack.topics import admin_client, create_topics, wanted
 
     settings = Settings.load(state_dir=state_dir)
+    require_kafka(settings)
     created = create_topics(admin_client(settings), settings)
-    show(f"{len(created)} topics created, {len(wanted(settings)) - len(created)} were there.")
+    print(f"{len(created)} topics created, {len(wanted(settings)) - len(created)} were there.")
 
 
 def _folder(state_dir: Path | None) -> Path:

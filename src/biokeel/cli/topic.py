@@ -44,7 +44,9 @@ def cat(
     from biokeel.console.topic import pseudo_events, raw_events
     from biokeel.contracts.registry import open_catalogue
     from biokeel.engine.peek import newest
+    from biokeel.observe.reach import require_kafka
 
+    require_kafka(settings)
     messages = newest(settings, topic, limit)
     events = (
         raw_events(

@@ -32,9 +32,13 @@ def verify(
     """
     from biokeel.cli.terminal import terminal
     from biokeel.console.books import Bookkeeper
+    from biokeel.observe.reach import require_kafka, require_store
     from biokeel.settings import Settings
 
-    bookkeeper = Bookkeeper.of(Settings.load().state_dir)
+    settings = Settings.load()
+    require_kafka(settings)
+    require_store(settings)
+    bookkeeper = Bookkeeper.of(settings.state_dir)
     books = bookkeeper.look() if wait is None else waited(bookkeeper, wait)
     if json:
         terminal().print_json(data=books.as_json())
@@ -49,12 +53,11 @@ def complain(books: Books) -> None:
 
     if books.balanced:
         return
-    faults = []
-    for column, coordinates in (("missing", books.missing), ("doubled", books.doubled)):
-        if count := books.total(column):
-            named = ", ".join(map(str, coordinates))
-            more = f" and {count - len(coordinates):,} more" if count > len(coordinates) else ""
-            faults.append(f"{count:,} {column}: {named}{more}.")
+    faults = [
+        f"{count:,} {column}: {books.named(column)}."
+        for column in ("missing", "doubled")
+        if (count := books.total(column))
+    ]
     raise BooksDoNotBalance(
         "The books do not balance. " + " ".join(faults),
         "Missing events may be on their way: biokeel verify --wait 60; then see docs/operations.md.",
@@ -83,7 +86,7 @@ def books_table(books: Books) -> Table:
     """The books as a table, a row for each event type."""
     from rich.table import Table
 
-    verdict = "[green]balanced[/]" if books.balanced else "[bold red]do not balance[/]"
+    verdict = "[green]balance[/]" if books.balanced else "[bold red]do not balance[/]"
     table = Table(
         title=f"The books {verdict}", caption=f"read in {books.seconds:.1f} s; repeats: dropped since the workers began"
     )

@@ -22,15 +22,22 @@ def register(app: typer.Typer) -> None:
 
 def pseudonymise() -> None:
     """Vault zone: take raw events through the privacy wall, on to the pseudo topics."""
+    from biokeel.observe.reach import require_kafka
+
     settings = _settings(Zone.VAULT)
     settings.require("kafka_bootstrap", "vault_url", "vault_key_file")
+    require_kafka(settings)
     _work("pseudonymise", settings)
 
 
 def curate() -> None:
     """Research zone: validate and link pseudonymised events, and land them as tables."""
+    from biokeel.observe.reach import require_kafka, require_store
+
     settings = _settings(Zone.RESEARCH)
     settings.require("kafka_bootstrap", "s3_endpoint")
+    require_kafka(settings)
+    require_store(settings)
     _work("curate", settings)
 
 

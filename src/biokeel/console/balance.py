@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from biokeel.contracts.topics import EventType
 
 SHOWN: Final = 20
-"""How many missing and doubled coordinates are named; the rest is counted."""
+"""How many missing and doubled coordinates are kept; the rest is counted."""
+NAMED: Final = 3
+"""How many of them a sentence names."""
 
 
 class Place(StrEnum):
@@ -147,6 +149,12 @@ class Books:
     def balanced(self) -> bool:
         """Whether every raw event lies in exactly one place."""
         return not self.total("missing") and not self.total("doubled")
+
+    def named(self, column: str) -> str:
+        """The first few coordinates that are `missing` or `doubled` (`column`), and how many more; empty for none."""
+        first: tuple[Coordinate, ...] = getattr(self, column)[:NAMED]
+        more = self.total(column) - len(first)
+        return ", ".join(map(str, first)) + (f" and {more:,} more" if more else "")
 
     def as_json(self) -> dict[str, Any]:
         """What `biokeel verify --json` prints."""

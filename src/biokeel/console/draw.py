@@ -161,10 +161,11 @@ def books_table(view: View) -> str:
     totals = "".join(
         f'<td class="n" data-testid="books-total-{column}">{books.total(column):,}</td>' for column in _BOOKS_COLUMNS
     )
+    # What is missing is as a rule on its way, which is no reason for alarm; what is doubled never is.
     faults = "".join(
-        f'<p class="warn" data-testid="books-{column}">First {column}: {escape(", ".join(map(str, coordinates)))}</p>'
-        for column, coordinates in (("missing", books.missing), ("doubled", books.doubled))
-        if coordinates
+        f'<p class="{kind}" data-testid="books-{column}">{words}: {escape(books.named(column))}</p>'
+        for column, kind, words in (("missing", "soft", "Not arrived yet"), ("doubled", "warn", "Doubled"))
+        if books.total(column)
     )
     return (
         f'<section class="card">{title}as <code>biokeel verify</code> proves them · read at '
@@ -210,10 +211,9 @@ def _head(first: str, columns: Iterable[str]) -> str:
 
 
 def _row(name: str, cells: Iterable[tuple[str, str]], *, quiet: bool, alarms: dict[str, Any] | None = None) -> str:
-    alarming = {f"books-{name}-{column}" for column in ("missing", "doubled") if (alarms or {}).get(column)}
-    written = "".join(
-        f'<td class="n{" alarm" if test in alarming else ""}" data-testid="{test}">{text}</td>' for text, test in cells
-    )
+    kinds = {"missing": "hold", "doubled": "alarm"}
+    marked = {f"books-{name}-{column}": kind for column, kind in kinds.items() if (alarms or {}).get(column)}
+    written = "".join(f'<td class="n {marked.get(test, "")}" data-testid="{test}">{text}</td>' for text, test in cells)
     return f'<tr class="{"quiet" if quiet else ""}"><th scope=row>{name}</th>{written}</tr>'
 
 

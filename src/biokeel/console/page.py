@@ -51,6 +51,7 @@ def serve(state_dir: Path, opened: Callable[[], Bookkeeper], port: int, announce
         favicon="⚓",
         show_welcome_message=False,
         uvicorn_logging_level="warning",
+        log_config=None,  # uvicorn's own handlers would print what ours mask
     )
 
 

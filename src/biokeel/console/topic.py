@@ -14,6 +14,7 @@ from biokeel.contracts.codec import Codec
 from biokeel.contracts.ids import encode_ids
 from biokeel.contracts.schema import Tag
 from biokeel.observe.logs import masked
+from biokeel.pseudonymise.leaks import find_leaks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,8 +31,9 @@ def raw_events(
 ) -> Iterator[dict[str, Any]]:
     """Each raw event as a dictionary: its coordinates, and its fields with all that may identify a person masked.
 
-    Only fields tagged NONE are shown, and in their text whatever looks like an identifier is masked. What does not
-    decode is shown as its reason and size.
+    Only fields tagged NONE are shown, and of these none in which the wall would find a leak (the person's own
+    identifier, for one); in their text whatever looks like an identifier is masked. What does not decode is shown as
+    its reason and size.
     """
     codec = Codec(catalogue, max_event_bytes)
     hidden = {field.name for field in catalogue.reader(event).schema.fields if field.tag is not Tag.NONE}
@@ -41,8 +43,11 @@ def raw_events(
         outcome = codec.decode(RawBatch(event, message.partition, np.array([message.offset], np.int64), values))
         for rejection in outcome.rejected:
             yield where | {"rejected": str(rejection.reason), "bytes": len(message.value or b"")}
-        for row in outcome.accepted.frame.iter_rows(named=True):
-            yield where | {name: _shown(name in hidden, value) for name, value in row.items()}
+        frame = outcome.accepted.frame
+        leaks = find_leaks(frame.drop(hidden), frame["subject_id"])
+        leaking = {leak.field.partition(".")[0] for leak in leaks}  # one message, so one row
+        for row in frame.iter_rows(named=True):
+            yield where | {name: _shown(name in hidden | leaking, value) for name, value in row.items()}
 
 
 def pseudo_events(event: EventType, messages: Sequence[Message]) -> Iterator[dict[str, Any]]:

@@ -124,8 +124,9 @@ class VersionWriter:
             return pa.array([], type=pa.binary())
         try:
             return self._wire.encode(table)
-        except (ValueError, TypeError) as error:
-            raise ContractError(f"{self._where} a value has no place in the schema.") from error
+        except (ValueError, TypeError):
+            # The library's message quotes the value.
+            raise ContractError(f"{self._where} a value has no place in the schema.") from None
 
     def _table(self, frame: pl.DataFrame) -> pa.Table:
         unknown = sorted(set(frame.columns) - set(self._columns))

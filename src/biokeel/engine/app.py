@@ -14,7 +14,6 @@ import signal
 import ssl
 import sys
 import tempfile
-import traceback
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from yarl import URL
 
 from biokeel.engine.noise import quieten
 from biokeel.engine.transport import DeliverySchema, Transport
-from biokeel.errors import BiokeelError, EngineError, Stuck
+from biokeel.errors import EngineError, Stuck, describe
 
 if TYPE_CHECKING:
     from biokeel.engine.worker import Worker
@@ -110,6 +109,7 @@ async def serve(settings: Settings, consumption: Consumption, worker: Worker, st
     What is settled when this ends is committed; nothing else is.
     """
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(log_forgotten)
     with tempfile.TemporaryDirectory(prefix="biokeel-") as datadir:
         app = make_app(settings, consumption, worker, Path(datadir))
         app.loop = loop
@@ -164,10 +164,13 @@ def run(settings: Settings, consumption: Consumption, worker: Worker) -> int:
 
 def log_failure(error: BaseException) -> None:
     """Log what ended the worker: its type and where it was raised; its message only if it is one of ours."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames[-6:]))
-    said = str(error) if isinstance(error, BiokeelError) else "(message withheld: it may hold values)"
-    log.critical("Worker ends: %s: %s at %s", type(error).__name__, said, where)
+    log.critical("Worker ends: %s", describe(error))
+
+
+def log_forgotten(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what nobody waited for. Python's own way prints the task, and with it the exception and its values."""
+    error = context.get("exception")
+    log.error("Event loop: %s %s", context["message"], describe(error) if error is not None else "")
 
 
 def leave(status: int) -> None:

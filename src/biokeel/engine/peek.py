@@ -51,10 +51,12 @@ def newest(settings: Settings, topic: str, limit: int) -> list[Message]:
 
 
 def _newest(consumer: Consumer, topic: str, limit: int) -> list[Message]:
-    partitions = consumer.list_topics(topic, timeout=_TIMEOUT).topics[topic].partitions
+    metadata = consumer.list_topics(topic, timeout=_TIMEOUT).topics[topic]
+    if metadata.error is not None:
+        raise KafkaException(metadata.error)
     ends: dict[int, int] = {}
     starts = []
-    for partition in partitions:
+    for partition in metadata.partitions:
         low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT)
         if high > low:
             ends[partition] = high

@@ -136,7 +136,7 @@ class Mapped:
         if isinstance(error, (DeltaError, OSError)):
             raise StoreUnavailable(
                 f"The table {self._uri} cannot be read or written ({type(error).__name__}).",
-                "Check that the object store runs (biokeel status).",
+                "Check that the object store runs (biokeel stack status).",
             ) from error
 
 
@@ -234,5 +234,5 @@ def _give_up_on_mismatch(table: PositionedTable, error: Exception) -> None:
 def _unavailable(table: PositionedTable) -> StoreUnavailable:
     return StoreUnavailable(
         f"The table {table.uri} took no commit in {ATTEMPTS} tries.",
-        "Check that the object store runs (biokeel status); the rows stay in Kafka.",
+        "Check that the object store runs (biokeel stack status); the rows stay in Kafka.",
     )

@@ -33,5 +33,5 @@ def collect(rows: pl.LazyFrame) -> pl.DataFrame:
     except (OSError, pl.exceptions.ComputeError) as error:
         raise StoreUnavailable(
             f"A table of the lake cannot be read ({type(error).__name__}).",
-            "Check that the object store runs (biokeel status); if it does, read again: files may have been replaced.",
+            "Check that the object store runs (biokeel stack status); if so, read again: files may have been replaced.",
         ) from error

@@ -50,7 +50,7 @@ def write_run_file(state_dir: Path, worker: str, port: int) -> Path:
     """Write this process's run file, whole or not at all, and return its path."""
     pid = os.getpid()
     folder = state_dir / "run"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"{worker}-{pid}.json"
     half = path.with_suffix(".tmp")
     half.write_bytes(orjson.dumps(asdict(RunFile(worker, pid, psutil.Process(pid).create_time(), port))))

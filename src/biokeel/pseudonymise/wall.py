@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from biokeel.batch import STREAM_PARKING, PseudonymisedBatch, RawBatch
+from biokeel.batch import STREAM_PARKING, STREAM_RAW, PseudonymisedBatch, RawBatch
 from biokeel.contracts.topics import PERSON_EVENTS
 from biokeel.errors import SettingsError
 from biokeel.pseudonymise.persons import read_persons
@@ -34,8 +34,6 @@ from biokeel.vault.store import Applied
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    import numpy.typing as npt
 
     from biokeel.batch import DecodedBatch, Outcome, SealedRejection
     from biokeel.contracts.schema import EventSchema
@@ -134,7 +132,8 @@ class Wall:
         while True:
             snapshot = self._vault.snapshot(event, partition)
             fresh = self._without_settled(batch, snapshot)
-            judged = self._judge(fresh, snapshot, fresh.offsets <= snapshot.decided)
+            decided = pl.Series(fresh.offsets)
+            judged = self._judge(fresh, snapshot, STREAM_RAW, decided.set(decided > snapshot.decided, None))
             if self._creates and judged.strangers:
                 self._vault.create([each.identifier for each in judged.strangers])
                 continue
@@ -153,14 +152,20 @@ class Wall:
         rows = np.flatnonzero(~np.isin(batch.offsets, list(settled)))
         return RawBatch(batch.event, batch.partition, batch.offsets[rows], batch.values.take(rows))
 
-    def _judge(self, batch: RawBatch, snapshot: Snapshot, let_through: npt.NDArray[np.bool_]) -> _Judged:
-        """Decode `batch` and judge it; `let_through` marks events that were let through before."""
+    def _judge(self, batch: RawBatch, snapshot: Snapshot, stream: str, let_through: pl.Series) -> _Judged:
+        """Decode `batch` and judge it.
+
+        `let_through` (Int64) has the number in `stream` of events that were let through before, null for the others.
+        """
         outcome = self._codec.decode(batch)
         decoded = outcome.accepted
         schemes, subjects = decoded.frame["subject_scheme"], decoded.frame["subject_id"]
         people = self._vault.look_up(schemes, subjects, snapshot.generation)
         # Decoding may have left rows behind; those that stand keep their order.
-        decided = let_through if len(decoded) == len(batch) else let_through[np.isin(batch.offsets, decoded.offsets)]
+        if len(decoded) < len(batch):
+            let_through = let_through.filter(pl.Series(np.isin(batch.offsets, decoded.offsets)))
+        people = self._vault.as_decided(batch.event, batch.partition, stream, people, let_through)
+        decided = let_through.is_not_null().to_numpy()
         verdict = pseudonymise(decoded, people, self._policies[batch.event], decided)
         sealed = [*outcome.rejected, *(each for each in verdict.rejected if each.reason is not Reason.NOT_ENROLLED)]
         return _Judged(verdict.accepted, _strangers(decoded, verdict.rejected), sealed)
@@ -172,7 +177,8 @@ class Wall:
         offsets = np.array([each.offset for each in events], dtype=np.int64)
         batch = RawBatch(event, partition, offsets, pa.array([each.payload for each in events], type=pa.binary()))
         # What was offered may be in Kafka: it must be offered again, whatever the person decided since.
-        judged = self._judge(batch, snapshot, np.array([each.offered for each in events], dtype=np.bool_))
+        offered = pl.Series([each.release_number if each.offered else None for each in events], dtype=pl.Int64)
+        judged = self._judge(batch, snapshot, STREAM_PARKING, offered)
         numbers = {each.offset: each.release_number for each in events}
         frame = judged.accepted.frame.with_columns(
             pl.lit(STREAM_PARKING).alias("stream"),

@@ -203,5 +203,4 @@ def _producer_settings(settings: Settings) -> dict[str, Any]:
         "batch.num.messages": CHUNK,
         "compression.type": "lz4",
         "linger.ms": 20,
-        "log_level": 3,  # errors; a young cluster's "coordinator load in progress" is tried again and no news
     }

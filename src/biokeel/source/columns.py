@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import polars as pl
@@ -16,6 +17,14 @@ _PLAIN: Final[dict[pl.DataType, pl.DataType]] = {pl.Datetime("ms", "UTC"): pl.In
 """What a ready record holds for these: the integers of Avro."""
 
 
+_FIELD_NAME: Final = re.compile(r"[A-Za-z_]{1,40}[0-9]{0,3}[A-Za-z_]{0,40}")
+
+
+def _shown(names: Iterable[str]) -> str:
+    """`names` that a source gave to fields. A number may stand there, where a file is keyed by person: not shown."""
+    return ", ".join(sorted({name if _FIELD_NAME.fullmatch(name) else "(not a field's name)" for name in names}))
+
+
 def frame_of(schema: EventSchema, records: Sequence[Record]) -> pl.DataFrame:
     """`records` as a frame with exactly the schema's columns; what a record does not hold is null.
 
@@ -24,9 +33,7 @@ def frame_of(schema: EventSchema, records: Sequence[Record]) -> pl.DataFrame:
     columns = frame_schema(schema.avro)
     unknown = {name for record in records for name in record} - set(columns)
     if unknown:
-        raise SourceError(
-            f"Records of {schema.event} hold fields that the schema has not: {', '.join(sorted(unknown))}."
-        )
+        raise SourceError(f"Records of {schema.event} hold fields that the schema has not: {_shown(unknown)}.")
     series = []
     for name, kind in columns.items():
         values = [record.get(name) for record in records]
@@ -46,7 +53,7 @@ def conform(schema: EventSchema, frame: pl.DataFrame) -> pl.DataFrame:
         return _whole(schema, frame)
     unknown = set(frame.columns) - set(columns)
     if unknown:
-        raise SourceError(f"{schema.event}: the schema has no field {', '.join(sorted(unknown))}.")
+        raise SourceError(f"{schema.event}: the schema has no field {_shown(unknown)}.")
     whole = frame.with_columns(pl.lit(None).alias(name) for name in columns if name not in frame.columns)
     try:
         return _whole(schema, whole.select(pl.col(name).cast(kind) for name, kind in columns.items()))

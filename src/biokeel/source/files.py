@@ -57,7 +57,7 @@ class Source:
     """Who publishes. `site` names hospital, centre or vendor; None leaves it to the format, then to the source id."""
 
     source_id: str
-    key: bytes
+    key: bytes = field(repr=False)
     site: str | None = None
     subject: Subject | None = None
     zone: tzinfo | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,9 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from biokeel.errors import ProcessDied, StackError
-from biokeel.stack.stack import SUPERVISOR, Stack, hold, ledger_of
+from biokeel.stack.stack import READY_FILE, SUPERVISOR, Stack, hold, ledger_of
 
-READY_FILE = "ready"
 DETACH_SECONDS = 300.0
 """How long a detached start may take: the first one on a slow line fetches 100 MB."""
 DOWN_SECONDS = 60.0
@@ -35,12 +35,13 @@ def up(state_dir: Path, *, workers: int, console: bool, detach: bool) -> None:
         _detached(state_dir, workers, console)
         return
     with _Ear() as ear:
-        _out.print(f"Starting the stack in {state_dir.resolve()} …")
+        _say(f"Starting the stack in {state_dir.resolve()} …")
         began = time.monotonic()
-        with Stack.start(state_dir, workers=workers, console=console, say=_out.print) as stack:
+        with Stack.start(state_dir, workers=workers, console=console, say=_say) as stack:
             ear.raises = False
-            _out.print(f"Up in {time.monotonic() - began:.1f} s.")
+            _say(f"Up in {time.monotonic() - began:.1f} s.")
             _describe(stack, console)
+            _say("Ctrl-C stops it; the data stay.")
             ready = stack.state_dir / "stack" / READY_FILE
             ready.touch()
             try:
@@ -52,9 +53,19 @@ def up(state_dir: Path, *, workers: int, console: bool, detach: bool) -> None:
 
 
 def _describe(stack: Stack, console: bool) -> None:
+    folder = stack.state_dir
     if console:
-        _out.print(f"Console: http://127.0.0.1:{stack.console_port}")
-    _out.print(f"Settings: {stack.state_dir}/*.env; logs: {stack.state_dir}/logs. Ctrl-C stops it.")
+        _say(f"  Console   http://127.0.0.1:{stack.console_port}")
+    _say(f"  Settings  {folder}/vault.env, research.env, source.env, operator.env")
+    _say(f"  Logs      {folder}/logs")
+    here = "" if folder == Path(".biokeel").resolve() else f"export BIOKEEL_STATE_DIR={shlex.quote(str(folder))}; "
+    _say(f"  Next      {here}biokeel demo-data --out demo && biokeel publish demo/files --source-id demo")
+    _say("            biokeel status --watch; biokeel verify --wait 60; biokeel lake tables")
+
+
+def _say(text: str) -> None:
+    """Print a line whole: a path that is broken in two cannot be copied."""
+    _out.print(text, soft_wrap=True)
 
 
 class _Ear:
@@ -86,7 +97,7 @@ class _Ear:
 def _detached(state_dir: Path, workers: int, console: bool) -> None:
     folder = state_dir.resolve()
     ready, log = folder / "stack" / READY_FILE, folder / "logs" / "stack.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     running = ledger_of(folder).read().get(SUPERVISOR)
     if running and running.find():
         raise StackError(f"A stack runs in {folder} already.", "Stop it first: biokeel stack down.")
@@ -107,7 +118,10 @@ def _detached(state_dir: Path, workers: int, console: bool) -> None:
                 process.terminate()
                 raise StackError(f"The stack did not start within {DETACH_SECONDS:g} s.", f"See {log}.")
             time.sleep(0.05)
-    _out.print(f"The stack runs in {folder} (process {process.pid}). Stop it: biokeel stack down")
+    told = log.read_text("utf-8", "replace").splitlines()
+    told = [line for line in told if not line.startswith(("Starting", "Ctrl-C"))]  # not so for this one
+    _say("\n".join(told))
+    _say(f"It runs in process {process.pid} until biokeel stack down; the data stay.")
 
 
 def down(state_dir: Path) -> None:
@@ -144,8 +158,10 @@ def status(state_dir: Path) -> None:
         raise ProcessDied(f"No stack runs in {folder}.", "Start it: biokeel stack up.")
     table = Table("process", "pid", "state", "memory", "up", "log")
     for name, process in found.items():
-        table.add_row(name, *_facts(process), str(folder / "logs" / f"{name}.log"))
-    Console().print(table)
+        table.add_row(name, *_facts(process), f"{name}.log")
+    out = Console()
+    out.print(table)
+    out.print(f"Logs: {folder}/logs; settings: {folder}/*.env", soft_wrap=True, highlight=False)
 
 
 def _facts(process: psutil.Process | None) -> tuple[str, str, str, str]:

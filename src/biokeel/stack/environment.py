@@ -15,7 +15,7 @@ from biokeel.stack.users import User
 
 PREFIX = "BIOKEEL_"
 FOREIGN = "PYTEST_"
-"""NiceGUI behaves differently in a process that it takes for a test; a stack's console is the real one, also in tests."""
+"""NiceGUI behaves differently in a process that it takes for a test: a stack's console is always the real one."""
 OWN = ("KAFKA_", "S3_", "VAULT_")
 """Settings that say where the parts are and how to get in: a process has its own user's or none."""
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from biokeel.errors import ProcessDied, StackError
+from biokeel.errors import StackError
 from biokeel.stack import java, users
 from biokeel.stack.state import HOST, State, listens, write_private
 from biokeel.stack.supervisor import Program, Supervisor
@@ -140,9 +140,7 @@ def wait_ready(state: State, supervisor: Supervisor) -> AdminClient:
     client: AdminClient | None = None
     while time.monotonic() < deadline:
         if supervisor.ended_within(NAME, PROBE_SECONDS):
-            raise ProcessDied(
-                f"Kafka ended while it started: {supervisor.last_lines(NAME)}", f"See {supervisor.log(NAME)}."
-            )
+            raise supervisor.ended_early(NAME)
         if not listens(state.ports.kafka):
             continue
         client = client or AdminClient(_admin_config(state), logger=_quiet())

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from biokeel.errors import ProcessDied, StackError, StoreRefused
+from biokeel.errors import StackError, StoreRefused
 from biokeel.stack import java
 from biokeel.stack.state import HOST, State, write_private
 from biokeel.stack.supervisor import Program, Supervisor
@@ -94,10 +94,7 @@ def wait_ready(state: State, supervisor: Supervisor, buckets: Sequence[str]) -> 
             break
         except (BotoCoreError, ClientError) as error:
             if supervisor.ended_within(NAME, PROBE_SECONDS):
-                raise ProcessDied(
-                    f"The object store ended while it started: {supervisor.last_lines(NAME)}",
-                    f"See {supervisor.log(NAME)}.",
-                ) from error
+                raise supervisor.ended_early(NAME) from error
             if time.monotonic() > deadline:
                 raise StackError(
                     f"The object store did not answer within {READY_SECONDS:g} s ({type(error).__name__}).",

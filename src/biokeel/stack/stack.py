@@ -18,6 +18,7 @@ import fcntl
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 NEEDED_BYTES = 2 << 30
 """Free space below which a start is refused: two segments of Kafka's and some tables."""
 SUPERVISOR = "stack"
+READY_FILE = "ready"
+"""Stands in the folder `stack` while a stack started by the command is up."""
 WORKERS = {"pseudonymise": User.VAULT, "curate": User.RESEARCH}
 
 
@@ -73,7 +76,7 @@ class Stack:
         stopping what had been started.
         """
         state_dir = state_dir.resolve()
-        _require_space(state_dir)
+        _require_room(state_dir)
         settings = Settings.load(state_dir=state_dir)
         stack = cls(state_dir, settings, say)
         try:
@@ -85,6 +88,7 @@ class Stack:
         return stack
 
     def _clear_up(self) -> None:
+        (self.state_dir / "stack" / READY_FILE).unlink(missing_ok=True)
         leftovers = self._ledger.end_leftovers()
         if leftovers:
             self._say(f"Ended what an earlier stack had left running here: {', '.join(leftovers)}.")
@@ -93,11 +97,7 @@ class Stack:
     def _start_parts(self) -> None:
         lock = artifacts.read_lock()
         class_paths = artifacts.class_paths(lock, self._base.cache_dir)
-        ports = self.state.ports
-        state.require_free(
-            (("Kafka", ports.kafka), ("Kafka's controller", ports.controller), ("the object store", ports.objectstore)),
-            self._file,
-        )
+        self.state = state.with_free_ports(self.state, self._file, self._say)
         self._vault()
         for user in User:
             if user is not User.BROKER:
@@ -125,7 +125,7 @@ class Stack:
                 name = f"{kind}-{number}"
                 self._start_program(name, ("worker", kind), self._of_user(user) | {"worker_name": name})
         if console:
-            state.require_free((("the console", self.console_port),), self._file)
+            state.require_free("the console", self.console_port, "Stop that program, or set BIOKEEL_CONSOLE_PORT.")
             # It looks at both sides, each with that side's own file, so it is given neither side's settings here.
             self._start_program("console", ("console",), {"console_port": str(self.console_port)})
 
@@ -219,16 +219,20 @@ def hold(state_dir: Path) -> IO[str]:
     return handle
 
 
-def _require_space(state_dir: Path) -> None:
+def _require_room(state_dir: Path) -> None:
+    """Raise `StackError` unless the state directory can be written and has room, before anything is written."""
     try:
         state_dir.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(state_dir).free
+        if free < NEEDED_BYTES:
+            raise StackError(
+                f"Only {free >> 20} MiB are free for the state directory {state_dir}; {NEEDED_BYTES >> 20} are needed.",
+                "Free some, or set BIOKEEL_STATE_DIR to a folder on a bigger disk.",
+            )
+        (state_dir / "stack").mkdir(mode=0o700, exist_ok=True)
+        tempfile.TemporaryFile(dir=state_dir / "stack").close()
     except OSError as error:
         raise StackError(
-            f"The state directory {state_dir} cannot be made ({error.strerror}).", "Set BIOKEEL_STATE_DIR."
+            f"The state directory {state_dir} cannot be written ({error.strerror}).",
+            "Set BIOKEEL_STATE_DIR to a folder of yours.",
         ) from error
-    if free < NEEDED_BYTES:
-        raise StackError(
-            f"Only {free >> 20} MiB are free for the state directory {state_dir}; {NEEDED_BYTES >> 20} are needed.",
-            "Free some, or set BIOKEEL_STATE_DIR to a folder on a bigger disk.",
-        )

@@ -8,8 +8,8 @@ import os
 import secrets
 import socket
 import uuid
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -31,6 +31,15 @@ class Ports:
     controller: int
     objectstore: int
     console: int
+
+
+PARTS = {
+    "kafka": "Kafka",
+    "controller": "Kafka's controller",
+    "objectstore": "the object store",
+    "console": "the console",
+}
+"""What each field of `Ports` is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +126,28 @@ def listens(port: int) -> bool:
     return True
 
 
-def require_free(ports: Iterable[tuple[str, int]], file: Path) -> None:
-    """Raise `PortTaken`, naming who has it, unless every port is free."""
-    for name, port in ports:
+def with_free_ports(state: State, file: Path, say: Callable[[str], None]) -> State:
+    """`state` with another port in place of each that is taken by now, written to `file`; `say` is told of each.
+
+    Nothing that is kept depends on a port: the configuration and the env files are written anew at each start, Kafka's
+    data know their node by its id, and tables are addressed by bucket. Who had copied an address must read it again.
+    """
+    moved: dict[str, int] = {}
+    for part, port in asdict(state.ports).items():
         if not is_free(port):
-            raise PortTaken(
-                f"Port {port} of {name} is taken{_holder(port)}.",
-                f"Stop that program, or change the port in {file} (the data stay).",
-            )
+            (moved[part],) = free_ports(1)
+            say(f"Port {port} of {PARTS[part]} is taken{_holder(port)}; from now on it listens on {moved[part]}.")
+    if not moved:
+        return state
+    state = replace(state, ports=replace(state.ports, **moved))
+    write_private(file, json.dumps(asdict(state), indent=1))
+    return state
+
+
+def require_free(name: str, port: int, todo: str) -> None:
+    """Raise `PortTaken`, naming who has it, unless `port` is free."""
+    if not is_free(port):
+        raise PortTaken(f"Port {port} of {name} is taken{_holder(port)}.", todo)
 
 
 def _holder(port: int) -> str:

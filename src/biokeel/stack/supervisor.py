@@ -11,6 +11,7 @@ What runs is written into a ledger file, with the time of creation (a pid alone 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -30,7 +31,8 @@ STEADY_SECONDS = 60.0
 """A worker that ran this long starts at the first pause again."""
 STOP_SECONDS = 20.0
 """How long a process may take to end after SIGTERM before it is killed."""
-LAST_LINES = 5
+COMPLAINT = re.compile(r"\b(?:ERROR|FATAL|error)\b|Exception|Error:")
+"""How Java and Python write of an error in a log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class _Child:
     program: Program
     process: subprocess.Popen[bytes]
     started: float
+    log_from: int
+    """Where its own lines begin in the log, which holds those of earlier lives too."""
     ended: threading.Event = field(default_factory=threading.Event)
     wanted: bool = True
     failures: int = 0
@@ -75,9 +79,11 @@ class Supervisor:
             self._spawn(program, failures=0)
 
     def _spawn(self, program: Program, failures: int) -> None:
+        log = self.log(program.name)
+        log_from = log.stat().st_size if log.is_file() else 0
         process = self._starter.submit(self._popen, program).result()
         running = Running.of(process.pid)
-        child = _Child(program, process, running.created, failures=failures)
+        child = _Child(program, process, running.created, log_from, failures=failures)
         self._children[program.name] = child
         self._ledger.add(program.name, running)
         threading.Thread(target=self._watch, args=(child,), name=f"stack-watch-{program.name}", daemon=True).start()
@@ -108,11 +114,11 @@ class Supervisor:
                 return
             if not child.program.comes_back:
                 self._died = self._obituary(name, code)
-                self._say(str(self._died))
                 return
             failures = 1 if Running.age(child.started) > STEADY_SECONDS else child.failures + 1
         pause = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS)) - 1]
-        self._say(f"{self._obituary(name, code)} It comes back in {pause:g} s.")
+        died = self._obituary(name, code)
+        self._say(f"{died.what} It comes back in {pause:g} s. {died.todo}")
         if not self._closing.wait(pause):
             with self._lock:
                 # Somebody may have stopped or restarted it by name during the pause.
@@ -127,10 +133,19 @@ class Supervisor:
         """The file that a process's output goes to."""
         return self._logs / f"{name}.log"
 
-    def last_lines(self, name: str) -> str:
-        """The end of a process's log, for a person to read."""
-        lines = self.log(name).read_text("utf-8", "replace").splitlines() if self.log(name).is_file() else []
-        return "\n".join(lines[-LAST_LINES:])
+    def complaint(self, name: str) -> str:
+        """The last line that a process wrote of an error since it was started; empty where there is none."""
+        own = self.log(name).read_bytes()[self._child(name).log_from :]
+        lines = own.decode("utf-8", "replace").splitlines()
+        return next((line.strip() for line in reversed(lines) if COMPLAINT.search(line)), "")
+
+    def ended_early(self, name: str) -> ProcessDied:
+        """What to raise where a process ended before it was ready."""
+        complaint = self.complaint(name)
+        return ProcessDied(
+            f"The process {name} ended while it started" + (f": {complaint}" if complaint else "."),
+            f"Its log: {self.log(name)}",
+        )
 
     def names(self) -> list[str]:
         """The processes that were started, in that order."""

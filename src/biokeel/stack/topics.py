@@ -49,6 +49,11 @@ def create_topics(admin: AdminClient, settings: Settings) -> list[str]:
         try:
             future.result(CREATE_SECONDS)
             created.append(name)
+        except TimeoutError as error:
+            raise StackError(
+                f"Kafka did not create the topic {name} within {CREATE_SECONDS:g} s.",
+                "See that it runs: biokeel stack status.",
+            ) from error
         except KafkaException as error:
             fault: KafkaError = error.args[0]
             if fault.code() != KafkaError.TOPIC_ALREADY_EXISTS:

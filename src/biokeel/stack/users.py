@@ -85,6 +85,11 @@ def grant(admin: AdminClient) -> None:
                 raise StackError(
                     f"Kafka did not take an access control list ({error.args[0].name()}).", "See logs/kafka-broker.log."
                 ) from error
+            except TimeoutError as error:
+                raise StackError(
+                    f"Kafka did not take an access control list within {ACL_SECONDS:g} s.",
+                    "See logs/kafka-broker.log.",
+                ) from error
 
 
 def _bindings(rights: tuple[tuple[User, str, str, tuple[str, ...]], ...], *, allow: bool) -> Iterator[AclBinding]:

@@ -12,6 +12,7 @@ order of their numbers. Commits are on the disk when they return (`synchronous=F
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -99,9 +100,13 @@ def _create_private(path: str | None) -> None:
         raise SettingsError("The vault cannot live in memory.", "Name a file: sqlite:////path/vault.db.")
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        os.close(descriptor)
     except OSError as error:
         raise VaultUnavailable(f"Cannot open the vault's file: {error.strerror}.", "Check BIOKEEL_VAULT_URL.") from None
+    if mode & 0o077:
+        raise VaultUnavailable(f"The vault's file {path} is open to other users.", f"Run: chmod 600 {path}")
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:  # the driver's connection

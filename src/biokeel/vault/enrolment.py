@@ -17,6 +17,7 @@ from biokeel.reasons import Reason
 from biokeel.vault.audit import Entry
 from biokeel.vault.database import chunks
 from biokeel.vault.ids import new_participant
+from biokeel.vault.merges import mark
 from biokeel.vault.people import ALL_DOMAINS, CONSENT
 from biokeel.vault.tables import IDENTIFIER, PARTICIPANT
 
@@ -154,12 +155,15 @@ class Roll:
         for identifier in self.bound:
             digest = identifier.digest(key)
             owner = self.owners[digest]
-            rows.append({"digest": digest, "scheme": identifier.scheme, "key_id": key.id, "participant": owner})
+            rows.append(
+                {"digest": digest, "scheme": identifier.scheme, "key_id": key.id, "participant": owner, "first": owner}
+            )
         database.insert_new(connection, IDENTIFIER, rows)
         for other, person in self.merges:
             connection.execute(
                 sa.update(IDENTIFIER).where(IDENTIFIER.c.participant == other).values(participant=person)
             )
+        mark(connection, [other for other, _ in self.merges])
 
 
 def named(event: PersonEvent) -> list[Identifier]:

@@ -35,9 +35,12 @@ PERSON: Final[dict[str, pl.DataType]] = {
     "birth_year": pl.Int32(),
     "sex": pl.String(),
     "consent": pl.Int32(),
+    "first": pl.Int64(),
     "withdrawn": pl.Boolean(),
 }
-"""Columns of a look-up: one row for each row that was asked for, `participant` null where nobody was found."""
+"""Columns of a look-up: one row for each row that was asked for, `participant` null where nobody was found.
+
+`first` is the participant that the identifier belonged to before any merge; see `biokeel.vault.merges`."""
 
 CONSENT: Final[dict[Domain, int]] = {Domain.GENOME: 1, Domain.CLINICAL: 2, Domain.LIFESTYLE: 4}
 ALL_DOMAINS: Final = sum(CONSENT.values())
@@ -108,7 +111,7 @@ class People:
                 current = self._keys[0]
                 with self._database.write() as connection:
                     self._database.insert_new(
-                        connection, IDENTIFIER, [_indexed(i, current, p[0]) for i, p in hits.items()]
+                        connection, IDENTIFIER, [_indexed(i, current, p) for i, p in hits.items()]
                     )
         return found
 
@@ -123,21 +126,24 @@ def find_digests(connection: sa.Connection, digests: Sequence[bytes]) -> dict[by
         PARTICIPANT.c.birth_year,
         PARTICIPANT.c.sex,
         PARTICIPANT.c.consent,
+        IDENTIFIER.c.first,
         PARTICIPANT.c.withdrawal,
-    ).join_from(IDENTIFIER, PARTICIPANT)
+    ).join_from(IDENTIFIER, PARTICIPANT, IDENTIFIER.c.participant == PARTICIPANT.c.participant)
     for some in chunks(digests):
         for digest, *person, withdrawal in connection.execute(statement.where(IDENTIFIER.c.digest.in_(some))):
             found[digest] = (*person, withdrawal is not None)
     return found
 
 
-def _indexed(identifier: Identifier, key: Key, participant: int) -> dict[str, Any]:
-    """A row of the identifier table."""
+def _indexed(identifier: Identifier, key: Key, person: tuple[Any, ...]) -> dict[str, Any]:
+    """A row of the identifier table, from the values of `PERSON`."""
+    names = list(PERSON)
     return {
         "digest": identifier.digest(key),
         "scheme": identifier.scheme,
         "key_id": key.id,
-        "participant": participant,
+        "participant": person[names.index("participant")],
+        "first": person[names.index("first")],
     }
 
 

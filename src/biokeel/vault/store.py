@@ -5,7 +5,8 @@
 | the first time | found by | the second time |
 | --- | --- | --- |
 | parked, sealed or applied | its coordinates | not sent a second way |
-| let through | offset up to `Snapshot.decided`, no coordinates | let through, whatever consent says by now |
+| let through | offset up to `Snapshot.decided`, no coordinates | let through, whatever consent says by now, |
+| | | as the participant of the first time, whatever was merged since |
 | not decided (died before `decide` returned) | offset above `Snapshot.decided` | decided as if for the first time |
 
 So nothing is both published and sealed, whenever the process died.
@@ -31,6 +32,7 @@ from biokeel.vault.audit import Audit, AuditHead, AuditReport
 from biokeel.vault.database import Database, chunks
 from biokeel.vault.enrolment import Roll, Waits, apply, create, named
 from biokeel.vault.keys import Keys, load_key_file
+from biokeel.vault.merges import before_merges
 from biokeel.vault.parking import ParkedEvent, Parking, ToPark
 from biokeel.vault.people import People, find_digests
 from biokeel.vault.seal import Sealer
@@ -149,6 +151,22 @@ class Vault:
     def look_up(self, schemes: pl.Series, ids: pl.Series, generation: int) -> pl.DataFrame:
         """Who each (scheme, identifier as written) is: see `biokeel.vault.people.People.look_up`."""
         return self._people.look_up(schemes, ids, generation)
+
+    def as_decided(
+        self, event: EventType, partition: int, stream: str, people: pl.DataFrame, numbers: pl.Series
+    ) -> pl.DataFrame:
+        """`people` of a look-up, each participant as it was when its event was decided, whatever was merged since.
+
+        `numbers` (Int64) are offsets (stream `raw`) or release numbers (stream `parking`), null for what is open yet.
+        """
+        moved = numbers.is_not_null() & (people["first"] != people["participant"]).fill_null(value=False)
+        if not moved.any():
+            return people
+        with self._database.read() as connection:
+            place = (event.raw_topic, partition, stream)
+            then = before_merges(connection, place, people["first"].filter(moved), numbers.filter(moved))
+        rows = moved.arg_true()
+        return people.with_columns(people["participant"].scatter(rows, then))
 
     def decide(
         self,

@@ -65,8 +65,10 @@ IDENTIFIER = sa.Table(
     sa.Column("scheme", sa.String(64), nullable=False),
     sa.Column("key_id", sa.String(8), nullable=False),
     sa.Column("participant", sa.BigInteger, sa.ForeignKey("participant.participant"), nullable=False, index=True),
+    sa.Column("first", sa.BigInteger, sa.ForeignKey("participant.participant"), nullable=False),
     sqlite_with_rowid=False,
 )
+"""`participant` is whose identifier it is, `first` whose it was when it was bound: before any merge."""
 
 PARKED = sa.Table(
     "parked",
@@ -112,6 +114,19 @@ PROGRESS = sa.Table(
     sa.Column("decided", sa.BigInteger, nullable=False),
 )
 """Last offset of each raw partition that was decided upon: a replay below it gives what the first time gave."""
+
+MERGE_MARK = sa.Table(
+    "merge_mark",
+    METADATA,
+    sa.Column("participant", sa.BigInteger, sa.ForeignKey("participant.participant"), primary_key=True),
+    sa.Column("topic", sa.String(128), primary_key=True),
+    sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("stream", sa.String(16), primary_key=True),
+    sa.Column("last", sa.BigInteger, nullable=False),
+)
+"""How far each partition was decided when `participant` was merged into another: up to `last`, events keep it.
+
+Stream `raw` counts offsets, `parking` counts release numbers. No row: nothing was decided."""
 
 AUDIT = sa.Table(
     "audit",
