@@ -67,10 +67,10 @@ def test_a_death_at_a_named_point_loses_and_doubles_nothing(world, point):
     experiment = world.experiment(f"SIGKILL at {point}")
     name = f"{point.split('.')[0]}-1"
     for number in range(1, ROUNDS + 1):
-        for kind in KINDS:
-            world.ensure(f"{kind}-1")
         world.end(name)
         world.start(name, f"{point}:{number}")
+        for kind in KINDS:
+            world.ensure(f"{kind}-1")
         deadline = time.monotonic() + PATIENCE
         while not world.died(name):
             assert time.monotonic() < deadline, f"the worker never died at {point}"
