@@ -65,8 +65,9 @@ TICK_SECONDS: Final = 0.25
 IDLE_SECONDS: Final = 10.0
 """After this long without a delivery, snapshots are written and the participants table is made anew."""
 SNAPSHOT_ROWS: Final = 4
-"""Rows for each participant of a partition between two of its snapshots, under load. A participant in a snapshot costs
-0.16 microseconds, a row some 2 from block to table: so it stays a small part. Recovery reads so many rows again."""
+"""Rows for each participant of a partition between two of its snapshots, under load. In a snapshot of a million a
+participant costs some 0.13 microseconds of CPU, linking a row 0.2 to 0.3 (`bench/link.py`), so snapshots add a tenth or
+so to linking. The price: recovery may read that many rows again."""
 RECOVERIES: Final = 8
 """Event types recovered at a time after an assignment."""
 

@@ -33,8 +33,6 @@ _BITS: Final = 8
 """The smallest index has 2^8 slots."""
 _LINE: Final = 64
 """Bytes of a cache line: a record of 32 bytes that begins at a multiple of 32 lies in one."""
-_SLICE: Final = 4096
-"""Participants advanced at a time: their records, 128 KiB before and after, stay in the processor's own cache."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,21 +89,16 @@ class Table:
 
     def advance(self, events: Events) -> tuple[Ints, Ints, Ints]:
         """Add `events` to the records of their rows; the records before, and its COUNT and PREVIOUS."""
+        # `take` and `put` of whole pieces are some four times as quick as indexing with an array of rows.
         pieces = _pieces(self._records)
-        before = np.empty((len(events.rows), _WIDTH), np.int64)
-        count, previous = np.empty(len(before), np.int64), np.empty(len(before), np.int64)
-        for begin in range(0, len(before), _SLICE):
-            part = slice(begin, begin + _SLICE)
-            rows, old = events.rows[part], before[part]
-            # `take` and `put` of whole pieces are some four times as quick as indexing with an array of rows.
-            pieces.take(rows, out=_pieces(old), mode="clip")
-            count[part], previous[part] = old[:, COUNT], old[:, PREVIOUS]
-            new = np.empty_like(old)
-            np.add(count[part], events.counts[part], out=new[:, COUNT])
-            new[:, PREVIOUS] = events.last[part]
-            np.minimum(old[:, FIRST], events.earliest[part], out=new[:, FIRST])
-            np.maximum(old[:, LAST], events.latest[part], out=new[:, LAST])
-            np.put(pieces, rows, _pieces(new))
+        before = pieces.take(events.rows).view(np.int64).reshape(-1, _WIDTH)
+        count, previous = before[:, COUNT].copy(), before[:, PREVIOUS].copy()
+        after = np.empty_like(before)
+        np.add(count, events.counts, out=after[:, COUNT])
+        after[:, PREVIOUS] = events.last
+        np.minimum(before[:, FIRST], events.earliest, out=after[:, FIRST])
+        np.maximum(before[:, LAST], events.latest, out=after[:, LAST])
+        np.put(pieces, events.rows, _pieces(after))
         return before, count, previous
 
     def append(self, participants: Ints) -> None:
