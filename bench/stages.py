@@ -289,7 +289,7 @@ def _variant(rule: dict[str, Any], number: int) -> dict[str, Any]:
 def _known(people: int) -> PersonState:
     """A state that knows the participants 0, 7, 14, …"""
     records = np.ones((people, len(RECORD)), dtype=np.int64)
-    return PersonState((Run(np.arange(people, dtype=np.int64) * 7, records),))
+    return PersonState(Run(np.arange(people, dtype=np.int64) * 7, records))
 
 
 def _of_people(batch: ValidatedBatch, people: int) -> ValidatedBatch:

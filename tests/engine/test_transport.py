@@ -69,11 +69,15 @@ def topic(stack, vault_settings):
     name = f"raw.test.{uuid.uuid4().hex}"
     admin = stack.admin()  # its futures end with it
     admin.create_topics([NewTopic(name, PARTITIONS, 1)])[name].result(30)
-    producer = Producer(vault_settings.kafka_client() | {"compression.type": "lz4"})
-    for number in range(RECORDS):
-        producer.produce(name, str(number).encode(), partition=number % PARTITIONS)
-    producer.flush()
+    publish(vault_settings, name)
     return name
+
+
+def publish(settings, topic):
+    producer = Producer(settings.kafka_client() | {"compression.type": "lz4"})
+    for number in range(RECORDS):
+        producer.produce(topic, str(number).encode(), partition=number % PARTITIONS)
+    producer.flush()
 
 
 def consumption(topic, group=None, poll_records=500):
@@ -218,7 +222,10 @@ def test_a_rebalance_loses_nothing_and_hands_out_nothing_of_a_revoked_partition(
             await until(lambda: first.count() > 300)
             async with running(vault_settings, what, second):
                 await until(lambda: bool(second.assignments))
-                await until(lambda: covered(first, second) == RECORDS)
+                publish(
+                    vault_settings, topic
+                )  # so that there is something left for the second, however quick the first
+                await until(lambda: covered(first, second) == 2 * RECORDS)
         return first, second
 
     def covered(*workers):
@@ -230,7 +237,7 @@ def test_a_rebalance_loses_nothing_and_hands_out_nothing_of_a_revoked_partition(
     assert len(first.assignments) >= 2
     assert not first.assignments[-1] & second.assignments[-1]
     assert second.count() > 0
-    assert committed(vault_settings, what.group, topic) == [RECORDS // PARTITIONS] * PARTITIONS
+    assert committed(vault_settings, what.group, topic) == [2 * RECORDS // PARTITIONS] * PARTITIONS
     for worker in (first, second):
         for at in worker.offsets():
             per_epoch = {}
