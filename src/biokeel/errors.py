@@ -21,7 +21,6 @@ BiokeelError
 │   └── CommitConflict       another writer landed the same rows; positions must be read again
 ├── EngineError
 │   ├── TransportError       Kafka cannot be reached or misbehaves
-│   ├── PoisonBatch          a stage keeps raising on a batch
 │   └── Stuck                offsets have not moved for too long
 ├── StackError
 │   ├── ArtifactError        a jar cannot be had, or its bytes are not the pinned ones
@@ -132,10 +131,6 @@ class EngineError(BiokeelError):
 
 class TransportError(EngineError):
     """Kafka cannot be reached or misbehaves."""
-
-
-class PoisonBatch(EngineError):  # noqa: N818
-    """A stage keeps raising on a batch."""
 
 
 class Stuck(EngineError):  # noqa: N818
