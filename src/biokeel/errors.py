@@ -13,6 +13,7 @@ BiokeelError
 ├── VaultError
 │   ├── VaultKeyError        a key is missing, malformed or not the one the vault was sealed with
 │   ├── SealError            a sealed payload that does not open
+│   ├── VaultRefused         the vault's database does not take what it was given
 │   └── VaultUnavailable     the vault's database does not answer; trying again may help
 ├── SuiteError               a suite that cannot be read, compiled or run
 ├── LandingError
@@ -21,6 +22,7 @@ BiokeelError
 │   └── CommitConflict       another writer landed the same rows; positions must be read again
 ├── EngineError
 │   ├── TransportError       Kafka cannot be reached or misbehaves
+│   ├── PoisonBatch          a stage keeps raising, and its events cannot be set aside
 │   └── Stuck                offsets have not moved for too long
 ├── StackError
 │   ├── ArtifactError        a jar cannot be had, or its bytes are not the pinned ones
@@ -101,6 +103,10 @@ class SealError(VaultError):
     """A sealed payload that does not open: wrong key, or changed bytes."""
 
 
+class VaultRefused(VaultError):  # noqa: N818
+    """The vault's database does not take what it was given; trying again does not help."""
+
+
 class VaultUnavailable(VaultError):  # noqa: N818
     """The vault's database does not answer; trying again may help."""
 
@@ -131,6 +137,10 @@ class EngineError(BiokeelError):
 
 class TransportError(EngineError):
     """Kafka cannot be reached or misbehaves."""
+
+
+class PoisonBatch(EngineError):  # noqa: N818
+    """A stage keeps raising on events that cannot be set aside: too many, or decided before."""
 
 
 class Stuck(EngineError):  # noqa: N818

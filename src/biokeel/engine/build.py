@@ -26,7 +26,7 @@ def pseudonymise_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Con
     catalogue = open_catalogue(settings.schemas_dir, settings.schema_registry_url)
     codec = Codec(catalogue, settings.max_event_bytes)
     schemas = {event: catalogue.reader(event).schema for event in EVENTS}
-    wall = Wall(codec, Vault.open(settings), schemas, settings.unknown_person)
+    wall = Wall(codec, Vault.open(settings), schemas, settings.unknown_person, settings.set_aside_events)
     worker = PseudonymiseWorker(settings, metrics, wall, catalogue, BlockProducer(settings))
     return consumption(settings), worker
 
