@@ -5,6 +5,7 @@ BiokeelError
 ├── SettingsError            a setting is missing or makes no sense
 ├── ContractError
 │   ├── SchemaError          a schema breaks the rules for schemas
+│   ├── DamagedBlock         a message of a pseudo topic that cannot be read as a block
 │   ├── IncompatibleSchema   a schema change that the evolution gate refuses
 │   └── UnknownSchema        a schema id or subject that the catalogue does not hold
 ├── SourceError
@@ -69,6 +70,10 @@ class ContractError(BiokeelError):
 
 class SchemaError(ContractError):
     """A schema breaks the rules for schemas: a field without doc, unit or tag, an envelope that differs."""
+
+
+class DamagedBlock(ContractError):  # noqa: N818
+    """A message of a pseudo topic that cannot be read as a block, whichever release reads it."""
 
 
 class IncompatibleSchema(ContractError):  # noqa: N818 - reads better at the place where it is raised

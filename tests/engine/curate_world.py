@@ -56,6 +56,13 @@ def block(offset, values, first=None, raw_partition=0):
     return SimpleNamespace(offset=offset, value=made.value, headers=made.headers, timestamp=BEGAN)
 
 
+def damaged(record):
+    """`record` with one bit of its value turned over."""
+    return SimpleNamespace(
+        **{**vars(record), "value": record.value[:-9] + bytes([record.value[-9] ^ 1]) + record.value[-8:]}
+    )
+
+
 def made_worker(lake, **changed):
     settings = Settings(**({"flush_rows": 1_000_000, "flush_seconds": 1e6} | changed))
     schemas = {PRESSURE: SCHEMA}
@@ -107,4 +114,4 @@ def run(folder, scenario, **changed):
     return asyncio.run(whole())
 
 
-__all__ = ["AT", "PRESSURE", "assign", "block", "feed", "land", "landed", "made_worker", "run"]
+__all__ = ["AT", "PRESSURE", "assign", "block", "damaged", "feed", "land", "landed", "made_worker", "run"]

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -26,14 +26,16 @@ import numpy as np
 import polars as pl
 
 from biokeel.batch import POSITION, PseudonymisedBatch
-from biokeel.contracts.blocks import read_block
+from biokeel.contracts.blocks import named, read_block
 from biokeel.contracts.topics import LANDED_EVENTS, event_type
 from biokeel.engine.app import SESSION_SECONDS, Consumption
 from biokeel.engine.buffer import Buffer, Judged, Standing, joined
 from biokeel.engine.ledger import Partition
 from biokeel.engine.runner import count_reasons
 from biokeel.engine.worker import Worker
-from biokeel.errors import CommitConflict, PoisonBatch, describe
+from biokeel.errors import CommitConflict, DamagedBlock, PoisonBatch, describe
+from biokeel.land.aside import Aside
+from biokeel.land.columns import curated_columns
 from biokeel.land.maintenance import refresh_participants
 from biokeel.land.recovery import Recovered, recover
 from biokeel.land.snapshots import Snapshots
@@ -48,7 +50,7 @@ from biokeel.testing.crash import reached
 from biokeel.validate.stage import failed, validate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
     from collections.abc import Set as AbstractSet
 
     from biokeel.contracts.schema import EventSchema
@@ -63,6 +65,9 @@ log = logging.getLogger(__name__)
 
 Decided = Callable[[pl.DataFrame], pl.Series]
 """What was decided about each row of a frame: `Recovered.decide`."""
+Headers = Sequence[tuple[str, bytes]]
+Columns = Mapping[str, pl.DataType]
+
 GROUP: Final = "biokeel-curate"
 POLL_BLOCKS: Final = 64
 """Blocks of one poll: some 5,000 rows each where the raw side runs at full speed."""
@@ -90,15 +95,28 @@ def consumption() -> Consumption:
     return Consumption(GROUP, tuple(event.pseudo_topic for event in LANDED_EVENTS), POLL_BLOCKS, FETCH_BYTES)
 
 
-def blocks_of(event: EventType, delivery: Delivery) -> PseudonymisedBatch:
-    """The rows of all blocks of `delivery`, with `POSITION`. Raises `ContractError` for a malformed block.
+def messages_of(delivery: Delivery) -> Iterator[tuple[int, bytes | None, Sequence[tuple[str, bytes]]]]:
+    """Offset, value and headers of each message of `delivery`."""
+    return ((record.offset, record.value, record.headers) for record in delivery.records)
+
+
+def read_rows(event: EventType, value: bytes | None, headers: Headers, columns: Columns) -> pl.DataFrame:
+    """The rows of one block, whose fields have the types of the table's `columns`. Raises `DamagedBlock`."""
+    frame = read_block(event, value, headers).frame
+    if wrong := [name for name, kind in frame.schema.items() if columns.get(name, kind) != kind]:
+        raise DamagedBlock(f"A block of {event} mistypes {', '.join(wrong)}.")
+    return frame
+
+
+def blocks_of(event: EventType, partition: int, blocks: Sequence[tuple[int, pl.DataFrame]]) -> PseudonymisedBatch:
+    """The rows of `blocks` (offset and rows) of one pseudo partition together, with `POSITION`.
 
     Blocks from before a schema had a field may stand beside newer ones: where a row has no such column it is null.
     """
-    frames = [read_block(event, record.value, record.headers).frame for record in delivery.records]
-    offsets = np.repeat([record.offset for record in delivery.records], [frame.height for frame in frames])
+    frames = [frame for _, frame in blocks]
+    offsets = np.repeat([offset for offset, _ in blocks], [frame.height for frame in frames])
     rows = pl.concat(frames, how="diagonal").with_columns(
-        pl.lit(delivery.partition, POSITION["pseudo_partition"]).alias("pseudo_partition"),
+        pl.lit(partition, POSITION["pseudo_partition"]).alias("pseudo_partition"),
         pl.Series("pseudo_offset", offsets, POSITION["pseudo_offset"]),
     )
     return PseudonymisedBatch(event, rows)
@@ -119,7 +137,10 @@ class CurateWorker(Worker):
         self._lake = lake
         self._schemas = schemas
         self._suites = suites
+        self._columns = {event: curated_columns(schema) for event, schema in schemas.items()}
         self._snapshots = Snapshots(lake)
+        self._aside = Aside(lake)
+        self._unreadable: dict[Partition, set[int]] = {}
         self._tables: dict[EventType, EventTables] = {}
         self._recovered: dict[Partition, Recovered] = {}
         self._standings: dict[Partition, Standing] = {}
@@ -153,7 +174,9 @@ class CurateWorker(Worker):
     def _judge(self, event: EventType, delivery: Delivery) -> Judged:
         """Judge and link the rows of `delivery`; those on which that raises are quarantined (`biokeel.poison`)."""
         standing = self._standings[delivery.at]
-        batch = self.runner.run("blocks", blocks_of, event, delivery)
+        batch = self.runner.run("blocks", self._read, event, delivery)
+        if batch is None:
+            return Judged(pl.DataFrame(), pl.DataFrame(), replace(standing, offset=delivery.last), 0)
         self.runner.passed(event, Edge.READ_PSEUDO, len(batch))
         decided = self._decided(delivery)
 
@@ -171,6 +194,37 @@ class CurateWorker(Worker):
 
         parts = guarded(stage, set_aside, len(batch), partial(_place, batch), self.settings.set_aside_events)
         return replace(joined(parts), standing=replace(standing, offset=delivery.last))
+
+    def _read(self, event: EventType, delivery: Delivery) -> PseudonymisedBatch | None:
+        """The rows of all blocks of `delivery`; None where no block can be read."""
+        unreadable = self._unreadable.setdefault(delivery.at, set())
+        blocks = []
+        for offset, value, headers in messages_of(delivery):
+            if offset in unreadable:
+                continue
+            try:
+                blocks.append((offset, read_rows(event, value, headers, self._columns[event])))
+            except DamagedBlock as error:
+                self._put_aside(delivery.at, (offset, value, headers), error)
+        return blocks_of(event, delivery.partition, blocks) if blocks else None
+
+    def _put_aside(self, at: Partition, message: tuple[int, bytes | None, Headers], error: DamagedBlock) -> None:
+        """Keep a message that cannot be read, and go on without it; see `biokeel.land.aside`.
+
+        Raises `PoisonBatch` where that would be one too many: then something writes, or reads, nothing but damage.
+        """
+        offset, value, headers = message
+        event, unreadable = event_type(at.topic), self._unreadable[at]
+        place = f"{at.topic}/{at.partition}@{offset}"
+        if len(unreadable) >= self.settings.set_aside_blocks:
+            raise PoisonBatch(
+                f"{place} cannot be read, and {len(unreadable)} messages of its partition lie aside: {error}",
+                "Find who damages them (see docs/operations.md), then raise BIOKEEL_SET_ASIDE_BLOCKS to go on.",
+            )
+        kept = self._aside.keep(event, at.partition, offset, value or b"", why=error.what, holds=named(headers))
+        unreadable.add(offset)
+        self.runner.metrics.unreadable(event)
+        log.error("Put aside %s: %s", kept, error)
 
     def _decided(self, delivery: Delivery) -> Decided | None:
         """How to ask what was decided about rows of `delivery` before; None where nothing was."""
@@ -338,6 +392,8 @@ class CurateWorker(Worker):
         self._tables[event] = tables
         self._show_versions(event, tables.curated.handle.version(), tables.quarantine.handle.version())
         mine = sorted(at for at in partitions if at.topic == event.pseudo_topic)
+        aside = self._aside.offsets(event)
+        self._unreadable |= {at: aside.get(at.partition, set()) for at in mine}
         return {at: recover(tables, at.partition) for at in mine}
 
     async def revoked(self, partitions: AbstractSet[Partition]) -> None:
@@ -360,6 +416,7 @@ class CurateWorker(Worker):
         self._rows_since_snapshot.clear()
         self._in_snapshot.clear()
         self._conflicted.clear()
+        self._unreadable.clear()
 
     async def drain(self) -> None:
         """Land what is buffered."""
