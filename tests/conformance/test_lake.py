@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import polars as pl
 import pytest
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError
 
 from biokeel.contracts.ids import decode_id
 from biokeel.contracts.schema import Field, Tag
