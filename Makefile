@@ -42,7 +42,7 @@ check: $(STAMP) ## format, lint, types, import order, spelling, schemas, suites
 
 .PHONY: test
 test: check ## make check, then every test, on a real Kafka and a real object store
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: faults
 faults: $(STAMP) ## the longer fault experiments (a short form of them runs in make test)

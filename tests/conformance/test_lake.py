@@ -7,7 +7,7 @@ import json
 
 import polars as pl
 import pytest
-from deltalake import DeltaTable
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
 from biokeel.contracts.ids import decode_id
 from biokeel.contracts.schema import Field, Tag
@@ -159,9 +159,21 @@ def test_a_slower_refresh_does_not_replace_a_newer_picture(full):
             refresh_participants(full, from_snapshots)
         return from_snapshots(snapshots)
 
-    with pytest.raises(CommitConflict):
-        refresh_participants(full, slow)
+    assert refresh_participants(full, slow) is None
     assert DeltaTable(full.participants, storage_options=full.options).version() == 1
+
+
+def test_who_is_always_slower_is_told(full):
+    def slowest(snapshots):
+        if snapshots:
+            table = DeltaTable(full.participants, storage_options=full.options)
+            oldest = [Transaction(f"{event.pseudo_topic}/{partition}/snapshot", 0) for event, partition in snapshots]
+            properties = CommitProperties(app_transactions=oldest)
+            write_deltalake(table, from_snapshots({}), mode="append", commit_properties=properties)
+        return from_snapshots(snapshots)
+
+    with pytest.raises(CommitConflict, match="Another process"):
+        refresh_participants(full, slowest)
 
 
 def test_compaction_changes_no_row_and_a_worker_that_lands_meanwhile_goes_on(full):

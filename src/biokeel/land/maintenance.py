@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
@@ -16,6 +17,9 @@ from biokeel.land.checkpoint import Mapped
 from biokeel.land.lake import Lake
 from biokeel.land.snapshots import Snapshots
 
+REFRESHES: Final = 5
+"""How often to try while other processes make the participants table too: they are few, and each is done at once."""
+
 Build = Callable[[Mapping[tuple[EventType, int], bytes]], pl.DataFrame]
 """Makes the participants from all newest snapshots: `biokeel.link.participants.from_snapshots`."""
 
@@ -24,30 +28,44 @@ def refresh_participants(lake: Lake, build: Build) -> int | None:
     """Make the participants table anew from the newest snapshots; returns its rows, None where nothing is newer.
 
     The table carries the offset of each snapshot that it was made from, as app transactions, so an idle worker can
-    ask as often as it likes, and a slower process cannot put an older picture over a newer one: it raises
-    `CommitConflict`, and the other's picture stands. A crash leaves the old table or the new one. Readers see no gap.
+    ask as often as it likes, and a slower process cannot put an older picture over a newer one: where another one was
+    quicker, its picture is looked at, and replaced only if it is older. Raises `CommitConflict` where others are
+    quicker each of `REFRESHES` times. A crash leaves the old table or the new one. Readers see no gap.
     """
-    snapshots = Snapshots(lake)
+    for _ in range(REFRESHES):
+        with Mapped(lake.participants):
+            table = _participants(lake, build)
+        snapshots = _newer(Snapshots(lake), table)
+        if snapshots is None:
+            return None
+        frame = build({key: data for key, (_offset, data) in snapshots.items()})
+        transactions = [Transaction(_name(*key), offset) for key, (offset, _data) in snapshots.items()]
+        try:
+            with Mapped(lake.participants), _conflicts():
+                write_deltalake(
+                    table,
+                    frame,
+                    mode="overwrite",
+                    schema_mode="overwrite",
+                    writer_properties=WriterProperties(compression="ZSTD", compression_level=3),
+                    commit_properties=CommitProperties(app_transactions=transactions),
+                )
+        except CommitConflict as error:
+            conflict = error
+            continue
+        return frame.height
+    raise conflict
+
+
+def _newer(snapshots: Snapshots, table: DeltaTable) -> dict[tuple[EventType, int], tuple[int, bytes]] | None:
+    """All newest snapshots with their offsets; None where `table` was made from all of them."""
     offsets = snapshots.offsets()
-    with Mapped(lake.participants):
-        table = _participants(lake, build)
+    with Mapped(table.table_uri):
         made_from = {key: table.transaction_version(_name(*key)) for key in offsets}
     if all((known := made_from[key]) is not None and known >= offset for key, offset in offsets.items()):
         return None
     found = {key: snapshots.latest(*key) for key in offsets}
-    whole = {key: each for key, each in found.items() if each is not None}
-    frame = build({key: data for key, (_offset, data) in whole.items()})
-    transactions = [Transaction(_name(*key), offset) for key, (offset, _data) in whole.items()]
-    with Mapped(lake.participants), _conflicts():
-        write_deltalake(
-            table,
-            frame,
-            mode="overwrite",
-            schema_mode="overwrite",
-            writer_properties=WriterProperties(compression="ZSTD", compression_level=3),
-            commit_properties=CommitProperties(app_transactions=transactions),
-        )
-    return frame.height
+    return {key: each for key, each in found.items() if each is not None}
 
 
 @dataclass(frozen=True, slots=True)
