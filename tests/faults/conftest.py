@@ -22,6 +22,15 @@ def plan(request):
     return made
 
 
+@pytest.fixture
+def kept(plan):
+    """After each experiment of a long run the table so far is written: who breaks off keeps what was done."""
+    yield
+    if plan.length is not Length.QUICK:
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        write(plan.records, PROJECT_ROOT, length=plan.length.value, seed=plan.seed, written=now)
+
+
 @pytest.fixture(scope="package")
 def chosen(request):
     """The experiments that this session runs, in order."""
@@ -31,7 +40,7 @@ def chosen(request):
 
 @pytest.fixture(scope="package")
 def harness(tmp_path_factory):
-    made = Harness(lambda: tmp_path_factory.mktemp("world"), keep=True)
+    made = Harness(lambda: tmp_path_factory.mktemp("world"))
     try:
         yield made
     finally:

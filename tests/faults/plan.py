@@ -123,10 +123,11 @@ class Run:
         """How long a lasting fault lasts in this plan, in seconds."""
         return {Length.QUICK: quick, Length.SCALED: scaled, Length.FULL: full}[self.length]
 
-    def recovered(self, world):
-        """Prove the books of `world`, and note how long it took until they balanced."""
-        books = world.settled(self.experiment.supervised)
-        self.record.recoveries.append(time.monotonic() - self.harmed_at)
+    def recovered(self, world, patience=None, *, timed=True):
+        """Prove the books of `world` and, if `timed`, note how long it took until they balanced."""
+        books = world.settled(self.experiment.supervised, *([patience] if patience else []))
+        if timed:
+            self.record.recoveries.append(time.monotonic() - self.harmed_at)
         self.record.lost += books.total("missing")
         self.record.doubled += books.total("doubled")
         assert books.balanced, f"missing {books.named('missing')} doubled {books.named('doubled')}"

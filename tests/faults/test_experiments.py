@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.faults import broker, deaths, members, store
+from tests.faults import broker, clocks, deaths, disks, members, outside, poison, soak, store
 from tests.faults.plan import EXPERIMENTS
 
-GROUPS = (deaths, store, broker, members)
+GROUPS = (deaths, store, broker, members, poison, clocks, outside, disks, soak)
 """They register their experiments when they are imported; this is the order in which those are run."""
 
 
@@ -16,6 +16,7 @@ def parameters():
 
 
 @pytest.mark.faults
+@pytest.mark.usefixtures("kept")
 @pytest.mark.integration
 @pytest.mark.timeout(0)  # each run has a limit of its own, and ends the world that it hung in
 @pytest.mark.parametrize("experiment", list(parameters()))

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 
 from biokeel.console.books import Bookkeeper
 from biokeel.contracts.catalogue import DirectoryCatalogue
@@ -39,7 +40,8 @@ class World:
     counts what lies in the raw topics. `environment` is given to every worker that is started.
     """
 
-    def __init__(self, folder, environment=SMALL):
+    def __init__(self, folder, environment=SMALL, before=lambda _state: ()):
+        """`before` is called with the state directory before anything starts, and returns what is held meanwhile."""
         self.folder = folder
         self.logs = folder / "worker-logs"
         self.logs.mkdir(parents=True)
@@ -48,14 +50,20 @@ class World:
         self.sent = self.restarts = self.tags = 0
         self.late = None
         self._ended_at = {}
+        self._held = ExitStack()
+        for held in before(folder / "state"):
+            self._held.enter_context(held)
         (door,) = free_ports(1)
-        self.kafka = Proxy(f"{HOST}:{door}", Kafka()).__enter__()
         try:
-            self.stack = Stack.start(folder / "state", detour=Detour(door, self.kafka.port))
+            self.kafka = self._held.enter_context(Proxy(f"{HOST}:{door}", Kafka()))
+            self.stack = self._held.enter_context(Stack.start(folder / "state", detour=Detour(door, self.kafka.port)))
+            self.s3 = self._held.enter_context(Proxy(self.stack.settings(Zone.RESEARCH).s3_endpoint, Http()))
+            self._look_around()
         except BaseException:
-            self.kafka.__exit__()
+            self._held.close()
             raise
-        self.s3 = Proxy(self.stack.settings(Zone.RESEARCH).s3_endpoint, Http()).__enter__()
+
+    def _look_around(self):
         settings = self.stack.settings(Zone.VAULT)
         self.catalogue = DirectoryCatalogue(settings.schemas_dir)
         self.schema = self.catalogue.reader(PRESSURE).schema
@@ -193,11 +201,11 @@ class World:
 
     # -- proof
 
-    def settled(self, supervised=False):
+    def settled(self, supervised=False, patience=PATIENCE):
         """The books once every sent event is in its place and nobody is late; the last ones where that takes too
         long."""
         self.send_late()
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + patience
         while True:
             self.watch(supervised)
             books = self.bookkeeper.look()
@@ -231,17 +239,14 @@ class World:
                 process.wait()
         self.running.clear()
         self.bookkeeper = None
-        self.stack.stop()
-        for proxy in (self.s3, self.kafka):
-            proxy.__exit__()
+        self._held.close()
 
 
 class Harness:
     """The world that the experiments share, made when it is first needed, and anew after a run has failed in it."""
 
-    def __init__(self, new_folder, keep):
+    def __init__(self, new_folder):
         self._new_folder = new_folder
-        self._keep = keep
         self._shared = None
         self._own = []
 
