@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from biokeel.errors import ProcessDied, StackError
+from biokeel.stack import supervisor as module
 from biokeel.stack.ledger import Ledger, Running
 from biokeel.stack.supervisor import Program, Supervisor
 from tests.stack.stack_helpers import until
@@ -106,6 +107,42 @@ def test_a_worker_that_keeps_ending_is_given_longer_and_longer_pauses(supervisor
     supervisor.start(program("worker", (sys.executable, "-c", "raise SystemExit(1)"), comes_back=True))
     until(lambda: len(said) >= 3, 10, "three pauses")
     assert ["0.5 s" in said[0], "1 s" in said[1], "2 s" in said[2]] == [True, True, True]
+
+
+def test_a_worker_that_never_holds_is_never_given_up_and_the_longest_pause_stays(
+    supervisor: Supervisor, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BACKOFF_SECONDS", (0.01, 0.02))
+    supervisor.start(program("worker", (sys.executable, "-S", "-c", "raise SystemExit(1)"), comes_back=True))
+    until(lambda: len(said) >= 5, 20, "five deaths")
+    assert "0.01 s" in said[0]
+    assert all("0.02 s" in each for each in said[1:5])
+
+
+def test_a_worker_that_ran_well_for_long_begins_with_the_shortest_pause_again(
+    supervisor: Supervisor, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BACKOFF_SECONDS", (0.01, 0.02, 60.0))
+    monkeypatch.setattr(module, "STEADY_SECONDS", 0.0)
+    supervisor.start(program("worker", (sys.executable, "-S", "-c", "raise SystemExit(1)"), comes_back=True))
+    until(lambda: len(said) >= 4, 20, "four deaths")
+    assert all("0.01 s" in each for each in said[:4])
+
+
+def test_a_worker_that_cannot_even_be_started_anew_is_tried_again_until_it_can(
+    supervisor: Supervisor, said: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The folder of the logs is away for a while: so would be a full disk, or too many processes."""
+    monkeypatch.setattr(module, "BACKOFF_SECONDS", (0.05, 0.1))
+    supervisor.start(program("worker", comes_back=True))
+    first = supervisor.pid("worker")
+    aside = tmp_path.with_name(f"{tmp_path.name}-aside")
+    tmp_path.rename(aside)
+    os.kill(first, signal.SIGKILL)
+    until(lambda: sum("could not be started" in each for each in said) >= 2, 20, "it was tried twice")
+    assert any("cannot be written" in each for each in said), "the ledger's folder is away, too"
+    aside.rename(tmp_path)
+    until(lambda: supervisor.pid("worker") not in (None, first), 20, "the worker is back")
 
 
 def test_a_worker_that_was_stopped_during_its_pause_stays_stopped(supervisor: Supervisor, said: list[str]) -> None:

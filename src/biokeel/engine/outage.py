@@ -41,6 +41,7 @@ class Outage:
         self._ledger = ledger
         self._since: float | None = None
         self._hurry = asyncio.Event()
+        self._hurries = 0
 
     async def wait(self, error: Away) -> None:
         """Say that something is away, and pause before it is tried again; no longer than until `hurried`."""
@@ -63,11 +64,14 @@ class Outage:
     @contextmanager
     def hurried(self) -> Iterator[None]:
         """Within it nobody waits: partitions are to be given up, or the process is to end."""
+        self._hurries += 1
         self._hurry.set()
         try:
             yield
         finally:
-            self._hurry.clear()
+            self._hurries -= 1
+            if not self._hurries:
+                self._hurry.clear()
 
     @property
     def in_a_hurry(self) -> bool:

@@ -88,8 +88,14 @@ class Ledger:
 
     def _write(self, entries: dict[str, Running]) -> None:
         temporary = self._file.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps({name: asdict(entry) for name, entry in entries.items()}), "utf-8")
-        temporary.replace(self._file)
+        try:
+            temporary.write_text(json.dumps({name: asdict(entry) for name, entry in entries.items()}), "utf-8")
+            temporary.replace(self._file)
+        except OSError as error:
+            raise StackError(
+                f"The list of running processes, {self._file}, cannot be written ({error.strerror}).",
+                "Is the disk full?",
+            ) from error
 
     def end_leftovers(self) -> list[str]:
         """End every recorded process that still runs, and forget them all; returns their names.

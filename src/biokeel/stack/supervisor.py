@@ -85,7 +85,7 @@ class Supervisor:
         running = Running.of(process.pid)
         child = _Child(program, process, running.created, log_from, failures=failures)
         self._children[program.name] = child
-        self._ledger.add(program.name, running)
+        self._note(lambda: self._ledger.add(program.name, running))
         threading.Thread(target=self._watch, args=(child,), name=f"stack-watch-{program.name}", daemon=True).start()
 
     def _popen(self, program: Program) -> subprocess.Popen[bytes]:
@@ -107,7 +107,7 @@ class Supervisor:
         code = child.process.wait()
         name = child.program.name
         with self._changed:
-            self._ledger.remove(name)
+            self._note(lambda: self._ledger.remove(name))
             child.ended.set()
             self._changed.notify_all()
             if not child.wanted or self._closing.is_set():
@@ -116,14 +116,31 @@ class Supervisor:
                 self._died = self._obituary(name, code)
                 return
             failures = 1 if Running.age(child.started) > STEADY_SECONDS else child.failures + 1
-        pause = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS)) - 1]
         died = self._obituary(name, code)
-        self._say(f"{died.what} It comes back in {pause:g} s. {died.todo}")
-        if not self._closing.wait(pause):
+        self._say(f"{died.what} It comes back in {_pause(failures):g} s. {died.todo}")
+        self._bring_back(child, failures)
+
+    def _bring_back(self, child: _Child, failures: int) -> None:
+        """Start a program anew after its pause, and again where even that fails: it is never given up."""
+        while not self._closing.wait(_pause(failures)):
             with self._lock:
                 # Somebody may have stopped or restarted it by name during the pause.
-                if child.wanted and self._children.get(name) is child and not self._closing.is_set():
+                if not child.wanted or self._children.get(child.program.name) is not child or self._closing.is_set():
+                    return
+                try:
                     self._spawn(child.program, failures)
+                except StackError as error:
+                    failures += 1
+                    self._say(f"{error} It is tried again in {_pause(failures):g} s.")
+                else:
+                    return
+
+    def _note(self, write: Callable[[], None]) -> None:
+        """Change the ledger. Where that cannot be written the processes are looked after all the same."""
+        try:
+            write()
+        except StackError as error:
+            self._say(str(error))
 
     def _obituary(self, name: str, code: int) -> ProcessDied:
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended by itself with status {code}"
@@ -212,6 +229,10 @@ class Supervisor:
         for name in reversed(self.names()):
             self.stop(name)
         self._starter.shutdown()
+
+
+def _pause(failures: int) -> float:
+    return BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS)) - 1]
 
 
 def _signal_group(pid: int, with_signal: signal.Signals) -> None:
