@@ -66,6 +66,7 @@ class World:
         program.write_text(f'#!/bin/sh\nexec {sys.executable} -m biokeel "$@"\n')
         program.chmod(0o755)
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("BIOKEEL_")} | {
+            "PYTHONPATH": str(PROJECT_ROOT / "src"),
             "PATH": f"{program.parent}:{os.environ['PATH']}",
             "BIOKEEL_STATE_DIR": str(self.state_dir),
             "BIOKEEL_FLUSH_SECONDS": "1",
