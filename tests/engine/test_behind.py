@@ -81,7 +81,8 @@ def test_the_newest_blocks_tell_it_where_the_consumer_group_is_lost(stack, world
     settings, vault = world
     topic, raw_topic = "test.behind", "raw.clinical.glucose"
     event = SimpleNamespace(pseudo_topic=topic, raw_topic=raw_topic)
-    stack.admin().create_topics([NewTopic(topic, 1)])[topic].result(30)
+    admin = stack.admin()  # held until the answer is there
+    admin.create_topics([NewTopic(topic, 1)])[topic].result(30)
     batch = PseudonymisedBatch(event_type("clinical.glucose"), rows([1, 2, 3], [7, 8, 11], raw_partition=3))
     (block,) = split_blocks(batch, 1, "print")
     producer = Producer(settings.kafka_client())
