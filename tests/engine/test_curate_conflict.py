@@ -21,7 +21,7 @@ def _no_pause(monkeypatch):
 
 async def recovered(worker):
     async with worker._turn:
-        await worker._recover_conflicted()
+        await worker._recover_dropped()
     worker.check()
 
 

@@ -92,3 +92,24 @@ def test_the_offset_to_commit_is_the_end_of_the_unbroken_settled_run(sizes, data
         unbroken = next((i for i in range(len(sizes)) if i not in settled), len(sizes))
         expected = {AT: sum(sizes[:unbroken])} if unbroken else {}
         assert ledger.committable() == expected
+
+
+def test_an_outage_begins_the_time_of_a_stall_anew():
+    now = [0.0]
+    ledger = Ledger(lambda: now[0])
+    ledger.assign(AT, 0)
+    ledger.deliver(AT, records(0, 1))
+    now[0] = 200.0
+    ledger.excuse()
+    now[0] = 250.0
+    assert ledger.longest_stall() == 50.0
+
+
+def test_going_back_makes_everything_before_stale_and_is_told_once():
+    ledger = Ledger()
+    ledger.assign(AT, 0)
+    first = ledger.deliver(AT, records(0, 2))
+    ledger.rewind(AT, 1)
+    assert not ledger.settle(first)
+    assert (ledger.position(AT), ledger.rewound(), ledger.rewound()) == (1, {AT}, set())
+    assert ledger.deliver(AT, records(1, 2)).first == 1

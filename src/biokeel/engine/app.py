@@ -120,7 +120,7 @@ async def serve(settings: Settings, consumption: Consumption, worker: Worker, st
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
-            await asyncio.wait_for(worker.drain(), GRACE_SECONDS)
+            await _drain(worker)
             worker.check()
             await asyncio.wait_for(app.consumer.commit(), LEAVE_SECONDS)
         finally:
@@ -128,6 +128,16 @@ async def serve(settings: Settings, consumption: Consumption, worker: Worker, st
                 task.cancel()
             with suppress(TimeoutError):
                 await asyncio.wait_for(app.stop(), LEAVE_SECONDS)
+
+
+async def _drain(worker: Worker) -> None:
+    try:
+        await asyncio.wait_for(worker.drain(), GRACE_SECONDS)
+    except TimeoutError:
+        raise EngineError(
+            f"What was taken did not land within {GRACE_SECONDS:.0f} s of being told to stop.",
+            "Nothing is lost: whoever gets the partitions next reads it again.",
+        ) from None
 
 
 async def _run(app: faust.App) -> None:

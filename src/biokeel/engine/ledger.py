@@ -155,6 +155,11 @@ class Ledger:
         helds = self._held.values() if at is None else filter(None, [self._held.get(at)])
         return sum(len(held.waiting) for held in helds)
 
+    def excuse(self) -> None:
+        """Begin the time of `longest_stall` anew: what does not move waits for something outside."""
+        for held in self._held.values():
+            held.moved_at = self._clock()
+
     def assigned(self) -> set[Partition]:
         """The partitions of the present assignment."""
         return set(self._held)
