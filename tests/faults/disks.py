@@ -3,6 +3,7 @@
 Each is a file system of its own in memory, and full by a ballast file that takes all that is free.
 """
 
+import errno
 import os
 import subprocess
 import time
@@ -37,16 +38,14 @@ class Disk:
         subprocess.run(["umount", "--lazy", str(self.path)], check=True)
 
     def fill(self):
-        """Take every free block, and what gets free within a moment."""
-        with self._ballast.open("wb") as file:
-            block = bytes(1 << 20)
-            for size in (1 << 20, 4096):
-                try:
-                    while True:
-                        file.write(block[:size])
-                        file.flush()
-                except OSError:
-                    continue
+        """Take every free block."""
+        with self._ballast.open("wb", buffering=0) as file:
+            try:
+                while file.write(bytes(1 << 20)):
+                    pass
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
 
     def free(self):
         self._ballast.unlink(missing_ok=True)
