@@ -7,6 +7,7 @@ import errno
 import os
 import subprocess
 import time
+from pathlib import Path
 
 from confluent_kafka import Producer
 
@@ -15,6 +16,7 @@ from tests.faults.plan import Blocked, experiment
 from tests.faults.traffic import PRESSURE
 
 SIZE = 512 << 20
+MARK = "biokeel-faults-"
 FULL_SECONDS = 12.0
 ATTEMPTS = 300
 
@@ -27,8 +29,9 @@ class Disk:
         self._ballast = path / "ballast"
 
     def __enter__(self):
+        clear_up()
         self.path.mkdir(parents=True, exist_ok=True)
-        command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=0700", "biokeel-faults", str(self.path)]
+        command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=0700", f"{MARK}{os.getpid()}", str(self.path)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise Blocked(f"this user may not mount a tmpfs ({done.stderr.strip().rpartition(':')[2].strip()})")
@@ -49,6 +52,14 @@ class Disk:
 
     def free(self):
         self._ballast.unlink(missing_ok=True)
+
+
+def clear_up():
+    """Unmount what a process that was killed has left mounted."""
+    for line in Path("/proc/mounts").read_text("utf-8").splitlines():
+        name, path = line.split()[:2]
+        if name.startswith(MARK) and not Path("/proc", name.removeprefix(MARK)).exists():
+            subprocess.run(["umount", "--lazy", path], check=True)
 
 
 @experiment("disk full under the vault, then freed", full=1, seconds=50, supervised=True, proof=False)
