@@ -75,7 +75,9 @@ RECOVERIES: Final = 8
 
 def consumption() -> Consumption:
     """What this application reads: every pseudo topic, few and big messages."""
-    return Consumption(GROUP, tuple(event.pseudo_topic for event in LANDED_EVENTS), POLL_BLOCKS, FETCH_BYTES)
+    return Consumption(
+        GROUP, tuple(event.pseudo_topic for event in LANDED_EVENTS), POLL_BLOCKS, FETCH_BYTES, headers=True
+    )
 
 
 def blocks_of(event: EventType, delivery: Delivery) -> PseudonymisedBatch:
@@ -83,8 +85,11 @@ def blocks_of(event: EventType, delivery: Delivery) -> PseudonymisedBatch:
 
     Blocks from before a schema had a field may stand beside newer ones: where a row has no such column it is null.
     """
-    frames = [read_block(event, record.value, record.headers).frame for record in delivery.records]
-    offsets = np.repeat([record.offset for record in delivery.records], [frame.height for frame in frames])
+    records = delivery.records
+    assert records.headers is not None, "curate asks for them, see `consumption`"
+    blocks = zip(records.values, records.headers, strict=True)
+    frames = [read_block(event, value or b"", headers).frame for value, headers in blocks]
+    offsets = np.repeat(records.offsets, [frame.height for frame in frames])
     rows = pl.concat(frames, how="diagonal").with_columns(
         pl.lit(delivery.partition, POSITION["pseudo_partition"]).alias("pseudo_partition"),
         pl.Series("pseudo_offset", offsets, POSITION["pseudo_offset"]),
