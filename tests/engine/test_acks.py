@@ -37,6 +37,7 @@ async def raising_app(settings, group, topic, transport, seconds):
         broker=url,
         broker_credentials=_credentials(settings),
         broker_commit_interval=COMMIT_SECONDS,
+        broker_max_poll_records=500,
         consumer_auto_offset_reset="earliest",
         store="memory://",
         table_standby_replicas=0,
