@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from biokeel.engine.ledger import Delivery
     from biokeel.link.state import Marks, PersonState
     from biokeel.settings import Settings
@@ -32,6 +34,18 @@ class Judged:
     quarantined: pl.DataFrame
     standing: Standing
     repeats: int
+
+
+def joined(parts: Sequence[Judged]) -> Judged:
+    """One delivery of what its parts came to, in their order; the last one's standing holds."""
+    if len(parts) == 1:
+        return parts[0]
+    return Judged(
+        pl.concat([part.curated for part in parts], how="diagonal"),
+        pl.concat([part.quarantined for part in parts], how="diagonal"),
+        parts[-1].standing,
+        sum(part.repeats for part in parts),
+    )
 
 
 @dataclass(slots=True)

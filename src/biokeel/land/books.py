@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import polars as pl
@@ -76,10 +76,14 @@ class LakeReader:
         curated, quarantine = (-1 if version is None else version for version in found)
         return curated, quarantine
 
-    def tables(self) -> Iterator[tuple[str, str]]:
-        """(`curated` or `quarantine`, URI) of every table of events that exists."""
-        for event in LANDED_EVENTS:
-            yield from ((name, uri) for name, uri in self._tables(event).items() if self._exists(uri))
+    def tables(self, events: Iterable[EventType] = LANDED_EVENTS) -> Iterator[tuple[EventType, str, str]]:
+        """(event type, `curated` or `quarantine`, URI) of every table of `events` that exists."""
+        for event in events:
+            yield from ((event, name, uri) for name, uri in self._tables(event).items() if self._exists(uri))
+
+    def has_participants(self) -> bool:
+        """Whether the participants table exists yet."""
+        return self._exists(self.lake.participants)
 
     def _tables(self, event: EventType) -> dict[str, str]:
         return {CURATED: self.lake.curated(event), QUARANTINE: self.lake.quarantine(event)}

@@ -111,9 +111,7 @@ class People:
             if age and hits:
                 current = self._keys[0]
                 with self._database.write() as connection:
-                    self._database.insert_new(
-                        connection, IDENTIFIER, [_indexed(i, current, p) for i, p in hits]
-                    )
+                    self._database.insert_new(connection, IDENTIFIER, [_indexed(i, current, p) for i, p in hits])
         return found
 
 
