@@ -95,12 +95,16 @@ RECOVERIES: Final = 8
 
 def consumption() -> Consumption:
     """What this application reads: every pseudo topic, few and big messages."""
-    return Consumption(GROUP, tuple(event.pseudo_topic for event in LANDED_EVENTS), POLL_BLOCKS, FETCH_BYTES)
+    return Consumption(
+        GROUP, tuple(event.pseudo_topic for event in LANDED_EVENTS), POLL_BLOCKS, FETCH_BYTES, headers=True
+    )
 
 
 def messages_of(delivery: Delivery) -> Iterator[tuple[int, bytes | None, Sequence[tuple[str, bytes]]]]:
     """Offset, value and headers of each message of `delivery`."""
-    return ((record.offset, record.value, record.headers) for record in delivery.records)
+    records = delivery.records
+    assert records.headers is not None, "curate asks for them, see `consumption`"
+    return zip(records.offsets.tolist(), records.values, records.headers, strict=True)
 
 
 def read_rows(event: EventType, value: bytes | None, headers: Headers, columns: Columns) -> pl.DataFrame:
