@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from biokeel.cli.tidy import tidy
+
 if TYPE_CHECKING:
     from biokeel.land.lake import Lake
 
@@ -16,6 +18,7 @@ def register(app: typer.Typer) -> None:
     group.command("tables")(tables)
     group.command("refresh")(refresh)
     group.command("optimize")(optimize)
+    group.command("tidy")(tidy)
     app.add_typer(group, name="lake")
 
 
