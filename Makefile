@@ -8,6 +8,7 @@ PEOPLE ?= 300
 SEED ?= 7
 DEMO_DATA ?=
 BENCH ?=
+FAULTS ?=
 
 $(STAMP): requirements-dev.lock requirements-uv.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Biokeel needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3" if sys.version_info < (3, 11) else 0)'
@@ -42,11 +43,11 @@ check: $(STAMP) ## format, lint, types, import order, spelling, schemas, suites
 
 .PHONY: test
 test: check ## make check, then every test, on a real Kafka and a real object store
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: faults
-faults: $(STAMP) ## the longer fault experiments (a short form of them runs in make test)
-	@$(BIN)/python -m pytest -m faults tests/faults --run-long
+faults: $(STAMP) ## the fault experiments, some 45 minutes: FAULTS="--fault-minutes 20", FAULTS="--runs full"
+	@$(BIN)/python -m pytest -v -m faults tests/faults tests/conformance --run-long $(FAULTS)
 
 .PHONY: bench
 bench: $(STAMP) ## how fast it is, on a stack of its own: BENCH="--events 200000" (at most ten minutes)
@@ -59,4 +60,4 @@ lock: $(STAMP) ## rewrite the lock files from pyproject.toml
 
 .PHONY: clean
 clean: ## remove .venv and what the demo left
-	@rm -rf $(VENV) .biokeel-demo .biokeel-bench.json .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) .biokeel-demo .biokeel-bench.json .biokeel-faults.json .biokeel-faults.md .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -23,7 +23,7 @@ from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.codec import Codec
 from biokeel.land.lake import Lake
 from biokeel.land.tables import EventTables
-from biokeel.link.repeats import Window, set_aside
+from biokeel.link.repeats import Window, sent_again
 from biokeel.link.stage import drop_repeats, link
 from biokeel.link.state import RECORD, PersonState, Run
 from biokeel.pseudonymise.leaks import find_leaks
@@ -271,7 +271,7 @@ def _read(blocks: list[Block]) -> pl.DataFrame:
 
 
 def _sent_again(batch: PseudonymisedBatch) -> object:
-    found = set_aside(batch, Window())
+    found = sent_again(batch, Window())
     return Window().after((found.rest.frame,), batch.frame.height)
 
 

@@ -80,6 +80,14 @@ class RawBatch:
     def __len__(self) -> int:
         return len(self.offsets)
 
+    def rows(self, first: int, end: int) -> RawBatch:
+        """The rows from `first` up to, but not with, `end`."""
+        if (first, end) == (0, len(self)):
+            return self
+        # Taken, not sliced: whoever reads the buffers themselves need not know of an offset into them.
+        values = self.values.take(list(range(first, end)))
+        return RawBatch(self.event, self.partition, self.offsets[first:end], values)
+
     def __repr__(self) -> str:
         return f"RawBatch({self.event}, partition={self.partition}, {len(self)} events)"
 
@@ -117,6 +125,10 @@ class PseudonymisedBatch:
 
     def __len__(self) -> int:
         return self.frame.height
+
+    def rows(self, first: int, end: int) -> PseudonymisedBatch:
+        """The rows from `first` up to, but not with, `end`."""
+        return self if (first, end) == (0, len(self)) else PseudonymisedBatch(self.event, self.frame[first:end])
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ BiokeelError
 ├── SettingsError            a setting is missing or makes no sense
 ├── ContractError
 │   ├── SchemaError          a schema breaks the rules for schemas
+│   ├── DamagedBlock         a message of a pseudo topic that cannot be read as a block
 │   ├── IncompatibleSchema   a schema change that the evolution gate refuses
 │   └── UnknownSchema        a schema id or subject that the catalogue does not hold
 ├── SourceError
@@ -13,6 +14,7 @@ BiokeelError
 ├── VaultError
 │   ├── VaultKeyError        a key is missing, malformed or not the one the vault was sealed with
 │   ├── SealError            a sealed payload that does not open
+│   ├── VaultRefused         the vault's database does not take what it was given
 │   └── VaultUnavailable     the vault's database does not answer; trying again may help
 ├── SuiteError               a suite that cannot be read, compiled or run
 ├── LandingError
@@ -21,6 +23,7 @@ BiokeelError
 │   └── CommitConflict       another writer landed the same rows; positions must be read again
 ├── EngineError
 │   ├── TransportError       Kafka cannot be reached or misbehaves
+│   ├── PoisonBatch          a stage keeps raising, and its events cannot be set aside
 │   └── Stuck                offsets have not moved for too long
 ├── StackError
 │   ├── ArtifactError        a jar cannot be had, or its bytes are not the pinned ones
@@ -69,6 +72,10 @@ class SchemaError(ContractError):
     """A schema breaks the rules for schemas: a field without doc, unit or tag, an envelope that differs."""
 
 
+class DamagedBlock(ContractError):  # noqa: N818
+    """A message of a pseudo topic that cannot be read as a block, whichever release reads it."""
+
+
 class IncompatibleSchema(ContractError):  # noqa: N818 - reads better at the place where it is raised
     """A schema change that the evolution gate refuses."""
 
@@ -101,6 +108,10 @@ class SealError(VaultError):
     """A sealed payload that does not open: wrong key, or changed bytes."""
 
 
+class VaultRefused(VaultError):  # noqa: N818
+    """The vault's database does not take what it was given; trying again does not help."""
+
+
 class VaultUnavailable(VaultError):  # noqa: N818
     """The vault's database does not answer; trying again may help."""
 
@@ -131,6 +142,10 @@ class EngineError(BiokeelError):
 
 class TransportError(EngineError):
     """Kafka cannot be reached or misbehaves."""
+
+
+class PoisonBatch(EngineError):  # noqa: N818
+    """A stage keeps raising on events that cannot be set aside: too many, or decided before."""
 
 
 class Stuck(EngineError):  # noqa: N818

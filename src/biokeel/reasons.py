@@ -39,6 +39,7 @@ class Reason(StrEnum):
     NOT_ENROLLED = "person.not_enrolled"
     PERSON_CONFLICT = "person.conflict"
     PERSON_INVALID = "person.invalid"
+    STAGE_FAILED = "engine.stage_failed"
     RULE = "rule.failed"
     REPEATED = "event.repeated"
     RETRACTED = "event.withdrawn"
@@ -71,6 +72,7 @@ _TABLE: dict[Reason, tuple[Owner, str]] = {
     Reason.NOT_ENROLLED: (Owner.SOURCE, "The person is not enrolled yet; the event waits, sealed, for the enrolment."),
     Reason.PERSON_CONFLICT: (Owner.PRIVACY, "The identifiers of this person event belong to different participants."),
     Reason.PERSON_INVALID: (Owner.SOURCE, "The person event lacks what it needs, or names somebody unknown."),
+    Reason.STAGE_FAILED: (Owner.OPERATOR, "A stage failed on this event again and again; see the worker's log."),
     Reason.RULE: (Owner.STEWARD, "The event fails a critical rule of its suite; failed_rules names it."),
     Reason.REPEATED: (Owner.NOBODY, "The source sent the event again as it was; it counts once."),
     Reason.RETRACTED: (Owner.NOBODY, "The source withdraws the event: its status says entered-in-error."),

@@ -82,6 +82,13 @@ class Settings(BaseSettings):
     max_event_bytes: Annotated[int, Field(description="A raw message above this is sealed, not decoded.", ge=1)] = (
         1 << 20
     )
+    set_aside_events: Annotated[
+        int, Field(description="Most events of one batch that are set aside because a stage fails on them.", ge=0)
+    ] = 1_000
+    set_aside_blocks: Annotated[
+        int,
+        Field(description="Most messages of one pseudo partition that are put aside because they are no blocks.", ge=0),
+    ] = 8
     flush_rows: Annotated[int, Field(description="Rows of one event type that cause a landing.", ge=1)] = 262_144
     flush_bytes: Annotated[int, Field(description="Bytes of one event type that cause a landing.", ge=1)] = 256 << 20
     flush_seconds: Annotated[float, Field(description="Age of the oldest row that causes a landing.", gt=0)] = 30.0

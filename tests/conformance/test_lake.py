@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
 import pytest
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError
 
 from biokeel.contracts.ids import decode_id
 from biokeel.contracts.schema import Field, Tag
 from biokeel.errors import CommitConflict, LandingError, StoreRefused
 from biokeel.land import person
 from biokeel.land.books import LakeReader
+from biokeel.land.check import faults
 from biokeel.land.columns import STATISTICS
-from biokeel.land.maintenance import compact, refresh_participants
+from biokeel.land.log import commits
+from biokeel.land.maintenance import compact, refresh_participants, vacuum
 from biokeel.land.objects import check_store
 from biokeel.land.quarantine import waiting
 from biokeel.land.reading import scan
+from biokeel.land.snapshots import Snapshots
 from biokeel.land.tables import EventTables
 from biokeel.link.participants import from_snapshots
 from tests.conformance.landing_world import EVENT, SCHEMA, Worker, landed, multiples, topic
@@ -44,7 +50,7 @@ def test_objects_are_put_got_listed_and_deleted(lake):
     lake.objects.put("b/3", b"three")
     assert lake.objects.get("a/1") == b"first"
     assert lake.objects.keys("a/") == ["a/1", "a/2"]
-    assert (lake.objects.size("a/1"), lake.objects.size("a/9")) == (5, None)
+    assert lake.objects.sizes("a/") == {"a/1": 5, "a/2": 3}
     lake.objects.delete("a/1")
     lake.objects.delete("a/1")
     assert lake.objects.keys("") == ["a/2", "b/3"]
@@ -188,6 +194,152 @@ def test_compaction_changes_no_row_and_a_worker_that_lands_meanwhile_goes_on(ful
     worker.run()
     assert landed(full)[0].height > before[0].height
     assert LakeReader(full).positions(EVENT, 0) == (6, 6)
+
+
+def test_compaction_keeps_the_log_free_of_values(full):
+    for by_participant in (False, True):
+        compact(full, full.curated(EVENT), by_participant=by_participant)
+    for key in full.objects.keys(f"{full.key(full.curated(EVENT))}/_delta_log/"):
+        if key.endswith(".json"):
+            for line in full.objects.get(key).splitlines():
+                stats = json.loads(json.loads(line).get("add", {}).get("stats") or "{}")
+                assert set(stats.get("minValues", {})) <= set(STATISTICS)
+
+
+def test_compaction_beside_landings_and_deletions_loses_and_doubles_nothing(lakes):
+    """All three at once, for as long as the landings take: each on its own handle, as each is a process of its own."""
+    lake = lakes()
+    log = topic(partitions=2, blocks=24, size=10)
+    worker = Worker(lake, log, multiples(5), partitions=(0, 1), snapshots=False)
+    uri = lake.curated(EVENT)
+    over = threading.Event()
+    compacted, deleted = [], []
+
+    def compacting():
+        while not over.is_set():
+            compacted.append(compact(lake, uri))
+
+    def deleting():
+        """As tidying does: some rows are taken out, by whoever is not in another's way."""
+        for offset in range(1, 1000):
+            if over.is_set():
+                return
+            try:
+                DeltaTable(uri, storage_options=lake.options).delete(f"raw_offset = {offset}")
+                deleted.append(offset)
+            except CommitFailedError:
+                continue
+
+    with ThreadPoolExecutor(2) as pool:
+        done = [pool.submit(compacting), pool.submit(deleting)]
+        worker.run(blocks_a_flush=1)
+        over.set()
+        for each in done:
+            each.result()
+    compact(lake, uri)
+    assert len(compacted) > 1
+    assert deleted
+    ideal = lakes()
+    Worker(ideal, log, multiples(5), partitions=(0, 1), snapshots=False).run()
+    # What a deletion found was taken out; what landed after it stays, like everything else.
+    wanted = landed(ideal)[0]
+    rows = landed(lake)[0]
+    assert rows.join(wanted, on=wanted.columns, how="anti", nulls_equal=True).is_empty()
+    gone = wanted.join(rows, on=["raw_partition", "raw_offset"], how="anti")
+    assert set(gone["raw_offset"]) <= set(deleted)
+    assert list(faults(lake, EVENT)) == []
+
+
+def test_vacuum_tells_before_it_deletes_and_leaves_what_readers_and_workers_need(full):
+    before = landed(full)
+    state = {key: full.objects.get(key) for key in full.objects.keys("state/")}
+    open_reader = DeltaTable(full.curated(EVENT), storage_options=full.options)
+    compact(full, full.curated(EVENT))
+    assert vacuum(full, full.curated(EVENT), hours=1, delete=True).files == 0
+    assert scan(open_reader, full).collect().height == before[0].height
+    told = vacuum(full, full.curated(EVENT), hours=0, delete=False)
+    assert told.files == 3
+    assert told.size > 0
+    assert scan(open_reader, full).collect().height == before[0].height
+    assert vacuum(full, full.curated(EVENT), hours=0, delete=True) == told
+    assert vacuum(full, full.curated(EVENT), hours=0, delete=False).files == 0
+    assert {key: full.objects.get(key) for key in full.objects.keys("state/")} == state
+    assert landed(full)[0].equals(before[0])
+    assert list(faults(full, EVENT)) == []
+    Worker(full, LOG, multiples(5), partitions=(0, 1)).run()
+    assert LakeReader(full).positions(EVENT, 0) == (5, 5)
+
+
+def test_vacuum_takes_what_a_writer_that_died_had_not_committed(full):
+    uri = full.curated(EVENT)
+    full.objects.put(f"{full.key(uri)}/part-00000-orphan.parquet", b"left behind")
+    assert vacuum(full, uri, hours=1, delete=False).files == 0
+    done = vacuum(full, uri, hours=0, delete=True)
+    assert (done.files, done.size) == (1, 11)
+
+
+def test_a_history_tells_version_operation_rows_and_positions(full):
+    history = list(commits(full, full.curated(EVENT), 10))
+    assert [commit.version for commit in history] == [3, 2, 1, 0]
+    assert history[0].positions == {0: 5, 1: 5}
+    assert sum(commit.rows for commit in history) == landed(full)[0].height
+    assert history[0].operation == "WRITE"
+    compact(full, full.curated(EVENT))
+    newest = next(commits(full, full.curated(EVENT), 1))
+    assert (newest.operation, newest.rows, newest.files_added, newest.files_removed) == ("OPTIMIZE", 0, 1, 3)
+
+
+def damage_gone(lake, key):
+    lake.objects.delete(key)
+
+
+def damage_cut(lake, key):
+    lake.objects.put(key, lake.objects.get(key)[:-10])
+
+
+def damage_bits(lake, key):
+    data = bytearray(lake.objects.get(key))
+    data[4 : len(data) // 2] = bytes(len(data) // 2 - 4)
+    lake.objects.put(key, bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [(damage_gone, "is gone"), (damage_cut, "in the log"), (damage_bits, "cannot be read")],
+    ids=["gone", "cut", "bits"],
+)
+def test_a_damaged_file_is_found_and_named(full, damage, said):
+    assert list(faults(full, EVENT)) == []
+    key = next(key for key in full.objects.keys(f"{full.key(full.curated(EVENT))}/part"))
+    damage(full, key)
+    (fault,) = faults(full, EVENT)
+    assert said in fault
+    assert key.rsplit("/", 1)[1] in fault
+
+
+@pytest.mark.parametrize("table", ["curated", "quarantine"])
+def test_a_row_that_stands_twice_is_found_by_its_coordinates(full, table):
+    curated, quarantined = (scan(uri, full).collect() for uri in (full.curated(EVENT), full.quarantine(EVENT)))
+    row = curated[:1]
+    if table == "quarantine":
+        row = quarantined[:1].with_columns(row["stream"], row["raw_partition"], row["raw_offset"])
+    write_deltalake(getattr(full, table)(EVENT), row, mode="append", storage_options=full.options)
+    (fault,) = faults(full, EVENT)
+    where = f"raw/{row['raw_partition'][0]}@{row['raw_offset'][0]}"
+    assert fault == f"clinical.glucose: 1 coordinates stand more than once: {where}."
+
+
+def test_rows_past_their_tables_position_and_state_past_its_table_are_found(full):
+    row = (
+        scan(full.curated(EVENT), full)
+        .collect()[:1]
+        .with_columns(raw_offset=pl.lit(10_000, pl.Int64), pseudo_offset=pl.lit(77, pl.Int64))
+    )
+    write_deltalake(full.curated(EVENT), row, mode="append", storage_options=full.options)
+    Snapshots(full).save(EVENT, 0, 99, b"")
+    found = list(faults(full, EVENT))
+    assert any("has rows up to 77, past its position 5" in fault for fault in found)
+    assert any("linking state of partition 0 is at 99, past its table at 5" in fault for fault in found)
 
 
 def test_what_waits_in_quarantine_is_what_was_not_let_in_since(full):

@@ -20,7 +20,7 @@ from biokeel.land.columns import STATISTICS
 from biokeel.land.lake import Lake
 from biokeel.land.reading import scan
 from biokeel.land.tables import EventTables
-from biokeel.land.tidy import STEPS, Tidied, tidy
+from biokeel.land.tidy import STEPS, Tidied, begin_again, tidy
 from tests.conformance.landing_world import DAY, EVENT, SCHEMA, Died, rows
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -92,7 +92,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(EVENTS, min_size=1, max_size=3), st.booleans())
 def test_the_newest_version_is_shown_unless_it_was_withdrawn(tmp_path_factory, blocks, often):
     world = World(tmp_path_factory.mktemp("tidy"))
@@ -112,8 +112,8 @@ def test_history_says_why_and_when_and_keeps_the_row(world):
     history = scan(world.lake.history(EVENT), world.lake).sort("first_offset").collect()
     assert history.select("event_id", "why", "value", "first_offset").rows() == [
         (f"{1:032x}", "superseded", 5.0, 0),
+        (f"{2:032x}", "repeated", 5.0, 1),
         (f"{3:032x}", "withdrawn", 5.0, 2),
-        (f"{2:032x}", "repeated", 5.0, 5),
     ]
     assert set(history["moved_at"]) == {NOW}
     assert world.shown() == {1: 6.0, 2: 5.0, 4: 5.0}
@@ -135,6 +135,14 @@ def test_a_row_that_was_withdrawn_before_it_came_does_not_stay_and_a_newer_one_d
     world.land([(1, 5.0, 5)])
     assert world.tidy() == Tidied(withdrawn=1)
     world.land([(1, 5.0, 6)])
+    assert world.tidy() == Tidied()
+    assert world.shown() == {1: 5.0}
+
+
+def test_what_was_said_again_later_is_not_withdrawn_by_what_came_in_between(world):
+    world.land([(1, 5.0, 0), (1, 5.0, 3)])
+    assert world.tidy() == Tidied(repeated=1)
+    world.land([(1, None, 2)])
     assert world.tidy() == Tidied()
     assert world.shown() == {1: 5.0}
 
@@ -219,3 +227,15 @@ def test_a_rewritten_file_has_no_statistics_of_what_says_something_about_a_perso
 
 def test_an_event_type_without_tables_needs_no_tidying(tmp_path):
     assert tidy(Lake.local(tmp_path), SCHEMA, NOW) == Tidied()
+
+
+def test_a_curated_table_that_was_put_back_is_tidied_anew(world):
+    world.land([(1, 5.0, 0), (1, 6.0, 1)])
+    before = DeltaTable(world.lake.curated(EVENT)).version()
+    world.tidy()
+    DeltaTable(world.lake.curated(EVENT)).restore(before)
+    begin_again(world.lake, EVENT, [0])
+    assert world.places() == [0, 1]
+    assert world.tidy() == Tidied(superseded=1)
+    assert world.shown() == {1: 6.0}
+    assert scan(world.lake.history(EVENT), world.lake).collect().height == 1

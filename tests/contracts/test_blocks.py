@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import zlib
+
 import numpy as np
 import polars as pl
 import pytest
@@ -11,9 +14,9 @@ from polars.testing import assert_frame_equal
 
 from biokeel.batch import COORDINATES, ENVELOPE, PseudonymisedBatch
 from biokeel.contracts import blocks
-from biokeel.contracts.blocks import Block, read_block, split_blocks
+from biokeel.contracts.blocks import Block, Named, named, read_block, split_blocks
 from biokeel.contracts.topics import event_type
-from biokeel.errors import ContractError
+from biokeel.errors import ContractError, DamagedBlock
 
 EVENT = event_type("clinical.blood_pressure")
 
@@ -117,3 +120,23 @@ def test_a_block_without_the_coordinates_is_refused() -> None:
     (block,) = split_blocks(PseudonymisedBatch(EVENT, whole.frame.drop("first_offset")), 1, "f" * 32)
     with pytest.raises(ContractError, match="first_offset"):
         read_block(EVENT, block.value, block.headers)
+
+
+@pytest.mark.parametrize("name", ["event_id", "occurred_at", "participant", "raw_offset"])
+def test_a_block_whose_rows_could_neither_land_nor_be_quarantined_is_damaged(name: str) -> None:
+    whole = batch([1, 2])
+    (block,) = split_blocks(whole, 1, "f" * 32)
+    frame = whole.frame.with_columns(pl.lit(None, whole.frame.schema[name]).alias(name))
+    buffer = io.BytesIO()
+    frame.write_ipc_stream(buffer)
+    checksum = f"{zlib.crc32(buffer.getvalue()):08x}".encode()
+    with pytest.raises(DamagedBlock, match=name):
+        read_block(EVENT, buffer.getvalue(), _header(block, "biokeel-crc32", checksum))
+
+
+def test_headers_say_what_a_block_was_to_hold_and_those_of_a_foreign_message_say_nothing() -> None:
+    (block,) = split_blocks(batch([1, 2, 3]), 1, "f" * 32)
+    first, last = (int(dict(block.headers)[name]) for name in ("biokeel-first-offset", "biokeel-last-offset"))
+    assert named(block.headers) == Named("raw", int(dict(block.headers)["biokeel-raw-partition"]), first, last)
+    for name, value in (("biokeel-stream", b"850101"), ("biokeel-first-offset", b"-1"), ("biokeel-format", None)):
+        assert named(_header(block, name, value)) is None

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import re
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -14,57 +11,14 @@ from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.registry import RegistryCatalogue
 from biokeel.contracts.topics import event_type
 from biokeel.errors import ContractError, UnknownSchema
+from tests.contracts.registry_server import Registry
 
 EVENT = event_type("clinical.glucose")
 
 
-class Registry(ThreadingHTTPServer):
-    """The four questions that RegistryCatalogue asks; `down` makes it answer 500, `asked` counts."""
-
-    def __init__(self, catalogue: DirectoryCatalogue) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.versions = list(catalogue.versions(EVENT))
-        self.down = False
-        self.asked = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-    def answer(self, path: str) -> object | None:
-        if found := re.fullmatch(r"/schemas/ids/(\d+)/versions", path):
-            known = [item for item in self.versions if item.id == int(found[1])]
-            return [{"subject": item.subject, "version": item.version} for item in known] or None
-        if found := re.fullmatch(r"/subjects/([^/]+)/versions/(\w+)", path):
-            known = [
-                item for item in self.versions if item.subject == found[1] and found[2] in ("latest", str(item.version))
-            ]
-            if known:
-                item = known[-1]
-                return {"subject": item.subject, "version": item.version, "id": item.id, "schema": item.schema.text}
-        return None
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Registry
-
-    def do_GET(self) -> None:
-        self.server.asked += 1
-        answer = None if self.server.down else self.server.answer(self.path.partition("?")[0])
-        status = 500 if self.server.down else 200 if answer is not None else 404
-        body = json.dumps(answer if answer is not None else {"error_code": 40403, "message": "not found"}).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture
 def registry(catalogue: DirectoryCatalogue) -> Iterator[Registry]:
-    with Registry(catalogue) as server:
+    with Registry(catalogue, EVENT) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server

@@ -10,8 +10,7 @@ from biokeel.contracts.blocks import split_blocks
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.topics import event_type
 from biokeel.engine.build import curate_worker
-from biokeel.engine.curate import blocks_of
-from biokeel.engine.ledger import Delivery
+from biokeel.engine.curate import blocks_of, read_rows
 from biokeel.errors import StoreRefused
 from biokeel.land.columns import curated_columns, quarantine_columns, to_table
 from biokeel.land.objects import DirectoryObjects
@@ -62,7 +61,9 @@ def record(schema, offset, absent=()):
 @pytest.mark.parametrize("mixed", [True, False])
 def test_blocks_from_before_a_schema_had_a_field_are_judged_and_land_with_nulls(schema, absent, mixed):
     records = [record(schema, 5, absent), record(schema, 6, () if mixed else absent)]
-    batch = blocks_of(PRESSURE, Delivery(PRESSURE.pseudo_topic, 3, 1, records))
+    columns = curated_columns(schema)
+    rows = [(each.offset, read_rows(PRESSURE, each.value, each.headers, columns)) for each in records]
+    batch = blocks_of(PRESSURE, 3, rows)
     assert batch.frame["pseudo_offset"].to_list() == [5, 5, 6, 6]
     suite = SuiteStore(Settings().expectations_dir, {PRESSURE: schema}).current(PRESSURE)
     outcome = validate(batch, suite)

@@ -246,3 +246,24 @@ def test_a_rebalance_loses_nothing_and_hands_out_nothing_of_a_revoked_partition(
                     per_epoch.setdefault(delivery.epoch, []).extend(record.offset for record in delivery.records)
             for offsets in per_epoch.values():
                 assert offsets == list(range(offsets[0], offsets[-1] + 1))
+
+
+def test_a_worker_that_goes_back_is_given_everything_from_there_again_although_nothing_new_comes(vault_settings, topic):
+    """As after a conflict: its position moves within the assignment, while the consumer stands at the topic's end."""
+    what = consumption(topic)
+    at = Partition(topic, 1)
+
+    async def scenario():
+        worker = Recorder(vault_settings)
+        async with running(vault_settings, what, worker):
+            await until(lambda: worker.count() >= RECORDS)
+            await asyncio.sleep(1.5)  # longer than a fetch waits: the consumer is idle
+            worker.ledger.rewind(at, 400)
+            await until(lambda: worker.count() >= RECORDS + 600)
+        return worker
+
+    worker = asyncio.run(scenario())
+    size = RECORDS // PARTITIONS
+    assert worker.offsets()[at] == [*range(size), *range(400, size)]
+    assert len(worker.assignments) == 1
+    assert committed(vault_settings, what.group, topic) == [size] * PARTITIONS

@@ -7,12 +7,13 @@ import polars as pl
 
 from biokeel.contracts.topics import event_type
 from biokeel.testing.events import random_frame
+from tests.faults.proofs import CANARY
 
 ENROLMENT = event_type("person.enrolment")
 PRESSURE = event_type("clinical.blood_pressure")
-PEOPLE = 200
-LATE = 50
-BROKEN = (None, b"", b"no frame", b"\x00\x00\x00\x00\x01cut")
+STEADY, LATE = 150, 20
+"""People who are enrolled from the beginning, and those of each sending who enrol after their events."""
+BROKEN = (None, b"", f"no frame of {CANARY}".encode(), b"\x00\x00\x00\x00\x01cut" + CANARY.encode())
 
 
 def enrolments(tag, numbers):
@@ -22,11 +23,12 @@ def enrolments(tag, numbers):
             "event_id": f"{zlib.crc32(tag.encode()):016x}{number:016x}",
             "source_id": "demo/one",
             "subject_scheme": "app/demo",
-            "subject_id": f"{tag}{number}",
+            "subject_id": f"{CANARY}-{tag}{number}",
             "occurred_at": consented,
             "occurred_offset_minutes": 540,
             "recorded_at": consented,
             "identifiers": [],
+            "name": f"{CANARY.title()} {number}",
             "sex": "unknown",
             "consent_scope": ["genome", "clinical", "lifestyle"],
         }
@@ -34,30 +36,22 @@ def enrolments(tag, numbers):
     ]
 
 
-def pressures(schema, tag, rows, failing=0.05):
-    frame = random_frame(schema, rows, seed=zlib.crc32(tag.encode()), people=PEOPLE)
+def pressures(schema, tag, rows, failing=0.05, late=0.15):
+    """`rows` events: most of the steady people, a share of `late` of those who enrol with `tag` later."""
+    frame = random_frame(schema, rows, seed=zlib.crc32(tag.encode()), people=STEADY)
     every = int(1 / failing)
+    number = pl.col("subject_id").str.strip_prefix("u").cast(pl.Int64)
+    row = pl.int_range(pl.len())
+    is_late = row % 100 < late * 100
     return frame.with_columns(
-        pl.lit(tag).add(pl.col("subject_id").str.strip_prefix("u")).alias("subject_id"),
+        pl.when(is_late)
+        .then(pl.format(f"{CANARY}-{tag}{{}}", number % LATE))
+        .otherwise(pl.format(f"{CANARY}-steady{{}}", number))
+        .alias("subject_id"),
         panel_code=pl.lit("85354-9"),
         status=pl.lit("final"),
-        systolic=pl.when(pl.int_range(pl.len()) % every == 0).then(900.0).otherwise(120.0),
+        systolic=pl.when(row % every == 0).then(900.0).otherwise(100.0 + row % 50),
         diastolic=pl.lit(80.0),
         heart_rate=pl.lit(70.0),
         body_position=pl.lit(None, pl.String),
     )
-
-
-def send(publisher, schema, tag, rows):
-    """Publish everything but the late enrolments; returns how many messages that was."""
-    sent = publisher.publish(ENROLMENT, enrolments(tag, range(LATE, PEOPLE)))
-    publisher.flush()
-    sent += publisher.publish(PRESSURE, pressures(schema, tag, rows))
-    publisher.flush()
-    return sent + len(publisher.publish_raw(PRESSURE, BROKEN, partition=1))
-
-
-def send_late(publisher, tag):
-    sent = publisher.publish(ENROLMENT, enrolments(tag, range(LATE)))
-    publisher.flush()
-    return sent

@@ -1,148 +1,284 @@
-"""A stack whose workers the experiments start and kill, the events that flow, and the table that is printed."""
+"""A stack whose workers the experiments start, kill and cut off from Kafka and the object store by proxies."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from contextlib import ExitStack
 
 from biokeel.console.books import Bookkeeper
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.topics import Zone
 from biokeel.source.client import Publisher
+from biokeel.stack.kafka import Detour
+from biokeel.stack.stack import Stack
+from biokeel.stack.state import HOST, free_ports
 from biokeel.testing.crash import VARIABLE
-from tests.faults.traffic import PRESSURE, send, send_late
+from tests.faults.proofs import Leaks, Positions
+from tests.faults.proxy import Http, Kafka, Proxy
+from tests.faults.traffic import BROKEN, ENROLMENT, LATE, PRESSURE, STEADY, enrolments, pressures
 
 KINDS = ("pseudonymise", "curate")
 PATIENCE = 120.0
-EXPERIMENTS = []
-"""Every experiment of this run, for the table at its end."""
-
-
-@dataclass
-class Experiment:
-    """One experiment and what it came to. `recovery`: longest time from a death to balanced books, in seconds."""
-
-    world: "World"
-    name: str
-    supervised: bool
-    sent_before: int
-    deaths: int = 0
-    events: int = 0
-    lost: int = 0
-    doubled: int = 0
-    recovery: float = 0.0
-    died_at: float = 0.0
-
-    def death(self):
-        """Note that something died just now."""
-        self.deaths += 1
-        self.died_at = time.monotonic()
-
-    def recovered(self):
-        """Wait until everything is settled, and fail where an event is not in exactly one place."""
-        books = self.world.settled(self.supervised)
-        self.recovery = max(self.recovery, time.monotonic() - self.died_at)
-        self.events = self.world.sent - self.sent_before
-        self.lost, self.doubled = books.total("missing"), books.total("doubled")
-        assert books.total("raw") == self.world.sent
-        assert books.balanced, books.as_json()
-        assert books.total("parked") == 0
-        assert min(books.total(place) for place in ("curated", "quarantined", "sealed", "applied")) > 0
+"""How long the books may take to balance when all is well again, in seconds."""
+END_SECONDS = 60.0
+RESTART_SECONDS = 1.0
+"""Pause before a worker that ended by itself is started again, so that one that cannot start does not spin."""
+SMALL = {
+    "BIOKEEL_FLUSH_SECONDS": "1",
+    "BIOKEEL_FLUSH_ROWS": "300",
+    "BIOKEEL_MICRO_BATCH_ROWS": "200",
+}
+"""Small and frequent landings: more commits and more places to die at."""
 
 
 class World:
-    """A stack without workers of its own. A worker is known by its name: `curate-1`."""
+    """A stack without workers of its own, in `folder`. A worker is known by its name: `curate-1`.
 
-    def __init__(self, stack, folder):
-        self.stack = stack
+    Workers reach Kafka and the store through `kafka` and `s3`, proxies that do nothing until they are told to. `sent`
+    counts what lies in the raw topics. `environment` is given to every worker that is started.
+    """
+
+    def __init__(self, folder, environment=SMALL, before=lambda _state: ()):
+        """`before` is called with the state directory before anything starts, and returns what is held meanwhile."""
         self.folder = folder
-        settings = stack.settings(Zone.VAULT)
-        catalogue = DirectoryCatalogue(settings.schemas_dir)
-        self.schema = catalogue.reader(PRESSURE).schema
-        self.publisher = Publisher(settings, catalogue)
-        self.bookkeeper = Bookkeeper.of(stack.state_dir)
+        self.logs = folder / "worker-logs"
+        self.logs.mkdir(parents=True)
+        self.environment = dict(environment)
         self.running = {}
-        self.sent = 0
-        self.tags = 0
+        self.sent = self.restarts = self.tags = 0
         self.late = None
+        self._ended_at = {}
+        self._held = ExitStack()
+        for held in before(folder / "state"):
+            self._held.enter_context(held)
+        (door,) = free_ports(1)
+        try:
+            self.kafka = self._held.enter_context(Proxy(f"{HOST}:{door}", Kafka()))
+            self.stack = self._held.enter_context(Stack.start(folder / "state", detour=Detour(door, self.kafka.port)))
+            self.s3 = self._held.enter_context(Proxy(self.stack.settings(Zone.RESEARCH).s3_endpoint, Http()))
+            self._look_around()
+        except BaseException:
+            self._held.close()
+            raise
 
-    def start(self, name, crash_at=""):
-        """Start a worker, made to die at `crash_at` if that names a point; its flushes are small and often."""
+    def _look_around(self):
+        settings = self.stack.settings(Zone.VAULT)
+        self.catalogue = DirectoryCatalogue(settings.schemas_dir)
+        self.schema = self.catalogue.reader(PRESSURE).schema
+        self.publisher = Publisher(settings, self.catalogue)
+        self.bookkeeper = Bookkeeper.of(self.stack.state_dir)
+        self.bucket = self.stack.state_dir / "objects" / "data" / settings.lake_bucket
+        self.positions = Positions(self.bucket)
+        self.leaks = Leaks(self.stack, self.logs)
+        self.enrol("steady", range(STEADY))
+
+    # -- workers
+
+    def start(self, name, crash_at="", **environment):
+        """Start a worker, made to die at `crash_at` if that names a point, with more environment if wished."""
         own = {
             "BIOKEEL_STATE_DIR": str(self.stack.state_dir),
             "BIOKEEL_WORKER_NAME": name,
-            "BIOKEEL_FLUSH_SECONDS": "1",
-            "BIOKEEL_FLUSH_ROWS": "300",
-            "BIOKEEL_MICRO_BATCH_ROWS": "200",
+            "BIOKEEL_KAFKA_BOOTSTRAP": self.kafka.address,
+            "BIOKEEL_S3_ENDPOINT": self.s3.url,
             VARIABLE: crash_at,
         }
-        with (self.folder / f"{name}.log").open("ab") as log:
+        with (self.logs / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(
                 [sys.executable, "-m", "biokeel", "worker", name.split("-")[0]],
-                env=os.environ | own,
+                env=os.environ | own | self.environment | environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
 
+    def ensure(self, *names):
+        """Let exactly these workers run (default: one of each kind)."""
+        wanted = names or tuple(f"{kind}-1" for kind in KINDS)
+        for name in [name for name in self.running if name not in wanted]:
+            self.end(name)
+        for name in wanted:
+            if name not in self.running or self.running[name].poll() is not None:
+                self.start(name)
+
     def end(self, name):
         """Stop a worker in order."""
-        if name in self.running:
-            self.running[name].terminate()
-            assert self.running.pop(name).wait(60) == 0, f"{name} did not end in order"
+        process = self.running.pop(name, None)
+        if process is not None:
+            process.terminate()
+            try:
+                status = process.wait(END_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                raise AssertionError(f"{name} did not end within {END_SECONDS:g} s of SIGTERM") from None
+            in_order = (0, -signal.SIGTERM)  # the latter while it was still starting
+            assert status in in_order, f"{name} ended with {status}; {self.last_words(name)}"
 
     def kill(self, name):
         self.running[name].kill()
         self.running.pop(name).wait()
 
-    def ensure(self, name):
-        if name not in self.running or self.running[name].poll() is not None:
-            self.start(name)
+    def pause(self, name):
+        os.kill(self.running[name].pid, signal.SIGSTOP)
+
+    def go_on(self, name):
+        os.kill(self.running[name].pid, signal.SIGCONT)
 
     def died(self, name):
-        """Whether the worker has died at its point; an end of any other kind fails the test."""
+        """Whether the worker has died at its point; an end of any other kind fails the run."""
         status = self.running[name].poll()
-        assert status in (None, -signal.SIGKILL), f"{name} ended with {status}; see {self.folder}"
+        assert status in (None, -signal.SIGKILL), f"{name} ended with {status}; {self.last_words(name)}"
         return status is not None
 
-    def send(self, rows=600):
-        """More events, of new people, of whom some enrol only with the next call or `send_late`."""
-        self.send_late()
+    def await_deaths(self, *names, sending=0):
+        """Wait until all of `names` have died at their points; meanwhile send so many rows every two seconds."""
+        began = sent_at = time.monotonic()
+        while left := [name for name in names if not self.died(name)]:
+            assert time.monotonic() - began < PATIENCE, f"{left} never passed its point"
+            if sending and time.monotonic() - sent_at > 2:
+                self.send(sending)
+                sent_at = time.monotonic()
+            time.sleep(0.05)
+
+    def watch(self, supervised):
+        """Start a worker that has ended by itself again if `supervised`, as the stack does; else fail the run."""
+        for name, process in list(self.running.items()):
+            if process.poll() is None:
+                self._ended_at.pop(name, None)
+                continue
+            assert supervised, f"{name} ended with {process.poll()}; {self.last_words(name)}"
+            ended = self._ended_at.setdefault(name, time.monotonic())
+            if time.monotonic() - ended >= RESTART_SECONDS:
+                self._ended_at.pop(name)
+                self.restarts += 1
+                self.start(name)
+
+    def live(self, seconds, *, rows=0, every=2.0):
+        """Let time pass, workers supervised, with `rows` events sent at once and again `every` so many seconds."""
+        until = time.monotonic() + seconds
+        following = time.monotonic()
+        while time.monotonic() < until:
+            self.watch(supervised=True)
+            if rows and time.monotonic() >= following:
+                self.send(rows)
+                following = time.monotonic() + every
+            time.sleep(0.1)
+
+    def last_words(self, name):
+        """The last line of a worker's log that says why it ended."""
+        lines = (self.logs / f"{name}.log").read_text("utf-8", "replace").splitlines()
+        told = [line for line in lines if "Worker ends" in line or "biokeel:" in line or "Error" in line]
+        return (told or lines or ["it said nothing"])[-1][:400]
+
+    # -- events
+
+    def enrol(self, tag, numbers):
+        self.sent += self.publisher.publish(ENROLMENT, enrolments(tag, numbers))
+        self.publisher.flush()
+
+    def publish(self, rows, *, late=0.15):
+        """Events with a new tag, which is returned; the people of that tag are not enrolled."""
         self.tags += 1
-        self.late = f"p{self.tags}-"
-        self.sent += send(self.publisher, self.schema, self.late, rows)
+        tag = f"late{self.tags}-"
+        self.sent += self.publisher.publish(PRESSURE, pressures(self.schema, tag, rows, late=late))
+        self.publisher.flush()
+        return tag
+
+    def send(self, rows):
+        """More events, some of people who enrol only with the next call or `send_late`, and a broken message of each
+        kind."""
+        self.send_late()
+        self.late = self.publish(rows)
+        self.sent += len(self.publisher.publish_raw(PRESSURE, BROKEN, partition=1))
 
     def send_late(self):
         """Enrol those who are late."""
         if self.late is not None:
-            self.sent += send_late(self.publisher, self.late)
+            self.enrol(self.late, range(LATE))
             self.late = None
 
-    def settled(self, supervised=False):
-        """The books once nothing is missing or parked any more; the last ones where that takes too long.
+    # -- proof
 
-        A worker that ends meanwhile is started anew if `supervised`, as the stack does; else it fails the test.
-        """
-        deadline = time.monotonic() + PATIENCE
+    def settled(self, supervised=False, patience=PATIENCE):
+        """The books once every sent event is in its place and nobody is late; the last ones where that takes too
+        long."""
+        self.send_late()
+        deadline = time.monotonic() + patience
         while True:
-            for name, process in list(self.running.items()):
-                if process.poll() is not None:
-                    assert supervised, f"{name} ended with {process.poll()}; see {self.folder}"
-                    self.start(name)
+            self.watch(supervised)
             books = self.bookkeeper.look()
-            whole = books.total("raw") == self.sent and books.balanced and not books.total("parked")
-            if whole or time.monotonic() > deadline:
+            if books.total("raw") == self.sent and books.balanced and not books.total("parked"):
                 return books
-            time.sleep(0.5)
+            if time.monotonic() > deadline:
+                return books
+            time.sleep(0.3)
 
-    def experiment(self, name, supervised=False):
-        """A new line of the table."""
-        EXPERIMENTS.append(Experiment(self, name, supervised, self.sent))
-        return EXPERIMENTS[-1]
+    def check(self):
+        """No identifier outside the vault zone, no position that goes back."""
+        self.positions.check()
+        self.leaks.check()
+
+    def idle(self):
+        """Everything whole and the ordinary workers running, for the next run."""
+        self.s3.heal()
+        self.kafka.heal()
+        self.ensure()
 
     def stop(self):
+        """End everything, however it stands."""
         for process in self.running.values():
+            process.send_signal(signal.SIGCONT)
             process.terminate()
         for process in self.running.values():
-            process.wait(60)
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.running.clear()
+        self.bookkeeper = None
+        self._held.close()
+
+
+class Harness:
+    """The world that the experiments share, made when it is first needed, and anew after a run has failed in it."""
+
+    def __init__(self, new_folder):
+        self._new_folder = new_folder
+        self._shared = None
+        self._own = []
+
+    def world(self):
+        """The shared world, whole, with an ordinary worker of each kind."""
+        self._end_own()
+        if self._shared is None:
+            self._shared = World(self._new_folder())
+        self._shared.idle()
+        return self._shared
+
+    def fresh(self, **how):
+        """A world for one run alone; it is ended after the run."""
+        self._own.append(World(self._new_folder(), **how))
+        return self._own[-1]
+
+    def broken(self, record):
+        """A run failed: note where its logs are, and begin anew."""
+        worlds = [*self._own, *([self._shared] if self._shared else [])]
+        record.notes += [f"logs of a failed run: {world.folder.name}" for world in worlds[:1]]
+        self._end_own()
+        if self._shared is not None:
+            shared, self._shared = self._shared, None
+            shared.stop()
+
+    def _end_own(self):
+        while self._own:
+            self._own.pop().stop()
+
+    def stop(self):
+        """End what runs."""
+        self._end_own()
+        if self._shared is not None:
+            shared, self._shared = self._shared, None
+            shared.stop()

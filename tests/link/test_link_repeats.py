@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from biokeel.batch import PseudonymisedBatch
 from biokeel.contracts.topics import event_type
-from biokeel.link.repeats import Window, identified, set_aside
+from biokeel.link.repeats import Window, identified, sent_again
 from biokeel.link.state import PersonState, Snapshot, from_bytes, to_bytes
 from biokeel.reasons import Reason
 
@@ -40,7 +40,7 @@ def batch(sent, first=0, **columns):
 
 def read(window, rows, limit=WIDE, decided=None):
     """The values of the reasons of what was set aside, the events that went on, and the window after."""
-    found = set_aside(rows, window, decided)
+    found = sent_again(rows, window, decided)
     after = window.after((found.rest.frame, found.withdrawals), limit)
     return found.aside["reason"].to_list(), found.rest.frame["first_offset"].to_list(), after
 
@@ -147,6 +147,6 @@ def test_a_row_that_the_first_commit_let_in_goes_on_whatever_the_window_says():
 
 def test_what_does_not_land_is_not_remembered():
     window = Window()
-    found = set_aside(batch([(1, 0), (2, 0)]), window)
+    found = sent_again(batch([(1, 0), (2, 0)]), window)
     window = window.after((found.rest.frame.head(1),), WIDE)
     assert read(window, batch([(1, 0), (2, 0)], 10))[1] == [11]

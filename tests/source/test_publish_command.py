@@ -34,6 +34,13 @@ def test_a_dry_run_shows_events_by_type_and_what_was_left_out(run, shared_data: 
     assert "5 files read; all could be used" in result.output
 
 
+def test_a_dry_run_leaves_no_key_behind(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    assert run("demo-data", "--people", "20", "--out", str(tmp_path / "demo")).exit_code == 0
+    result = run("publish", str(tmp_path / "demo" / "files"), "--source-id", "demo", "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert not (tmp_path / "state" / "source.key").exists()
+
+
 def test_a_file_that_fails_wholly_ends_with_status_1_after_the_others(run, tmp_path: Path, shared_data: Path) -> None:  # type: ignore[no-untyped-def]
     bad = tmp_path / "a.json"
     bad.write_text("{")

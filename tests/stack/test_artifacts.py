@@ -6,9 +6,14 @@ import hashlib
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from biokeel.errors import ArtifactError
 from biokeel.stack.artifacts import Jar, class_paths, read_lock, write_lock
@@ -23,6 +28,22 @@ def cache(tmp_path: Path) -> Path:
     file.parent.mkdir(parents=True)
     file.write_bytes(CONTENT)
     return tmp_path
+
+
+def certificate(folder: Path) -> Path:
+    """A file with the certificate of somebody who signs nothing."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "nobody")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "nobody.pem"
+    file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    return file
 
 
 def test_a_jar_with_the_pinned_digest_is_used_without_the_network(cache: Path) -> None:
@@ -79,6 +100,15 @@ def test_without_network_a_first_start_ends_with_one_clear_sentence(tmp_path: Pa
     assert "could not be fetched from Maven Central" in last
     assert "first start needs the network" in last
     assert not [file for file in tmp_path.rglob("*") if file.is_file()], "nothing half-made stays"
+
+
+@pytest.mark.integration
+def test_an_unknown_certificate_on_the_way_ends_with_the_setting_that_makes_it_known(tmp_path, monkeypatch) -> None:
+    # No certificate is known here: as for a user whose proxy opens TLS and signs with its own.
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate(tmp_path)))
+    with pytest.raises(ArtifactError, match="certificate") as refusal:
+        class_paths({"part": (read_lock()["kafka"][0],)}, tmp_path / "cache")
+    assert "REQUESTS_CA_BUNDLE" in str(refusal.value)
 
 
 @pytest.mark.integration

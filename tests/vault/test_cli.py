@@ -34,6 +34,8 @@ def test_status_shows_counts_only(vault):
     result = run("status")
     assert result.exit_code == 0
     assert "audit entries" in result.output
+    assert "parked events, their person is not enrolled" in result.output
+    assert "numbered" not in result.output
 
 
 def test_a_sound_audit_verifies_and_a_cut_tail_is_found_by_the_kept_head(vault):

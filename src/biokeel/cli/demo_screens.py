@@ -36,7 +36,7 @@ def show_verdicts(corpus: DemoCorpus, broken: int, lake: Lake, console: Console)
 
     landed = pl.concat(
         _ids(lake, uri, Verdict.CURATED if name == CURATED else Verdict.QUARANTINED)
-        for name, uri in LakeReader(lake).tables()
+        for _event, name, uri in LakeReader(lake).tables()
     )
     labels = corpus.labels.filter(pl.col("verdict") != Verdict.APPLIED)
     found = labels.join(landed, on="event_id", how="left", maintain_order="left").with_columns(

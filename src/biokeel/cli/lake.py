@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import datetime as dt
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from biokeel.cli.tidy import tidy
 
 if TYPE_CHECKING:
+    from biokeel.contracts.topics import EventType
     from biokeel.land.lake import Lake
+    from biokeel.land.restore import Plan
+    from biokeel.settings import Settings
+
+WEEK: Final = 7 * 24
+Events = Annotated[list[str] | None, typer.Argument(metavar="[EVENTS]", help="Event types; all where none is named.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -19,6 +26,10 @@ def register(app: typer.Typer) -> None:
     group.command("refresh")(refresh)
     group.command("optimize")(optimize)
     group.command("tidy")(tidy)
+    group.command("vacuum")(vacuum)
+    group.command("verify")(verify)
+    group.command("history")(history)
+    group.command("restore")(restore)
     app.add_typer(group, name="lake")
 
 
@@ -49,20 +60,185 @@ def refresh() -> None:
     print("The participants table is up to date." if rows is None else f"The participants table has {rows:,} persons.")
 
 
-def optimize() -> None:
-    """Rewrite the tables' small files as few, the curated ones ordered by participant."""
-    from biokeel.contracts.topics import event_type
+def optimize(
+    events: Events = None,
+    *,
+    order: Annotated[
+        bool, typer.Option("--order", help="Rewrite curated tables whole, ordered by participant: seldom.")
+    ] = False,
+) -> None:
+    """Rewrite the tables' small files as few, and clear their logs. Safe while workers write; run it hourly."""
     from biokeel.land.books import CURATED, LakeReader
     from biokeel.land.maintenance import compact
 
     lake = _lake()
-    for event, name in LakeReader(lake).table_versions():
-        kind = event_type(event)
-        uri = lake.curated(kind) if name == CURATED else lake.quarantine(kind)
-        done = compact(lake, uri, by_participant=name == CURATED)
-        counts = "1 file" if done.before == 1 else f"{done.before:,} files"
+    for event, name, uri in LakeReader(lake).tables(_events(events)):
+        done = compact(lake, uri, by_participant=order and name == CURATED)
         became = "left as is" if done.after == done.before else f"now {done.after:,}"
-        print(f"{event} {name}: {counts}, {became}.")
+        print(f"{event} {name}: {_count(done.before)}, {became}.")
+
+
+def vacuum(
+    events: Events = None,
+    *,
+    retention_hours: Annotated[
+        int, typer.Option(min=1, help="Keep what versions of so many hours need; restore reaches no further back.")
+    ] = WEEK,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete; without it they are only counted.")] = False,
+) -> None:
+    """Count, or delete, files that no version of the last days needs. Safe while workers write."""
+    from biokeel.land.books import LakeReader
+    from biokeel.land.maintenance import vacuum as vacuum_table
+
+    lake = _lake()
+    verb = "deleted" if delete else "could be deleted"
+    found = [
+        (f"{event} {name}", vacuum_table(lake, uri, hours=retention_hours, delete=delete))
+        for event, name, uri in LakeReader(lake).tables(_events(events))
+    ]
+    if not events and LakeReader(lake).has_participants():
+        done = vacuum_table(lake, lake.participants, hours=retention_hours, delete=delete)
+        found.append(("participants", done))
+    for name, done in found:
+        print(f"{name}: {_count(done.files)} {verb}, {done.size:,} bytes.")
+    files, size = sum(done.files for _, done in found), sum(done.size for _, done in found)
+    print(f"In all {_count(files)} {verb}, {size:,} bytes.{'' if delete else ' Add --delete to delete them.'}")
+
+
+def verify(events: Events = None) -> None:
+    """Check the tables: every file is there and readable, no coordinate stands twice, positions agree with the rows.
+
+    Exit status 1 with what is wrong. `biokeel verify` holds the tables against the raw topics besides.
+    """
+    from biokeel.land.check import faults
+
+    lake = _lake()
+    wrong = 0
+    for event in _events(events):
+        for fault in faults(lake, event):
+            wrong += 1
+            print(fault)
+    if wrong:
+        raise typer.Exit(1)
+    print("Files, rows and positions are sound.")
+
+
+def history(
+    event: Annotated[str, typer.Argument(help="An event type.")],
+    *,
+    quarantine: Annotated[
+        bool, typer.Option("--quarantine", help="The quarantine table, not the curated one.")
+    ] = False,
+    last: Annotated[int, typer.Option(min=1, help="How many versions.")] = 20,
+) -> None:
+    """Show the versions of a table: when, by what operation, how many rows it brought, how far it came in the topic."""
+    from rich.table import Table
+
+    from biokeel.cli.terminal import terminal
+    from biokeel.land.log import commits
+
+    (kind,) = _events([event])
+    lake = _lake()
+    uri = lake.quarantine(kind) if quarantine else lake.curated(kind)
+    shown = Table("version", "at", "operation", "rows", "files", "positions (partition:offset)", title=uri)
+    for commit in commits(lake, uri, last):
+        positions = " ".join(f"{partition}:{offset}" for partition, offset in sorted(commit.positions.items()))
+        at = commit.at.isoformat(sep=" ", timespec="seconds")
+        files = f"+{commit.files_added:,} -{commit.files_removed:,}"
+        shown.add_row(str(commit.version), at, commit.operation, f"{commit.rows:,}", files, positions)
+    terminal().print(shown)
+
+
+def restore(
+    event: Annotated[str, typer.Argument(help="An event type.")],
+    *,
+    version: Annotated[int | None, typer.Option(min=0, help="A version of its curated table.")] = None,
+    at: Annotated[
+        str, typer.Option("--time", help="Or a time, 2026-01-31T12:00:00+09:00: the newest version then.")
+    ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, change nothing.")] = False,
+) -> None:
+    """Put both tables of an event type back to an older version; workers then read again and judge what lay above.
+
+    Refused while curate workers run, and where the pseudo topic no longer holds what must be read again.
+    """
+    from biokeel.engine.watermarks import pseudo_watermarks
+    from biokeel.land.restore import plan, under_way
+    from biokeel.land.restore import restore as put_back
+    from biokeel.settings import Settings
+
+    settings = Settings.load()
+    (kind,) = _events([event])
+    lake = _lake()
+    marks = pseudo_watermarks(settings, [kind])[kind]
+    begun = under_way(lake, kind)
+    wanted = begun or plan(lake, kind, _target(version, at), len(marks))
+    if begun and version != begun.curated_version:
+        raise typer.BadParameter(f"A restore was begun: finish it first, with --version {begun.curated_version}.")
+    _require_topic(kind, wanted, marks)
+    print(f"{kind}: curated to version {wanted.curated_version}, quarantine to {wanted.quarantine_version}.")
+    for partition, last in sorted(wanted.positions.items()):
+        reads = f"workers read again from {wanted.read_from[partition]}"
+        print(f"  partition {partition}: from position {wanted.reached[partition]} back to {last}; {reads}.")
+    if dry_run:
+        print("Nothing was changed.")
+        return
+    _require_no_worker(settings)
+    put_back(lake, kind, wanted, settings.raw_partitions)
+    print("Restored. Start the workers; biokeel verify --wait 60 tells when all has landed again.")
+
+
+def _target(version: int | None, at: str) -> int | dt.datetime:
+    if (version is None) == (not at):
+        raise typer.BadParameter("Name either --version or --time.")
+    if version is not None:
+        return version
+    try:
+        found = dt.datetime.fromisoformat(at)
+    except ValueError:
+        raise typer.BadParameter("--time wants a time like 2026-01-31T12:00:00+09:00.") from None
+    if found.tzinfo is None:
+        raise typer.BadParameter("--time wants its offset too: 2026-01-31T12:00:00+09:00.")
+    return found
+
+
+def _require_topic(event: EventType, wanted: Plan, marks: dict[int, tuple[int, int]]) -> None:
+    """Raise `LandingError` unless the topic holds all that must be read again: it would be lost."""
+    from biokeel.errors import LandingError
+
+    for partition, (low, high) in marks.items():
+        first, last = wanted.read_from[partition], wanted.reached[partition]
+        if last >= first and not low <= first <= last < high:
+            raise LandingError(
+                f"Offsets {first} to {last} of {event.pseudo_topic}/{partition} would have to be read again, and the "
+                f"topic holds {low} to {high - 1}.",
+                "Choose a newer version (biokeel lake history): rows that no topic holds would be lost.",
+            )
+
+
+def _require_no_worker(settings: Settings) -> None:
+    from biokeel.engine.curate import GROUP
+    from biokeel.engine.groups import members
+    from biokeel.errors import LandingError
+
+    if count := members(settings, GROUP):
+        raise LandingError(
+            f"{count} curate workers run (or one was killed some seconds ago).", "Stop them, then restore again."
+        )
+
+
+def _events(names: list[str] | None) -> tuple[EventType, ...]:
+    """The landed event types that `names` name; all of them for None."""
+    from biokeel.contracts.topics import LANDED_EVENTS
+
+    known = {str(event): event for event in LANDED_EVENTS}
+    if unknown := [name for name in names or () if name not in known]:
+        raise typer.BadParameter(f"No event type with tables: {', '.join(unknown)}. There are {', '.join(known)}.")
+    return tuple(known[name] for name in names) if names else LANDED_EVENTS
+
+
+def _count(files: int) -> str:
+    return "1 file" if files == 1 else f"{files:,} files"
 
 
 def _lake() -> Lake:

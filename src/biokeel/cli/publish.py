@@ -71,7 +71,7 @@ def publish(
     settings = Settings.load("source")
     source = Source(
         source_id,
-        source_key(key_file or settings.state_dir / "source.key"),
+        source_key(key_file or settings.state_dir / "source.key", make=not dry_run),
         site or None,
         _subject(subject),
         _zone(zone),

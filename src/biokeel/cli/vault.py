@@ -1,7 +1,9 @@
-"""`biokeel vault`: counts and the audit, for the privacy officer. Nothing here shows an identifier."""
+"""`biokeel vault`: counts, the audit and backups. Nothing here shows an identifier."""
 
 from __future__ import annotations
 
+import datetime as dt
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,14 +12,18 @@ from rich.table import Table
 from biokeel.cli.terminal import terminal
 
 if TYPE_CHECKING:
+    from biokeel.settings import Settings
     from biokeel.vault.store import Vault
 
 
 def register(app: typer.Typer) -> None:
     """Add the group `vault`."""
-    vault = typer.Typer(name="vault", help="The vault: counts, and the proof of its audit.", no_args_is_help=True)
+    vault = typer.Typer(name="vault", help="The vault: counts, the proof of its audit, backups.", no_args_is_help=True)
     audit = typer.Typer(name="audit", help="The tamper-evident audit.", no_args_is_help=True)
     vault.command("status")(status)
+    vault.command("backup")(backup)
+    vault.command("restore")(restore)
+    vault.command("accept")(accept)
     audit.command("verify")(verify)
     audit.command("head")(head)
     vault.add_typer(audit)
@@ -26,22 +32,100 @@ def register(app: typer.Typer) -> None:
 
 def status() -> None:
     """Show how many participants, parked events and dead letters the vault holds."""
+    from biokeel.vault.tables import Parked
+
     vault = _open()
     try:
         counts = vault.status()
     finally:
         vault.close()
+    names = {
+        Parked.WAITING: "parked events, their person is not enrolled",
+        Parked.NUMBERED: "parked events, their person has come, go on next",
+        Parked.OFFERED: "parked events, on their way to Kafka just now",
+        Parked.RELEASED: "events that were parked and have gone on",
+    }
     table = Table("what", "count")
     table.add_row("participants", str(counts.participants))
     table.add_row("participants who withdrew", str(counts.withdrawn))
     table.add_row("identifiers", str(counts.identifiers))
     table.add_row("person events applied", str(counts.applied))
     for state, count in counts.parked.items():
-        table.add_row(f"parked events, {state}", str(count))
+        table.add_row(names[Parked(state)], str(count))
     for reason, count in counts.sealed.items():
-        table.add_row(f"sealed, {reason}", str(count))
+        table.add_row(f"sealed events, {reason}", str(count))
     table.add_row("audit entries", str(counts.audit_entries))
     terminal().print(table)
+
+
+def backup(target: Annotated[Path, typer.Argument(help="A new file.", show_default=False)]) -> None:
+    """Write the vault to an encrypted file, as it stands in this moment; workers go on meanwhile.
+
+    The keys are not in it: keep the key file elsewhere, too.
+    """
+    from biokeel.vault.backup import back_up
+
+    made = back_up(_settings(), target)
+    print(
+        f"{target}: {made.size:,} bytes of vault, encrypted under key {made.key_id}. It does not open without that key."
+    )
+
+
+def restore(
+    source: Annotated[Path, typer.Argument(help="A file of `biokeel vault backup`.", show_default=False)],
+) -> None:
+    """Put a backup in the place of the vault; what stood there is kept beside it. Refused while anybody uses the vault.
+
+    Says how far the backup is behind what was published. Workers refuse to start on a vault that is.
+    """
+    from biokeel.engine.behind import behind, told
+    from biokeel.vault.backup import restore as put_back
+
+    settings = _settings()
+    made, former = put_back(settings, source)
+    at = dt.datetime.fromtimestamp(made.made_at, dt.UTC).isoformat(sep=" ", timespec="seconds")
+    print(f"The vault is that of {at}." + (f" The former one is {former}." if former else ""))
+    vault = _open()
+    try:
+        lacking = behind(settings, vault)
+    finally:
+        vault.close()
+    print(
+        f"It is older than what was published: {told(lacking)}. Workers will not start on it: see docs/operations.md."
+        if lacking
+        else "It knows all that was published: start the workers."
+    )
+
+
+def accept(
+    *,
+    loss: Annotated[bool, typer.Option("--loss", help="Yes, I have read in docs/operations.md what is lost.")] = False,
+) -> None:
+    """Go on with a restored vault that is older than what was published. No worker may run. It stands in the audit.
+
+    What was parked or sealed since the backup is gone, and people who were enrolled since get new IDs.
+    """
+    from biokeel.engine.behind import behind, committed, read_persons_again, told
+    from biokeel.engine.groups import members
+    from biokeel.engine.pseudonymise import GROUP
+    from biokeel.errors import VaultError
+
+    settings = _settings()
+    vault = _open()
+    try:
+        if not (lacking := behind(settings, vault)):
+            print("The vault knows all that was published: there is nothing to accept.")
+            return
+        print(f"The vault is older than what was published: {told(lacking)}.")
+        if not loss:
+            raise VaultError("Nothing was changed.", "Restore a newer backup, or say --loss: docs/operations.md.")
+        if count := members(settings, GROUP):
+            raise VaultError(f"{count} pseudonymise workers run.", "Stop them, wait ten seconds, and try again.")
+        read_persons_again(settings, vault)
+        vault.accept(committed(settings))
+    finally:
+        vault.close()
+    print("Accepted. Start the workers; biokeel verify then names the events that sources should publish again.")
 
 
 def head() -> None:
@@ -74,9 +158,14 @@ def verify(
     print(f"{report.entries} entries, none changed. Head: {report.head}")
 
 
-def _open() -> Vault:
+def _settings() -> Settings:
     from biokeel.contracts.topics import Zone
     from biokeel.settings import Settings
+
+    return Settings.load(Zone.VAULT)
+
+
+def _open() -> Vault:
     from biokeel.vault.store import Vault
 
-    return Vault.open(Settings.load(Zone.VAULT))
+    return Vault.open(_settings())

@@ -153,6 +153,8 @@ class Books:
     missing: tuple[Coordinate, ...]
     """The first `SHOWN`, by event type, partition, offset."""
     doubled: tuple[Coordinate, ...]
+    aside: tuple[str, ...] = ()
+    """Messages of pseudo topics that could not be read, each with the raw events it was to hold; see `land.aside`."""
 
     def total(self, column: str) -> int:
         """Sum of one column of `EventBooks.figures`."""
@@ -180,6 +182,7 @@ class Books:
             "totals": {column: self.total(column) for column in columns},
             "missing": [str(coordinate) for coordinate in self.missing],
             "doubled": [str(coordinate) for coordinate in self.doubled],
+            "aside": list(self.aside),
         }
 
 

@@ -64,6 +64,7 @@ class Bookkeeper:
     landed: Callable[[EventType], LandedRows]
     vault: Callable[[EventType, int], pl.DataFrame]
     replays: Callable[[], dict[EventType, int]]
+    aside: Callable[[], tuple[str, ...]] = tuple
 
     @classmethod
     def of(cls, state_dir: Path) -> Bookkeeper:
@@ -82,6 +83,7 @@ class Bookkeeper:
             _landed(research_side),
             _vault(vault_side),
             lambda: _replays(state_dir),
+            _aside(research_side),
         )
 
     def look(self, watermarks: Watermarks | None = None) -> Books:
@@ -97,6 +99,7 @@ class Bookkeeper:
             tuple(add_up(event, parts, replays.get(event, 0)) for event, parts in partitions.items()),
             first_coordinates(every, "missing"),
             first_coordinates(every, "doubled"),
+            self.aside(),
         )
 
     def _balanced(self, event: EventType, marks: dict[int, tuple[int, int]]) -> Iterator[PartitionBooks]:
@@ -122,6 +125,14 @@ def _by_partition(frame: pl.DataFrame) -> dict[int, pl.DataFrame]:
 def _replays(state_dir: Path) -> dict[EventType, int]:
     snapshot = collect(state_dir)
     return {event: snapshot.total(Edge.REPEATED, event) for event in EVENTS}
+
+
+def _aside(settings: Settings) -> Callable[[], tuple[str, ...]]:
+    from biokeel.land.aside import Aside
+    from biokeel.land.lake import Lake
+
+    aside = Aside(Lake.of(settings))
+    return lambda: tuple(map(str, aside.all()))
 
 
 def _vault(settings: Settings) -> Callable[[EventType, int], pl.DataFrame]:

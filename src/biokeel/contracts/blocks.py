@@ -17,6 +17,7 @@ Nothing in a header says anything about a person.
 from __future__ import annotations
 
 import io
+import re
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -24,8 +25,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
-from biokeel.batch import COORDINATES, ENVELOPE, PseudonymisedBatch
-from biokeel.errors import ContractError
+from biokeel.batch import COORDINATES, ENVELOPE, STREAM_PARKING, STREAM_QUARANTINE, STREAM_RAW, PseudonymisedBatch
+from biokeel.errors import ContractError, DamagedBlock
+from biokeel.poison import may_be_poison
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,6 +47,10 @@ HEADER_LAST: Final = "biokeel-last-offset"
 HEADER_CHECKSUM: Final = "biokeel-crc32"
 
 _NEEDED: Final = {**ENVELOPE, **COORDINATES}
+NEVER_NULL: Final = frozenset({"participant", "event_id", "occurred_at", *COORDINATES})
+"""Columns without which a row can neither land nor be quarantined."""
+_STREAMS: Final = frozenset({STREAM_RAW, STREAM_PARKING, STREAM_QUARANTINE})
+_NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,25 +90,59 @@ def split_blocks(batch: PseudonymisedBatch, partitions: int, fingerprint: str) -
     ]
 
 
-def read_block(event: EventType, value: bytes, headers: Sequence[tuple[str, bytes]]) -> PseudonymisedBatch:
-    """The rows of a block, without `POSITION`. Raises `ContractError` if it is malformed."""
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What the headers of a block say that it holds."""
+
+    stream: str
+    raw_partition: int
+    first: int
+    last: int
+
+
+def named(headers: Sequence[tuple[str, bytes]]) -> Named | None:
+    """What `headers` say, None where they are not a block's: anything else may stand in a foreign message."""
     known = dict(headers)
-    if known.get(HEADER_FORMAT) != FORMAT.encode():
+    stream = known.get(HEADER_STREAM, b"").decode("ascii", "replace")
+    numbers = [
+        known.get(name, b"").decode("ascii", "replace") for name in (HEADER_PARTITION, HEADER_FIRST, HEADER_LAST)
+    ]
+    if HEADER_FORMAT not in known or stream not in _STREAMS or not all(_NUMBER.fullmatch(each) for each in numbers):
+        return None
+    return Named(stream, *map(int, numbers))
+
+
+def read_block(event: EventType, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> PseudonymisedBatch:
+    """The rows of a block, without `POSITION`.
+
+    Raises `DamagedBlock` if it is malformed, and `ContractError` if it has another format: that is no damage, and
+    another release can read it.
+    """
+    known = dict(headers)
+    if HEADER_FORMAT not in known or value is None:
+        raise DamagedBlock(f"A message in the topic of {event} is no block.", "Only Biokeel may write pseudo topics.")
+    if known[HEADER_FORMAT] != FORMAT.encode():
         raise ContractError(
-            f"A block of {event} has another format than {FORMAT}, or none.",
-            "Run both workers from one release; nothing but Biokeel may write pseudo topics.",
+            f"A block of {event} has another format than {FORMAT}.",
+            "Run both workers from one release, and update curate before pseudonymise.",
         )
     if known.get(HEADER_CHECKSUM) != _checksum(value):
-        raise ContractError(f"A block of {event} is damaged: its checksum does not match its bytes.")
+        raise DamagedBlock(f"A block of {event} is damaged: its checksum does not match its bytes.")
     try:
         frame = pl.read_ipc_stream(io.BytesIO(value))
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise ContractError(f"A block of {event} is no Arrow stream ({type(error).__name__}).") from None
-    wrong = [name for name, dtype in _NEEDED.items() if frame.schema.get(name) != dtype]
+    except BaseException as error:
+        if not isinstance(error, OSError) and not may_be_poison(error):
+            raise
+        raise DamagedBlock(f"A block of {event} is no Arrow stream ({type(error).__name__}).") from None
+    wrong = [
+        name
+        for name, dtype in _NEEDED.items()
+        if frame.schema.get(name) != dtype or (name in NEVER_NULL and frame[name].null_count())
+    ]
     if wrong or not frame.height:
-        raise ContractError(f"A block of {event} has no rows, or lacks or mistypes {', '.join(wrong) or 'nothing'}.")
+        raise DamagedBlock(f"A block of {event} has no rows, or lacks or mistypes {', '.join(wrong) or 'nothing'}.")
     if any(known.get(name) != value for name, value in _describe(frame).items()):
-        raise ContractError(f"The rows of a block of {event} are not those that its headers name.")
+        raise DamagedBlock(f"The rows of a block of {event} are not those that its headers name.")
     return PseudonymisedBatch(event, frame)
 
 

@@ -12,6 +12,8 @@ import polars as pl
 from biokeel.link.repeats import Window
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from biokeel.engine.ledger import Delivery
     from biokeel.link.state import Marks, PersonState
     from biokeel.settings import Settings
@@ -35,6 +37,18 @@ class Judged:
     quarantined: pl.DataFrame
     standing: Standing
     repeats: int
+
+
+def joined(parts: Sequence[Judged]) -> Judged:
+    """One delivery of what its parts came to, in their order; the last one's standing holds."""
+    if len(parts) == 1:
+        return parts[0]
+    return Judged(
+        pl.concat([part.curated for part in parts], how="diagonal"),
+        pl.concat([part.quarantined for part in parts], how="diagonal"),
+        parts[-1].standing,
+        sum(part.repeats for part in parts),
+    )
 
 
 @dataclass(slots=True)

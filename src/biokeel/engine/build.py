@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 
 
 def pseudonymise_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Consumption, PseudonymiseWorker]:
-    """The worker of the vault zone: it opens the vault, and never the lake."""
+    """The worker of the vault zone: it opens the vault, and never the lake.
+
+    Raises `VaultError` for a vault that is older than what was published.
+    """
     from biokeel.contracts.codec import Codec
     from biokeel.contracts.registry import open_catalogue
+    from biokeel.engine.behind import require_current
     from biokeel.engine.producer import BlockProducer
     from biokeel.engine.pseudonymise import PseudonymiseWorker, consumption
     from biokeel.pseudonymise.wall import Wall
@@ -26,7 +30,9 @@ def pseudonymise_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Con
     catalogue = open_catalogue(settings.schemas_dir, settings.schema_registry_url)
     codec = Codec(catalogue, settings.max_event_bytes)
     schemas = {event: catalogue.reader(event).schema for event in EVENTS}
-    wall = Wall(codec, Vault.open(settings), schemas, settings.unknown_person)
+    vault = Vault.open(settings)
+    require_current(settings, vault)
+    wall = Wall(codec, vault, schemas, settings.unknown_person, settings.set_aside_events)
     worker = PseudonymiseWorker(settings, metrics, wall, catalogue, BlockProducer(settings))
     return consumption(settings), worker
 

@@ -14,8 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -23,28 +26,32 @@ import numpy as np
 import polars as pl
 
 from biokeel.batch import POSITION, PseudonymisedBatch
-from biokeel.contracts.blocks import read_block
+from biokeel.contracts.blocks import named, read_block
 from biokeel.contracts.topics import LANDED_EVENTS, event_type
-from biokeel.engine.app import Consumption
-from biokeel.engine.buffer import Buffer, Judged, Standing
+from biokeel.engine.app import SESSION_SECONDS, Consumption
+from biokeel.engine.buffer import Buffer, Judged, Standing, joined
 from biokeel.engine.ledger import Partition
 from biokeel.engine.runner import count_reasons
 from biokeel.engine.worker import Worker
+from biokeel.errors import CommitConflict, DamagedBlock, PoisonBatch, describe
+from biokeel.land.aside import Aside
+from biokeel.land.columns import curated_columns
 from biokeel.land.maintenance import refresh_participants
 from biokeel.land.recovery import Recovered, recover
 from biokeel.land.snapshots import Snapshots
 from biokeel.land.tables import EventTables, Landed
 from biokeel.link.participants import from_snapshots
-from biokeel.link.repeats import IDENTITY, set_aside
+from biokeel.link.repeats import IDENTITY, sent_again
 from biokeel.link.stage import drop_repeats, link
 from biokeel.link.state import Snapshot, from_bytes, to_bytes
 from biokeel.observe.metrics import Edge
+from biokeel.poison import guarded
 from biokeel.reasons import Reason
 from biokeel.testing.crash import reached
-from biokeel.validate.stage import validate
+from biokeel.validate.stage import failed, validate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
     from collections.abc import Set as AbstractSet
 
     from biokeel.contracts.schema import EventSchema
@@ -56,6 +63,11 @@ if TYPE_CHECKING:
     from biokeel.validate.suites import SuiteStore
 
 log = logging.getLogger(__name__)
+
+Decided = Callable[[pl.DataFrame], pl.Series]
+"""What was decided about each row of a frame: `Recovered.decide`."""
+Headers = Sequence[tuple[str, bytes]]
+Columns = Mapping[str, pl.DataType]
 
 GROUP: Final = "biokeel-curate"
 POLL_BLOCKS: Final = 64
@@ -70,6 +82,11 @@ SNAPSHOT_ROWS: Final = 4
 every row is saved each time that it has grown fivefold, one that does not at every fourth row a participant: either
 way a row pays for a bounded part of a snapshot. In a snapshot of a million a participant costs some 0.13 microseconds
 of CPU, linking a row 0.2 to 0.3 (`bench/link.py`). The price: recovery may read that many rows again."""
+CONFLICTS: Final = 3
+"""Conflicts in a row, without a landing of the event type between them, after which the worker ends."""
+CONFLICT_SECONDS: Final = SESSION_SECONDS / 2
+"""Pause before partitions are recovered after a conflict. A worker that lost them without knowing it hears so from
+its next heartbeat, and does not get in the way of its heir a second time."""
 RECOVERIES: Final = 8
 """Event types recovered at a time after an assignment."""
 
@@ -79,15 +96,28 @@ def consumption() -> Consumption:
     return Consumption(GROUP, tuple(event.pseudo_topic for event in LANDED_EVENTS), POLL_BLOCKS, FETCH_BYTES)
 
 
-def blocks_of(event: EventType, delivery: Delivery) -> PseudonymisedBatch:
-    """The rows of all blocks of `delivery`, with `POSITION`. Raises `ContractError` for a malformed block.
+def messages_of(delivery: Delivery) -> Iterator[tuple[int, bytes | None, Sequence[tuple[str, bytes]]]]:
+    """Offset, value and headers of each message of `delivery`."""
+    return ((record.offset, record.value, record.headers) for record in delivery.records)
+
+
+def read_rows(event: EventType, value: bytes | None, headers: Headers, columns: Columns) -> pl.DataFrame:
+    """The rows of one block, whose fields have the types of the table's `columns`. Raises `DamagedBlock`."""
+    frame = read_block(event, value, headers).frame
+    if wrong := [name for name, kind in frame.schema.items() if columns.get(name, kind) != kind]:
+        raise DamagedBlock(f"A block of {event} mistypes {', '.join(wrong)}.")
+    return frame
+
+
+def blocks_of(event: EventType, partition: int, blocks: Sequence[tuple[int, pl.DataFrame]]) -> PseudonymisedBatch:
+    """The rows of `blocks` (offset and rows) of one pseudo partition together, with `POSITION`.
 
     Blocks from before a schema had a field may stand beside newer ones: where a row has no such column it is null.
     """
-    frames = [read_block(event, record.value, record.headers).frame for record in delivery.records]
-    offsets = np.repeat([record.offset for record in delivery.records], [frame.height for frame in frames])
+    frames = [frame for _, frame in blocks]
+    offsets = np.repeat([offset for offset, _ in blocks], [frame.height for frame in frames])
     rows = pl.concat(frames, how="diagonal").with_columns(
-        pl.lit(delivery.partition, POSITION["pseudo_partition"]).alias("pseudo_partition"),
+        pl.lit(partition, POSITION["pseudo_partition"]).alias("pseudo_partition"),
         pl.Series("pseudo_offset", offsets, POSITION["pseudo_offset"]),
     )
     return PseudonymisedBatch(event, rows)
@@ -108,7 +138,10 @@ class CurateWorker(Worker):
         self._lake = lake
         self._schemas = schemas
         self._suites = suites
+        self._columns = {event: curated_columns(schema) for event, schema in schemas.items()}
         self._snapshots = Snapshots(lake)
+        self._aside = Aside(lake)
+        self._unreadable: dict[Partition, set[int]] = {}
         self._tables: dict[EventType, EventTables] = {}
         self._recovered: dict[Partition, Recovered] = {}
         self._standings: dict[Partition, Standing] = {}
@@ -116,6 +149,8 @@ class CurateWorker(Worker):
         self._rows_since_snapshot: dict[Partition, int] = {}
         self._in_snapshot: dict[Partition, int] = {}
         self._buffers: dict[EventType, Buffer] = {}
+        self._conflicts: Counter[EventType] = Counter()
+        self._conflicted: dict[EventType, float] = {}
         self._flush: asyncio.Task[None] | None = None
         self._last_delivery = monotonic()
         self._stages = ThreadPoolExecutor(1, "stages")
@@ -125,7 +160,11 @@ class CurateWorker(Worker):
         """Judge and link `delivery`, buffer it, and land the buffer if that is due."""
         event = event_type(delivery.topic)
         self._last_delivery = monotonic()
+        if event in self._conflicted:
+            return  # what was judged before it has not landed; all of it comes again
         judged = await asyncio.get_running_loop().run_in_executor(self._stages, self._judge, event, delivery)
+        if event in self._conflicted:
+            return
         self._standings[delivery.at] = judged.standing
         self.runner.passed(event, Edge.REPEATED, judged.repeats)
         buffer = self._buffers.setdefault(event, Buffer())
@@ -134,25 +173,102 @@ class CurateWorker(Worker):
             await self._land(event)
 
     def _judge(self, event: EventType, delivery: Delivery) -> Judged:
-        standing, recovered = self._standings[delivery.at], self._recovered[delivery.at]
-        batch = self.runner.run("blocks", blocks_of, event, delivery)
+        """Judge and link the rows of `delivery`; those on which that raises are quarantined (`biokeel.poison`)."""
+        standing = self._standings[delivery.at]
+        batch = self.runner.run("blocks", self._read, event, delivery)
+        if batch is None:
+            return Judged(pl.DataFrame(), pl.DataFrame(), replace(standing, offset=delivery.last), 0)
         self.runner.passed(event, Edge.READ_PSEUDO, len(batch))
+        decided = self._decided(delivery)
+
+        def advance(judged: Judged) -> Judged:
+            # Only by what succeeded: whoever raises leaves marks and linking state as they were.
+            nonlocal standing
+            standing = judged.standing
+            return judged
+
+        def stage(first: int, end: int) -> Judged:
+            return advance(self._judge_rows(batch.rows(first, end), standing, decided))
+
+        def set_aside(row: int, error: BaseException) -> Judged:
+            return advance(self._quarantine(batch.rows(row, row + 1), standing, decided, error))
+
+        parts = guarded(stage, set_aside, len(batch), partial(_place, batch), self.settings.set_aside_events)
+        return replace(joined(parts), standing=replace(standing, offset=delivery.last))
+
+    def _read(self, event: EventType, delivery: Delivery) -> PseudonymisedBatch | None:
+        """The rows of all blocks of `delivery`; None where no block can be read."""
+        unreadable = self._unreadable.setdefault(delivery.at, set())
+        blocks = []
+        for offset, value, headers in messages_of(delivery):
+            if offset in unreadable:
+                continue
+            try:
+                blocks.append((offset, read_rows(event, value, headers, self._columns[event])))
+            except DamagedBlock as error:
+                self._put_aside(delivery.at, (offset, value, headers), error)
+        return blocks_of(event, delivery.partition, blocks) if blocks else None
+
+    def _put_aside(self, at: Partition, message: tuple[int, bytes | None, Headers], error: DamagedBlock) -> None:
+        """Keep a message that cannot be read, and go on without it; see `biokeel.land.aside`.
+
+        Raises `PoisonBatch` where that would be one too many: then something writes, or reads, nothing but damage.
+        """
+        offset, value, headers = message
+        event, unreadable = event_type(at.topic), self._unreadable[at]
+        place = f"{at.topic}/{at.partition}@{offset}"
+        if len(unreadable) >= self.settings.set_aside_blocks:
+            raise PoisonBatch(
+                f"{place} cannot be read, and {len(unreadable)} messages of its partition lie aside: {error}",
+                "Find who damages them (see docs/operations.md), then raise BIOKEEL_SET_ASIDE_BLOCKS to go on.",
+            )
+        kept = self._aside.keep(event, at.partition, offset, value or b"", why=error.what, holds=named(headers))
+        unreadable.add(offset)
+        self.runner.metrics.unreadable(event)
+        log.error("Put aside %s: %s", kept, error)
+
+    def _decided(self, delivery: Delivery) -> Decided | None:
+        """How to ask what was decided about rows of `delivery` before; None where nothing was."""
+        recovered = self._recovered[delivery.at]
+        return recovered.decide if delivery.first <= recovered.decided_up_to else None
+
+    def _judge_rows(self, batch: PseudonymisedBatch, standing: Standing, decided: Decided | None) -> Judged:
         batch, marks, repeats = self.runner.run("repeats", drop_repeats, batch, standing.marks)
-        decided = recovered.decide(batch.frame) if delivery.first <= recovered.decided_up_to else None
-        found = self.runner.run("sent again", set_aside, batch, standing.repeats, decided)
-        outcome = self.runner.run("validate", validate, found.rest, self._suites.current(event), found.decided)
+        verdicts = decided(batch.frame) if decided else None
+        found = self.runner.run("sent again", sent_again, batch, standing.repeats, verdicts)
+        outcome = self.runner.run("validate", validate, found.rest, self._suites.current(batch.event), found.decided)
         linked, state = self.runner.run("link", link, outcome.accepted, standing.state)
         known = (linked.frame, found.withdrawals)
         window = self.runner.run("sent again", standing.repeats.after, known, self.settings.remembered_events)
         stopped = [frame for frame in (found.aside, outcome.rejected.frame.drop(IDENTITY)) if frame.height]
         quarantined = pl.concat(stopped, how="diagonal") if stopped else outcome.rejected.frame
-        standing = Standing(delivery.last, state, marks, window)
-        return Judged(linked.frame.drop(IDENTITY), quarantined, standing, repeats)
+        return Judged(
+            linked.frame.drop(IDENTITY), quarantined, Standing(standing.offset, state, marks, window), repeats
+        )
+
+    def _quarantine(
+        self, batch: PseudonymisedBatch, standing: Standing, decided: Decided | None, error: BaseException
+    ) -> Judged:
+        """What becomes of the one row of `batch`, on which `_judge_rows` raised `error`.
+
+        Its mark moves on, so that its repeat is dropped; its person's history does not. Raises `PoisonBatch` where it
+        was accepted before: then it has landed or will, and cannot be quarantined any more.
+        """
+        rest, marks, repeats = drop_repeats(batch, standing.marks)
+        if decided and decided(rest.frame).any():
+            raise PoisonBatch(
+                f"{_place(batch, 0)} fails on an event that was accepted before: {describe(error)}.",
+                "It cannot be quarantined, since it may have landed. Go back to the release that accepted it.",
+            )
+        rejected = failed(rest, self._suites.current(batch.event))
+        return Judged(rest.frame.clear(), rejected.frame, replace(standing, marks=marks), repeats)
 
     async def _land(self, event: EventType) -> None:
         """Begin to land the buffer of `event`, when the landing before is done: one at a time."""
         await self._landing_done()
         buffer = self._buffers.pop(event)
+        if event in self._conflicted or self._failure is not None:
+            return  # what came before these rows has not landed: a table that took them would hide the gap for ever
         self._flush = asyncio.create_task(self._land_buffer(event, buffer))
 
     async def _landing_done(self) -> None:
@@ -162,15 +278,45 @@ class CurateWorker(Worker):
     async def _land_buffer(self, event: EventType, buffer: Buffer) -> None:
         try:
             landed = await asyncio.get_running_loop().run_in_executor(self._lander, self._write, event, buffer)
-        except Exception as error:  # noqa: BLE001 - a task's exception would only be logged
+        except CommitConflict as error:
+            self._conflict(event, error)
+            return
+        except BaseException as error:  # noqa: BLE001 - a task's exception would only be logged
             log.error("Failed to land %d rows of %s", buffer.rows, event)  # noqa: TRY400 - see `log_failure`
             self.fail(error)
             return
+        self._conflicts.pop(event, None)
         for delivery in buffer.deliveries:
             self.settle(delivery)
         self.runner.passed(event, Edge.CURATED, landed.curated)
         self.runner.passed(event, Edge.QUARANTINED, landed.quarantined)
         self._show_versions(event, landed.curated_version, landed.quarantine_version)
+
+    def _conflict(self, event: EventType, error: CommitConflict) -> None:
+        """Another worker decided about rows of `event`: nothing of ours landed, and we go on from the tables.
+
+        Until `_recover_conflicted` no row of the event type is judged or landed. If the process dies meanwhile, it
+        begins from the tables all the same.
+        """
+        self._conflicts[event] += 1
+        if self._conflicts[event] > CONFLICTS:
+            self.fail(error)
+            return
+        log.warning("%s (%d of at most %d in a row)", error, self._conflicts[event], CONFLICTS)
+        self._conflicted[event] = monotonic() + CONFLICT_SECONDS
+
+    async def _recover_conflicted(self) -> None:
+        """Recover the event types whose pause after a conflict is over. The caller has the turn."""
+        for event in [event for event, due in self._conflicted.items() if monotonic() >= due]:
+            await self._landing_done()
+            mine = {at for at in self._standings if at.topic == event.pseudo_topic}
+            found = await asyncio.get_running_loop().run_in_executor(self._lander, self._recover, event, mine)
+            self._buffers.pop(event, None)
+            self._adopt(found)
+            for at, recovered in found.items():
+                self.ledger.rewind(at, recovered.seek_to)
+            del self._conflicted[event]
+            log.warning("Recovered %d partitions of %s from the tables.", len(found), event)
 
     def _show_versions(self, event: EventType, curated: int, quarantine: int) -> None:
         self.runner.metrics.table_version(event, "curated", curated)
@@ -208,6 +354,7 @@ class CurateWorker(Worker):
             await asyncio.sleep(TICK_SECONDS)
             self.runner.metrics.beat()
             async with self._turn:
+                await self._recover_conflicted()
                 for event in [event for event, buffer in self._buffers.items() if buffer.due(self.settings)]:
                     await self._land(event)
                 if not self._buffers and monotonic() - self._last_delivery >= IDLE_SECONDS:
@@ -233,11 +380,19 @@ class CurateWorker(Worker):
                     *(loop.run_in_executor(pool, self._recover, event, partitions) for event in events)
                 )
             whole = {at: recovered for of_event in found for at, recovered in of_event.items()}
-            self._standings = {at: _standing(recovered) for at, recovered in whole.items()}
-            self._in_snapshot = {at: len(standing.state) for at, standing in self._standings.items()}
-            # The bytes of a snapshot may be many; what is in them is in the standings now.
-            self._recovered = {at: replace(recovered, snapshot=None) for at, recovered in whole.items()}
+            self._adopt(whole)
             return {at: recovered.seek_to for at, recovered in whole.items()}
+
+    def _adopt(self, found: Mapping[Partition, Recovered]) -> None:
+        """Go on from what was recovered."""
+        for at, recovered in found.items():
+            standing = _standing(recovered)
+            self._standings[at] = standing
+            self._in_snapshot[at] = len(standing.state)
+            # The bytes of a snapshot may be many; what is in them is in the standing now.
+            self._recovered[at] = replace(recovered, snapshot=None)
+            self._landed.pop(at, None)
+            self._rows_since_snapshot.pop(at, None)
 
     def _recover(self, event: EventType, partitions: AbstractSet[Partition]) -> dict[Partition, Recovered]:
         """Where the partitions of `event` stand; one thread an event type, as its tables want it."""
@@ -245,6 +400,8 @@ class CurateWorker(Worker):
         self._tables[event] = tables
         self._show_versions(event, tables.curated.handle.version(), tables.quarantine.handle.version())
         mine = sorted(at for at in partitions if at.topic == event.pseudo_topic)
+        aside = self._aside.offsets(event)
+        self._unreadable |= {at: aside.get(at.partition, set()) for at in mine}
         return {at: recover(tables, at.partition) for at in mine}
 
     async def revoked(self, partitions: AbstractSet[Partition]) -> None:
@@ -266,6 +423,8 @@ class CurateWorker(Worker):
         self._recovered.clear()
         self._rows_since_snapshot.clear()
         self._in_snapshot.clear()
+        self._conflicted.clear()
+        self._unreadable.clear()
 
     async def drain(self) -> None:
         """Land what is buffered."""
@@ -274,6 +433,12 @@ class CurateWorker(Worker):
             for event in list(self._buffers):
                 await self._land(event)
             await self._landing_done()
+
+
+def _place(batch: PseudonymisedBatch, row: int) -> str:
+    """Where a row stands, for the log: positions and coordinates, which say nothing about a person."""
+    at = batch.frame.select("pseudo_partition", "pseudo_offset", "stream", "raw_partition", "raw_offset").row(row)
+    return "Judging at {}/{}@{} ({} {}@{})".format(batch.event.pseudo_topic, *at)
 
 
 def _standing(recovered: Recovered) -> Standing:

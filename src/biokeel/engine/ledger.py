@@ -78,12 +78,23 @@ class Ledger:
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._held: dict[Partition, _Held] = {}
         self._epochs: defaultdict[Partition, int] = defaultdict(int)
+        self._rewound: set[Partition] = set()
         self._clock = clock
 
     def assign(self, at: Partition, position: int) -> None:
         """Begin a new epoch of `at`: the next record wanted is `position`, everything handed out before is stale."""
         self._epochs[at] += 1
         self._held[at] = _Held(self._epochs[at], position, position, position, self._clock())
+
+    def rewind(self, at: Partition, position: int) -> None:
+        """Go back to `position` within the assignment: as `assign`, and the transport is to fetch from there."""
+        self.assign(at, position)
+        self._rewound.add(at)
+
+    def rewound(self) -> set[Partition]:
+        """The partitions that went back since this was asked the last time."""
+        rewound, self._rewound = self._rewound, set()
+        return rewound
 
     def revoke(self, partitions: Iterable[Partition]) -> None:
         """Forget `partitions`; what was handed out of them can no longer be settled."""

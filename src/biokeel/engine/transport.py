@@ -129,12 +129,14 @@ class Consumer(driver.Consumer):
         )
 
     async def _rewind_dropped(self) -> None:
-        """Fetch again what was fetched and could not be handed out."""
+        """Fetch again what was fetched and could not be handed out, and what the worker wants once more."""
+        self._rewind |= self._ledger.rewound()
         while self._rewind:
             at = self._rewind.pop()
             position = self._ledger.position(at)
             if position is not None and TP(*at) in self.assignment():
                 await self._thread.seek_wait({TopicPartition(*at): position})
+                self._read_offset[TP(*at)] = None  # else Faust drops what it has handed out before
 
     async def perform_seek(self) -> None:
         """After a rebalance: ask the worker where each partition goes on, and go there."""

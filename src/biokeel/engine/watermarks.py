@@ -1,4 +1,4 @@
-"""The low and high watermarks of raw topics: what Kafka holds, for those who prove that it all arrived."""
+"""The low and high watermarks of topics: what Kafka holds, for those who prove that it all arrived."""
 
 from __future__ import annotations
 
@@ -39,27 +39,34 @@ def raw_watermarks(settings: Settings, events: Iterable[EventType]) -> Watermark
 
     Raises `TransportError` when Kafka does not answer or refuses.
     """
+    return _watermarks(settings, {event.raw_topic: event for event in events})
+
+
+def pseudo_watermarks(settings: Settings, events: Iterable[EventType]) -> Watermarks:
+    """The same of their pseudo topics; person events have none."""
+    return _watermarks(settings, {event.pseudo_topic: event for event in events})
+
+
+def _watermarks(settings: Settings, by_topic: dict[str, EventType]) -> Watermarks:
     require_kafka(settings)
-    events = list(events)
     try:
         admin = AdminClient(settings.kafka_client())
         known = admin.list_topics(timeout=_TIMEOUT).topics
         partitions = [
-            TopicPartition(event.raw_topic, partition)
-            for event in events
-            if event.raw_topic in known
-            for partition in known[event.raw_topic].partitions
+            TopicPartition(topic, partition)
+            for topic in by_topic
+            if topic in known
+            for partition in known[topic].partitions
         ]
         deadline = monotonic() + _TIMEOUT
         lows = _offsets(admin, partitions, _EARLIEST, deadline)
         highs = _offsets(admin, partitions, _LATEST, deadline)
     except KafkaException as error:
         raise TransportError(
-            f"Cannot read the watermarks of the raw topics: {error.args[0].str()}.",
-            "Is Kafka up, and may the vault zone's user read raw.*?",
+            f"Cannot read the watermarks of topics: {error.args[0].str()}.",
+            "Is Kafka up, and may this user describe them?",
         ) from None
-    marks: Watermarks = {event: {} for event in events}
-    by_topic = {event.raw_topic: event for event in events}
+    marks: Watermarks = {event: {} for event in by_topic.values()}
     for (topic, partition), low in sorted(lows.items()):
         marks[by_topic[topic]][partition] = (low, highs[topic, partition])
     return marks

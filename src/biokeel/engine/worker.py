@@ -46,7 +46,9 @@ class Worker:
                     return
                 self.runner.lag(event_type(delivery.topic), delivery, time.time())
                 await self.process(delivery)
-        except Exception as error:  # noqa: BLE001 - Faust would acknowledge and go on
+        except (KeyboardInterrupt, SystemExit, asyncio.CancelledError):
+            raise
+        except BaseException as error:  # noqa: BLE001 - Faust would acknowledge and go on; a panic is no Exception
             log.error("Failed on %r", delivery)  # noqa: TRY400 - the traceback may hold values; `log_failure` says where
             self.fail(error)
 

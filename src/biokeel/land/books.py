@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,9 +46,10 @@ class LakeReader:
         both counts as curated still.
         """
         curated = self._rows(event, CURATED, partition)
-        moved = self._rows(event, HISTORY, partition).join(curated, on=ROW, how="anti", nulls_equal=True)
-        whole = pl.concat([curated, self._rows(event, QUARANTINE, partition), moved])
-        return whole.select(*BOOKS)
+        landed = pl.concat([curated, self._rows(event, QUARANTINE, partition)])
+        # A restored table is judged anew, so what was curated then may be quarantined now.
+        moved = self._rows(event, HISTORY, partition).join(landed, on=ROW, how="anti", nulls_equal=True)
+        return pl.concat([landed, moved]).select(*BOOKS)
 
     def _rows(self, event: EventType, table: str, partition: int | None) -> pl.DataFrame:
         """`BOOKS` and `ROW` of one table."""
@@ -91,10 +92,14 @@ class LakeReader:
         curated, quarantine = (-1 if version is None else version for version in found)
         return curated, quarantine
 
-    def tables(self) -> Iterator[tuple[str, str]]:
-        """(`curated` or `quarantine`, URI) of every table of events that exists."""
-        for event in LANDED_EVENTS:
-            yield from ((name, uri) for name, uri in self._tables(event).items() if self._exists(uri))
+    def tables(self, events: Iterable[EventType] = LANDED_EVENTS) -> Iterator[tuple[EventType, str, str]]:
+        """(event type, `curated` or `quarantine`, URI) of every table of `events` that exists."""
+        for event in events:
+            yield from ((event, name, uri) for name, uri in self._tables(event).items() if self._exists(uri))
+
+    def has_participants(self) -> bool:
+        """Whether the participants table exists yet."""
+        return self._exists(self.lake.participants)
 
     def _tables(self, event: EventType) -> dict[str, str]:
         return {CURATED: self.lake.curated(event), QUARANTINE: self.lake.quarantine(event)}

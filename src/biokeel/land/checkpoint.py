@@ -15,8 +15,9 @@ table, Q in the quarantine table. A landing goes through these steps:
    *Crash after it*: T < Q. Whoever recovers judges rows up to Q by the quarantine table, whatever its suite says, and
    lands the rest of them in step 3; its own step 2 drops what is at or below Q.
 3. **land**: one commit to the curated table, with the accepted rows (perhaps none), T := the flush's positions, and the
-   coordinates' high-water marks `<topic>/<p>/<stream>/<raw partition>`. When T has moved meanwhile, whoever moved it
-   landed the very rows that Q decided, so they are dropped and the landing has succeeded.
+   coordinates' high-water marks `<topic>/<p>/<stream>/<raw partition>`. When T has moved on meanwhile, whoever moved it
+   landed the very rows that Q decided, so they are dropped and the landing has succeeded. When T has moved back, the
+   table was restored (`restore`), and what this worker has is not all that is missing now: `CommitConflict`.
    *Crash after it*: the flush is landed; Kafka's committed offset lags behind, but the worker goes by the table.
 4. The caller saves a **snapshot** of the linking state (sometimes) and acknowledges to Kafka.
    *Crash between or after*: an older snapshot means more blocks to read again, and nothing else.
@@ -184,14 +185,23 @@ def land(
     positions: Positions,
     marks: Mapping[int, Mapping[str, int]],
     reached: Hook,
+    *,
+    basis: Positions,
 ) -> int:
     """Step 3: commit the accepted `rows` above T up to `positions`, with `marks` (partition → name → mark).
 
-    Returns how many rows were written, by the last try that knew. Raises `StoreUnavailable` after the last try.
+    `basis` is the least that T may be: what it was when the worker recovered, or landed last. Returns how many rows
+    were written, by the last try that knew. Raises `CommitConflict` when T has moved back, `StoreUnavailable` after the
+    last try.
     """
     written = 0
     for _failure in _tries(table):
         stands = {partition: table.position(partition) for partition in positions}
+        if back := [partition for partition, stand in stands.items() if stand < basis[partition]]:
+            raise CommitConflict(
+                f"The table {table.uri} was put back to an older version, partitions {back}.",
+                "Recover the partitions of this event and read again what is missing.",
+            )
         due = {partition: last for partition, last in positions.items() if last > stands[partition]}
         if not due:
             return written

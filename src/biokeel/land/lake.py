@@ -70,3 +70,7 @@ class Lake:
     def participants(self) -> str:
         """URI of the participants table."""
         return f"{self.root}/participants"
+
+    def key(self, uri: str) -> str:
+        """Where in `objects` the table at `uri` lies: the prefix of the keys of its files and of its log."""
+        return uri.removeprefix(self.root + "/")

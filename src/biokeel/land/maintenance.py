@@ -20,6 +20,10 @@ from biokeel.land.snapshots import Snapshots
 REFRESHES: Final = 5
 """How often to try while other processes make the participants table too: they are few, and each is done at once."""
 
+COMPACTIONS: Final = 5
+"""How often to try while others take rows out of the table."""
+_WRITER: Final = WriterProperties(compression="ZSTD", compression_level=3)
+
 Build = Callable[[Mapping[tuple[EventType, int], bytes]], pl.DataFrame]
 """Makes the participants from all newest snapshots: `biokeel.link.participants.from_snapshots`."""
 
@@ -39,7 +43,7 @@ def refresh_participants(lake: Lake, build: Build) -> int | None:
         if snapshots is None:
             return None
         frame = build({key: data for key, (_offset, data) in snapshots.items()})
-        transactions = [Transaction(_name(*key), offset) for key, (offset, _data) in snapshots.items()]
+        transactions = [Transaction(made_from(*key), offset) for key, (offset, _data) in snapshots.items()]
         try:
             with Mapped(lake.participants), _conflicts():
                 write_deltalake(
@@ -47,7 +51,7 @@ def refresh_participants(lake: Lake, build: Build) -> int | None:
                     frame,
                     mode="overwrite",
                     schema_mode="overwrite",
-                    writer_properties=WriterProperties(compression="ZSTD", compression_level=3),
+                    writer_properties=_WRITER,
                     commit_properties=CommitProperties(app_transactions=transactions),
                 )
         except CommitConflict as error:
@@ -61,8 +65,8 @@ def _newer(snapshots: Snapshots, table: DeltaTable) -> dict[tuple[EventType, int
     """All newest snapshots with their offsets; None where `table` was made from all of them."""
     offsets = snapshots.offsets()
     with Mapped(table.table_uri):
-        made_from = {key: table.transaction_version(_name(*key)) for key in offsets}
-    if all((known := made_from[key]) is not None and known >= offset for key, offset in offsets.items()):
+        known_of = {key: table.transaction_version(made_from(*key)) for key in offsets}
+    if all((known := known_of[key]) is not None and known >= offset for key, offset in offsets.items()):
         return None
     found = {key: snapshots.latest(*key) for key in offsets}
     return {key: each for key, each in found.items() if each is not None}
@@ -77,20 +81,57 @@ class Compacted:
     after: int
 
 
-def compact(lake: Lake, uri: str, *, by_participant: bool) -> Compacted:
-    """Rewrite the small files of the table at `uri` as few; `by_participant` orders each by participant.
+def compact(lake: Lake, uri: str, *, by_participant: bool = False) -> Compacted:
+    """Rewrite the small files of the table at `uri` as few; `by_participant` rewrites all, ordered by participant.
 
-    Rows and positions stay as they are. A landing that happens meanwhile is not disturbed: it only adds files. Raises
-    `CommitConflict` where another compaction was quicker.
+    Rows and positions stay as they are. A landing that happens meanwhile is not disturbed: it only adds files. Who
+    takes rows out meanwhile wins, and the files are chosen anew; raises `CommitConflict` where that happens each of
+    `COMPACTIONS` times. Also writes a checkpoint and clears away log entries past their time (Delta: 30 days), so that
+    opening the table costs the same after a hundred thousand commits. A crash leaves files that `vacuum` takes.
     """
-    with Mapped(uri), _conflicts():
+    for _ in range(COMPACTIONS):
+        try:
+            with Mapped(uri), _conflicts():
+                table = DeltaTable(uri, storage_options=lake.options)
+                before = len(table.file_uris())
+                if by_participant and before:
+                    table.optimize.z_order(["participant_id"], writer_properties=_WRITER)
+                else:
+                    table.optimize.compact(writer_properties=_WRITER)
+                after = len(table.file_uris())
+                table.create_checkpoint()
+                table.cleanup_metadata()
+                return Compacted(uri, before, after)
+        except CommitConflict as error:
+            conflict = error
+    raise conflict
+
+
+@dataclass(frozen=True, slots=True)
+class Vacuumed:
+    """What `vacuum` found in one table, and deleted unless it was only asked."""
+
+    uri: str
+    files: int
+    size: int
+    """Bytes."""
+
+
+def vacuum(lake: Lake, uri: str, *, hours: int, delete: bool) -> Vacuumed:
+    """Files in the folder of the table at `uri` that no version of the last `hours` needs; deletes them if asked to.
+
+    What a writer has put there and not committed yet is as young as its landing, so `hours` must be more than a landing
+    or a long reading takes. Linking state, the log and the positions in it are no files of a table: they stay. After it
+    the table can be restored only to versions of the last `hours`. A crash leaves the rest to the next call.
+    """
+    prefix = lake.key(uri)
+    sizes = lake.objects.sizes(f"{prefix}/")
+    with Mapped(uri):
         table = DeltaTable(uri, storage_options=lake.options)
-        before = len(table.file_uris())
-        if by_participant and before:
-            table.optimize.z_order(["participant_id"])
-        else:
-            table.optimize.compact()
-        return Compacted(uri, before, len(table.file_uris()))
+        found = table.vacuum(hours, dry_run=not delete, enforce_retention_duration=False, full=True)
+    # delta-rs names what the log has taken out, also where an earlier vacuum deleted it long ago.
+    there = [size for name in found if (size := sizes.get(f"{prefix}/{name}")) is not None]
+    return Vacuumed(uri, len(there), sum(there))
 
 
 def _participants(lake: Lake, build: Build) -> DeltaTable:
@@ -115,5 +156,6 @@ def _conflicts() -> Iterator[None]:
         ) from error
 
 
-def _name(event: EventType, partition: int) -> str:
+def made_from(event: EventType, partition: int) -> str:
+    """The app transaction by which the participants table says which snapshot of a partition it was made from."""
     return f"{event.pseudo_topic}/{partition}/snapshot"

@@ -40,20 +40,20 @@ class Objects(Protocol):
         """The object's bytes. Raises `LandingError` where there is none."""
         ...
 
-    def size(self, key: str) -> int | None:
-        """The object's size in bytes, None where there is none: what a claim check is held against."""
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """Every key that begins with `prefix`, sorted, with the size of its object in bytes."""
         ...
 
     def keys(self, prefix: str) -> list[str]:
         """Every key that begins with `prefix`, sorted."""
-        ...
+        return list(self.sizes(prefix))
 
     def delete(self, key: str) -> None:
         """Delete the object; nothing happens where there is none."""
         ...
 
 
-class S3Objects:
+class S3Objects(Objects):
     """`Objects` in a bucket of an S3-compatible store. Safe to use from several threads."""
 
     def __init__(self, settings: Settings, bucket: str) -> None:
@@ -103,21 +103,11 @@ class S3Objects:
         with self._errors(key):
             return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
 
-    def size(self, key: str) -> int | None:
-        """See `Objects`."""
-        with self._errors(key):
-            try:
-                return self._client.head_object(Bucket=self._bucket, Key=key)["ContentLength"]
-            except self._client.exceptions.ClientError as error:
-                if _status(error) == 404:
-                    return None
-                raise
-
-    def keys(self, prefix: str) -> list[str]:
+    def sizes(self, prefix: str) -> dict[str, int]:
         """See `Objects`."""
         with self._errors(prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
-            return sorted(found["Key"] for page in pages for found in page.get("Contents", ()))
+            return dict(sorted((found["Key"], found["Size"]) for page in pages for found in page.get("Contents", ())))
 
     def delete(self, key: str) -> None:
         """See `Objects`."""
@@ -144,7 +134,7 @@ class S3Objects:
             ) from error
 
 
-class DirectoryObjects:
+class DirectoryObjects(Objects):
     """`Objects` as files below a folder; whole or not at all, as the file system renames and links."""
 
     def __init__(self, folder: Path) -> None:
@@ -172,16 +162,11 @@ class DirectoryObjects:
         except FileNotFoundError:
             raise LandingError(f"There is no object {key}.") from None
 
-    def size(self, key: str) -> int | None:
-        """See `Objects`."""
-        path = self._folder / key
-        return path.stat().st_size if path.is_file() else None
-
-    def keys(self, prefix: str) -> list[str]:
+    def sizes(self, prefix: str) -> dict[str, int]:
         """See `Objects`."""
         start = self._folder / prefix.rpartition("/")[0]
-        files = (path.relative_to(self._folder).as_posix() for path in start.rglob("*") if path.is_file())
-        return sorted(key for key in files if key.startswith(prefix))
+        files = {path.relative_to(self._folder).as_posix(): path for path in start.rglob("*") if path.is_file()}
+        return {key: files[key].stat().st_size for key in sorted(files) if key.startswith(prefix)}
 
     def delete(self, key: str) -> None:
         """See `Objects`."""

@@ -9,6 +9,7 @@ import polars as pl
 from biokeel.contracts.topics import EventType
 from biokeel.errors import LandingError
 from biokeel.land.quarantine import decided_coordinates
+from biokeel.land.restore import under_way
 from biokeel.land.snapshots import Snapshots
 from biokeel.land.tables import EventTables
 
@@ -63,10 +64,16 @@ def recover(tables: EventTables, partition: int) -> Recovered:
     saved = Snapshots(tables.lake).latest(tables.event, partition)
     since, snapshot = saved or (-1, None)
     curated, quarantine = tables.positions(partition)
+    # Asked after the positions were read: a restore that began later moves one of them, and `land` sees that.
+    if (restoring := under_way(tables.lake, tables.event)) is not None:
+        raise LandingError(
+            f"The tables of {tables.event} are being restored, or that was begun and not finished.",
+            f"Finish it: biokeel lake restore {tables.event} --version {restoring.curated_version}",
+        )
     if since > curated:
         raise LandingError(
             f"The linking state of {tables.event}, partition {partition}, is at {since}, past its table at {curated}.",
-            "The curated table was put back to an older version: delete the snapshots that are newer than it.",
+            "Somebody put the table back by other means than biokeel lake restore: see docs/operations.md.",
         )
     quarantined = decided_coordinates(tables, partition, since, max(curated, quarantine)).select(KEY)
     return Recovered(tables.event, partition, snapshot, since + 1, curated, quarantine, quarantined)

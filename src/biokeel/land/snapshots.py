@@ -39,6 +39,16 @@ class Snapshots:
         keys = self._keys(event, partition)
         return (_offset(keys[-1]), self.lake.objects.get(keys[-1])) if keys else None
 
+    def kept(self, event: EventType, partition: int) -> list[int]:
+        """The offsets of the snapshots that there are, lowest first."""
+        return [_offset(key) for key in self._keys(event, partition)]
+
+    def delete_above(self, event: EventType, partition: int, offset: int) -> None:
+        """Delete the snapshots of `partition` that know more than `offset`; -1 deletes all."""
+        for key in self._keys(event, partition):
+            if _offset(key) > offset:
+                self.lake.objects.delete(key)
+
     def offsets(self) -> dict[tuple[EventType, int], int]:
         """The offset of the newest snapshot of every event type and partition that has one."""
         found = {}

@@ -46,17 +46,19 @@ class EventTables:
         self._quarantine_columns = quarantine_columns(schema)
         self._reached = reached
         self._basis: dict[int, int] = {}
+        self._landed: dict[int, int] = {}
         self.curated = _positioned(lake, lake.curated(self.event), self._columns, self.event)
         self.quarantine = _positioned(lake, lake.quarantine(self.event), self._quarantine_columns, self.event)
 
     def positions(self, partition: int) -> tuple[int, int]:
-        """(T, Q) of `partition`, read anew; Q becomes the basis on which the next `land` of the partition stands.
+        """(T, Q) of `partition`, read anew; they become the basis on which the next `land` of the partition stands.
 
         T is read first: it never passes Q, so a Q that is read later covers it. Raises `StoreUnavailable`.
         """
         self.curated.refresh()
         curated = self.curated.position(partition)
         self.quarantine.refresh()
+        self._landed[partition] = curated
         self._basis[partition] = self.quarantine.position(partition)
         return curated, self._basis[partition]
 
@@ -77,8 +79,9 @@ class EventTables:
         `POSITION`; rows of all the worker's partitions together, and of every block whole. `marks` are each
         partition's after those rows. With neither kind of row the positions still move.
 
-        Raises `CommitConflict` when another worker decided about rows of these partitions since they were recovered:
-        nothing of this call is in a table then; `recover` every partition of the event, and judge anew. Raises
+        Raises `CommitConflict` when another worker decided about rows of these partitions since they were recovered, or
+        the tables were restored to an older version: no row of this call is in the curated table then; `recover` every
+        partition of the event, and judge anew. Raises
         `StoreUnavailable` when the store took nothing in several tries: call it again with the same, or die.
         `checkpoint` says what a crash at each step means.
         """
@@ -93,7 +96,8 @@ class EventTables:
         decided = checkpoint.decide(self.quarantine, bad, self._basis, positions, self._reached)
         self._basis.update({p: max(last, self._basis[p]) for p, last in positions.items()})
         self._reached("land.decision_known")
-        landed = checkpoint.land(self.curated, good, positions, _named(marks), self._reached)
+        landed = checkpoint.land(self.curated, good, positions, _named(marks), self._reached, basis=self._landed)
+        self._landed.update({p: max(last, self._landed[p]) for p, last in positions.items()})
         self._reached("land.landing_known")
         return Landed(
             landed,

@@ -22,7 +22,7 @@ under one name, and raises `CommitConflict`. Two can delete at once only after o
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     import datetime as dt
 
     from biokeel.contracts.schema import EventSchema
+    from biokeel.contracts.topics import EventType
     from biokeel.land.lake import Lake
 
 ROW: Final = ("stream", "raw_partition", "raw_offset")
@@ -96,6 +97,16 @@ def tidy(lake: Lake, schema: EventSchema, now: dt.datetime, *, reached: Callable
     return Tidied(**counts)
 
 
+def begin_again(lake: Lake, event: EventType, partitions: Iterable[int]) -> None:
+    """The curated table was put back to an older version: the next `tidy` reads all of it. Safe to repeat."""
+    uri = lake.history(event)
+    with Mapped(uri):
+        if not DeltaTable.is_deltatable(uri, lake.options):
+            return
+        history = DeltaTable(uri, storage_options=lake.options)
+    _note(history, event.pseudo_topic, dict.fromkeys(partitions, -1))
+
+
 def _partitions(*tables: DeltaTable) -> range:
     """The pseudo partitions that may have rows in `tables`, by the statistics in their logs."""
     highest = -1
@@ -139,33 +150,34 @@ def _found(
 def _why(rows: pl.DataFrame, withdrawals: pl.DataFrame) -> pl.DataFrame:
     """Those of `rows` that are not to be shown, with `why`.
 
-    In the order of versions, a row that says what the one before it of its key said is a repeat; the first of the last
-    that say the same is shown, unless it, or a withdrawal that is newer than it, withdraws the key.
+    In the order of versions, rows that follow each other and say the same are repeats, but one; that one of the last
+    such run is shown, unless it, or a withdrawal that is newer than it, withdraws the key.
     """
     newest = withdrawals.select(*KEY, *VERSION).sort(VERSION).unique(KEY, keep="last")
     newest = newest.select(*KEY, pl.struct("recorded_at").alias("taken_back"))
     ordered = rows.sort(*KEY, *VERSION)
     begins = (pl.col("content") != pl.col("content").shift().over(KEY)).fill_null(value=True)
-    ordered = ordered.with_columns(begins.alias("begins"))
-    ordered = ordered.with_columns(pl.col("begins").cum_sum().over(KEY).alias("run"))
+    ordered = ordered.with_columns(begins.cum_sum().over(KEY).alias("run"))
+    # Of those that say the same, the newest version holds the row's place, of equal ones the one that came first.
+    same = (*KEY, "run")
+    holds = (pl.col("recorded_at").eq_missing(pl.col("recorded_at").max())).arg_max().over(same)
+    ordered = ordered.with_columns((pl.int_range(pl.len()).over(same) == holds).alias("holds"))
     ordered = ordered.join(newest, on=KEY, how="left", maintain_order="left")
     back = pl.col("taken_back").struct.field("recorded_at")
     # A version of one time with its withdrawal is the older of the two.
-    gone = (back.is_not_null() & (back >= pl.col("recorded_at").max().over(KEY))) | pl.col("withdrawal").last().over(
-        KEY
-    )
+    taken_back = back.is_not_null() & (back >= pl.col("recorded_at").max().over(KEY))
+    gone = taken_back | pl.col("withdrawal").last().over(KEY)
     last = pl.col("run") == pl.col("run").max().over(KEY)
     why = (
-        pl.when(~pl.col("begins"))
+        pl.when(~pl.col("holds"))
         .then(pl.lit("repeated"))
         .when(gone)
         .then(pl.lit("withdrawn"))
         .when(~last)
         .then(pl.lit("superseded"))
     )
-    return (
-        ordered.with_columns(why.alias("why")).filter(pl.col("why").is_not_null()).drop("begins", "run", "taken_back")
-    )
+    moved = ordered.with_columns(why.alias("why")).filter(pl.col("why").is_not_null())
+    return moved.drop("holds", "run", "taken_back")
 
 
 def _above(rows: pl.LazyFrame, positions: Mapping[int, int]) -> pl.LazyFrame:

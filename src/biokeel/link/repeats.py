@@ -137,7 +137,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class SetAside:
+class SentAgain:
     """A batch without what is not judged: `rest` (`identified`) goes on, `decided` is what is known about its rows.
 
     `aside` goes to the quarantine table as it is; `withdrawals` are those rows of it (`identified`) that the window is
@@ -150,7 +150,7 @@ class SetAside:
     withdrawals: pl.DataFrame
 
 
-def set_aside(batch: PseudonymisedBatch, window: Window, decided: pl.Series | None = None) -> SetAside:
+def sent_again(batch: PseudonymisedBatch, window: Window, decided: pl.Series | None = None) -> SentAgain:
     """Take out of `batch` the repeats and the withdrawals, which no suite judges.
 
     `decided` is as `validate` takes it: a row that the first commit let in goes on, whatever the window says now.
@@ -163,7 +163,7 @@ def set_aside(batch: PseudonymisedBatch, window: Window, decided: pl.Series | No
         stopped &= ~decided.fill_null(value=False).to_numpy()
     if not stopped.any():  # As nearly always: copy nothing.
         nothing = frame.clear().with_columns(reason=pl.lit(None, pl.String))
-        return SetAside(PseudonymisedBatch(batch.event, frame), decided, nothing.drop(IDENTITY), nothing)
+        return SentAgain(PseudonymisedBatch(batch.event, frame), decided, nothing.drop(IDENTITY), nothing)
     stops = pl.Series(stopped)
     reason = pl.when(pl.Series(repeated)).then(pl.lit(Reason.REPEATED.value)).otherwise(pl.lit(Reason.RETRACTED.value))
     aside = frame.with_columns(
@@ -171,7 +171,7 @@ def set_aside(batch: PseudonymisedBatch, window: Window, decided: pl.Series | No
         reason.alias("reason"),
         *(pl.lit([], pl.List(pl.String)).alias(name) for name in ("failed_rules", "warnings")),
     ).filter(stops)
-    return SetAside(
+    return SentAgain(
         PseudonymisedBatch(batch.event, frame.filter(~stops)),
         None if decided is None else decided.filter(~stops),
         aside.drop(IDENTITY),

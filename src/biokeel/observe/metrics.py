@@ -97,6 +97,12 @@ class WorkerMetrics:
             ["worker", "event", "reason"],
             registry=self.registry,
         )
+        self._unreadable = Counter(
+            "biokeel_unreadable_blocks",
+            "Messages of pseudo topics that could not be read and were put aside.",
+            ["worker", "event"],
+            registry=self.registry,
+        )
         self._stages = Histogram(
             "biokeel_stage_seconds",
             "Seconds that one micro-batch spent in a stage.",
@@ -152,6 +158,10 @@ class WorkerMetrics:
         """Count `n` events that left the main path for `reason`; where they went is counted by `passed`."""
         if n:
             self._rejected.labels(self.worker, str(event), str(reason)).inc(n)
+
+    def unreadable(self, event: EventType) -> None:
+        """Count a message that was put aside."""
+        self._unreadable.labels(self.worker, str(event)).inc()
 
     def lag(self, event: EventType, partition: int, events: int, seconds: float) -> None:
         """Set what waits in a partition that this worker reads: messages, and seconds behind."""

@@ -8,12 +8,16 @@
 | 2 decode, look up, judge | nothing has happened (policy `create`: participants may exist; they will be found) |
 | 3 `Vault.decide`: park and seal, mark the offsets as decided | nothing has happened; after it, all is durable |
 | 4 return; the worker produces and flushes | the replay lets the same rows through again; curate drops repeats |
+
+Where step 2 raises on an event, that event is sealed in step 3 with the others (`biokeel.poison`). Only one that went
+on before cannot be: it may be in a table, so the worker ends and says which.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -21,9 +25,10 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from biokeel.batch import STREAM_PARKING, STREAM_RAW, PseudonymisedBatch, RawBatch
+from biokeel.batch import COORDINATES, STREAM_PARKING, STREAM_RAW, PseudonymisedBatch, RawBatch, SealedRejection
 from biokeel.contracts.topics import PERSON_EVENTS
-from biokeel.errors import SettingsError
+from biokeel.errors import PoisonBatch, SettingsError, describe
+from biokeel.poison import guarded
 from biokeel.pseudonymise.persons import read_persons
 from biokeel.pseudonymise.policy import Policy
 from biokeel.pseudonymise.stage import pseudonymise
@@ -35,7 +40,7 @@ from biokeel.vault.store import Applied
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from biokeel.batch import DecodedBatch, Outcome, SealedRejection
+    from biokeel.batch import DecodedBatch, Outcome
     from biokeel.contracts.schema import EventSchema
     from biokeel.contracts.topics import EventType
     from biokeel.vault.parking import ParkedEvent
@@ -67,6 +72,7 @@ class Wall:
     """Everything between a raw batch and a pseudonymised one. One for each worker, one thread at a time.
 
     `unknown_person` is the setting: `park` an event whose person is not enrolled, or `create` a participant for it.
+    `set_aside` is one, too: most events of one batch that are sealed because something raises on them.
     """
 
     def __init__(
@@ -75,6 +81,7 @@ class Wall:
         vault: Vault,
         schemas: Mapping[EventType, EventSchema],
         unknown_person: str = "park",
+        set_aside: int = 1_000,
     ) -> None:
         if unknown_person not in ("park", "create"):
             raise SettingsError("BIOKEEL_UNKNOWN_PERSON makes no sense.", "It is park or create.")
@@ -83,6 +90,7 @@ class Wall:
         self._schemas = schemas
         self._policies = {event: Policy.of(schema) for event, schema in schemas.items() if not event.is_person}
         self._creates = unknown_person == "create"
+        self._set_aside = set_aside
 
     def process(self, batch: RawBatch) -> WallResult:
         """Decode, look up, pseudonymise, park and seal; person events are applied (then `batch` is None).
@@ -153,10 +161,26 @@ class Wall:
         return RawBatch(batch.event, batch.partition, batch.offsets[rows], batch.values.take(rows))
 
     def _judge(self, batch: RawBatch, snapshot: Snapshot, stream: str, let_through: pl.Series) -> _Judged:
-        """Decode `batch` and judge it.
+        """Decode `batch` and judge it; what raises is sealed.
 
         `let_through` (Int64) has the number in `stream` of events that were let through before, null for the others.
+        Raises `PoisonBatch` where one of those raises.
         """
+
+        def stage(first: int, end: int) -> _Judged:
+            return self._judge_rows(batch.rows(first, end), snapshot, stream, let_through[first:end])
+
+        def set_aside(row: int, error: BaseException) -> _Judged:
+            if let_through[row] is not None:
+                raise PoisonBatch(
+                    f"{_place(batch, row)} fails on an event that went on before: {describe(error)}.",
+                    "It cannot be sealed, since it may have landed. Go back to the release that let it through.",
+                )
+            return _Judged(_nothing(batch.event), [], [_poison(batch, row, error)])
+
+        return _joined(guarded(stage, set_aside, len(batch), partial(_place, batch), self._set_aside))
+
+    def _judge_rows(self, batch: RawBatch, snapshot: Snapshot, stream: str, let_through: pl.Series) -> _Judged:
         outcome = self._codec.decode(batch)
         decoded = outcome.accepted
         schemes, subjects = decoded.frame["subject_scheme"], decoded.frame["subject_id"]
@@ -189,9 +213,26 @@ class Wall:
     # -- person events
 
     def _apply(self, batch: RawBatch) -> WallResult:
-        result = self._apply_decoded(batch, parked=False)
+        result = self._apply_guarded(batch, parked=False)
         result.add(self._drain())
         return WallResult(None, result.sealed, result.parked, result.applied)
+
+    def _apply_guarded(self, batch: RawBatch, *, parked: bool) -> Applied:
+        """Apply the events of `batch`, each once; one on which that raises is sealed, unless it was applied before."""
+
+        def set_aside(row: int, error: BaseException) -> Applied:
+            return self._vault.apply(batch.event, batch.partition, [], [_poison(batch, row, error)], parked=parked)
+
+        total = Applied()
+        for part in guarded(
+            lambda first, end: self._apply_decoded(batch.rows(first, end), parked=parked),
+            set_aside,
+            len(batch),
+            partial(_place, batch),
+            self._set_aside,
+        ):
+            total.add(part)
+        return total
 
     def _apply_decoded(self, batch: RawBatch, *, parked: bool) -> Applied:
         outcome = self._codec.decode(batch)
@@ -210,7 +251,7 @@ class Wall:
                 parked = [each for _, each in some]
                 offsets = np.array([each.offset for each in parked], dtype=np.int64)
                 values = pa.array([each.payload for each in parked], type=pa.binary())
-                total.add(self._apply_decoded(RawBatch(event, partition, offsets, values), parked=True))
+                total.add(self._apply_guarded(RawBatch(event, partition, offsets, values), parked=True))
             events = [(event, each) for event in PERSON_EVENTS for each in self._vault.ready(event, _DRAIN)]
         return total
 
@@ -222,6 +263,32 @@ class _Judged:
     accepted: PseudonymisedBatch
     strangers: list[ToPark]
     sealed: list[SealedRejection]
+
+
+def _joined(parts: Sequence[_Judged]) -> _Judged:
+    """What the parts of one batch come to, in their order."""
+    if len(parts) == 1:
+        return parts[0]
+    event = parts[0].accepted.event
+    frames = [part.accepted.frame for part in parts if len(part.accepted)]
+    return _Judged(
+        PseudonymisedBatch(event, pl.concat(frames)) if frames else _nothing(event),
+        [each for part in parts for each in part.strangers],
+        [each for part in parts for each in part.sealed],
+    )
+
+
+def _nothing(event: EventType) -> PseudonymisedBatch:
+    return PseudonymisedBatch(event, pl.DataFrame(schema=COORDINATES))
+
+
+def _poison(batch: RawBatch, row: int, error: BaseException) -> SealedRejection:
+    payload = batch.values[row].as_py() or b""
+    return SealedRejection(batch.partition, int(batch.offsets[row]), Reason.STAGE_FAILED, describe(error), payload)
+
+
+def _place(batch: RawBatch, row: int) -> str:
+    return f"The wall at {batch.event.raw_topic}/{batch.partition}@{batch.offsets[row]}"
 
 
 def _strangers(batch: DecodedBatch, rejected: Sequence[SealedRejection]) -> list[ToPark]:

@@ -32,12 +32,14 @@ class EventIds:
         return blake2b(text.encode(), digest_size=16, key=self.key).hexdigest()
 
 
-def source_key(path: Path) -> bytes:
-    """The source's secret in `path`, made (mode 0600) where there is none.
+def source_key(path: Path, *, make: bool = True) -> bytes:
+    """The source's secret in `path`, made (mode 0600) where there is none; without `make` one that is kept nowhere.
 
     Whoever re-sends a file from another machine copies the secret there first: else its events get new ids. Raises
     `SourceError` where the file is no such secret.
     """
+    if not make and not path.exists():
+        return secrets.token_bytes(KEY_BYTES)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -138,6 +138,7 @@ def _fetch_one(jar: Jar, folder: Path, root: Path, advance: Callable[[int], None
 
 def _download(jar: Jar, folder: Path, advance: Callable[[int], None]) -> Path:
     from jgo.maven import MavenContext, PythonResolver
+    from requests.exceptions import SSLError
 
     resolver = PythonResolver(progress_callback=lambda _name, _size: _advancing(advance))
     for attempt in range(1, ATTEMPTS + 1):
@@ -154,6 +155,11 @@ def _download(jar: Jar, folder: Path, advance: Callable[[int], None]) -> Path:
             if error.errno == errno.ENOSPC:
                 raise ArtifactError(
                     f"No space left for the jar {jar} in {folder}.", "Free some, or set BIOKEEL_CACHE_DIR."
+                ) from error
+            if isinstance(error, SSLError):
+                raise ArtifactError(
+                    f"The jar {jar} could not be fetched: the certificate on the way to it is unknown.",
+                    "Behind a proxy that opens TLS, set REQUESTS_CA_BUNDLE to a file with its certificates.",
                 ) from error
             if attempt == ATTEMPTS:
                 raise ArtifactError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,14 @@ num.io.threads=4
 num.recovery.threads.per.data.dir=2
 """
 
+_DETOUR = """\
+listeners=SASL_PLAINTEXT://{host}:{port},DETOUR://{host}:{detour.port},CONTROLLER://{host}:{controller}
+advertised.listeners=SASL_PLAINTEXT://{host}:{port},DETOUR://{host}:{detour.advertised}
+listener.security.protocol.map=SASL_PLAINTEXT:SASL_PLAINTEXT,DETOUR:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT
+listener.name.detour.plain.sasl.jaas.config={jaas}
+"""
+"""Of two lines for one property the later holds."""
+
 _LOGGING = """\
 status=warn
 appender.file.type=RollingFile
@@ -86,12 +95,25 @@ rootLogger.appenderRef.console.ref=console
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Detour:
+    """A second door of the broker, for tests: it listens on `port`, and tells clients to come to `advertised`.
+
+    There a proxy listens: who comes in by it is led back to it, whatever it asks.
+    """
+
+    port: int
+    advertised: int
+
+
 def bootstrap(state: State) -> str:
     """Where clients find the broker."""
     return f"{HOST}:{state.ports.kafka}"
 
 
-def prepare(state: State, folder: Path, logs: Path, class_path: Sequence[Path]) -> Program:
+def prepare(
+    state: State, folder: Path, logs: Path, class_path: Sequence[Path], detour: Detour | None = None
+) -> Program:
     """Write the configuration, format the storage at the first start, and say how to start the broker.
 
     A process that dies while formatting leaves no `meta.properties`, so the next start formats again.
@@ -101,10 +123,11 @@ def prepare(state: State, folder: Path, logs: Path, class_path: Sequence[Path]) 
     properties, log4j = folder / "server.properties", folder / "log4j2.properties"
     write_private(
         properties,
-        _PROPERTIES.format(
+        (_PROPERTIES + (_DETOUR if detour else "")).format(
             host=HOST,
             port=state.ports.kafka,
             controller=state.ports.controller,
+            detour=detour,
             jaas=users.jaas(state.passwords),
             data=data,
             message_bytes=MESSAGE_BYTES,

@@ -69,6 +69,7 @@ class Stack:
         workers: int = 0,
         console: bool = False,
         say: Callable[[str], None] = lambda _text: None,
+        detour: kafka.Detour | None = None,
     ) -> Self:
         """Start Kafka and the object store, make topics and buckets, then start `workers` of each kind and the console.
 
@@ -80,7 +81,7 @@ class Stack:
         settings = Settings.load(state_dir=state_dir)
         stack = cls(state_dir, settings, say)
         try:
-            stack._start_parts()
+            stack._start_parts(detour)
             stack._start_programs(int(workers), console)
         except BaseException:
             stack.stop()
@@ -94,7 +95,7 @@ class Stack:
             self._say(f"Ended what an earlier stack had left running here: {', '.join(leftovers)}.")
         self._ledger.add(SUPERVISOR, Running.of(os.getpid()))
 
-    def _start_parts(self) -> None:
+    def _start_parts(self, detour: kafka.Detour | None) -> None:
         lock = artifacts.read_lock()
         class_paths = artifacts.class_paths(lock, self._base.cache_dir)
         self.state = state.with_free_ports(self.state, self._file, self._say)
@@ -104,15 +105,15 @@ class Stack:
                 environment.write(self.state_dir / f"{user}.env", self._of_user(user))
         with ThreadPoolExecutor(1) as pool:
             store = pool.submit(self._start_store, class_paths[artifacts.OBJECTSTORE])
-            self._start_kafka(class_paths[artifacts.KAFKA])
+            self._start_kafka(class_paths[artifacts.KAFKA], detour)
             store.result()
 
     def _start_store(self, class_path: list[Path]) -> None:
         self.supervisor.start(objectstore.prepare(self.state, self._folder("objects"), class_path))
         objectstore.wait_ready(self.state, self.supervisor, (self._base.lake_bucket, self._base.landing_bucket))
 
-    def _start_kafka(self, class_path: list[Path]) -> None:
-        program = kafka.prepare(self.state, self._folder("kafka"), self._folder("logs"), class_path)
+    def _start_kafka(self, class_path: list[Path], detour: kafka.Detour | None) -> None:
+        program = kafka.prepare(self.state, self._folder("kafka"), self._folder("logs"), class_path, detour)
         self.supervisor.start(program)
         admin = kafka.wait_ready(self.state, self.supervisor)
         users.grant(admin)

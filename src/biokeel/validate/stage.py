@@ -95,6 +95,18 @@ def validate(
     return judge(batch, suite).outcome(decided)
 
 
+def failed(batch: PseudonymisedBatch, suite: CompiledSuite) -> QuarantinedBatch:
+    """Every row of `batch` stopped because a stage failed on it. `suite` is the one that was to judge it."""
+    nothing = id_lists(pl.DataFrame(), len(batch))
+    stamped = batch.frame.with_columns(
+        pl.lit(suite.version, pl.String).alias("suite_version"),
+        pl.lit(Reason.STAGE_FAILED.value, pl.String).alias("reason"),
+        nothing.alias("failed_rules"),
+        nothing.alias("warnings"),
+    )
+    return QuarantinedBatch(batch.event, stamped)
+
+
 def _accepted(critical: pl.DataFrame, height: int, decided: pl.Series | None) -> pl.Series | None:
     """Which rows land; None where all of them do."""
     if critical.width == 0 and decided is None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from biokeel.errors import SettingsError, VaultUnavailable
+from biokeel.errors import SettingsError, VaultRefused, VaultUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -88,6 +88,8 @@ class Database:
 def _mapped() -> Iterator[None]:
     try:
         yield
+    except (sa.exc.DataError, sa.exc.IntegrityError) as error:
+        raise VaultRefused(f"The vault's database does not take a value ({type(error.orig).__name__}).") from None
     except sa.exc.DBAPIError as error:
         kind = type(error.orig).__name__
         raise VaultUnavailable(

@@ -28,6 +28,7 @@ from biokeel.batch import SealedRejection
 from biokeel.contracts.topics import event_type
 from biokeel.errors import VaultKeyError
 from biokeel.reasons import Reason
+from biokeel.vault import age
 from biokeel.vault.audit import Audit, AuditHead, AuditReport
 from biokeel.vault.database import Database, chunks
 from biokeel.vault.enrolment import Roll, Waits, apply, create, named
@@ -50,7 +51,7 @@ from biokeel.vault.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import polars as pl
 
@@ -319,6 +320,28 @@ class Vault:
     def _is_known(self, connection: sa.Connection, parked: Sequence[ToPark]) -> bool:
         digests = {each.identifier.digest(key) for each in parked for key in self._keys.lookup}
         return bool(find_digests(connection, list(digests)))
+
+    # -- after a restore
+
+    def known(self, places: Iterable[age.Place]) -> dict[age.Place, int]:
+        """The last offset of each raw partition (topic, number) that the vault knows of, -1 for none."""
+        with self._database.read() as connection:
+            return age.known(connection, places)
+
+    def may_be_behind(self) -> bool:
+        """Whether an operator has accepted that the vault knows less than was published."""
+        with self._database.read() as connection:
+            return age.is_accepted(connection)
+
+    def forget_acceptance(self) -> None:
+        """The vault has caught up, or is a restored one: being behind is news again."""
+        with self._database.write() as connection:
+            age.forget_acceptance(connection)
+
+    def accept(self, committed: Mapping[age.Place, int]) -> None:
+        """Accept what a restored older vault has lost: see `biokeel.vault.age`."""
+        with self._database.write() as connection:
+            age.accept(connection, self._database, self._audit, committed)
 
     # -- seeing it
 

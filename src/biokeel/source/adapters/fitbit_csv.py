@@ -1,7 +1,7 @@
 """Fitbit export as CSV: `dailyActivity_merged.csv` and `sleepDay_merged.csv`.
 
 The subject is `app/<site>` (fitbit by default) with the column Id. Dates are US dates without a zone. Distances are
-kilometres (Fitbase's data dictionary: "in the units of the user's account", kilometres in this export).
+taken as kilometres: the file does not say its unit.
 """
 
 from __future__ import annotations

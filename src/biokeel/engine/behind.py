@@ -1,0 +1,149 @@
+"""Whether the vault is behind what was published: a restored backup from before. See `biokeel.vault.age`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final, cast
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from biokeel.batch import STREAM_RAW
+from biokeel.contracts.blocks import HEADER_LAST, HEADER_PARTITION, HEADER_STREAM
+from biokeel.contracts.topics import EVENTS, LANDED_EVENTS, event_type
+from biokeel.engine.pseudonymise import GROUP
+from biokeel.errors import TransportError, VaultError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from biokeel.settings import Settings
+    from biokeel.vault.age import Place
+    from biokeel.vault.store import Vault
+
+_TIMEOUT: Final = 30.0
+"""Seconds that Kafka may take to answer."""
+_NEWEST: Final = 2
+"""Blocks of each pseudo partition that are looked at: whatever came after a backup is newer than all before it."""
+
+
+def require_current(settings: Settings, vault: Vault) -> None:
+    """Raise `VaultError` where more was published than the vault knows of, unless an operator has accepted that.
+
+    Called before a worker begins. Raises `TransportError` where Kafka does not answer.
+    """
+    lacking = behind(settings, vault)
+    if not lacking:
+        vault.forget_acceptance()
+    elif not vault.may_be_behind():
+        raise VaultError(
+            f"The vault is older than what was published: {told(lacking)}. It was restored from a backup from before, "
+            "and would give people who were enrolled since new IDs.",
+            "Restore a newer backup, or accept the loss (biokeel vault accept): docs/operations.md.",
+        )
+
+
+def told(lacking: Mapping[Place, int]) -> str:
+    """How far behind a vault is, in a few words."""
+    worst = max(lacking, key=lambda place: lacking[place])
+    return f"it lacks {sum(lacking.values()):,} events, {lacking[worst]:,} of them of {worst[0]}/{worst[1]}"
+
+
+def behind(settings: Settings, vault: Vault) -> dict[Place, int]:
+    """How many events of each raw partition were taken through the wall that the vault knows nothing of.
+
+    By Kafka's committed offsets, which lag by a second or are lost with the group, and by the newest blocks themselves.
+    """
+    reached = {place: following - 1 for place, following in committed(settings).items()}
+    for place, last in _published(settings).items():
+        reached[place] = max(last, reached.get(place, -1))
+    knows = vault.known(reached)  # asked last: other workers go on meanwhile, and the vault is always ahead of Kafka
+    return {place: last - knows[place] for place, last in reached.items() if last > knows[place]}
+
+
+def committed(settings: Settings) -> dict[Place, int]:
+    """Where the pseudonymisers go on in each raw partition, as Kafka has it; none where the group is not there."""
+    consumer = _consumer(settings)
+    try:
+        found = consumer.committed(_partitions(consumer, [event.raw_topic for event in EVENTS]), timeout=_TIMEOUT)
+        return {(each.topic, each.partition): each.offset for each in found if each.offset >= 0}
+    except KafkaException as error:
+        raise _failed(error) from None
+    finally:
+        consumer.close()
+
+
+def read_persons_again(settings: Settings, vault: Vault) -> None:
+    """Let Kafka give the person events after those that the vault knows once more. No worker may run meanwhile."""
+    consumer = _consumer(settings)
+    try:
+        partitions = _partitions(consumer, [event.raw_topic for event in EVENTS if event.is_person])
+        knows = vault.known((each.topic, each.partition) for each in partitions)
+        for each in partitions:
+            each.offset = knows[each.topic, each.partition] + 1
+        done = consumer.commit(offsets=partitions, asynchronous=False) or []
+        refused = [each.error for each in done if each.error is not None]
+    except KafkaException as error:
+        raise _failed(error) from None
+    finally:
+        consumer.close()
+    if refused:
+        raise _failed(KafkaException(refused[0]))
+
+
+def _published(settings: Settings) -> dict[Place, int]:
+    """The highest raw offset of each raw partition among the newest blocks of the pseudo topics."""
+    consumer = _consumer(settings)
+    try:
+        ends: dict[tuple[str, int], int] = {}
+        starts = []
+        for each in _partitions(consumer, [event.pseudo_topic for event in LANDED_EVENTS]):
+            low, high = consumer.get_watermark_offsets(each, timeout=_TIMEOUT)
+            if high > low:
+                ends[each.topic, each.partition] = high
+                starts.append(TopicPartition(each.topic, each.partition, max(low, high - _NEWEST)))
+        consumer.assign(starts)
+        return _highest(consumer, ends)
+    except KafkaException as error:
+        raise _failed(error) from None
+    finally:
+        consumer.close()
+
+
+def _highest(consumer: Consumer, ends: dict[tuple[str, int], int]) -> dict[Place, int]:
+    found: dict[Place, int] = {}
+    deadline = time.monotonic() + _TIMEOUT
+    while ends:
+        message = consumer.poll(0.5)
+        if message is None:
+            if time.monotonic() > deadline:
+                raise TransportError("The pseudo topics gave nothing to read.", "Is Kafka well?")
+            continue
+        if (error := message.error()) is not None:
+            raise KafkaException(error)
+        topic, partition, offset = str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
+        if offset + 1 >= ends.get((topic, partition), 0):
+            ends.pop((topic, partition), None)
+        # The stubs allow what only a producer may give; a consumer always gets a list of pairs.
+        headers = dict(cast("list[tuple[str, bytes]]", message.headers() or []))
+        if headers.get(HEADER_STREAM) == STREAM_RAW.encode():
+            place = event_type(topic).raw_topic, int(headers[HEADER_PARTITION])
+            found[place] = max(int(headers[HEADER_LAST]), found.get(place, -1))
+    return found
+
+
+def _consumer(settings: Settings) -> Consumer:
+    """A consumer that knows the group's offsets and never joins it."""
+    own = {"group.id": GROUP, "enable.auto.commit": False, "auto.offset.reset": "error", "fetch.max.bytes": 16 << 20}
+    return Consumer(settings.kafka_client() | own)
+
+
+def _partitions(consumer: Consumer, topics: list[str]) -> list[TopicPartition]:
+    there = consumer.list_topics(timeout=_TIMEOUT).topics
+    return [TopicPartition(topic, number) for topic in topics if topic in there for number in there[topic].partitions]
+
+
+def _failed(error: KafkaException) -> TransportError:
+    return TransportError(
+        f"Cannot tell from Kafka whether the vault is behind: {error.args[0].str()}.",
+        "Is Kafka up, may this user read raw.* and pseudo.*, and does no worker run?",
+    )

@@ -1,0 +1,89 @@
+"""How far a vault knows, and going on with one that knows less than was published: an older backup.
+
+A sound vault is never behind Kafka: what it decides is durable before anything is published, and offsets are committed
+after that. One that is behind was restored from a backup from before. It does not know the participants who were
+enrolled since, and would give them new random IDs: their events would land a second time under another name. So a
+worker refuses to start on it (`biokeel.engine.behind`) until an operator says that he accepts the loss (`accept`):
+
+- what was let through since the backup is in the lake and stays, under IDs that the vault does not know;
+- what was parked or sealed since is gone: `biokeel verify` names the coordinates, and sources can publish it again;
+- enrolments since are applied again; people who were new then have another ID from now on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import sqlalchemy as sa
+
+from biokeel.contracts.topics import LANDED_EVENTS
+from biokeel.vault.audit import Audit, Entry
+from biokeel.vault.tables import APPLIED, DEAD_LETTER, META, PARKED, PROGRESS, RELEASE_COUNTER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from biokeel.vault.database import Database
+
+Place = tuple[str, int]
+"""Raw topic and partition."""
+_WITH_OFFSETS: Final = (
+    (PROGRESS, PROGRESS.c.decided),
+    *((table, table.c.offset) for table in (PARKED, DEAD_LETTER, APPLIED)),
+)
+_ACCEPTED: Final = "accepted"
+_LEAP: Final = 1 << 32
+"""Release numbers are left out so widely that none is given a second time, whatever was released since the backup."""
+
+
+def known(connection: sa.Connection, places: Iterable[Place]) -> dict[Place, int]:
+    """The last offset of each of `places` that the vault knows of, -1 for none."""
+    return {place: max(_last(connection, table, column, place) for table, column in _WITH_OFFSETS) for place in places}
+
+
+def _last(connection: sa.Connection, table: sa.Table, column: sa.Column[int], place: Place) -> int:
+    # One partition at a time the primary key answers at once, however many rows there are.
+    query = sa.select(sa.func.max(column)).where(table.c.topic == place[0], table.c.partition == place[1])
+    last = connection.execute(query).scalar()
+    return -1 if last is None else int(last)
+
+
+def is_accepted(connection: sa.Connection) -> bool:
+    """Whether an operator has accepted that this vault is behind."""
+    return connection.execute(sa.select(META.c.value).where(META.c.name == _ACCEPTED)).scalar() is not None
+
+
+def forget_acceptance(connection: sa.Connection) -> None:
+    """The vault has caught up, or was restored: being behind is news again."""
+    connection.execute(sa.delete(META).where(META.c.name == _ACCEPTED))
+
+
+def accept(connection: sa.Connection, database: Database, audit: Audit, committed: Mapping[Place, int]) -> None:
+    """Go on from `committed` (raw partition → the offset that Kafka says comes next); in an exclusive transaction.
+
+    Person events are left as they are: whoever calls this lets Kafka give them again.
+    """
+    landed = {event.raw_topic for event in LANDED_EVENTS}
+    ahead = {place: next_ - 1 for place, next_ in committed.items() if place[0] in landed and next_ > 0}
+    here = known(connection, ahead)
+    database.upsert(
+        connection,
+        PROGRESS,
+        [
+            {"topic": topic, "partition": partition, "decided": max(last, here[topic, partition])}
+            for (topic, partition), last in ahead.items()
+        ],
+    )
+    counters = {(row.topic, row.partition): row.last for row in connection.execute(sa.select(RELEASE_COUNTER))}
+    places = counters.keys() | {place for place in committed if place[0] in landed}
+    database.upsert(
+        connection,
+        RELEASE_COUNTER,
+        [
+            {"topic": topic, "partition": partition, "last": counters.get((topic, partition), -1) + _LEAP}
+            for topic, partition in sorted(places)
+        ],
+    )
+    database.upsert(connection, META, [{"name": _ACCEPTED, "value": "1"}])
+    lost = sum(max(0, last - here[place]) for place, last in ahead.items())
+    audit.append(connection, [Entry("accept_older_vault", None, {"events": lost})])

@@ -1,0 +1,117 @@
+"""A research worker on real tables in a folder, without a broker: blocks go in by hand."""
+
+import asyncio
+from types import SimpleNamespace
+
+import polars as pl
+
+from biokeel.batch import COORDINATES, ENVELOPE, POSITION, PseudonymisedBatch
+from biokeel.contracts.blocks import split_blocks
+from biokeel.contracts.catalogue import DirectoryCatalogue
+from biokeel.contracts.topics import event_type
+from biokeel.engine.curate import CurateWorker
+from biokeel.engine.ledger import Partition
+from biokeel.land.columns import curated_columns
+from biokeel.land.lake import Lake
+from biokeel.land.reading import scan
+from biokeel.observe.metrics import WorkerMetrics
+from biokeel.settings import Settings
+from biokeel.validate.suites import SuiteStore
+
+PRESSURE = event_type("clinical.blood_pressure")
+SCHEMA = DirectoryCatalogue(Settings().schemas_dir).reader(PRESSURE).schema
+AT = Partition(PRESSURE.pseudo_topic, 0)
+MINUTE = 60_000
+BEGAN = 1_600_000_000_000
+
+
+def block(offset, values, first=None, raw_partition=0):
+    """A block as Kafka gives it: a row a value of `systolic`, raw offsets from `first` on, of two people in turn."""
+    columns = curated_columns(SCHEMA)
+    names = [name for name in columns if name not in {*ENVELOPE, *COORDINATES, *POSITION, "participant_id"}]
+    fields = {name: columns[name] for name in names[: names.index("sequence")]}
+    count = len(values)
+    start = 100 * offset if first is None else first
+    offsets = list(range(start, start + count))
+    rows = {
+        "participant": [4 * (each % 2 + 1) for each in offsets],
+        "event_id": [f"{each:032x}" for each in offsets],
+        "source_id": ["demo"] * count,
+        "occurred_at": [BEGAN + MINUTE * each for each in offsets],
+        "recorded_at": [BEGAN] * count,
+        "stream": ["raw"] * count,
+        "raw_partition": [raw_partition] * count,
+        "raw_offset": offsets,
+        "first_partition": [raw_partition] * count,
+        "first_offset": offsets,
+        "panel_code": ["85354-9"] * count,
+        "status": ["final"] * count,
+        "systolic": [float(value) for value in values],
+        "diastolic": [80.0] * count,
+        "heart_rate": [70.0] * count,
+    }
+    types = {**ENVELOPE, **COORDINATES, **fields}
+    frame = pl.DataFrame({name: rows.get(name, [None] * count) for name in types}, schema=types)
+    (made,) = split_blocks(PseudonymisedBatch(PRESSURE, frame), 1, "f" * 32)
+    return SimpleNamespace(offset=offset, value=made.value, headers=made.headers, timestamp=BEGAN)
+
+
+def damaged(record):
+    """`record` with one bit of its value turned over."""
+    return SimpleNamespace(
+        **{**vars(record), "value": record.value[:-9] + bytes([record.value[-9] ^ 1]) + record.value[-8:]}
+    )
+
+
+def made_worker(lake, **changed):
+    settings = Settings(**({"flush_rows": 1_000_000, "flush_seconds": 1e6} | changed))
+    schemas = {PRESSURE: SCHEMA}
+    return CurateWorker(
+        settings, WorkerMetrics("curate"), lake, schemas, SuiteStore(settings.expectations_dir, schemas)
+    )
+
+
+async def assign(worker, *partitions):
+    """Give the worker `partitions`, as the transport does; where each goes on."""
+    places = await worker.assigned(set(partitions or [AT]))
+    for at, position in places.items():
+        worker.ledger.assign(at, position)
+    return places
+
+
+async def feed(worker, *records, at=AT):
+    """Hand `records` to the worker as one delivery; those that it has had are left out, as by the transport."""
+    delivery = worker.ledger.deliver(at, list(records))
+    if delivery is not None:
+        await worker.take(delivery)
+    return delivery
+
+
+async def land(worker):
+    """Land what the worker holds, and go on."""
+    async with worker._turn:
+        for event in list(worker._buffers):
+            await worker._land(event)
+        await worker._landing_done()
+
+
+def landed(lake):
+    """Curated and quarantined rows, by raw coordinates."""
+    order = ["raw_partition", "raw_offset"]
+    return (
+        scan(lake.curated(PRESSURE), lake).collect().sort(order),
+        scan(lake.quarantine(PRESSURE), lake).collect().sort(order),
+    )
+
+
+def run(folder, scenario, **changed):
+    """Run `scenario(worker, lake)` with a worker of its own; its result."""
+    lake = Lake.local(folder)
+
+    async def whole():
+        return await scenario(made_worker(lake, **changed), lake)
+
+    return asyncio.run(whole())
+
+
+__all__ = ["AT", "PRESSURE", "assign", "block", "damaged", "feed", "land", "landed", "made_worker", "run"]

@@ -1,0 +1,98 @@
+"""Workers die by SIGKILL: at every named point, at random, and where a verdict or a parking stands alone."""
+
+import json
+import shutil
+import time
+
+from biokeel.settings import PROJECT_ROOT
+from biokeel.testing.crash import POINTS
+from biokeel.validate.suites import suite_path
+from tests.faults.plan import experiment
+from tests.faults.traffic import LATE, PRESSURE
+from tests.faults.world import KINDS
+
+PAIRS = list(zip(*([point for point in POINTS if point.startswith(kind)] for kind in KINDS), strict=True))
+"""A point of each kind of worker; every point is in one pair."""
+PLACES = 3
+"""A worker dies the first, second or third time that it passes its point."""
+
+
+@experiment("SIGKILL at each of 14 points, both workers", full=20 * len(PAIRS), quick=2, seconds=10)
+def kill_at_a_point(run):
+    """Both die in one run, each at its point; pairs take turns, so that few runs see many points."""
+    pair = PAIRS[(run.number * 3 + 1) % len(PAIRS)]
+    for point in pair:
+        name = f"{point.split('.')[0]}-1"
+        run.world.end(name)
+        run.world.start(name, f"{point}:{run.rng.randint(1, PLACES)}")
+    run.world.send(rows=800)
+    left = [f"{kind}-1" for kind in KINDS]
+    run.world.await_deaths(*left, sending=400)
+    run.harmed()
+    run.world.ensure()
+
+
+@experiment("SIGKILL at random, a second one into the recovery", full=100, seconds=7)
+def kill_at_random(run):
+    run.world.send(rows=2000)
+    time.sleep(run.rng.uniform(0.1, 2.5))
+    names = [f"{kind}-1" for kind in KINDS]
+    first = run.rng.choice(names)
+    run.world.kill(first)
+    run.world.start(first)
+    if run.rng.random() < 0.5:
+        time.sleep(run.rng.uniform(0.5, 4))
+        second = run.rng.choice(names)
+        run.world.kill(second)
+        run.world.start(second)
+    run.harmed()
+
+
+@experiment("changed suite between the two commits", full=20, seconds=15)
+def changed_suite(run):
+    """A stricter or laxer suite comes after a decision, and before what was decided has landed."""
+    world = run.world
+    world.end("curate-1")
+    point = run.rng.choice(["curate.land.decided", "curate.land.decision_known"])
+    world.start("curate-1", f"{point}:{run.rng.randint(1, PLACES)}", BIOKEEL_EXPECTATIONS_DIR=str(suites(world, 200)))
+    world.send(rows=900)
+    world.await_deaths("curate-1", sending=400)
+    run.harmed()
+    world.start("curate-1", BIOKEEL_EXPECTATIONS_DIR=str(suites(world, run.rng.choice([110, 125, 140]))))
+    run.recovered(world, timed=False)
+    world.end("curate-1")
+    world.start("curate-1")
+
+
+def suites(world, highest):
+    """A folder of suites of which that of blood pressures takes no systolic value above `highest`."""
+    folder = world.folder / f"suites-{highest}"
+    if not folder.exists():
+        shutil.copytree(PROJECT_ROOT / "expectations", folder)
+        path = suite_path(folder, PRESSURE)
+        suite = json.loads(path.read_text("utf-8"))
+        suite["meta"]["version"] = f"1-{highest}"
+        rule = {"rule": f"bp.systolic.at_most_{highest}", "notes": "A rule of an experiment: it changes the verdict."}
+        suite["expectations"].append(
+            {
+                "type": "expect_column_values_to_be_between",
+                "kwargs": {"column": "systolic", "max_value": highest},
+                "severity": "critical",
+                "meta": rule,
+            }
+        )
+        path.write_text(json.dumps(suite), "utf-8")
+    return folder
+
+
+@experiment("crash after parking before the offset commit, enrolment, restart", full=20, quick=1, seconds=9)
+def enrolment_after_a_crash(run):
+    """What was parked twice by its coordinates, once before and once after its person came, goes on once."""
+    world = run.world
+    world.end("pseudonymise-1")
+    world.start("pseudonymise-1", "pseudonymise.after_wall")
+    tag = world.publish(400, late=1.0)
+    world.await_deaths("pseudonymise-1")
+    world.enrol(tag, range(LATE))
+    run.harmed()
+    world.start("pseudonymise-1")

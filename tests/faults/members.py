@@ -1,0 +1,51 @@
+"""Two workers of each kind: one joins, leaves, dies, or sleeps past its session and wakes up as a zombie."""
+
+import time
+
+from biokeel.engine.app import SESSION_SECONDS
+from tests.faults.plan import experiment
+from tests.faults.world import KINDS
+
+NAMES = tuple(f"{kind}-{number}" for kind in KINDS for number in (1, 2))
+ASLEEP_SECONDS = SESSION_SECONDS + 4
+
+
+@experiment("a second worker joins and leaves", full=1, quick=1, seconds=12, supervised=True)
+def joins_and_leaves(run):
+    world, kind = run.world, run.rng.choice(KINDS)
+    world.send(rows=800)
+    world.start(f"{kind}-2")
+    world.live(3, rows=500, every=1.5)
+    world.end(f"{kind}-2")
+    run.harmed()
+    world.send(rows=300)
+
+
+@experiment("two of each kind: joins, leaves, sleeps past its session", full=30, seconds=28, supervised=True)
+def membership(run):
+    world = run.world
+    world.ensure(*NAMES)
+    world.live(2, rows=600)
+    name = run.rng.choice(NAMES)
+    what = ("sleeps", "leaves", "joins", "sleeps", "dies")[run.number % 5]
+    if what == "leaves":
+        world.end(name)
+        world.live(2, rows=600)
+        world.start(name)
+    elif what == "joins":
+        world.start(name.replace("-1", "-3").replace("-2", "-3"))
+        world.live(3, rows=600, every=1)
+        world.end(name.replace("-1", "-3").replace("-2", "-3"))
+    elif what == "dies":
+        world.kill(name)
+        world.live(SESSION_SECONDS + 2, rows=600, every=3)
+        world.start(name)
+    else:
+        world.pause(name)
+        try:
+            world.live(ASLEEP_SECONDS, rows=600, every=3)
+        finally:
+            world.go_on(name)
+    run.harmed()
+    world.send(rows=400)
+    time.sleep(1)

@@ -1,0 +1,134 @@
+"""What is proved besides the books: no identifier outside the vault zone, and no position that goes back."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import polars as pl
+from confluent_kafka import Consumer, TopicPartition
+
+from biokeel.contracts.blocks import read_block
+from biokeel.contracts.topics import event_type
+from biokeel.stack.users import User
+
+CANARY = "zqxjhong"
+"""Part of every name, account and number of the people of these experiments, in any case of letters."""
+
+
+class Positions:
+    """Follows the app transactions of every table's commits: each may only rise."""
+
+    def __init__(self, bucket):
+        self._bucket = bucket
+        self._next = defaultdict(int)
+        self._highest = defaultdict(lambda: -1)
+
+    def check(self):
+        """Read the commits that are new, and fail where a position or a mark goes back."""
+        for log in self._bucket.glob("*/*/*/_delta_log"):
+            while (commit := log / f"{self._next[log]:020d}.json").is_file():
+                self._follow(log, commit)
+                self._next[log] += 1
+
+    def _follow(self, log, commit):
+        for line in commit.read_text("utf-8").splitlines():
+            transaction = json.loads(line).get("txn")
+            if transaction is None or transaction["appId"].endswith("/writer"):
+                continue
+            key = (log, transaction["appId"])
+            assert transaction["version"] >= self._highest[key], f"{key[1]} goes back in {commit.parent.parent}"
+            self._highest[key] = transaction["version"]
+
+    def all(self):
+        """How many positions and marks are followed."""
+        return len(self._highest)
+
+
+class Leaks:
+    """Looks for `CANARY` in whatever is new outside the vault zone: objects, logs, run files, pseudo topics."""
+
+    def __init__(self, stack, *folders):
+        self._stack = stack
+        self._folders = [stack.state_dir / name for name in ("objects/data", "logs", "run")] + list(folders)
+        self._seen = {}
+        self._offsets = {}
+        self.read = 0
+
+    def check(self):
+        """Fail, naming the places and never the text, where it is found."""
+        found = {where for where, text in self._new() if CANARY in text.lower()}
+        assert not found, f"an identifier stands in {sorted(found)[:5]}"
+
+    def _new(self):
+        for folder in self._folders:
+            for path in folder.rglob("*"):
+                yield "a name", path.name
+                yield from self._file(path)
+        yield from self._topics()
+
+    def _file(self, path):
+        try:
+            status = path.stat()
+            stamp = (status.st_mtime_ns, status.st_size)
+            if not path.is_file() or self._seen.get(path) == stamp:
+                return
+            text = _text(path)
+        except FileNotFoundError:
+            return  # a snapshot that was replaced meanwhile
+        self._seen[path] = stamp
+        self.read += len(text)
+        yield (
+            str(path.relative_to(self._folders[0].parent)) if path.is_relative_to(self._folders[0]) else path.name,
+            text,
+        )
+
+    def _topics(self):
+        client = self._stack.settings(User.OPERATOR).kafka_client()
+        consumer = Consumer({**client, "group.id": "none", "enable.auto.commit": False})
+        try:
+            topics = [name for name in consumer.list_topics(timeout=30).topics if name.startswith("pseudo.")]
+            for topic in topics:
+                for partition in consumer.list_topics(topic, timeout=30).topics[topic].partitions:
+                    yield from self._partition(consumer, topic, partition)
+        finally:
+            consumer.close()
+
+    def _partition(self, consumer, topic, partition):
+        at = TopicPartition(topic, partition, self._offsets.get((topic, partition), 0))
+        _, end = consumer.get_watermark_offsets(at, timeout=30)
+        if end <= at.offset:
+            return
+        consumer.assign([at])
+        following = at.offset
+        while following < end:
+            for message in consumer.consume(min(end - following, 500), timeout=10):
+                assert message.error() is None, message.error().name()
+                following = message.offset() + 1
+                frame = read_block(event_type(topic), message.value(), message.headers()).frame
+                self.read += frame.height
+                yield topic, repr(message.headers()) + _strings(frame)
+        self._offsets[topic, partition] = end
+
+
+def _text(path):
+    if path.suffix == ".parquet" and path.stat().st_size:
+        return _strings(pl.read_parquet(path, hive_partitioning=False))
+    return path.read_bytes().decode("latin-1")
+
+
+def _strings(frame):
+    return frame.select(pl.col(pl.String)).unique().write_csv()
+
+
+def open_files(pid):
+    """How many files and connections a process holds."""
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def resident(pid):
+    """Memory of a process, in MiB."""
+    status = Path(f"/proc/{pid}/status").read_text("utf-8")
+    return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) >> 10

@@ -1,0 +1,72 @@
+"""Events at full speed for long, with a crash a minute: memory flat, files flat, lag back to nothing."""
+
+import statistics
+import time
+from collections import defaultdict
+
+import psutil
+
+from biokeel.contracts.topics import Zone
+from tests.faults.plan import Length, experiment
+from tests.faults.proofs import open_files, resident
+from tests.faults.world import KINDS
+
+CHUNK = 50_000
+BETWEEN_CRASHES = {Length.SCALED: 20.0, Length.FULL: 60.0}
+YOUNG_SECONDS = 10.0
+"""A worker younger than this is still filling its buffers: its memory says nothing."""
+LAG_SECONDS = 1800.0
+
+
+@experiment("soak at full speed with a crash a minute", full=1, seconds=200, limit=7200, supervised=True, proof=False)
+def soak(run):
+    wanted = 10_000_000 if run.length is Length.FULL else run.options["soak"]
+    run.record.notes.append(f"{wanted:,} of 10,000,000 events, a crash every {BETWEEN_CRASHES[run.length]:.0f} s")
+    world = run.fresh_world(environment={})
+    direct = world.stack.settings(Zone.VAULT)
+    world.environment |= {"BIOKEEL_KAFKA_BOOTSTRAP": direct.kafka_bootstrap, "BIOKEEL_S3_ENDPOINT": direct.s3_endpoint}
+    world.ensure()
+    names = [f"{kind}-1" for kind in KINDS]
+    samples = defaultdict(list)
+    began = crashed = time.monotonic()
+    while world.sent < wanted:
+        world.enrol(world.publish(CHUNK, late=0.02), range(20))
+        world.watch(supervised=True)
+        for name in names:
+            sample(world, name, samples[name])
+        if time.monotonic() - crashed > BETWEEN_CRASHES[run.length]:
+            name = run.rng.choice(names)
+            world.kill(name)
+            world.start(name)
+            crashed = time.monotonic()
+    published = time.monotonic() - began
+    run.harmed()
+    run.recovered(world, LAG_SECONDS)
+    run.record.events += world.sent
+    run.record.restarts += world.restarts
+    rate = world.sent / (time.monotonic() - began)
+    run.record.notes.append(f"published in {published:.0f} s; landed at {rate:,.0f} events/s, crashes included")
+    for name in names:
+        flat(run, name, samples[name])
+
+
+def sample(world, name, into):
+    """Memory (MiB) and open files of a worker that is no longer young."""
+    process = psutil.Process(world.running[name].pid)
+    if process.is_running() and process.status() != "zombie" and time.time() - process.create_time() > YOUNG_SECONDS:
+        into.append((resident(process.pid), open_files(process.pid)))
+
+
+def flat(run, name, samples):
+    """The last third of the samples is no higher than the second, but for a little."""
+    if len(samples) < 9:
+        run.record.notes.append(f"{name}: only {len(samples)} samples; whether memory is flat was not seen")
+        return
+    third = len(samples) // 3
+    for what, at, room in (("MiB", 0, 200), ("open files", 1, 30)):
+        middle, last = (
+            statistics.median(each[at] for each in part) for part in (samples[third:-third], samples[-third:])
+        )
+        highest = max(each[at] for each in samples)
+        run.record.notes.append(f"{name}: {middle:.0f} {what} in the middle, {last:.0f} at the end, {highest} at most")
+        assert last <= middle * 1.25 + room, f"{name} grew from {middle:.0f} to {last:.0f} {what}"
