@@ -41,6 +41,7 @@ from biokeel.land.recovery import Recovered, recover
 from biokeel.land.snapshots import Snapshots
 from biokeel.land.tables import EventTables, Landed
 from biokeel.link.participants import from_snapshots
+from biokeel.link.repeats import IDENTITY, sent_again
 from biokeel.link.stage import drop_repeats, link
 from biokeel.link.state import Snapshot, from_bytes, to_bytes
 from biokeel.observe.metrics import Edge
@@ -261,9 +262,16 @@ class CurateWorker(Worker):
     def _judge_rows(self, batch: PseudonymisedBatch, standing: Standing, decided: Decided | None) -> Judged:
         batch, marks, repeats = self.runner.run("repeats", drop_repeats, batch, standing.marks)
         verdicts = decided(batch.frame) if decided else None
-        outcome = self.runner.run("validate", validate, batch, self._suites.current(batch.event), verdicts)
+        found = self.runner.run("sent again", sent_again, batch, standing.repeats, verdicts)
+        outcome = self.runner.run("validate", validate, found.rest, self._suites.current(batch.event), found.decided)
         linked, state = self.runner.run("link", link, outcome.accepted, standing.state)
-        return Judged(linked.frame, outcome.rejected.frame, Standing(standing.offset, state, marks), repeats)
+        known = (linked.frame, found.withdrawals)
+        window = self.runner.run("sent again", standing.repeats.after, known, self.settings.remembered_events)
+        stopped = [frame for frame in (found.aside, outcome.rejected.frame.drop(IDENTITY)) if frame.height]
+        quarantined = pl.concat(stopped, how="diagonal") if stopped else outcome.rejected.frame
+        return Judged(
+            linked.frame.drop(IDENTITY), quarantined, Standing(standing.offset, state, marks, window), repeats
+        )
 
     def _quarantine(
         self, batch: PseudonymisedBatch, standing: Standing, decided: Decided | None, error: BaseException
@@ -402,7 +410,7 @@ class CurateWorker(Worker):
 
     def _save(self, at: Partition, standing: Standing) -> None:
         """Write a snapshot; what it covers has landed. If the process dies in here, the snapshot before is used."""
-        data = to_bytes(Snapshot(standing.offset, standing.state, standing.marks))
+        data = to_bytes(Snapshot(standing.offset, standing.state, standing.marks, standing.repeats))
         event = event_type(at.topic)
         self.runner.run("snapshot", self._snapshots.save, event, at.partition, standing.offset, data)
         self._rows_since_snapshot[at] = 0
@@ -529,4 +537,4 @@ def _place(batch: PseudonymisedBatch, row: int) -> str:
 def _standing(recovered: Recovered) -> Standing:
     """The standing of a partition as its snapshot has it, just before `seek_to`."""
     snapshot = from_bytes(recovered.snapshot)
-    return Standing(recovered.seek_to - 1, snapshot.state, snapshot.marks)
+    return Standing(recovered.seek_to - 1, snapshot.state, snapshot.marks, snapshot.repeats)
