@@ -97,6 +97,15 @@ class Settings(BaseSettings):
     ] = 1 << 30
     stuck_seconds: Annotated[float, Field(description="A worker without progress for this long ends.", gt=0)] = 300.0
 
+    remembered_events: Annotated[
+        int,
+        Field(
+            description="Landed events that a sent-again one is known by, at least, of each type and pseudo partition; "
+            "24 bytes each, twice as many at most.",
+            ge=1,
+        ),
+    ] = 65_536
+
     # -- seeing it
     metrics_port: Annotated[int, Field(description="Port of a worker's /metrics and /health; 0 for any.", ge=0)] = 0
     console_port: Annotated[int, Field(description="Port of the console; 0 for any free one.", ge=0)] = 0

@@ -1,17 +1,17 @@
 """The books of the consumer: what may be committed, whatever the order in which batches are settled."""
 
-from types import SimpleNamespace
-
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from biokeel.engine.ledger import Ledger, Partition
+from biokeel.engine.records import Records
 
 AT = Partition("raw.clinical.glucose", 0)
 
 
 def records(first, last):
-    return [SimpleNamespace(offset=offset) for offset in range(first, last + 1)]
+    return Records(np.arange(first, last + 1), [b""] * (last + 1 - first), None, 0)
 
 
 def test_nothing_is_committed_past_a_batch_that_is_not_settled():

@@ -2,13 +2,13 @@
 
 import asyncio
 from concurrent.futures import Future
-from types import SimpleNamespace
 
 import pytest
 
 from biokeel.engine import outage
 from biokeel.engine.ledger import Partition
 from biokeel.engine.pseudonymise import WINDOW, PseudonymiseWorker
+from biokeel.engine.records import Records
 from biokeel.errors import VaultUnavailable
 from biokeel.observe.metrics import WorkerMetrics
 from biokeel.settings import Settings
@@ -55,11 +55,7 @@ def made_worker(world: World, kafka):
 
 
 def delivered(worker, batch):
-    records = [
-        SimpleNamespace(offset=int(offset), value=value, timestamp=0)
-        for offset, value in zip(batch.offsets, batch.values.to_pylist(), strict=True)
-    ]
-    return worker.ledger.deliver(AT, records)
+    return worker.ledger.deliver(AT, Records(batch.offsets, batch.values.to_pylist(), None, 0))
 
 
 def waiting(worker):

@@ -45,12 +45,16 @@ WATCH_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Consumption:
-    """What a worker reads and how much of it at a time. `group` is the Kafka consumer group."""
+    """What a worker reads and how much of it at a time. `group` is the Kafka consumer group.
+
+    `headers`: whether it reads the records' headers.
+    """
 
     group: str
     topics: tuple[str, ...]
     poll_records: int
     fetch_bytes: int
+    headers: bool = False
 
 
 def make_app(settings: Settings, consumption: Consumption, worker: Worker, datadir: Path) -> faust.App:
@@ -79,7 +83,7 @@ def make_app(settings: Settings, consumption: Consumption, worker: Worker, datad
         topic_disable_leader=True,
         web_enabled=False,
     )
-    app.transport = Transport(brokers, app, handler=worker, ledger=worker.ledger)
+    app.transport = Transport(brokers, app, handler=worker, ledger=worker.ledger, headers=consumption.headers)
     channel = app.topic(*consumption.topics, schema=DeliverySchema(key_type=bytes, value_type=bytes))
 
     @app.agent(channel, name="deliver")

@@ -41,6 +41,7 @@ from biokeel.land.recovery import Recovered, recover
 from biokeel.land.snapshots import Snapshots
 from biokeel.land.tables import EventTables, Landed
 from biokeel.link.participants import from_snapshots
+from biokeel.link.repeats import IDENTITY, sent_again
 from biokeel.link.stage import drop_repeats, link
 from biokeel.link.state import Snapshot, from_bytes, to_bytes
 from biokeel.observe.metrics import Edge
@@ -95,12 +96,16 @@ RECOVERIES: Final = 8
 
 def consumption() -> Consumption:
     """What this application reads: every pseudo topic, few and big messages."""
-    return Consumption(GROUP, tuple(event.pseudo_topic for event in LANDED_EVENTS), POLL_BLOCKS, FETCH_BYTES)
+    return Consumption(
+        GROUP, tuple(event.pseudo_topic for event in LANDED_EVENTS), POLL_BLOCKS, FETCH_BYTES, headers=True
+    )
 
 
 def messages_of(delivery: Delivery) -> Iterator[tuple[int, bytes | None, Sequence[tuple[str, bytes]]]]:
     """Offset, value and headers of each message of `delivery`."""
-    return ((record.offset, record.value, record.headers) for record in delivery.records)
+    records = delivery.records
+    assert records.headers is not None, "curate asks for them, see `consumption`"
+    return zip(records.offsets.tolist(), records.values, records.headers, strict=True)
 
 
 def read_rows(event: EventType, value: bytes | None, headers: Headers, columns: Columns) -> pl.DataFrame:
@@ -257,9 +262,17 @@ class CurateWorker(Worker):
     def _judge_rows(self, batch: PseudonymisedBatch, standing: Standing, decided: Decided | None) -> Judged:
         batch, marks, repeats = self.runner.run("repeats", drop_repeats, batch, standing.marks)
         verdicts = decided(batch.frame) if decided else None
-        outcome = self.runner.run("validate", validate, batch, self._suites.current(batch.event), verdicts)
+        found = self.runner.run("sent again", sent_again, batch, standing.repeats, verdicts)
+        outcome = self.runner.run("validate", validate, found.rest, self._suites.current(batch.event), found.decided)
         linked, state = self.runner.run("link", link, outcome.accepted, standing.state)
-        return Judged(linked.frame, outcome.rejected.frame, Standing(standing.offset, state, marks), repeats)
+        known = (linked.frame, found.withdrawals)
+        window = self.runner.run("sent again", standing.repeats.after, known, self.settings.remembered_events)
+        failed_rules = outcome.rejected.frame.drop(IDENTITY)
+        stopped = [frame for frame in (found.aside, failed_rules) if frame.height]
+        quarantined = pl.concat(stopped, how="diagonal") if stopped else failed_rules
+        return Judged(
+            linked.frame.drop(IDENTITY), quarantined, Standing(standing.offset, state, marks, window), repeats
+        )
 
     def _quarantine(
         self, batch: PseudonymisedBatch, standing: Standing, decided: Decided | None, error: BaseException
@@ -398,7 +411,7 @@ class CurateWorker(Worker):
 
     def _save(self, at: Partition, standing: Standing) -> None:
         """Write a snapshot; what it covers has landed. If the process dies in here, the snapshot before is used."""
-        data = to_bytes(Snapshot(standing.offset, standing.state, standing.marks))
+        data = to_bytes(Snapshot(standing.offset, standing.state, standing.marks, standing.repeats))
         event = event_type(at.topic)
         self.runner.run("snapshot", self._snapshots.save, event, at.partition, standing.offset, data)
         self._rows_since_snapshot[at] = 0
@@ -525,4 +538,4 @@ def _place(batch: PseudonymisedBatch, row: int) -> str:
 def _standing(recovered: Recovered) -> Standing:
     """The standing of a partition as its snapshot has it, just before `seek_to`."""
     snapshot = from_bytes(recovered.snapshot)
-    return Standing(recovered.seek_to - 1, snapshot.state, snapshot.marks)
+    return Standing(recovered.seek_to - 1, snapshot.state, snapshot.marks, snapshot.repeats)

@@ -19,7 +19,6 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
 import pyarrow as pa
 
 from biokeel.batch import RawBatch
@@ -63,9 +62,7 @@ def consumption(settings: Settings) -> Consumption:
 
 def raw_batch(event: EventType, delivery: Delivery) -> RawBatch:
     """The records of `delivery` as columns."""
-    records = delivery.records
-    offsets = np.fromiter((record.offset for record in records), np.int64, len(records))
-    return RawBatch(event, delivery.partition, offsets, pa.array([record.value for record in records], pa.binary()))
+    return RawBatch(event, delivery.partition, delivery.records.offsets, pa.array(delivery.records.values, pa.binary()))
 
 
 class PseudonymiseWorker(Worker):
