@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from biokeel.cli.tidy import tidy
+
 if TYPE_CHECKING:
     from biokeel.contracts.topics import EventType
     from biokeel.land.lake import Lake
@@ -23,6 +25,7 @@ def register(app: typer.Typer) -> None:
     group.command("tables")(tables)
     group.command("refresh")(refresh)
     group.command("optimize")(optimize)
+    group.command("tidy")(tidy)
     group.command("vacuum")(vacuum)
     group.command("verify")(verify)
     group.command("history")(history)

@@ -41,6 +41,7 @@ from biokeel.land.checkpoint import Mapped
 from biokeel.land.log import oldest, version_at
 from biokeel.land.maintenance import made_from
 from biokeel.land.snapshots import Snapshots
+from biokeel.land.tidy import begin_again
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -133,6 +134,7 @@ def restore(lake: Lake, event: EventType, wanted: Plan, raw_partitions: int) -> 
     for partition, last in wanted.positions.items():
         Snapshots(lake).delete_above(event, partition, last if wanted.keeps_state else -1)
     _forget_participants(lake, event, wanted)
+    begin_again(lake, event, wanted.positions)
     lake.objects.delete(_mark(event))
 
 
