@@ -16,6 +16,7 @@ from deltalake.exceptions import CommitFailedError
 
 from biokeel.contracts.ids import decode_id
 from biokeel.contracts.schema import Field, Tag
+from biokeel.engine.build import curate_worker
 from biokeel.errors import CommitConflict, LandingError, StoreRefused
 from biokeel.land import person
 from biokeel.land.books import LakeReader
@@ -24,13 +25,14 @@ from biokeel.land.columns import STATISTICS
 from biokeel.land.lake import Lake
 from biokeel.land.log import commits
 from biokeel.land.maintenance import compact, refresh_participants, vacuum
-from biokeel.land.objects import check_store
+from biokeel.land.objects import S3Objects, check_store
 from biokeel.land.quarantine import waiting
 from biokeel.land.reading import scan
 from biokeel.land.restore import plan
 from biokeel.land.snapshots import Snapshots
 from biokeel.land.tables import EventTables
 from biokeel.link.participants import from_snapshots
+from biokeel.observe.metrics import WorkerMetrics
 from tests.conformance.landing_world import EVENT, SCHEMA, Worker, landed, multiples, topic
 
 LOG = topic(partitions=2, blocks=6)
@@ -83,6 +85,15 @@ def test_a_store_that_lets_both_create_is_refused(lake):
     careless.__dict__.update(lake.objects.__dict__)
     with pytest.raises(StoreRefused, match="If-None-Match"):
         check_store(careless)
+    assert lake.objects.keys("") == []
+
+
+@pytest.mark.integration
+def test_a_worker_does_not_start_on_a_store_that_lets_both_create(new_bucket, monkeypatch):
+    lake, settings = new_bucket()
+    monkeypatch.setattr(S3Objects, "put_new", lambda self, key, data: self.put(key, data) or True)
+    with pytest.raises(StoreRefused, match="does not honour If-None-Match: two writers could both create"):
+        curate_worker(settings, WorkerMetrics("curate"))
     assert lake.objects.keys("") == []
 
 

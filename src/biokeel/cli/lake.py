@@ -72,7 +72,7 @@ def optimize(
     from biokeel.land.maintenance import compact
 
     lake = _lake()
-    for event, name, uri in LakeReader(lake).tables(_events(events)):
+    for event, name, uri in LakeReader(lake).with_history(_events(events)):
         done = compact(lake, uri, by_participant=order and name == CURATED)
         became = "left as is" if done.after == done.before else f"now {done.after:,}"
         print(f"{event} {name}: {_count(done.before)}, {became}.")
@@ -94,7 +94,7 @@ def vacuum(
     verb = "deleted" if delete else "could be deleted"
     found = [
         (f"{event} {name}", vacuum_table(lake, uri, hours=retention_hours, delete=delete))
-        for event, name, uri in LakeReader(lake).tables(_events(events))
+        for event, name, uri in LakeReader(lake).with_history(_events(events))
     ]
     if not events and LakeReader(lake).has_participants():
         done = vacuum_table(lake, lake.participants, hours=retention_hours, delete=delete)

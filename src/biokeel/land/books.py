@@ -97,6 +97,13 @@ class LakeReader:
         for event in events:
             yield from ((event, name, uri) for name, uri in self._tables(event).items() if self._exists(uri))
 
+    def with_history(self, events: Iterable[EventType] = LANDED_EVENTS) -> Iterator[tuple[EventType, str, str]]:
+        """The same, and `history` tables too: all that maintenance keeps in order."""
+        for event in events:
+            yield from self.tables((event,))
+            if self._exists(self.lake.history(event)):
+                yield event, HISTORY, self.lake.history(event)
+
     def has_participants(self) -> bool:
         """Whether the participants table exists yet."""
         return self._exists(self.lake.participants)

@@ -8,7 +8,7 @@ import polars as pl
 from deltalake import DeltaTable
 
 from biokeel.errors import StoreUnavailable
-from biokeel.land.books import CURATED, QUARANTINE, LakeReader
+from biokeel.land.books import CURATED, HISTORY, QUARANTINE, LakeReader
 from biokeel.land.checkpoint import Mapped
 from biokeel.land.reading import collect, scan
 from biokeel.land.recovery import KEY
@@ -35,12 +35,14 @@ def faults(lake: Lake, event: EventType) -> Iterator[str]:
         yield f"{event}: a restore to version {begun.curated_version} was begun and not finished; ask for it again."
     # State follows its table, and the curated table follows the quarantine table: so looked at in this order.
     saved = {partition: offset for (kind, partition), offset in Snapshots(lake).offsets().items() if kind == event}
-    tables = {}
+    tables: dict[str, DeltaTable] = {}
     whole = True
-    for _event, name, uri in LakeReader(lake).tables((event,)):
+    for _event, name, uri in LakeReader(lake).with_history((event,)):
         with Mapped(uri):
-            tables[name] = DeltaTable(uri, storage_options=lake.options)
-        found = list(_files(lake, uri, tables[name]))
+            table = DeltaTable(uri, storage_options=lake.options)
+        found = list(_files(lake, uri, table))
+        # A row on its way to the history is in both tables for a moment: that is not doubled.
+        tables |= {name: table} if name != HISTORY else {}
         whole = whole and not found
         yield from (f"{event} {name}: the file {fault}" for fault in found)
     if not whole:
