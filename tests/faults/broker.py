@@ -68,7 +68,9 @@ def bad_network(run):
     run.harmed()
 
 
-@experiment("one message is undeliverable for long, others are not", full=2, seconds=75, limit=900, supervised=True)
+@experiment(
+    "one message is undeliverable for long, others are not", full=2, least=2, seconds=75, limit=900, supervised=True
+)
 def undeliverable(run):
     """Ten minutes (40 s where runs are scaled): first all of one topic, then only what is large of it.
 

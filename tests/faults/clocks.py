@@ -1,7 +1,9 @@
 """Clocks jump by a day, and events come from the ends of the range of times."""
 
 import datetime as dt
-import os
+import shutil
+import struct
+import subprocess
 from pathlib import Path
 
 import polars as pl
@@ -10,43 +12,47 @@ from tests.faults.plan import Blocked, experiment
 from tests.faults.traffic import PRESSURE, pressures
 from tests.faults.world import KINDS
 
-LIBRARY = "libfaketime.so.1"
-PLACES = (
-    "/usr/lib/x86_64-linux-gnu/faketime",
-    "/usr/lib/aarch64-linux-gnu/faketime",
-    "/usr/lib64/faketime",
-    "/usr/lib/faketime",
-)
+SOURCE = Path(__file__).with_name("clock.c")
+
+DAY_SECONDS = 86_400
 HERE_SECONDS = 6.0
+"""How long a clock stays where it jumped to."""
 
 
-def library():
-    named = os.environ.get("BIOKEEL_FAKETIME")
-    for path in [Path(named)] if named else [Path(place) / LIBRARY for place in PLACES]:
-        if path.is_file():
-            return path
-    raise Blocked("libfaketime is not installed (Debian: libfaketime), nor does BIOKEEL_FAKETIME name it")
+class Clock:
+    """A wall clock for processes that are started with `environment`; it is wrong by what `jump` last said."""
+
+    def __init__(self, folder):
+        self._file = folder / "clock"
+        self._library = folder / "clock.so"
+        self.jump(0)
+        command = ["cc", "-shared", "-fPIC", "-O1", "-o", str(self._library), str(SOURCE), "-ldl", "-lpthread"]
+        if shutil.which("cc") is None:
+            raise Blocked("there is no C compiler (cc) here to make the library that moves a process's clock")
+        subprocess.run(command, check=True)
+
+    def jump(self, seconds):
+        """Move the wall clock, of processes that run too. In place: they have the file mapped."""
+        self._file.touch()
+        with self._file.open("r+b", buffering=0) as file:
+            file.write(struct.pack("q", seconds))
+
+    @property
+    def environment(self):
+        return {"LD_PRELOAD": str(self._library), "BIOKEEL_CLOCK": str(self._file)}
 
 
 @experiment("the workers' clocks jump a day on and a day back", full=1, seconds=60, supervised=True)
 def jumps(run):
     """Kafka's and the store's clocks stay, so a store that checks signatures refuses workers that live tomorrow."""
     world = run.world
-    clock = world.folder / "clock"
-    clock.write_text("+0\n", "utf-8")
-    faked = {
-        "LD_PRELOAD": str(library()),
-        "FAKETIME_TIMESTAMP_FILE": str(clock),
-        "FAKETIME_CACHE_DURATION": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "DONT_FAKE_MONOTONIC": "1",
-    }
+    clock = Clock(world.folder)
     for kind in KINDS:
         world.end(f"{kind}-1")
-        world.start(f"{kind}-1", **faked)
+        world.start(f"{kind}-1", **clock.environment)
     world.live(HERE_SECONDS, rows=400)
-    for jump in ("+1d", "+0", "-1d", "+0"):
-        clock.write_text(f"{jump}\n", "utf-8")
+    for days in (1, 0, -1, 0):
+        clock.jump(days * DAY_SECONDS)
         world.live(HERE_SECONDS, rows=400, every=3)
     run.harmed()
     run.recovered(world, timed=False)

@@ -3,9 +3,11 @@
 Each is a file system of its own in memory, and full by a ballast file that takes all that is free.
 """
 
+import errno
 import os
 import subprocess
 import time
+from pathlib import Path
 
 from confluent_kafka import Producer
 
@@ -14,6 +16,7 @@ from tests.faults.plan import Blocked, experiment
 from tests.faults.traffic import PRESSURE
 
 SIZE = 512 << 20
+MARK = "biokeel-faults-"
 FULL_SECONDS = 12.0
 ATTEMPTS = 300
 
@@ -26,8 +29,9 @@ class Disk:
         self._ballast = path / "ballast"
 
     def __enter__(self):
+        clear_up()
         self.path.mkdir(parents=True, exist_ok=True)
-        command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=0700", "biokeel-faults", str(self.path)]
+        command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=0700", f"{MARK}{os.getpid()}", str(self.path)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise Blocked(f"this user may not mount a tmpfs ({done.stderr.strip().rpartition(':')[2].strip()})")
@@ -37,19 +41,25 @@ class Disk:
         subprocess.run(["umount", "--lazy", str(self.path)], check=True)
 
     def fill(self):
-        """Take every free block, and what gets free within a moment."""
-        with self._ballast.open("wb") as file:
-            block = bytes(1 << 20)
-            for size in (1 << 20, 4096):
-                try:
-                    while True:
-                        file.write(block[:size])
-                        file.flush()
-                except OSError:
-                    continue
+        """Take every free block."""
+        with self._ballast.open("wb", buffering=0) as file:
+            try:
+                while file.write(bytes(1 << 20)):
+                    pass
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
 
     def free(self):
         self._ballast.unlink(missing_ok=True)
+
+
+def clear_up():
+    """Unmount what a process that was killed has left mounted."""
+    for line in Path("/proc/mounts").read_text("utf-8").splitlines():
+        name, path = line.split()[:2]
+        if name.startswith(MARK) and not Path("/proc", name.removeprefix(MARK)).exists():
+            subprocess.run(["umount", "--lazy", path], check=True)
 
 
 @experiment("disk full under the vault, then freed", full=1, seconds=50, supervised=True, proof=False)

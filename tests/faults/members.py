@@ -21,7 +21,7 @@ def joins_and_leaves(run):
     world.send(rows=300)
 
 
-@experiment("two of each kind: joins, leaves, sleeps past its session", full=30, seconds=28, supervised=True)
+@experiment("two of each kind: joins, leaves, sleeps past its session", full=30, least=5, seconds=28, supervised=True)
 def membership(run):
     world = run.world
     world.ensure(*NAMES)

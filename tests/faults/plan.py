@@ -43,7 +43,8 @@ class TooLong(Exception):
 
 @dataclass(frozen=True)
 class Experiment:
-    """One named experiment. `full`: runs that the issue asks for; `quick`: runs in `make test`.
+    """One named experiment. `full`: runs that the issue asks for; `quick`: runs in `make test`; `least`: runs however
+    little time there is.
 
     `seconds`: what a run takes about, `limit`: what it may take. `supervised`: workers may end by themselves, and are
     then started anew, as the stack does; otherwise that fails the run.
@@ -53,6 +54,7 @@ class Experiment:
     body: Callable[[Run], None]
     full: int
     quick: int
+    least: int
     seconds: float
     limit: float
     supervised: bool
@@ -63,11 +65,11 @@ class Experiment:
         return self.body.__name__.replace("_", "-")
 
 
-def experiment(name, *, full, quick=0, seconds=8.0, limit=240.0, supervised=False, proof=True):
+def experiment(name, *, full, quick=0, least=1, seconds=8.0, limit=240.0, supervised=False, proof=True):
     """Register the decorated function. `proof`: the harness proves the world's books (else the run does its own)."""
 
     def register(body):
-        EXPERIMENTS.append(Experiment(name, body, full, quick, seconds, limit, supervised, proof))
+        EXPERIMENTS.append(Experiment(name, body, full, quick, least, seconds, limit, supervised, proof))
         return body
 
     return register
@@ -154,7 +156,7 @@ class Plan:
         self.records.append(record)
         began = time.monotonic()
         for number in range(self._most(experiment)):
-            if number and time.monotonic() - began > self._share(experiment, chosen, began):
+            if number >= experiment.least and time.monotonic() - began > self._share(experiment, chosen, began):
                 break
             self._run(experiment, number, harness, record)
             if record.blocked or len(record.failures) >= FAILURES:
@@ -201,10 +203,10 @@ class Plan:
             return float("inf")
         left = self._budget - (began - self._began)
         later = list(dropwhile(lambda each: each is not experiment, chosen))[1:]
-        # First every experiment's one run; what then is left is shared by what more runs would take.
-        spare = left - experiment.seconds - sum(each.seconds for each in later)
-        wishes = [(each.full - 1) * each.seconds for each in (experiment, *later)]
-        share = experiment.seconds + max(spare, 0) * wishes[0] / max(sum(wishes), 1)
+        # First every experiment's least; what then is left is shared by what all further runs would take.
+        spare = left - sum(each.least * each.seconds for each in (experiment, *later))
+        wishes = [(each.full - each.least) * each.seconds for each in (experiment, *later)]
+        share = experiment.least * experiment.seconds + max(spare, 0) * wishes[0] / max(sum(wishes), 1)
         return share - experiment.seconds  # a run that begins now ends about then
 
 

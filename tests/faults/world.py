@@ -14,6 +14,7 @@ from biokeel.source.client import Publisher
 from biokeel.stack.kafka import Detour
 from biokeel.stack.stack import Stack
 from biokeel.stack.state import HOST, free_ports
+from biokeel.stack.supervisor import LAUNCH as LAUNCHER
 from biokeel.testing.crash import VARIABLE
 from tests.faults.proofs import Leaks, Positions
 from tests.faults.proxy import Http, Kafka, Proxy
@@ -25,6 +26,8 @@ PATIENCE = 120.0
 END_SECONDS = 60.0
 RESTART_SECONDS = 1.0
 """Pause before a worker that ended by itself is started again, so that one that cannot start does not spin."""
+LAUNCH = (sys.executable, "-I", "-S", str(LAUNCHER))
+"""Workers end with us, however we end."""
 SMALL = {
     "BIOKEEL_FLUSH_SECONDS": "1",
     "BIOKEEL_FLUSH_ROWS": "300",
@@ -87,7 +90,7 @@ class World:
         }
         with (self.logs / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(
-                [sys.executable, "-m", "biokeel", "worker", name.split("-")[0]],
+                [*LAUNCH, str(os.getpid()), sys.executable, "-m", "biokeel", "worker", name.split("-")[0]],
                 env=os.environ | own | self.environment | environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,

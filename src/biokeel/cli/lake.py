@@ -222,9 +222,7 @@ def _require_no_worker(settings: Settings) -> None:
     from biokeel.errors import LandingError
 
     if count := members(settings, GROUP):
-        raise LandingError(
-            f"{count} curate workers run (or one was killed some seconds ago).", "Stop them, then restore again."
-        )
+        raise LandingError(f"{count} curate workers run.", "Stop them (biokeel stack down), then restore again.")
 
 
 def _events(names: list[str] | None) -> tuple[EventType, ...]:
