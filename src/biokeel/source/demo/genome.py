@@ -21,6 +21,7 @@ def sample_manifest(rng: Rng, who: pl.DataFrame, _at: Any, _hour: Any) -> Payloa
         "platform": pick(rng, who.height, {"ILLUMINA": 0.8, "DNBSEQ": 0.2}),
         "alignment_uri": folder + ".cram",
         "variant_uri": folder + ".vcf.gz",
+        "status": "final",
     }
 
 
@@ -48,6 +49,7 @@ def qc_metrics(rng: Rng, who: pl.DataFrame, _at: Any, _hour: Any) -> Payload:
         "ratio_heterozygous_homozygous_snv": normal(rng, 1.45, 0.08, (1.15, 2.0, 2), count),
         "ratio_heterozygous_homozygous_indel": normal(rng, 1.9, 0.12, (1.4, 2.6, 2), count),
         "ratio_insertion_deletion": (insertions / deletions).round(2),
+        "status": "final",
     }
 
 
@@ -65,4 +67,5 @@ def variant_file(rng: Rng, who: pl.DataFrame, _at: Any, _hour: Any) -> Payload:
         if count
         else pl.Series([], dtype=pl.List(pl.String)),
         "sample_count": np.ones(count, dtype=np.int32),
+        "status": "final",
     }

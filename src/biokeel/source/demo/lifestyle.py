@@ -30,6 +30,7 @@ def diet(rng: Rng, who: pl.DataFrame, _at: Any, hour: Reals) -> Payload:
         "protein": protein,
         "fat": fat,
         "sodium": normal(rng, np.where(main, 1150, 120), np.where(main, 380, 60), (1, 4000, 0), count),
+        "status": "final",
     }
 
 
@@ -60,6 +61,7 @@ def exercise(rng: Rng, who: pl.DataFrame, _at: Any, _hour: Any) -> Payload:
         "intensity": np.select([pace < 0.93, pace < 1.12], ["light", "moderate"], "vigorous"),
         "energy": (seconds / 60 * what["kcal"].to_numpy() * pace).round(),
         "heart_rate": normal(rng, 128 * pace - who["age"].to_numpy() * 0.3, 9, (70, 190, 0), count),
+        "status": "final",
     }
 
 
@@ -80,4 +82,5 @@ def sleep(rng: Rng, who: pl.DataFrame, at: npt.NDArray[np.int64], hour: Reals) -
         "minutes_rem": rem,
         "minutes_awake": bed - asleep,
         "is_main_sleep": main,
+        "status": "final",
     }
