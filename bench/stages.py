@@ -23,6 +23,7 @@ from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.codec import Codec
 from biokeel.land.lake import Lake
 from biokeel.land.tables import EventTables
+from biokeel.link.repeats import Window, sent_again
 from biokeel.link.stage import drop_repeats, link
 from biokeel.link.state import RECORD, PersonState, Run
 from biokeel.pseudonymise.leaks import find_leaks
@@ -221,6 +222,7 @@ class _Bench:
         )
         yield Subject("blocks, read", f"{partitions} blocks", rows, lambda: blocks, _read)
         yield Subject("repeats", "", rows, lambda: passed, lambda batch: drop_repeats(batch, {}))
+        yield Subject("sent again", "new events, empty window", rows, lambda: passed, _sent_again)
         for count in (RULES, MANY_RULES):
             suite = self._suite(count)
             yield Subject("validate", f"{count} rules", rows, lambda: passed, _judge(suite))
@@ -266,6 +268,11 @@ def _nothing() -> None:
 
 def _read(blocks: list[Block]) -> pl.DataFrame:
     return pl.concat([read_block(PRESSURE, block.value, block.headers).frame for block in blocks])
+
+
+def _sent_again(batch: PseudonymisedBatch) -> object:
+    found = sent_again(batch, Window())
+    return Window().after((found.rest.frame,), batch.frame.height)
 
 
 def _judge(suite: CompiledSuite) -> Callable[[PseudonymisedBatch], object]:

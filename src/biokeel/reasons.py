@@ -16,6 +16,8 @@ class Owner(StrEnum):
     STEWARD = "steward"
     OPERATOR = "operator"
     PRIVACY = "privacy"
+    NOBODY = "nobody"
+    """There is nothing to mend: the event is where it belongs."""
 
 
 class Reason(StrEnum):
@@ -39,6 +41,8 @@ class Reason(StrEnum):
     PERSON_INVALID = "person.invalid"
     STAGE_FAILED = "engine.stage_failed"
     RULE = "rule.failed"
+    REPEATED = "event.repeated"
+    RETRACTED = "event.withdrawn"
 
     @property
     def owner(self) -> Owner:
@@ -70,6 +74,10 @@ _TABLE: dict[Reason, tuple[Owner, str]] = {
     Reason.PERSON_INVALID: (Owner.SOURCE, "The person event lacks what it needs, or names somebody unknown."),
     Reason.STAGE_FAILED: (Owner.OPERATOR, "A stage failed on this event again and again; see the worker's log."),
     Reason.RULE: (Owner.STEWARD, "The event fails a critical rule of its suite; failed_rules names it."),
+    Reason.REPEATED: (Owner.NOBODY, "The source sent the event again as it was; it counts once."),
+    Reason.RETRACTED: (Owner.NOBODY, "The source withdraws the event: its status says entered-in-error."),
 }
+NOTHING_TO_MEND = frozenset(reason for reason, (owner, _) in _TABLE.items() if owner is Owner.NOBODY)
+"""Reasons of rows that lie in the quarantine table and wait for nobody."""
 _OWNERS = {reason: owner for reason, (owner, _) in _TABLE.items()}
 _MEANINGS = {reason: meaning for reason, (_, meaning) in _TABLE.items()}

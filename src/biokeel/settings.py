@@ -92,7 +92,19 @@ class Settings(BaseSettings):
     flush_rows: Annotated[int, Field(description="Rows of one event type that cause a landing.", ge=1)] = 262_144
     flush_bytes: Annotated[int, Field(description="Bytes of one event type that cause a landing.", ge=1)] = 256 << 20
     flush_seconds: Annotated[float, Field(description="Age of the oldest row that causes a landing.", gt=0)] = 30.0
+    held_bytes: Annotated[
+        int, Field(description="Bytes of all event types, waiting to land, above which nothing more is read.", ge=1)
+    ] = 1 << 30
     stuck_seconds: Annotated[float, Field(description="A worker without progress for this long ends.", gt=0)] = 300.0
+
+    remembered_events: Annotated[
+        int,
+        Field(
+            description="Landed events that a sent-again one is known by, at least, of each type and pseudo partition; "
+            "24 bytes each, twice as many at most.",
+            ge=1,
+        ),
+    ] = 65_536
 
     # -- seeing it
     metrics_port: Annotated[int, Field(description="Port of a worker's /metrics and /health; 0 for any.", ge=0)] = 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
@@ -19,11 +21,13 @@ from biokeel.land import person
 from biokeel.land.books import LakeReader
 from biokeel.land.check import faults
 from biokeel.land.columns import STATISTICS
+from biokeel.land.lake import Lake
 from biokeel.land.log import commits
 from biokeel.land.maintenance import compact, refresh_participants, vacuum
 from biokeel.land.objects import check_store
 from biokeel.land.quarantine import waiting
 from biokeel.land.reading import scan
+from biokeel.land.restore import plan
 from biokeel.land.snapshots import Snapshots
 from biokeel.land.tables import EventTables
 from biokeel.link.participants import from_snapshots
@@ -287,6 +291,26 @@ def test_a_history_tells_version_operation_rows_and_positions(full):
     compact(full, full.curated(EVENT))
     newest = next(commits(full, full.curated(EVENT), 1))
     assert (newest.operation, newest.rows, newest.files_added, newest.files_removed) == ("OPTIMIZE", 0, 1, 3)
+
+
+def test_log_entries_past_their_time_are_cleared_and_positions_rows_and_workers_stay(tmp_path):
+    lake = Lake.local(tmp_path)
+    Worker(lake, LOG, multiples(5), partitions=(0, 1)).run()
+    before = landed(lake)
+    eight_days_ago = time.time() - 8 * 86_400
+    for key in lake.objects.keys("curated/"):
+        os.utime(tmp_path / key, (eight_days_ago, eight_days_ago))
+    compact(lake, lake.curated(EVENT))
+    compact(lake, lake.curated(EVENT))
+    assert [commit.version for commit in commits(lake, lake.curated(EVENT), 10)][-1] > 0
+    assert landed(lake)[0].equals(before[0])
+    assert LakeReader(lake).positions(EVENT, 0) == (5, 5)
+    assert list(faults(lake, EVENT)) == []
+    with pytest.raises(LandingError, match="has no version 1"):
+        plan(lake, EVENT, 1, 2)
+    longer = {p: [*blocks, blocks[0].with_columns(raw_offset=pl.col("raw_offset") + 9000)] for p, blocks in LOG.items()}
+    Worker(lake, longer, multiples(5), partitions=(0, 1)).run()
+    assert LakeReader(lake).positions(EVENT, 0) == (6, 6)
 
 
 def damage_gone(lake, key):

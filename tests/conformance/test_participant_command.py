@@ -75,3 +75,28 @@ def test_the_tables_are_listed_and_compacted(lake):
     assert isinstance(lake, Lake)
     assert str(EVENT) in run("lake", "tables")
     assert "curated: 2 files, now 1." in run("lake", "optimize")
+
+
+def test_the_tables_history_is_shown_and_old_files_are_counted_before_they_are_deleted(lake):
+    run("lake", "optimize")
+    history = run("lake", "history", str(EVENT))
+    assert "OPTIMIZE" in history
+    assert "0:3" in history
+    assert "CREATE TABLE" in run("lake", "history", str(EVENT), "--quarantine")
+    assert "Add --delete" in run("lake", "vacuum")
+    assert f"{EVENT} curated: 0 files deleted, 0 bytes." in run("lake", "vacuum", str(EVENT), "--delete")
+    assert "0 files deleted" in run("lake", "vacuum", "--retention-hours", "1", "--delete")
+
+
+def test_a_sound_lake_verifies_and_a_damaged_one_ends_with_status_1_and_what_is_wrong(lake):
+    assert "sound" in run("lake", "verify")
+    lake.objects.delete(next(iter(lake.objects.keys(f"{lake.key(lake.quarantine(EVENT))}/part"))))
+    result = CliRunner().invoke(build(), ["lake", "verify"])
+    assert result.exit_code == 1
+    assert f"{EVENT} quarantine: the file part-" in result.output
+    assert "is gone." in result.output
+
+
+@pytest.mark.parametrize("arguments", [("history", "person.enrolment"), ("verify", "clinical.nothing")])
+def test_an_event_type_without_tables_is_a_word_that_the_command_does_not_know(lake, arguments):
+    assert CliRunner().invoke(build(), ["lake", *arguments]).exit_code == 2

@@ -59,7 +59,8 @@ def landed(event):
         *(
             pl.read_delta(str(FOLDER / kind / str(event)), columns=list(LANDED_COLUMNS))
             for kind in ("curated", "quarantine")
-        )
+        ),
+        no_rows().beside,
     )
 
 

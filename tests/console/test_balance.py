@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from biokeel.console.balance import Place, balance
-from biokeel.console.books import LANDED_COLUMNS
+from biokeel.console.books import LANDED_COLUMNS, PLACED_COLUMNS
 from biokeel.contracts.topics import event_type
 
 GLUCOSE = event_type("clinical.glucose")
@@ -25,7 +25,12 @@ def vault(**places):
     return pl.DataFrame(pairs, schema={"offset": pl.Int64, "place": pl.String}, orient="row")
 
 
-def books(curated=None, quarantined=None, in_vault=None, low=0, high=6):
+def beside(**places):
+    pairs = [(0, offset, place) for place, offsets in places.items() for offset in offsets]
+    return pl.DataFrame(pairs, schema=PLACED_COLUMNS, orient="row")
+
+
+def books(curated=None, quarantined=None, in_vault=None, low=0, high=6, aside=None):
     nothing = rows()
     return balance(
         GLUCOSE,
@@ -33,6 +38,7 @@ def books(curated=None, quarantined=None, in_vault=None, low=0, high=6):
         (low, high),
         curated=nothing if curated is None else curated,
         quarantined=nothing if quarantined is None else quarantined,
+        beside=beside() if aside is None else aside,
         vault=vault() if in_vault is None else in_vault,
     )
 
@@ -40,9 +46,17 @@ def books(curated=None, quarantined=None, in_vault=None, low=0, high=6):
 def test_events_that_lie_in_one_place_each_balance():
     found = books(rows(0, 3), rows(1), vault(parked=[2], sealed=[4], applied=[5]))
     assert found.raw == 6
-    assert found.places == {"curated": 2, "quarantined": 1, "parked": 1, "sealed": 1, "applied": 1}
+    places = {"curated": 2, "quarantined": 1, "parked": 1, "sealed": 1, "applied": 1}
+    assert {place: count for place, count in found.places.items() if count} == places
     assert found.missing.tolist() == []
     assert found.doubled.tolist() == []
+
+
+def test_what_was_sent_again_corrected_or_taken_back_lies_in_a_place_of_its_own():
+    found = books(rows(0), aside=beside(repeated=[1], superseded=[2, 3], withdrawn=[4, 5]))
+    assert (len(found.missing), len(found.doubled)) == (0, 0)
+    assert [found.places[place] for place in (Place.REPEATED, Place.SUPERSEDED, Place.WITHDRAWN)] == [1, 2, 2]
+    assert books(rows(0), aside=beside(superseded=[0]), high=1).doubled.tolist() == [0]
 
 
 def test_an_event_that_lies_nowhere_is_missing():
@@ -118,7 +132,7 @@ def test_ten_million_coordinates_balance_in_seconds():
         {"first_offset": np.delete(order, 5), "stream": pl.Series(["raw"]).new_from_index(0, n - 1)},
     )
     began = time.perf_counter()
-    found = balance(GLUCOSE, 0, (0, n), curated=frame, quarantined=rows(), vault=vault())
+    found = balance(GLUCOSE, 0, (0, n), curated=frame, quarantined=rows(), beside=beside(), vault=vault())
     seconds = time.perf_counter() - began
     assert found.missing.tolist() == [order[5]]
     assert seconds < 10

@@ -42,7 +42,15 @@ def publish(stack, event, partition, n):
 def land(stack, kind, event, partition, offsets, stream="raw"):
     lake = Lake.of(stack.settings(Zone.RESEARCH))
     rows = pl.DataFrame(
-        {"first_partition": partition, "first_offset": offsets, "stream": stream}, schema_overrides=LANDED_COLUMNS
+        {
+            "first_partition": partition,
+            "first_offset": offsets,
+            "stream": stream,
+            "raw_partition": partition,
+            "raw_offset": offsets,
+            "reason": "rule.failed",
+        },
+        schema_overrides=LANDED_COLUMNS | {"raw_partition": pl.Int32()},
     )
     rows.write_delta(getattr(lake, kind)(event), mode="append", storage_options=lake.options)
 

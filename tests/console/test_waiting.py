@@ -2,7 +2,7 @@ import polars as pl
 
 from biokeel.console import draw
 from biokeel.console.balance import Books
-from biokeel.console.books import LANDED_COLUMNS, Bookkeeper, LandedRows, no_rows
+from biokeel.console.books import LANDED_COLUMNS, Bookkeeper, no_rows
 from biokeel.console.waiting import wait_until_landed
 from biokeel.console.watch import View
 from biokeel.contracts.topics import EVENTS, event_type
@@ -32,7 +32,7 @@ class Stream:
             {"first_partition": 0, "first_offset": range(self.landed), "stream": "raw"},
             schema_overrides=LANDED_COLUMNS,
         )
-        return LandedRows(offsets, no_rows().quarantined)
+        return no_rows()._replace(curated=offsets)
 
     def vault(self, event, partition):
         return pl.DataFrame(schema={"offset": pl.Int64, "place": pl.String})

@@ -3,6 +3,7 @@
 import asyncio
 from types import SimpleNamespace
 
+import numpy as np
 import polars as pl
 
 from biokeel.batch import COORDINATES, ENVELOPE, POSITION, PseudonymisedBatch
@@ -11,6 +12,7 @@ from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.topics import event_type
 from biokeel.engine.curate import CurateWorker
 from biokeel.engine.ledger import Partition
+from biokeel.engine.records import Records
 from biokeel.land.columns import curated_columns
 from biokeel.land.lake import Lake
 from biokeel.land.reading import scan
@@ -79,9 +81,16 @@ async def assign(worker, *partitions):
     return places
 
 
+def together(*records):
+    """What the transport makes of these records."""
+    offsets = np.array([each.offset for each in records], dtype=np.int64)
+    values, headers = [each.value for each in records], [each.headers for each in records]
+    return Records(offsets, values, headers, records[-1].timestamp)
+
+
 async def feed(worker, *records, at=AT):
     """Hand `records` to the worker as one delivery; those that it has had are left out, as by the transport."""
-    delivery = worker.ledger.deliver(at, list(records))
+    delivery = worker.ledger.deliver(at, together(*records))
     if delivery is not None:
         await worker.take(delivery)
     return delivery

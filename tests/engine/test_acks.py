@@ -37,6 +37,7 @@ async def raising_app(settings, group, topic, transport, seconds):
         broker=url,
         broker_credentials=_credentials(settings),
         broker_commit_interval=COMMIT_SECONDS,
+        broker_max_poll_records=500,
         consumer_auto_offset_reset="earliest",
         store="memory://",
         table_standby_replicas=0,
@@ -64,7 +65,7 @@ async def raising_app(settings, group, topic, transport, seconds):
 
 
 def ours(url, app):
-    return Transport(url, app, handler=NoWorker(), ledger=Ledger())
+    return Transport(url, app, handler=NoWorker(), ledger=Ledger(), headers=False)
 
 
 @pytest.mark.parametrize(("transport", "loses"), [(stock.Transport, True), (ours, False)], ids=["stock", "ours"])

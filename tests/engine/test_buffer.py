@@ -1,11 +1,13 @@
 """What waits to be landed: when it is due, and what it comes to."""
 
+import numpy as np
 import polars as pl
 import pytest
 
 from biokeel.engine import buffer as module
 from biokeel.engine.buffer import Buffer, Judged, Standing
 from biokeel.engine.ledger import Delivery
+from biokeel.engine.records import Records
 from biokeel.link.state import PersonState
 from biokeel.settings import Settings
 
@@ -17,7 +19,7 @@ def judged(offset, good, bad=(), repeats=0):
 
 
 def delivery(partition=0):
-    return Delivery("pseudo.clinical.glucose", partition, 1, [])
+    return Delivery("pseudo.clinical.glucose", partition, 1, Records(np.array([]), [], None, 0))
 
 
 def settings(**changed):

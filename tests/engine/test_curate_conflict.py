@@ -9,7 +9,7 @@ from biokeel.engine.buffer import Buffer
 from biokeel.engine.curate import CONFLICTS
 from biokeel.engine.ledger import Partition
 from biokeel.errors import CommitConflict
-from tests.engine.curate_world import AT, PRESSURE, assign, block, feed, land, landed, made_worker, run
+from tests.engine.curate_world import AT, PRESSURE, assign, block, feed, land, landed, made_worker, run, together
 
 OTHER = Partition(PRESSURE.pseudo_topic, 1)
 
@@ -21,7 +21,7 @@ def _no_pause(monkeypatch):
 
 async def recovered(worker):
     async with worker._turn:
-        await worker._recover_conflicted()
+        await worker._recover_dropped()
     worker.check()
 
 
@@ -152,7 +152,7 @@ def test_after_a_landing_that_failed_nothing_that_came_later_lands(tmp_path, mon
 
 async def judged(worker, record):
     """A buffer with the rows of `record`, as `process` makes it."""
-    delivery = worker.ledger.deliver(AT, [record])
+    delivery = worker.ledger.deliver(AT, together(record))
     buffer = Buffer()
     buffer.add(delivery, await asyncio.to_thread(worker._judge, PRESSURE, delivery))
     return buffer

@@ -100,7 +100,7 @@ def test_a_worker_that_died_between_the_commits_quarantines_the_same_poison_once
     records = block(0, [120, IN_LINK, 121]), block(1, [IN_VALIDATE, 122])
 
     async def dies(worker, lake):
-        def dead(*_arguments):
+        def dead(*_arguments, **_named):
             raise RuntimeError
 
         await assign(worker)

@@ -1,17 +1,17 @@
 """The books of the consumer: what may be committed, whatever the order in which batches are settled."""
 
-from types import SimpleNamespace
-
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from biokeel.engine.ledger import Ledger, Partition
+from biokeel.engine.records import Records
 
 AT = Partition("raw.clinical.glucose", 0)
 
 
 def records(first, last):
-    return [SimpleNamespace(offset=offset) for offset in range(first, last + 1)]
+    return Records(np.arange(first, last + 1), [b""] * (last + 1 - first), None, 0)
 
 
 def test_nothing_is_committed_past_a_batch_that_is_not_settled():
@@ -92,3 +92,24 @@ def test_the_offset_to_commit_is_the_end_of_the_unbroken_settled_run(sizes, data
         unbroken = next((i for i in range(len(sizes)) if i not in settled), len(sizes))
         expected = {AT: sum(sizes[:unbroken])} if unbroken else {}
         assert ledger.committable() == expected
+
+
+def test_an_outage_begins_the_time_of_a_stall_anew():
+    now = [0.0]
+    ledger = Ledger(lambda: now[0])
+    ledger.assign(AT, 0)
+    ledger.deliver(AT, records(0, 1))
+    now[0] = 200.0
+    ledger.excuse()
+    now[0] = 250.0
+    assert ledger.longest_stall() == 50.0
+
+
+def test_going_back_makes_everything_before_stale_and_is_told_once():
+    ledger = Ledger()
+    ledger.assign(AT, 0)
+    first = ledger.deliver(AT, records(0, 2))
+    ledger.rewind(AT, 1)
+    assert not ledger.settle(first)
+    assert (ledger.position(AT), ledger.rewound(), ledger.rewound()) == (1, {AT}, set())
+    assert ledger.deliver(AT, records(1, 2)).first == 1

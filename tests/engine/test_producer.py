@@ -2,15 +2,18 @@
 
 import os
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 from confluent_kafka.admin import NewTopic
 
 from biokeel.contracts.blocks import Block
 from biokeel.contracts.topics import Zone
+from biokeel.engine import producer as module
 from biokeel.engine.producer import BlockProducer
 from biokeel.errors import TransportError
+from biokeel.settings import Settings
 
 pytestmark = pytest.mark.integration
 
@@ -58,6 +61,23 @@ def test_no_blocks_are_done_at_once(producer, topic):
 def test_a_block_that_kafka_refuses_fails_the_whole_send(producer, topic):
     with pytest.raises(TransportError, match="did not take a block"):
         producer.send(topic, [Block(0, os.urandom(40_000), [])]).result(30)
+
+
+def test_while_kafka_is_away_the_queue_holds_no_more_than_its_bytes_and_sending_waits(monkeypatch):
+    monkeypatch.setattr(module, "QUEUE_KIBIBYTES", 4 << 10)
+    producer = BlockProducer(Settings(kafka_bootstrap="127.0.0.1:1"))
+    blocks = [Block(0, bytes(256 << 10), []) for _ in range(64)]
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            sending = pool.submit(producer.send, "pseudo.test", blocks)
+            with pytest.raises(TimeoutError):
+                sending.result(2)
+            assert 8 <= len(producer._producer) <= 16, "of 256 KiB each"
+            producer._failure = KafkaError(KafkaError._ALL_BROKERS_DOWN)  # so that the test can end
+            with pytest.raises(TransportError):
+                sending.result(5)
+    finally:
+        producer.close(0.1)
 
 
 def test_the_number_of_partitions_is_the_topics_own_and_a_missing_topic_is_an_error(producer, topic):

@@ -1,12 +1,12 @@
 """The one place where stages are observed."""
 
-from types import SimpleNamespace
-
+import numpy as np
 import polars as pl
 import pytest
 
 from biokeel.contracts.topics import event_type
 from biokeel.engine.ledger import Delivery
+from biokeel.engine.records import Records
 from biokeel.engine.runner import StageRunner, count_reasons
 from biokeel.observe.metrics import Edge, WorkerMetrics
 from biokeel.reasons import Reason
@@ -40,7 +40,7 @@ def test_rows_are_counted_by_edge_and_by_reason(runner):
 
 @pytest.mark.parametrize(("highwater", "waiting", "seconds"), [(20, 9, 5.0), (11, 0, 0.0), (None, 0, 0.0)])
 def test_lag_is_what_waits_and_the_age_of_the_newest_only_while_something_waits(runner, highwater, waiting, seconds):
-    records = [SimpleNamespace(offset=offset, timestamp=95_000) for offset in (9, 10)]
+    records = Records(np.array([9, 10]), [b"", b""], None, 95_000)
     runner.lag(GLUCOSE, Delivery("pseudo.clinical.glucose", 2, 1, records, highwater), now=100.0)
     labels = {"worker": "curate", "event": "clinical.glucose", "partition": "2"}
     assert value(runner, "biokeel_lag_events", **labels) == waiting

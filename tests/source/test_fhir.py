@@ -185,3 +185,37 @@ def test_an_enrolment_is_sent_before_the_observations_of_its_person(read: Any, t
     events, _ = read(read_fhir, written(tmp_path, KR_PANEL, patient))
     assert list(events) == ["person.enrolment", "clinical.blood_pressure"]
     assert events["person.enrolment"][0]["birth_date"] == 1
+
+
+@pytest.mark.parametrize("value", [{"value": 5.4, "unit": "mmol/L"}, None])
+def test_a_resource_that_was_entered_in_error_withdraws_its_event(read: Any, tmp_path: Path, value: Any) -> None:
+    glucose = {
+        "resourceType": "Observation",
+        "id": "glucose-1",
+        "status": "final",
+        "code": {"coding": [{"system": "http://loinc.org", "code": "2339-0"}]},
+        "subject": {"reference": "Patient/p-1"},
+        "effectiveDateTime": "2023-02-02T08:00:00+09:00",
+        "issued": "2023-02-02T09:00:00+09:00",
+        "valueQuantity": {"value": 5.4, "unit": "mmol/L"},
+    }
+    taken_back = glucose | {
+        "status": "entered-in-error",
+        "meta": {"lastUpdated": "2023-03-01T09:00:00+09:00"},
+        "valueQuantity": value,
+    }
+    condition = {
+        "resourceType": "Condition",
+        "id": "c-1",
+        "code": {"coding": [{"system": "http://snomed.info/sct", "code": "38341003"}]},
+        "subject": {"reference": "Patient/p-1"},
+        "recordedDate": "2023-02-02T09:00:00+09:00",
+        "verificationStatus": {"coding": [{"code": "entered-in-error"}]},
+    }
+    events, report = read(read_fhir, written(tmp_path, glucose, taken_back, condition))
+    assert not report.problems
+    first, second = events["clinical.glucose"]
+    assert first["event_id"] == second["event_id"]
+    assert (first["status"], second["status"]) == ("final", "entered-in-error")
+    assert second["recorded_at"] - first["recorded_at"] == 27 * 86_400_000
+    assert events["clinical.diagnosis"][0]["verification_status"] == "entered-in-error"

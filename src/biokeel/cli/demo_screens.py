@@ -60,8 +60,13 @@ def _ids(lake: Lake, uri: str, verdict: Verdict) -> pl.DataFrame:
     import polars as pl
 
     from biokeel.land.reading import scan
+    from biokeel.reasons import Reason
+    from biokeel.source.demo import Verdict
 
-    return scan(uri, lake).select("event_id", pl.lit(str(verdict)).alias("found")).collect()
+    rows = scan(uri, lake)
+    if verdict == Verdict.QUARANTINED:  # What was sent again as it was has its verdict already.
+        rows = rows.filter(pl.col("reason") != str(Reason.REPEATED))
+    return rows.select("event_id", pl.lit(str(verdict)).alias("found")).collect()
 
 
 def show_participant(lake: Lake, curated: int, console: Console) -> None:
@@ -102,11 +107,13 @@ def _known(lake: Lake) -> int:
 
 def show_quarantined(lake: Lake, settings: Settings, console: Console) -> None:
     """Show an example of each domain: which rule it failed, and the steward's reason for the rule."""
+    import polars as pl
     from rich.table import Table
 
     from biokeel.contracts.schema import load_schemas
     from biokeel.contracts.topics import LANDED_EVENTS
     from biokeel.land.reading import scan
+    from biokeel.reasons import Reason
     from biokeel.validate.suites import SuiteStore
 
     suites = SuiteStore(settings.expectations_dir, load_schemas(settings.schemas_dir))
@@ -114,7 +121,8 @@ def show_quarantined(lake: Lake, settings: Settings, console: Console) -> None:
     columns = ("participant_id", "failed_rules", "first_partition", "first_offset")
     shown = set()
     for event in LANDED_EVENTS:
-        rows = scan(lake.quarantine(event), lake).select(columns).head(1).collect()
+        judged = scan(lake.quarantine(event), lake).filter(pl.col("reason") == str(Reason.RULE))
+        rows = judged.select(columns).head(1).collect()
         if event.domain not in shown and rows.height:
             participant, (rule, *_), partition, offset = rows.row(0)
             notes = next(known.notes for known in suites.current(event).rules if known.id == rule)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from biokeel.cli.tidy import tidy
+
 if TYPE_CHECKING:
     from biokeel.contracts.topics import EventType
     from biokeel.land.lake import Lake
@@ -23,6 +25,7 @@ def register(app: typer.Typer) -> None:
     group.command("tables")(tables)
     group.command("refresh")(refresh)
     group.command("optimize")(optimize)
+    group.command("tidy")(tidy)
     group.command("vacuum")(vacuum)
     group.command("verify")(verify)
     group.command("history")(history)
@@ -219,9 +222,7 @@ def _require_no_worker(settings: Settings) -> None:
     from biokeel.errors import LandingError
 
     if count := members(settings, GROUP):
-        raise LandingError(
-            f"{count} curate workers run (or one was killed some seconds ago).", "Stop them, then restore again."
-        )
+        raise LandingError(f"{count} curate workers run.", "Stop them (biokeel stack down), then restore again.")
 
 
 def _events(names: list[str] | None) -> tuple[EventType, ...]:

@@ -120,7 +120,7 @@ def accept(
         if not loss:
             raise VaultError("Nothing was changed.", "Restore a newer backup, or say --loss: docs/operations.md.")
         if count := members(settings, GROUP):
-            raise VaultError(f"{count} pseudonymise workers run.", "Stop them, wait ten seconds, and try again.")
+            raise VaultError(f"{count} pseudonymise workers run.", "Stop them (biokeel stack down), then try again.")
         read_persons_again(settings, vault)
         vault.accept(committed(settings))
     finally:

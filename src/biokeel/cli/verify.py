@@ -25,7 +25,8 @@ def verify(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the books as JSON.")] = False,
 ) -> None:
-    """Prove that every raw event lies in exactly one place: curated, quarantined, parked, sealed or applied.
+    """Prove that every raw event lies in exactly one place: curated, quarantined, parked, sealed, applied; or
+    set aside, because its source sent it again (repeated), corrected it (superseded) or took it back (withdrawn).
 
     Reads Kafka's watermarks, the tables and the vault themselves. Exit status 1 where an event is missing (on its
     way still, or lost: see --wait) or doubled.
@@ -90,7 +91,8 @@ def books_table(books: Books) -> Table:
 
     verdict = "[green]balance[/]" if books.balanced else "[bold red]do not balance[/]"
     table = Table(
-        title=f"The books {verdict}", caption=f"read in {books.seconds:.1f} s; repeats: dropped since the workers began"
+        title=f"The books {verdict}",
+        caption=f"read in {books.seconds:.1f} s; replays: rows read again and dropped since the workers began",
     )
     columns = list(books.events[0].figures())
     table.add_column("event type")

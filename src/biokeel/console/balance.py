@@ -28,10 +28,17 @@ NAMED: Final = 3
 
 
 class Place(StrEnum):
-    """Where an event may lie in the end. An event released from parking lies in curated or quarantined."""
+    """Where an event may lie in the end. An event released from parking lies in curated or quarantined.
+
+    Repeated: its source sent it again as it was. Superseded: a newer version of it is curated, and it is history.
+    Withdrawn: its source says that it was entered in error; the event that says so counts here too.
+    """
 
     CURATED = "curated"
     QUARANTINED = "quarantined"
+    REPEATED = "repeated"
+    SUPERSEDED = "superseded"
+    WITHDRAWN = "withdrawn"
     PARKED = "parked"
     SEALED = "sealed"
     APPLIED = "applied"
@@ -68,13 +75,15 @@ def balance(
     *,
     curated: pl.DataFrame,
     quarantined: pl.DataFrame,
+    beside: pl.DataFrame,
     vault: pl.DataFrame,
 ) -> PartitionBooks:
     """Balance one raw partition.
 
     `curated` and `quarantined` are the partition's table rows with `first_offset` (Int64) and `stream` (String);
-    `vault` is `Vault.books`: `offset` (Int64) and `place` (String: parked, released, sealed, applied). Offsets outside
-    [low, high) do not count: they are past retention, or came after the look at the watermarks.
+    `beside` are rows of the tables that are neither: `first_offset` (Int64) and `place` (String: repeated, superseded,
+    withdrawn); `vault` is `Vault.books`: `offset` (Int64) and `place` (String: parked, released, sealed, applied).
+    Offsets outside [low, high) do not count: they are past retention, or came after the look at the watermarks.
     """
     low, high = watermarks
     replayed = curated["stream"] == STREAM_QUARANTINE
@@ -86,6 +95,8 @@ def balance(
     in_quarantine |= _count(quarantined.filter(judged_again)["first_offset"], low, high) > 0
     in_quarantine[_count(curated.filter(replayed)["first_offset"], low, high) > 0] = 0
     counts = {Place.CURATED: in_curated, Place.QUARANTINED: in_quarantine}
+    for place in (Place.REPEATED, Place.SUPERSEDED, Place.WITHDRAWN):
+        counts[place] = _count(beside.filter(beside["place"] == place.value)["first_offset"], low, high)
     for place in (Place.PARKED, Place.SEALED, Place.APPLIED):
         counts[place] = _count(vault.filter(vault["place"] == place.value)["offset"], low, high)
     total = np.zeros(max(high - low, 0), dtype=np.uint8)
@@ -102,21 +113,23 @@ def balance(
 
 
 def _count(offsets: pl.Series, low: int, high: int) -> npt.NDArray[np.uint8]:
-    """How often each of [low, high) occurs; at most 50, so that five places add up within a byte."""
+    """How often each of [low, high) occurs; at most 30, so that eight places add up within a byte."""
     inside = offsets.filter((offsets >= low) & (offsets < high)).to_numpy() - low
-    return np.minimum(np.bincount(inside, minlength=max(high - low, 0)), 50).astype(np.uint8)
+    return np.minimum(np.bincount(inside, minlength=max(high - low, 0)), 30).astype(np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
 class EventBooks:
-    """The books of one event type, over all its partitions. `repeats`: rows that workers dropped since they started."""
+    """The books of one event type, over all its partitions. `replays`: rows read again and dropped since the workers
+    started.
+    """
 
     event: EventType
     raw: int = 0
     places: dict[Place, int] = field(default_factory=dict)
     missing: int = 0
     doubled: int = 0
-    repeats: int = 0
+    replays: int = 0
 
     def figures(self) -> dict[str, Any]:
         """The row of `biokeel verify`."""
@@ -126,7 +139,7 @@ class EventBooks:
             **places,
             "missing": self.missing,
             "doubled": self.doubled,
-            "repeats": self.repeats,
+            "replays": self.replays,
         }
 
 
@@ -173,7 +186,7 @@ class Books:
         }
 
 
-def add_up(event: EventType, partitions: Iterable[PartitionBooks], repeats: int) -> EventBooks:
+def add_up(event: EventType, partitions: Iterable[PartitionBooks], replays: int) -> EventBooks:
     """The books of an event type from those of its partitions."""
     parts = list(partitions)
     return EventBooks(
@@ -182,7 +195,7 @@ def add_up(event: EventType, partitions: Iterable[PartitionBooks], repeats: int)
         {place: sum(part.places[place] for part in parts) for place in Place},
         sum(len(part.missing) for part in parts),
         sum(len(part.doubled) for part in parts),
-        repeats,
+        replays,
     )
 
 

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from biokeel.console.balance import Books, PartitionBooks, add_up, balance, first_coordinates
+from biokeel.console.balance import Books, PartitionBooks, Place, add_up, balance, first_coordinates
 from biokeel.contracts.topics import EVENTS, Zone
 from biokeel.observe.metrics import Edge
 from biokeel.observe.stats import collect
+from biokeel.reasons import Reason
 from biokeel.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,16 +36,24 @@ LANDED_COLUMNS = {"first_partition": pl.Int32(), "first_offset": pl.Int64(), "st
 """What the books read of a table's row."""
 
 
+PLACED_COLUMNS = {"first_partition": pl.Int32(), "first_offset": pl.Int64(), "place": pl.String()}
+"""What the books read of a row that was set aside: a `Place`."""
+
+
 class LandedRows(NamedTuple):
-    """`LANDED_COLUMNS` of every row of an event type's two tables; empty frames where a table does not exist."""
+    """`LANDED_COLUMNS` of every curated and every quarantined row of an event type, and `PLACED_COLUMNS` of those
+    beside: replays, superseded and withdrawn ones. Empty frames where a table does not exist.
+    """
 
     curated: pl.DataFrame
     quarantined: pl.DataFrame
+    beside: pl.DataFrame
 
 
 def no_rows() -> LandedRows:
     """What an event type without tables has landed."""
-    return LandedRows(pl.DataFrame(schema=LANDED_COLUMNS), pl.DataFrame(schema=LANDED_COLUMNS))
+    landed = pl.DataFrame(schema=LANDED_COLUMNS)
+    return LandedRows(landed, landed, pl.DataFrame(schema=PLACED_COLUMNS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +63,7 @@ class Bookkeeper:
     watermarks: Callable[[], Watermarks]
     landed: Callable[[EventType], LandedRows]
     vault: Callable[[EventType, int], pl.DataFrame]
-    repeats: Callable[[], dict[EventType, int]]
+    replays: Callable[[], dict[EventType, int]]
     aside: Callable[[], tuple[str, ...]] = tuple
 
     @classmethod
@@ -73,7 +82,7 @@ class Bookkeeper:
             lambda: raw_watermarks(vault_side, EVENTS),
             _landed(research_side),
             _vault(vault_side),
-            lambda: _repeats(state_dir),
+            lambda: _replays(state_dir),
             _aside(research_side),
         )
 
@@ -81,13 +90,13 @@ class Bookkeeper:
         """Balance all event types against `watermarks` (default: those of now)."""
         taken_at, began = time.time(), time.perf_counter()
         marks = self.watermarks() if watermarks is None else watermarks
-        repeats = self.repeats()
+        replays = self.replays()
         partitions = {event: list(self._balanced(event, marks[event])) for event in EVENTS}
         every = [part for parts in partitions.values() for part in parts]
         return Books(
             taken_at,
             time.perf_counter() - began,
-            tuple(add_up(event, parts, repeats.get(event, 0)) for event, parts in partitions.items()),
+            tuple(add_up(event, parts, replays.get(event, 0)) for event, parts in partitions.items()),
             first_coordinates(every, "missing"),
             first_coordinates(every, "doubled"),
             self.aside(),
@@ -95,15 +104,16 @@ class Bookkeeper:
 
     def _balanced(self, event: EventType, marks: dict[int, tuple[int, int]]) -> Iterator[PartitionBooks]:
         rows = no_rows() if event.is_person or not marks else self.landed(event)
-        curated, quarantined = (_by_partition(frame) for frame in rows)
-        nothing = no_rows().curated
+        curated, quarantined, beside = (_by_partition(frame) for frame in rows)
+        nothing = no_rows()
         for partition, lowhigh in marks.items():
             yield balance(
                 event,
                 partition,
                 lowhigh,
-                curated=curated.get(partition, nothing),
-                quarantined=quarantined.get(partition, nothing),
+                curated=curated.get(partition, nothing.curated),
+                quarantined=quarantined.get(partition, nothing.quarantined),
+                beside=beside.get(partition, nothing.beside),
                 vault=self.vault(event, partition),
             )
 
@@ -112,7 +122,7 @@ def _by_partition(frame: pl.DataFrame) -> dict[int, pl.DataFrame]:
     return {int(key[0]): part for key, part in frame.partition_by("first_partition", as_dict=True).items()}
 
 
-def _repeats(state_dir: Path) -> dict[EventType, int]:
+def _replays(state_dir: Path) -> dict[EventType, int]:
     snapshot = collect(state_dir)
     return {event: snapshot.total(Edge.REPEATED, event) for event in EVENTS}
 
@@ -131,8 +141,12 @@ def _vault(settings: Settings) -> Callable[[EventType, int], pl.DataFrame]:
     return Vault.open(settings).books
 
 
+_PLACES = {Reason.REPEATED.value: Place.REPEATED.value, Reason.RETRACTED.value: Place.WITHDRAWN.value}
+"""Where a row of the quarantine table lies that waits for nobody."""
+
+
 def _landed(settings: Settings) -> Callable[[EventType], LandedRows]:
-    from biokeel.land.books import CURATED, LakeReader
+    from biokeel.land.books import CURATED, HISTORY, LakeReader
     from biokeel.land.lake import Lake
 
     reader = LakeReader(Lake.of(settings))
@@ -140,6 +154,13 @@ def _landed(settings: Settings) -> Callable[[EventType], LandedRows]:
     def read(event: EventType) -> LandedRows:
         rows = reader.landed(event)
         curated = rows["table"] == CURATED
-        return LandedRows(rows.filter(curated), rows.filter(~curated))
+        place = (
+            pl.when(pl.col("table") == HISTORY)
+            .then(pl.col("why"))
+            .otherwise(pl.col("why").replace_strict(_PLACES, default=None))
+        )
+        placed = rows.with_columns(place.alias("place"))
+        beside = placed["place"].is_not_null()
+        return LandedRows(rows.filter(curated), rows.filter(~curated & ~beside), placed.filter(beside))
 
     return read

@@ -13,6 +13,7 @@ from biokeel.console.balance import EventBooks
 from biokeel.contracts.topics import EVENTS
 from biokeel.observe.metrics import Edge
 from biokeel.observe.stats import Lag
+from biokeel.reasons import NOTHING_TO_MEND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -44,7 +45,7 @@ def tiles(view: View) -> str:
     landed = rates[Edge.CURATED] + rates[Edge.QUARANTINED]
     waiting = sum(lag.events for (worker, _), lag in view.snapshot.lags.items() if worker == "pseudonymise")
     behind = max((lag.seconds for lag in view.snapshot.lags.values()), default=0.0)
-    rejected = sum(view.snapshot.by_reason().values())
+    rejected = sum(count for reason, count in view.snapshot.by_reason().items() if reason not in NOTHING_TO_MEND)
     verdict, kind, detail = _verdict(view)
     return (
         '<div class="tiles">'

@@ -45,12 +45,16 @@ WATCH_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Consumption:
-    """What a worker reads and how much of it at a time. `group` is the Kafka consumer group."""
+    """What a worker reads and how much of it at a time. `group` is the Kafka consumer group.
+
+    `headers`: whether it reads the records' headers.
+    """
 
     group: str
     topics: tuple[str, ...]
     poll_records: int
     fetch_bytes: int
+    headers: bool = False
 
 
 def make_app(settings: Settings, consumption: Consumption, worker: Worker, datadir: Path) -> faust.App:
@@ -79,7 +83,7 @@ def make_app(settings: Settings, consumption: Consumption, worker: Worker, datad
         topic_disable_leader=True,
         web_enabled=False,
     )
-    app.transport = Transport(brokers, app, handler=worker, ledger=worker.ledger)
+    app.transport = Transport(brokers, app, handler=worker, ledger=worker.ledger, headers=consumption.headers)
     channel = app.topic(*consumption.topics, schema=DeliverySchema(key_type=bytes, value_type=bytes))
 
     @app.agent(channel, name="deliver")
@@ -120,7 +124,7 @@ async def serve(settings: Settings, consumption: Consumption, worker: Worker, st
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
-            await asyncio.wait_for(worker.drain(), GRACE_SECONDS)
+            await _drain(worker)
             worker.check()
             await asyncio.wait_for(app.consumer.commit(), LEAVE_SECONDS)
         finally:
@@ -128,6 +132,16 @@ async def serve(settings: Settings, consumption: Consumption, worker: Worker, st
                 task.cancel()
             with suppress(TimeoutError):
                 await asyncio.wait_for(app.stop(), LEAVE_SECONDS)
+
+
+async def _drain(worker: Worker) -> None:
+    try:
+        await asyncio.wait_for(worker.drain(), GRACE_SECONDS)
+    except TimeoutError:
+        raise EngineError(
+            f"What was taken did not land within {GRACE_SECONDS:.0f} s of being told to stop.",
+            "Nothing is lost: whoever gets the partitions next reads it again.",
+        ) from None
 
 
 async def _run(app: faust.App) -> None:

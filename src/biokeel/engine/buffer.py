@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from biokeel.link.repeats import Window
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -19,11 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where one pseudo partition stands after a delivery: its linking state and marks as of `offset`, inclusive."""
+    """Where one pseudo partition stands after a delivery: its state, marks and window as of `offset`, inclusive."""
 
     offset: int
     state: PersonState
     marks: Marks
+    repeats: Window = field(default_factory=Window)
 
 
 @dataclass(frozen=True, slots=True)

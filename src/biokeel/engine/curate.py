@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 import polars as pl
@@ -33,7 +33,7 @@ from biokeel.engine.buffer import Buffer, Judged, Standing, joined
 from biokeel.engine.ledger import Partition
 from biokeel.engine.runner import count_reasons
 from biokeel.engine.worker import Worker
-from biokeel.errors import CommitConflict, DamagedBlock, PoisonBatch, describe
+from biokeel.errors import CommitConflict, DamagedBlock, PoisonBatch, StoreUnavailable, describe
 from biokeel.land.aside import Aside
 from biokeel.land.columns import curated_columns
 from biokeel.land.maintenance import refresh_participants
@@ -41,6 +41,7 @@ from biokeel.land.recovery import Recovered, recover
 from biokeel.land.snapshots import Snapshots
 from biokeel.land.tables import EventTables, Landed
 from biokeel.link.participants import from_snapshots
+from biokeel.link.repeats import IDENTITY, sent_again
 from biokeel.link.stage import drop_repeats, link
 from biokeel.link.state import Snapshot, from_bytes, to_bytes
 from biokeel.observe.metrics import Edge
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Decided = Callable[[pl.DataFrame], pl.Series]
 """What was decided about each row of a frame: `Recovered.decide`."""
 Headers = Sequence[tuple[str, bytes]]
@@ -86,18 +88,24 @@ CONFLICTS: Final = 3
 CONFLICT_SECONDS: Final = SESSION_SECONDS / 2
 """Pause before partitions are recovered after a conflict. A worker that lost them without knowing it hears so from
 its next heartbeat, and does not get in the way of its heir a second time."""
+ASSIGNMENT_SECONDS: Final = 45.0
+"""How long an assignment waits for a store that is away, a last try of some 20 s not counted; Faust allows 90 s."""
 RECOVERIES: Final = 8
 """Event types recovered at a time after an assignment."""
 
 
 def consumption() -> Consumption:
     """What this application reads: every pseudo topic, few and big messages."""
-    return Consumption(GROUP, tuple(event.pseudo_topic for event in LANDED_EVENTS), POLL_BLOCKS, FETCH_BYTES)
+    return Consumption(
+        GROUP, tuple(event.pseudo_topic for event in LANDED_EVENTS), POLL_BLOCKS, FETCH_BYTES, headers=True
+    )
 
 
 def messages_of(delivery: Delivery) -> Iterator[tuple[int, bytes | None, Sequence[tuple[str, bytes]]]]:
     """Offset, value and headers of each message of `delivery`."""
-    return ((record.offset, record.value, record.headers) for record in delivery.records)
+    records = delivery.records
+    assert records.headers is not None, "curate asks for them, see `consumption`"
+    return zip(records.offsets.tolist(), records.values, records.headers, strict=True)
 
 
 def read_rows(event: EventType, value: bytes | None, headers: Headers, columns: Columns) -> pl.DataFrame:
@@ -149,8 +157,10 @@ class CurateWorker(Worker):
         self._in_snapshot: dict[Partition, int] = {}
         self._buffers: dict[EventType, Buffer] = {}
         self._conflicts: Counter[EventType] = Counter()
-        self._conflicted: dict[EventType, float] = {}
+        self._to_recover: dict[EventType, float] = {}
+        """Event types of which rows were dropped, and when (monotonic) to recover them; none of them lands before."""
         self._flush: asyncio.Task[None] | None = None
+        self._landing_bytes = 0
         self._last_delivery = monotonic()
         self._stages = ThreadPoolExecutor(1, "stages")
         self._lander = ThreadPoolExecutor(1, "lander")
@@ -159,10 +169,10 @@ class CurateWorker(Worker):
         """Judge and link `delivery`, buffer it, and land the buffer if that is due."""
         event = event_type(delivery.topic)
         self._last_delivery = monotonic()
-        if event in self._conflicted:
+        if event in self._to_recover:
             return  # what was judged before it has not landed; all of it comes again
         judged = await asyncio.get_running_loop().run_in_executor(self._stages, self._judge, event, delivery)
-        if event in self._conflicted:
+        if event in self._to_recover:
             return
         self._standings[delivery.at] = judged.standing
         self.runner.passed(event, Edge.REPEATED, judged.repeats)
@@ -170,6 +180,24 @@ class CurateWorker(Worker):
         buffer.add(delivery, judged)
         if buffer.due(self.settings):
             await self._land(event)
+        await self._keep_bounds()
+
+    async def _keep_bounds(self) -> None:
+        """Land the biggest buffers, and wait for that, while all of them together hold too much.
+
+        While the store is away this does not return, and so nothing more is taken.
+        """
+        while self._held() >= self.settings.held_bytes:
+            if self._buffers:
+                await self._land(max(self._buffers, key=lambda event: self._buffers[event].size))
+            else:
+                await self._landing_done()
+
+    def _held(self) -> int:
+        """Bytes that wait to land, or are landing."""
+        held = self._landing_bytes + sum(buffer.size for buffer in self._buffers.values())
+        self.runner.metrics.held(held)
+        return held
 
     def _judge(self, event: EventType, delivery: Delivery) -> Judged:
         """Judge and link the rows of `delivery`; those on which that raises are quarantined (`biokeel.poison`)."""
@@ -234,9 +262,16 @@ class CurateWorker(Worker):
     def _judge_rows(self, batch: PseudonymisedBatch, standing: Standing, decided: Decided | None) -> Judged:
         batch, marks, repeats = self.runner.run("repeats", drop_repeats, batch, standing.marks)
         verdicts = decided(batch.frame) if decided else None
-        outcome = self.runner.run("validate", validate, batch, self._suites.current(batch.event), verdicts)
+        found = self.runner.run("sent again", sent_again, batch, standing.repeats, verdicts)
+        outcome = self.runner.run("validate", validate, found.rest, self._suites.current(batch.event), found.decided)
         linked, state = self.runner.run("link", link, outcome.accepted, standing.state)
-        return Judged(linked.frame, outcome.rejected.frame, Standing(standing.offset, state, marks), repeats)
+        known = (linked.frame, found.withdrawals)
+        window = self.runner.run("sent again", standing.repeats.after, known, self.settings.remembered_events)
+        stopped = [frame for frame in (found.aside, outcome.rejected.frame.drop(IDENTITY)) if frame.height]
+        quarantined = pl.concat(stopped, how="diagonal") if stopped else outcome.rejected.frame
+        return Judged(
+            linked.frame.drop(IDENTITY), quarantined, Standing(standing.offset, state, marks, window), repeats
+        )
 
     def _quarantine(
         self, batch: PseudonymisedBatch, standing: Standing, decided: Decided | None, error: BaseException
@@ -259,8 +294,9 @@ class CurateWorker(Worker):
         """Begin to land the buffer of `event`, when the landing before is done: one at a time."""
         await self._landing_done()
         buffer = self._buffers.pop(event)
-        if event in self._conflicted or self._failure is not None:
+        if event in self._to_recover or self._failure is not None:
             return  # what came before these rows has not landed: a table that took them would hide the gap for ever
+        self._landing_bytes = buffer.size
         self._flush = asyncio.create_task(self._land_buffer(event, buffer))
 
     async def _landing_done(self) -> None:
@@ -268,26 +304,63 @@ class CurateWorker(Worker):
             await asyncio.wait([self._flush])
 
     async def _land_buffer(self, event: EventType, buffer: Buffer) -> None:
+        """Land `buffer`, settle its deliveries, and save what snapshots are due.
+
+        A store that is away is waited for. Giving up, because the partitions leave or the process ends, loses nothing:
+        whoever has the partitions next reads the rows again.
+        """
         try:
-            landed = await asyncio.get_running_loop().run_in_executor(self._lander, self._write, event, buffer)
+            landed = await self._persisted(self._write, event, buffer)
+            self._conflicts.pop(event, None)
+            for delivery in buffer.deliveries:
+                self.settle(delivery)
+            self.runner.passed(event, Edge.CURATED, landed.curated)
+            self.runner.passed(event, Edge.QUARANTINED, landed.quarantined)
+            self._show_versions(event, landed.curated_version, landed.quarantine_version)
+            await self._save_snapshots(event, buffer)
         except CommitConflict as error:
             self._conflict(event, error)
-            return
+        except StoreUnavailable as error:
+            self._give_up(event, buffer, error)
+        except asyncio.CancelledError:
+            raise
         except BaseException as error:  # noqa: BLE001 - a task's exception would only be logged
             log.error("Failed to land %d rows of %s", buffer.rows, event)  # noqa: TRY400 - see `log_failure`
             self.fail(error)
-            return
-        self._conflicts.pop(event, None)
-        for delivery in buffer.deliveries:
-            self.settle(delivery)
-        self.runner.passed(event, Edge.CURATED, landed.curated)
-        self.runner.passed(event, Edge.QUARANTINED, landed.quarantined)
-        self._show_versions(event, landed.curated_version, landed.quarantine_version)
+        finally:
+            self._landing_bytes = 0
+            self._held()
+
+    async def _save_snapshots(self, event: EventType, buffer: Buffer) -> None:
+        try:
+            await self._persisted(self._save_due, event, buffer)
+        except StoreUnavailable as error:
+            log.warning("A snapshot of %s is left out; who is next reads more again: %s", event, error)
+
+    async def _persisted(self, write: Callable[[EventType, Buffer], T], event: EventType, buffer: Buffer) -> T:
+        """What `write` gives, called again while the store is away. Raises `StoreUnavailable` when giving up."""
+        while True:
+            try:
+                written = await asyncio.get_running_loop().run_in_executor(self._lander, write, event, buffer)
+            except StoreUnavailable as error:
+                await self.outage.wait(error)
+                if self.outage.in_a_hurry:
+                    raise
+            else:
+                self.outage.over()
+                return written
+
+    def _give_up(self, event: EventType, buffer: Buffer, error: StoreUnavailable) -> None:
+        """Drop rows that cannot land before the partitions leave, or end where it is the process that does."""
+        log.warning("%d rows of %s are dropped here and read again by who is next: %s", buffer.rows, event, error)
+        if self._stopping:
+            self.fail(error)
+        self._to_recover[event] = monotonic()
 
     def _conflict(self, event: EventType, error: CommitConflict) -> None:
         """Another worker decided about rows of `event`: nothing of ours landed, and we go on from the tables.
 
-        Until `_recover_conflicted` no row of the event type is judged or landed. If the process dies meanwhile, it
+        Until `_recover_dropped` no row of the event type is judged or landed. If the process dies meanwhile, it
         begins from the tables all the same.
         """
         self._conflicts[event] += 1
@@ -295,19 +368,20 @@ class CurateWorker(Worker):
             self.fail(error)
             return
         log.warning("%s (%d of at most %d in a row)", error, self._conflicts[event], CONFLICTS)
-        self._conflicted[event] = monotonic() + CONFLICT_SECONDS
+        self._to_recover[event] = monotonic() + CONFLICT_SECONDS
 
-    async def _recover_conflicted(self) -> None:
-        """Recover the event types whose pause after a conflict is over. The caller has the turn."""
-        for event in [event for event, due in self._conflicted.items() if monotonic() >= due]:
+    async def _recover_dropped(self) -> None:
+        """Go on from the tables with the event types whose time has come. The caller has the turn."""
+        for event in [event for event, due in self._to_recover.items() if monotonic() >= due]:
             await self._landing_done()
             mine = {at for at in self._standings if at.topic == event.pseudo_topic}
             found = await asyncio.get_running_loop().run_in_executor(self._lander, self._recover, event, mine)
+            self.outage.over()
             self._buffers.pop(event, None)
             self._adopt(found)
             for at, recovered in found.items():
                 self.ledger.rewind(at, recovered.seek_to)
-            del self._conflicted[event]
+            del self._to_recover[event]
             log.warning("Recovered %d partitions of %s from the tables.", len(found), event)
 
     def _show_versions(self, event: EventType, curated: int, quarantine: int) -> None:
@@ -322,6 +396,10 @@ class CurateWorker(Worker):
         landed = self.runner.run("land", self._tables[event].land, buffer.curated(), quarantined, positions, marks)
         if quarantined is not None and landed.quarantined:
             self.runner.rejected(event, {Reason(name): rows for name, rows in count_reasons(quarantined).items()})
+        return landed
+
+    def _save_due(self, event: EventType, buffer: Buffer) -> None:
+        """Write snapshots of the partitions of `buffer`, which has landed, where enough came since the last ones."""
         for partition, standing in buffer.standings.items():
             at = Partition(event.pseudo_topic, partition)
             self._landed[at] = standing
@@ -329,11 +407,10 @@ class CurateWorker(Worker):
             share = self.settings.flush_rows // len(buffer.standings)
             if self._rows_since_snapshot[at] >= max(SNAPSHOT_ROWS * self._in_snapshot[at], share):
                 self._save(at, standing)
-        return landed
 
     def _save(self, at: Partition, standing: Standing) -> None:
         """Write a snapshot; what it covers has landed. If the process dies in here, the snapshot before is used."""
-        data = to_bytes(Snapshot(standing.offset, standing.state, standing.marks))
+        data = to_bytes(Snapshot(standing.offset, standing.state, standing.marks, standing.repeats))
         event = event_type(at.topic)
         self.runner.run("snapshot", self._snapshots.save, event, at.partition, standing.offset, data)
         self._rows_since_snapshot[at] = 0
@@ -345,13 +422,20 @@ class CurateWorker(Worker):
         while True:
             await asyncio.sleep(TICK_SECONDS)
             self.runner.metrics.beat()
-            async with self._turn:
-                await self._recover_conflicted()
-                for event in [event for event, buffer in self._buffers.items() if buffer.due(self.settings)]:
-                    await self._land(event)
-                if not self._buffers and monotonic() - self._last_delivery >= IDLE_SECONDS:
-                    await self._landing_done()
-                    await asyncio.get_running_loop().run_in_executor(self._lander, self._save_grown)
+            try:
+                async with self._turn:
+                    await self._tick()
+            except StoreUnavailable as error:
+                await self.outage.wait(error)
+
+    async def _tick(self) -> None:
+        await self._recover_dropped()
+        for event in [event for event, buffer in self._buffers.items() if buffer.due(self.settings)]:
+            await self._land(event)
+        if not self._buffers and monotonic() - self._last_delivery >= IDLE_SECONDS:
+            await self._landing_done()
+            await asyncio.get_running_loop().run_in_executor(self._lander, self._save_grown)
+            self.outage.over()
 
     def _save_grown(self) -> None:
         """Snapshots of what grew since the last ones, and then the participants table from all of them."""
@@ -362,18 +446,33 @@ class CurateWorker(Worker):
             self.runner.run("participants", refresh_participants, self._lake, from_snapshots)
 
     async def assigned(self, partitions: AbstractSet[Partition]) -> Mapping[Partition, int]:
-        """Recover every partition from the lake; the table says where each goes on."""
-        loop = asyncio.get_running_loop()
+        """Recover every partition from the lake; the table says where each goes on.
+
+        A store that is away is waited for, but not as long as Faust lets an assignment take.
+        """
+        until = monotonic() + ASSIGNMENT_SECONDS
         async with self._turn:
-            self._forget()
-            events = sorted({event_type(at.topic) for at in partitions})
-            with ThreadPoolExecutor(RECOVERIES, "recover") as pool:
-                found = await asyncio.gather(
-                    *(loop.run_in_executor(pool, self._recover, event, partitions) for event in events)
-                )
-            whole = {at: recovered for of_event in found for at, recovered in of_event.items()}
-            self._adopt(whole)
-            return {at: recovered.seek_to for at, recovered in whole.items()}
+            while True:
+                self._forget()
+                try:
+                    whole = await self._recover_all(partitions)
+                except StoreUnavailable as error:
+                    if monotonic() > until:
+                        raise
+                    await self.outage.wait(error)
+                else:
+                    self.outage.over()
+                    self._adopt(whole)
+                    return {at: recovered.seek_to for at, recovered in whole.items()}
+
+    async def _recover_all(self, partitions: AbstractSet[Partition]) -> dict[Partition, Recovered]:
+        loop = asyncio.get_running_loop()
+        events = sorted({event_type(at.topic) for at in partitions})
+        with ThreadPoolExecutor(RECOVERIES, "recover") as pool:
+            found = await asyncio.gather(
+                *(loop.run_in_executor(pool, self._recover, event, partitions) for event in events)
+            )
+        return {at: recovered for of_event in found for at, recovered in of_event.items()}
 
     def _adopt(self, found: Mapping[Partition, Recovered]) -> None:
         """Go on from what was recovered."""
@@ -401,11 +500,12 @@ class CurateWorker(Worker):
 
         Kafka's eager protocol revokes everything at once, so nothing needs to be told apart.
         """
-        async with self._turn:
-            await self._landing_done()
-            for at in partitions & set(self._standings):
-                self.runner.metrics.forget(event_type(at.topic), at.partition)
-            self._forget()
+        with self.outage.hurried():
+            async with self._turn:
+                await self._landing_done()
+                for at in partitions & set(self._standings):
+                    self.runner.metrics.forget(event_type(at.topic), at.partition)
+                self._forget()
 
     def _forget(self) -> None:
         self._tables.clear()
@@ -415,16 +515,17 @@ class CurateWorker(Worker):
         self._recovered.clear()
         self._rows_since_snapshot.clear()
         self._in_snapshot.clear()
-        self._conflicted.clear()
+        self._to_recover.clear()
         self._unreadable.clear()
 
     async def drain(self) -> None:
         """Land what is buffered."""
         self._stopping = True
-        async with self._turn:
-            for event in list(self._buffers):
-                await self._land(event)
-            await self._landing_done()
+        with self.outage.hurried():
+            async with self._turn:
+                for event in list(self._buffers):
+                    await self._land(event)
+                await self._landing_done()
 
 
 def _place(batch: PseudonymisedBatch, row: int) -> str:
@@ -436,4 +537,4 @@ def _place(batch: PseudonymisedBatch, row: int) -> str:
 def _standing(recovered: Recovered) -> Standing:
     """The standing of a partition as its snapshot has it, just before `seek_to`."""
     snapshot = from_bytes(recovered.snapshot)
-    return Standing(recovered.seek_to - 1, snapshot.state, snapshot.marks)
+    return Standing(recovered.seek_to - 1, snapshot.state, snapshot.marks, snapshot.repeats)

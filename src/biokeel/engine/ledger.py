@@ -13,10 +13,12 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
+
+    from biokeel.engine.records import Records
 
 
 class Partition(NamedTuple):
@@ -36,7 +38,7 @@ class Delivery:
     topic: str
     partition: int
     epoch: int
-    records: Sequence[Any]  # aiokafka's ConsumerRecord, which has no types
+    records: Records
     highwater: int | None = None
 
     @property
@@ -47,12 +49,12 @@ class Delivery:
     @property
     def first(self) -> int:
         """Offset of its first record."""
-        return int(self.records[0].offset)
+        return self.records.first
 
     @property
     def last(self) -> int:
         """Offset of its last record."""
-        return int(self.records[-1].offset)
+        return self.records.last
 
     def __len__(self) -> int:
         return len(self.records)
@@ -106,14 +108,13 @@ class Ledger:
         held = self._held.get(at)
         return held.position if held else None
 
-    def deliver(self, at: Partition, records: Sequence[Any], highwater: int | None = None) -> Delivery | None:
+    def deliver(self, at: Partition, records: Records, highwater: int | None = None) -> Delivery | None:
         """Hand out `records` of `at`, without those below the position; None where nothing is left."""
         held = self._held.get(at)
         if held is None:
             return None
-        if records and records[0].offset < held.position:
-            records = [record for record in records if record.offset >= held.position]
-        if not records:
+        records = records.since(held.position)
+        if not len(records):
             return None
         delivery = Delivery(at.topic, at.partition, held.epoch, records, highwater)
         if not held.waiting:
@@ -154,6 +155,11 @@ class Ledger:
         """How many micro-batches are handed out and not settled, of `at` or of all partitions."""
         helds = self._held.values() if at is None else filter(None, [self._held.get(at)])
         return sum(len(held.waiting) for held in helds)
+
+    def excuse(self) -> None:
+        """Begin the time of `longest_stall` anew: what does not move waits for something outside."""
+        for held in self._held.values():
+            held.moved_at = self._clock()
 
     def assigned(self) -> set[Partition]:
         """The partitions of the present assignment."""

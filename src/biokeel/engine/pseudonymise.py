@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
 import pyarrow as pa
 
 from biokeel.batch import RawBatch
@@ -27,6 +27,7 @@ from biokeel.contracts.topics import EVENTS, event_type
 from biokeel.engine.app import Consumption
 from biokeel.engine.ledger import Partition
 from biokeel.engine.worker import Worker
+from biokeel.errors import VaultUnavailable
 from biokeel.observe.metrics import Edge
 from biokeel.testing.crash import reached
 
@@ -61,9 +62,7 @@ def consumption(settings: Settings) -> Consumption:
 
 def raw_batch(event: EventType, delivery: Delivery) -> RawBatch:
     """The records of `delivery` as columns."""
-    records = delivery.records
-    offsets = np.fromiter((record.offset for record in records), np.int64, len(records))
-    return RawBatch(event, delivery.partition, offsets, pa.array([record.value for record in records], pa.binary()))
+    return RawBatch(event, delivery.partition, delivery.records.offsets, pa.array(delivery.records.values, pa.binary()))
 
 
 class PseudonymiseWorker(Worker):
@@ -81,13 +80,19 @@ class PseudonymiseWorker(Worker):
         self._window = asyncio.Semaphore(WINDOW)
         self._on_the_way: set[asyncio.Task[None]] = set()
         self._enrolled = asyncio.Event()
+        self._count_at = monotonic()
         self._thread = ThreadPoolExecutor(1, "wall")
 
     async def process(self, delivery: Delivery) -> None:
         """Through the wall and into the producer's queue; settled by `_settle` when Kafka has it."""
         await self._window.acquire()
         event = event_type(delivery.topic)
-        result, sent = await asyncio.get_running_loop().run_in_executor(self._thread, self._pass, event, delivery)
+        try:
+            result, sent = await asyncio.get_running_loop().run_in_executor(self._thread, self._pass, event, delivery)
+        except BaseException:
+            self._window.release()
+            raise
+        self.outage.over()
         if result.applied:
             self._enrolled.set()
         task = asyncio.create_task(self._settle(event, delivery, result, sent))
@@ -133,19 +138,25 @@ class PseudonymiseWorker(Worker):
 
     async def run(self) -> None:
         """Send on parked events whose person has come: at once after enrolments of our own, else every second."""
-        counted = monotonic()
-        await self._count_parked()
         while True:
             try:
+                await self._release_ready()
+            except VaultUnavailable as error:
+                await self.outage.wait(error)
+                continue
+            self.outage.over()
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self._enrolled.wait(), RELEASE_SECONDS)
-            except TimeoutError:
-                self.runner.metrics.beat()
             self._enrolled.clear()
-            for event, partition in await self._look():
-                await self._release(event, Partition(event.raw_topic, partition))
-            if monotonic() >= counted + COUNT_SECONDS:
-                await self._count_parked()
-                counted = monotonic()
+            self.runner.metrics.beat()
+
+    async def _release_ready(self) -> None:
+        """One look at the vault, and all that it has for us; what waits in it is counted every few seconds."""
+        for event, partition in await self._look():
+            await self._release(event, Partition(event.raw_topic, partition))
+        if monotonic() >= self._count_at:
+            await self._count_parked()
+            self._count_at = monotonic() + COUNT_SECONDS
 
     async def _look(self) -> list[tuple[EventType, int]]:
         """Where something waits to be released, of the partitions that are ours; person events first."""
@@ -167,8 +178,7 @@ class PseudonymiseWorker(Worker):
         numbers, and `curate` drops them.
         """
         loop = asyncio.get_running_loop()
-        more = True
-        while more:
+        while True:
             async with self._turn:
                 if at not in self._held or self._stopping:
                     return
@@ -180,7 +190,6 @@ class PseudonymiseWorker(Worker):
                 await loop.run_in_executor(self._thread, self._wall.released, event, at.partition, last)
                 reached("pseudonymise.after_release_mark")
                 self.runner.passed(event, Edge.RELEASED, rows)
-                more = rows == RELEASE_ROWS
 
     def _emit(self, event: EventType, partition: int) -> tuple[int, int, Future[None]]:
         batch = self._wall.releases(event, partition, RELEASE_ROWS)
@@ -197,18 +206,20 @@ class PseudonymiseWorker(Worker):
 
     async def revoked(self, partitions: AbstractSet[Partition]) -> None:
         """Wait until what is on its way to Kafka has arrived, so that it need not be sent again."""
-        async with self._turn:
-            for at in partitions & self._held:
-                self.runner.metrics.forget(event_type(at.topic), at.partition)
-            self._held -= partitions
-            await self._arrived()
+        with self.outage.hurried():
+            async with self._turn:
+                for at in partitions & self._held:
+                    self.runner.metrics.forget(event_type(at.topic), at.partition)
+                self._held -= partitions
+                await self._arrived()
 
     async def drain(self) -> None:
         """Wait for what is on its way, then close the producer."""
         self._stopping = True
-        async with self._turn:
-            await self._arrived()
-            await asyncio.to_thread(self._producer.close)
+        with self.outage.hurried():
+            async with self._turn:
+                await self._arrived()
+                await asyncio.to_thread(self._producer.close)
 
     async def _arrived(self) -> None:
         if self._on_the_way:

@@ -40,7 +40,7 @@ class StageRunner:
     def lag(self, event: EventType, delivery: Any, now: float) -> None:
         """Set how far behind the partition of `delivery` is: messages to its end, and the age of its newest."""
         waiting = max((delivery.highwater or 0) - delivery.last - 1, 0)
-        age = max(now - delivery.records[-1].timestamp / 1000.0, 0.0)
+        age = max(now - delivery.records.timestamp / 1000.0, 0.0)
         self.metrics.lag(event, delivery.partition, waiting, age if waiting else 0.0)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from biokeel.contracts.topics import event_type
 from biokeel.engine.ledger import Ledger, Partition
+from biokeel.engine.outage import AWAY, Outage
 from biokeel.engine.runner import StageRunner
 
 if TYPE_CHECKING:
@@ -33,27 +34,43 @@ class Worker:
         self.settings = settings
         self.runner = StageRunner(metrics)
         self.ledger = Ledger()
+        self.outage = Outage(metrics, self.ledger)
         self._turn = asyncio.Lock()
         self._failure: BaseException | None = None
         self._has_failed = asyncio.Event()
         self._stopping = False
 
     async def take(self, delivery: Delivery) -> None:
-        """Process `delivery` unless it is stale; a stopping or failed worker takes nothing."""
+        """Process `delivery` unless it is stale; a stopping or failed worker takes nothing.
+
+        While the store or the vault is away this does not return, so that nothing more is fetched.
+        """
         try:
-            async with self._turn:
-                if self._stopping or self._failure is not None or not self.ledger.is_current(delivery):
-                    return
-                self.runner.lag(event_type(delivery.topic), delivery, time.time())
-                await self.process(delivery)
+            while not await self._taken(delivery):
+                pass
         except (KeyboardInterrupt, SystemExit, asyncio.CancelledError):
             raise
         except BaseException as error:  # noqa: BLE001 - Faust would acknowledge and go on; a panic is no Exception
             log.error("Failed on %r", delivery)  # noqa: TRY400 - the traceback may hold values; `log_failure` says where
             self.fail(error)
 
+    async def _taken(self, delivery: Delivery) -> bool:
+        """Whether `delivery` is done with; after a pause, and without the turn, where it must be tried again."""
+        try:
+            async with self._turn:
+                if not self._stopping and self._failure is None and self.ledger.is_current(delivery):
+                    self.runner.lag(event_type(delivery.topic), delivery, time.time())
+                    await self.process(delivery)
+        except AWAY as error:
+            await self.outage.wait(error)
+            return False
+        return True
+
     async def process(self, delivery: Delivery) -> None:
-        """Do the worker's work on `delivery`; settle it through the ledger when its rows are durable."""
+        """Do the worker's work on `delivery`; settle it through the ledger when its rows are durable.
+
+        Called again with the same where it raises one of `AWAY`.
+        """
         raise NotImplementedError
 
     async def assigned(self, partitions: AbstractSet[Partition]) -> Mapping[Partition, int]:

@@ -62,6 +62,10 @@ class Lake:
         """URI of the quarantine table of `event`."""
         return f"{self.root}/quarantine/{event.domain}/{event.name}"
 
+    def history(self, event: EventType) -> str:
+        """URI of the table of what `tidy` took out of the curated table of `event`."""
+        return f"{self.root}/history/{event.domain}/{event.name}"
+
     @property
     def participants(self) -> str:
         """URI of the participants table."""

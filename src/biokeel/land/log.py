@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -39,7 +40,21 @@ class Commit:
 def commits(lake: Lake, uri: str, limit: int) -> Iterator[Commit]:
     """The newest `limit` commits of the table at `uri`, newest first, as far as the log still has them."""
     for key in reversed(_log(lake, uri)[0][-limit:]):
-        yield _commit(int(_version(key)), [orjson.loads(line) for line in lake.objects.get(key).splitlines()])
+        yield _read(lake, key)
+
+
+def version_at(lake: Lake, uri: str, at: dt.datetime) -> int:
+    """The newest version that was committed up to `at`, as the commits themselves say.
+
+    delta-rs goes by the times of the log's files, which change when a bucket is copied. Raises `LandingError`.
+    """
+    keys = _log(lake, uri)[0]
+    later = bisect_right(keys, at, key=lambda key: _read(lake, key).at)
+    if not later:
+        raise LandingError(
+            f"The log of {uri} has no commit up to {at.isoformat()}.", "See biokeel lake history for what it has."
+        )
+    return _version(keys[later - 1])
 
 
 def oldest(lake: Lake, uri: str) -> int:
@@ -64,6 +79,10 @@ def _log(lake: Lake, uri: str) -> tuple[list[str], list[str]]:
 
 def _version(key: str) -> int:
     return int(key.rsplit("/", 1)[1][:20])
+
+
+def _read(lake: Lake, key: str) -> Commit:
+    return _commit(_version(key), [orjson.loads(line) for line in lake.objects.get(key).splitlines()])
 
 
 def _commit(version: int, actions: list[dict[str, Any]]) -> Commit:

@@ -86,7 +86,7 @@ def compact(lake: Lake, uri: str, *, by_participant: bool = False) -> Compacted:
 
     Rows and positions stay as they are. A landing that happens meanwhile is not disturbed: it only adds files. Who
     takes rows out meanwhile wins, and the files are chosen anew; raises `CommitConflict` where that happens each of
-    `COMPACTIONS` times. Also writes a checkpoint and clears away log entries past their time (Delta: 30 days), so that
+    `COMPACTIONS` times. Also writes a checkpoint and clears away log entries past their time (`LOG_KEPT`), so that
     opening the table costs the same after a hundred thousand commits. A crash leaves files that `vacuum` takes.
     """
     for _ in range(COMPACTIONS):

@@ -8,6 +8,7 @@ import polars as pl
 from deltalake import DeltaTable
 
 from biokeel.batch import COORDINATES, ENVELOPE, POSITION
+from biokeel.contracts.identity import KEY, VERSION, is_withdrawal
 from biokeel.contracts.topics import LANDED_EVENTS, EventType
 from biokeel.land.checkpoint import Mapped
 from biokeel.land.columns import CURATED_STAMPS
@@ -32,13 +33,19 @@ _OURS = {"participant_id", *ENVELOPE, *CURATED_STAMPS, *COORDINATES, *POSITION}
 def timeline(lake: Lake, participant_id: str) -> pl.DataFrame:
     """All curated events of the participant (`TIMELINE`), by `occurred_at`; empty where there is none.
 
+    Of an event that was corrected the newest version only, also while `tidy` has not come by yet.
+
     Raises `StoreUnavailable`.
     """
     found = [pl.DataFrame(schema=TIMELINE)]
     for event in LANDED_EVENTS:
         if (rows := _rows(lake, event)) is not None:
             own = [name for name in rows.collect_schema() if name not in _OURS]
-            told = rows.filter(pl.col("participant_id") == participant_id).with_columns(
+            theirs = rows.filter(pl.col("participant_id") == participant_id).with_columns(
+                is_withdrawal(own).alias("withdrawal")
+            )
+            newest = theirs.sort(VERSION).unique(KEY, keep="last").filter(~pl.col("withdrawal"))
+            told = newest.with_columns(
                 pl.lit(str(event)).alias("event"), pl.struct(own).struct.json_encode().alias("fields")
             )
             found.append(collect(told.select(pl.col(name).cast(kind) for name, kind in TIMELINE.items())))

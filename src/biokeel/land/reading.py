@@ -26,10 +26,11 @@ def scan(table: str | DeltaTable, lake: Lake) -> pl.LazyFrame:
 def collect(rows: pl.LazyFrame) -> pl.DataFrame:
     """The frame of a `scan`. Raises `StoreUnavailable` where a file of the table cannot be read.
 
+    In batches of rows: what a filter or a join leaves out of a large table is never in memory all at once.
     polars says what failed with the file's address, which holds no more than the table's name; no value is in it.
     """
     try:
-        return rows.collect()
+        return rows.collect(engine="streaming")
     except (OSError, pl.exceptions.ComputeError) as error:
         raise StoreUnavailable(
             f"A table of the lake cannot be read ({type(error).__name__}).",

@@ -27,7 +27,6 @@ one that sleeps through it all and then saves its linking state would put a stat
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -39,11 +38,13 @@ from pydantic import TypeAdapter
 from biokeel.batch import STREAM_PARKING, STREAM_QUARANTINE, STREAM_RAW
 from biokeel.errors import CommitConflict, LandingError
 from biokeel.land.checkpoint import Mapped
-from biokeel.land.log import oldest
+from biokeel.land.log import oldest, version_at
 from biokeel.land.maintenance import made_from
 from biokeel.land.snapshots import Snapshots
+from biokeel.land.tidy import begin_again
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Mapping
 
     from biokeel.contracts.topics import EventType
@@ -91,7 +92,7 @@ def plan(lake: Lake, event: EventType, to: int | dt.datetime, partitions: int) -
     """
     uri = lake.curated(event)
     now = _at(lake, uri, None)
-    then = _at(lake, uri, to)
+    then = _at(lake, uri, to if isinstance(to, int) else version_at(lake, uri, to))
     positions = _positions(then, event, partitions)
     number = _number(then, event)
     quarantine = _partner(lake, event, number, positions)
@@ -133,6 +134,7 @@ def restore(lake: Lake, event: EventType, wanted: Plan, raw_partitions: int) -> 
     for partition, last in wanted.positions.items():
         Snapshots(lake).delete_above(event, partition, last if wanted.keeps_state else -1)
     _forget_participants(lake, event, wanted)
+    begin_again(lake, event, wanted.positions)
     lake.objects.delete(_mark(event))
 
 
@@ -196,19 +198,19 @@ def _covers(table: DeltaTable, event: EventType, number: int, positions: Mapping
     return all(_transaction(table, f"{event.pseudo_topic}/{p}") >= last for p, last in positions.items())
 
 
-def _at(lake: Lake, uri: str, to: int | dt.datetime | None) -> DeltaTable:
-    """The table at `uri` as it was. Raises `LandingError` where its log does not know that version."""
+def _at(lake: Lake, uri: str, version: int | None) -> DeltaTable:
+    """The table at `uri` as it was in `version`, or is. Raises `LandingError` for one that its log does not know."""
     with Mapped(uri):
         table = DeltaTable(uri, storage_options=lake.options)
-    if to is None:
+    if version is None:
         return table
-    if isinstance(to, int) and not oldest(lake, uri) <= to <= table.version():
+    if not oldest(lake, uri) <= version <= table.version():
         raise LandingError(
-            f"The table {uri} has no version {to}: its log knows {oldest(lake, uri)} to {table.version()}.",
+            f"The table {uri} has no version {version}: its log knows {oldest(lake, uri)} to {table.version()}.",
             "See biokeel lake history.",
         )
     with Mapped(uri):
-        table.load_as_version(to)
+        table.load_as_version(version)
     return table
 
 

@@ -17,6 +17,10 @@ from biokeel.land.checkpoint import Mapped, PositionedTable
 from biokeel.land.columns import REQUIRED, STATISTICS, curated_columns, quarantine_columns, to_table
 from biokeel.land.lake import Lake
 
+LOG_RETENTION, LOG_KEPT = "delta.logRetentionDuration", "interval 7 days"
+"""Each landing lists the log: with a landing every half minute, Delta's 30 days would be 86,000 entries. As long as
+`vacuum` keeps files by itself, for a version without its files is of no use."""
+
 Marks = Mapping[tuple[str, int], int]
 """High-water marks of one pseudo partition: (stream, raw partition) → the highest raw offset seen."""
 
@@ -140,7 +144,7 @@ def open_table(uri: str, options: dict[str, str], columns: Mapping[str, pl.DataT
                 uri,
                 wanted,
                 mode="ignore",
-                configuration={"delta.dataSkippingStatsColumns": statistics},
+                configuration={"delta.dataSkippingStatsColumns": statistics, LOG_RETENTION: LOG_KEPT},
                 storage_options=options,
             )
         there = {field.name: field.type for field in table.schema().fields}

@@ -11,7 +11,7 @@ at 1,000,000 participants; what costs a copy of everything is to ask an older ve
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final
 
@@ -20,12 +20,15 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from biokeel.errors import LandingError
+from biokeel.link.repeats import Window
 from biokeel.link.table import RECORD, Events, Ints, Table
 
 Marks = dict[tuple[str, int], int]
 """High-water marks: the highest `raw_offset` seen of each (stream, raw partition)."""
 
 FORMAT: Final = "1"
+WINDOW: Final = b"repeats"
+"""Under this name the window lies beside the schema of a snapshot."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,16 +142,19 @@ class Snapshot:
     offset: int
     state: PersonState
     marks: Marks
+    repeats: Window = field(default_factory=Window)
 
 
 def to_bytes(snapshot: Snapshot) -> bytes:
-    """The snapshot as an Arrow IPC file (zstd): a row a participant, offset and marks beside the schema."""
+    """The snapshot as an Arrow IPC file (zstd): a row a participant; offset, marks and window beside the schema."""
     run = snapshot.state.whole()
     marks = [f"{stream}/{partition}={mark}" for (stream, partition), mark in sorted(snapshot.marks.items())]
     metadata = {"format": FORMAT, "offset": str(snapshot.offset), "marks": "\n".join(marks)}
+    beside = {name.encode(): text.encode() for name, text in metadata.items()}
+    beside[WINDOW] = snapshot.repeats.to_bytes()
     table = pa.table(
         [pa.array(run.participants), *(pa.array(column) for column in run.values.T)], names=["participant", *RECORD]
-    ).replace_schema_metadata(metadata)
+    ).replace_schema_metadata(beside)
     sink = io.BytesIO()
     with ipc.new_file(sink, table.schema, options=ipc.IpcWriteOptions(compression="zstd")) as writer:
         writer.write_table(table)
@@ -163,7 +169,10 @@ def from_bytes(data: bytes | None) -> Snapshot:
         table = ipc.open_file(pa.BufferReader(data)).read_all()
     except (pa.ArrowInvalid, OSError):
         raise LandingError("A snapshot of linking state is damaged.", "Delete it; the one before is used.") from None
-    metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+    beside = dict(table.schema.metadata or {})
+    # A snapshot from before there were windows has none,
+    window = Window.from_bytes(beside.pop(WINDOW)) if WINDOW in beside else Window()
+    metadata = {key.decode(): value.decode() for key, value in beside.items()}
     if metadata.get("format") != FORMAT:
         raise LandingError(
             f"A snapshot of linking state has format {metadata.get('format')}, not {FORMAT}.", "Use the newer biokeel."
@@ -175,4 +184,4 @@ def from_bytes(data: bytes | None) -> Snapshot:
         marks[stream, int(partition)] = int(mark)
     participants, *records = (table.column(name).to_numpy().astype(np.int64) for name in ("participant", *RECORD))
     run = Run(participants, np.stack(records, axis=1))
-    return Snapshot(int(metadata["offset"]), PersonState(run), marks)
+    return Snapshot(int(metadata["offset"]), PersonState(run), marks, window)

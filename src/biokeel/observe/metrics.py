@@ -134,6 +134,18 @@ class WorkerMetrics:
             ["event", "table"],
             registry=self.registry,
         )
+        self._waiting = Gauge(
+            "biokeel_waiting_seconds",
+            "For how long the worker has waited for the object store or the vault; 0 while they answer.",
+            ["worker"],
+            registry=self.registry,
+        )
+        self._held = Gauge(
+            "biokeel_held_bytes",
+            "Bytes of rows that were judged and have not landed.",
+            ["worker"],
+            registry=self.registry,
+        )
         self._parked = Gauge(
             "biokeel_parked", "Events that wait in the vault for an enrolment.", ["event"], registry=self.registry
         )
@@ -162,6 +174,14 @@ class WorkerMetrics:
     def unreadable(self, event: EventType) -> None:
         """Count a message that was put aside."""
         self._unreadable.labels(self.worker, str(event)).inc()
+
+    def waiting(self, seconds: float) -> None:
+        """Set for how long the worker has waited for something outside; 0 when that answers."""
+        self._waiting.labels(self.worker).set(seconds)
+
+    def held(self, size: int) -> None:
+        """Set how many bytes wait to land."""
+        self._held.labels(self.worker).set(size)
 
     def lag(self, event: EventType, partition: int, events: int, seconds: float) -> None:
         """Set what waits in a partition that this worker reads: messages, and seconds behind."""

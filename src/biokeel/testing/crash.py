@@ -27,8 +27,10 @@ POINTS: Final = (
     "curate.land.landed",
     "curate.land.landing_known",
     "curate.after_snapshot",
+    "tidy.appended",
+    "tidy.deleted",
 )
-"""Every point, in the order in which a micro-batch passes them."""
+"""Every point, in the order in which a micro-batch, and later the maintenance, passes them."""
 
 _passed = 0
 

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from biokeel.vault.keys import Key
     from biokeel.vault.seal import Sealer
 
+READY_BYTES: Final = 32 << 20
+"""Bytes of the parked events that are taken out at a time: a thousand people may have left a megabyte each."""
+_FETCHED: Final = 100
 BOOKS: Final = {"offset": pl.Int64(), "place": pl.String(), "reason": pl.String()}
 
 
@@ -149,7 +152,8 @@ class Parking:
     ) -> list[ParkedEvent]:
         """Opened events with a release number that are not released, lowest numbers first (of any partition if None).
 
-        Raises `SealError` where one was tampered with.
+        At most `limit` of them, and no more once they come to `READY_BYTES`. Raises `SealError` where one was tampered
+        with.
         """
         query = (
             sa.select(PARKED)
@@ -159,16 +163,17 @@ class Parking:
         )
         if partition is not None:
             query = query.where(PARKED.c.partition == partition)
-        return [
-            ParkedEvent(
-                row.partition,
-                row.offset,
-                row.release_number,
-                row.state == Parked.OFFERED,
-                self._sealer.open(row.sealed, topic, row.partition, row.offset),
-            )
-            for row in connection.execute(query)
-        ]
+        events: list[ParkedEvent] = []
+        size = 0
+        with connection.execute(query, execution_options={"yield_per": _FETCHED}) as rows:
+            for row in rows:
+                payload = self._sealer.open(row.sealed, topic, row.partition, row.offset)
+                offered = row.state == Parked.OFFERED
+                events.append(ParkedEvent(row.partition, row.offset, row.release_number, offered, payload))
+                size += len(payload)
+                if size >= READY_BYTES:
+                    break
+        return events
 
     def ready_at(self, connection: sa.Connection) -> set[tuple[str, int]]:
         """The raw topics and partitions that have events for `ready`."""

@@ -99,20 +99,19 @@ class People:
         """
         found: dict[Identifier, tuple[Any, ...]] = {}
         for age, key in enumerate(self._keys):
-            open_ = {identifier.digest(key): identifier for identifier in identifiers if identifier not in found}
-            if not open_:
+            digests = {identifier: identifier.digest(key) for identifier in identifiers if identifier not in found}
+            if not digests:
                 break
             with self._database.read() as connection:
-                rows = find_digests(connection, list(open_))
-            hits = {open_[digest]: person for digest, person in rows.items()}
-            # RRN and FRN share digests: give every writing of the scheme its answer.
-            found |= {each: rows[digest] for each in identifiers if (digest := each.digest(key)) in rows}
+                rows = find_digests(connection, [*set(digests.values())])
+            # RRN and FRN share digests: give every writing of the scheme its answer, and index one of them.
+            answers = {each: rows[digest] for each, digest in digests.items() if digest in rows}
+            found |= answers
+            hits = {digests[each]: (each, person) for each, person in answers.items()}.values()
             if age and hits:
                 current = self._keys[0]
                 with self._database.write() as connection:
-                    self._database.insert_new(
-                        connection, IDENTIFIER, [_indexed(i, current, p) for i, p in hits.items()]
-                    )
+                    self._database.insert_new(connection, IDENTIFIER, [_indexed(i, current, p) for i, p in hits])
         return found
 
 

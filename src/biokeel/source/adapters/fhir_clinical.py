@@ -16,6 +16,7 @@ from biokeel.source.adapters.fhir_common import (
     display,
     envelope,
     first_moment,
+    is_withdrawn,
     quantity,
 )
 from biokeel.source.times import moment
@@ -97,7 +98,8 @@ def _blood_pressure(resource: Resource, context: Context, bundle: Bundle, panel:
     for component in resource.get("component", []):
         code = code_in(component.get("code"), LOINC)
         value, unit = quantity(component.get("valueQuantity"))
-        if code in {"8480-6", "8462-4"} and value is not None and _ucum(unit) != "mm[Hg]":
+        wrong = code in {"8480-6", "8462-4"} and value is not None and _ucum(unit) != "mm[Hg]"
+        if wrong and not is_withdrawn(resource):
             raise Unusable(f"the unit of component {code} is not mm[Hg]")
         if code:
             values[code] = value
@@ -112,13 +114,13 @@ def _blood_pressure(resource: Resource, context: Context, bundle: Bundle, panel:
 
 def _glucose(resource: Resource, context: Context, bundle: Bundle, code: str) -> Record:
     value, unit = quantity(resource.get("valueQuantity"))
-    if unit is None:
+    if unit is None and not is_withdrawn(resource):
         raise Unusable("no valueQuantity with a unit")
     specimen, meal = GLUCOSE_CODES[code]
     return _observed(resource, GLUCOSE, context, bundle) | {
         "code": code,
         "value": value,
-        "value_unit": _ucum(unit),
+        "value_unit": _ucum(unit) or "",
         "relation_to_meal": meal,
         "specimen": specimen,
     }
@@ -163,7 +165,7 @@ def diagnosis(resource: Resource, context: Context, bundle: Bundle) -> Iterator[
     occurred = first_moment(resource, context, "onsetDateTime", "onsetPeriod", "recordedDate")
     onset = moment(resource.get("onsetDateTime") or (resource.get("onsetPeriod") or {}).get("start"), context.zone)
     abated = moment(resource.get("abatementDateTime"), context.zone)
-    recorded = resource.get("recordedDate") or (resource.get("meta") or {}).get("lastUpdated")
+    recorded = resource.get("recordedDate")
     yield (
         DIAGNOSIS,
         envelope(resource, DIAGNOSIS, context, bundle, occurred=occurred, recorded=recorded)

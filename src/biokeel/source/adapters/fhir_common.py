@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+from biokeel.contracts.identity import ENTERED_IN_ERROR
 from biokeel.contracts.topics import EventType
 from biokeel.source.adapters.base import Context, Record, Unusable, content_key
 from biokeel.source.times import Moment, moment
@@ -65,8 +66,15 @@ def envelope(
     recorded: object,
     part: str = "",
 ) -> Record:
-    """The envelope of an event that `resource` is made into; `part` tells several events of one resource apart."""
-    written = moment(recorded, context.zone)
+    """The envelope of an event that `resource` is made into; `part` tells several events of one resource apart.
+
+    `recorded` is the resource's own time of being written down. It was written anew since where its meta says so:
+    the newer of the two is the version, by which a correction is told from what it corrects.
+    """
+    meta = resource.get("meta")
+    updated = meta.get("lastUpdated") if isinstance(meta, dict) else None
+    times = [at for text in (recorded, updated) if (at := moment(text, context.zone)) is not None]
+    written = max(times, key=lambda time: time.at, default=None)
     return {
         "event_id": context.ids.of(event, record_key(resource) + part),
         "source_id": context.source_id,
@@ -76,6 +84,12 @@ def envelope(
         "occurred_offset_minutes": occurred.offset_minutes,
         "recorded_at": written.at if written else context.recorded_at,
     }
+
+
+def is_withdrawn(resource: Resource) -> bool:
+    """Whether the resource says that it should never have been recorded."""
+    verification = codings(resource.get("verificationStatus"))
+    return ENTERED_IN_ERROR in (resource.get("status"), *(code for _, code in verification))
 
 
 def record_key(resource: Resource) -> str:

@@ -1,0 +1,53 @@
+"""Which event a row is about, what it says of it, in which version, and whether it withdraws it.
+
+A source may send an event again. **Key**: `source_id` and `event_id`, which the source derives from its own record.
+**Content**: everything that the source says, and whose event it is; not where the row stood in a topic, not when the
+source wrote it down, and not what the vault stamps. **Version**: `recorded_at`, the source's own time, which a re-sent
+file repeats; of two rows with one version a withdrawal is the later, else the one that was published later.
+**Withdrawal**: the row's status says `entered-in-error`, FHIR's word for what should never have been recorded.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from biokeel.batch import COORDINATES, ENVELOPE, POSITION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+KEY: Final = ("source_id", "event_id")
+VERSION: Final = ("recorded_at", "withdrawal", "first_offset", "first_partition", "raw_offset")
+"""Columns by which the rows of one key are ordered, oldest first; `withdrawal` is what `is_withdrawal` says."""
+STATUS: Final = ("status", "verification_status")
+"""The payload field that says what a record's status is: a Condition's is its verificationStatus, else `status`."""
+ENTERED_IN_ERROR: Final = "entered-in-error"
+
+_SAID_BY_SOURCE: Final = {"participant", "event_id", "source_id", "occurred_at", "occurred_offset_minutes"}
+_NOT_SAID: Final = {*ENVELOPE, *COORDINATES, *POSITION} - _SAID_BY_SOURCE
+
+
+def is_withdrawal(columns: Iterable[str]) -> pl.Expr:
+    """Whether a row of a frame with `columns` withdraws its event (Boolean, never null)."""
+    status = next((name for name in STATUS if name in columns), None)
+    return pl.lit(value=False) if status is None else pl.col(status).eq_missing(pl.lit(ENTERED_IN_ERROR))
+
+
+def keys(frame: pl.DataFrame) -> pl.Series:
+    """The key of each row as 64 bits (UInt64), the same in every process with this version of polars."""
+    return frame.select(KEY).hash_rows(seed=0)
+
+
+def contents(frame: pl.DataFrame, stamps: Iterable[str] = ()) -> pl.Series:
+    """The content of each row as 64 bits (UInt64), the same in every process with this version of polars.
+
+    `stamps` are columns that the source did not send, beside those that every batch has.
+    """
+    names = sorted(set(frame.columns) - _NOT_SAID - set(stamps))
+    # Lists hash alike in any order of their items.
+    said = (
+        pl.col(name).list.join("\x1f") if isinstance(frame.schema[name], pl.List) else pl.col(name) for name in names
+    )
+    return frame.select(said).hash_rows(seed=0)

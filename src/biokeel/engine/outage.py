@@ -1,0 +1,75 @@
+"""What a worker does while something outside is away: it waits, says so, and holds what it has.
+
+To end and come back would not bring the store or the vault back; it would only read again what is held already. So an
+outage is waited out in place: a line in the log and a gauge at every try, the watchdog is told that the worker is no
+less well than before, and reading stops by itself, because nothing is taken while what was taken cannot go on.
+
+Each try must end by itself, as those of the store and the vault do: one that hangs is not excused, and the watchdog
+ends the worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import contextmanager, suppress
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from biokeel.errors import StoreUnavailable, VaultUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from biokeel.engine.ledger import Ledger
+    from biokeel.observe.metrics import WorkerMetrics
+
+log = logging.getLogger(__name__)
+
+Away = StoreUnavailable | VaultUnavailable
+AWAY: Final = (StoreUnavailable, VaultUnavailable)
+"""Errors that are waited out."""
+PAUSE_SECONDS: Final = 5.0
+"""Between two tries; a try of the store takes up to a minute itself."""
+
+
+class Outage:
+    """What is away from one worker, and since when. For the event loop's thread."""
+
+    def __init__(self, metrics: WorkerMetrics, ledger: Ledger) -> None:
+        self._metrics = metrics
+        self._ledger = ledger
+        self._since: float | None = None
+        self._hurry = asyncio.Event()
+
+    async def wait(self, error: Away) -> None:
+        """Say that something is away, and pause before it is tried again; no longer than until `hurried`."""
+        now = monotonic()
+        self._since = now if self._since is None else self._since
+        log.warning("Waits since %.0f s: %s Nothing is lost; nothing more is taken.", now - self._since, error)
+        self._metrics.waiting(max(now - self._since, PAUSE_SECONDS))
+        self._metrics.beat()
+        self._ledger.excuse()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), PAUSE_SECONDS)
+
+    def over(self) -> None:
+        """Something that may have been away has answered."""
+        if self._since is not None:
+            log.warning("Goes on after %.0f s of waiting.", monotonic() - self._since)
+            self._metrics.waiting(0.0)
+            self._since = None
+
+    @contextmanager
+    def hurried(self) -> Iterator[None]:
+        """Within it nobody waits: partitions are to be given up, or the process is to end."""
+        self._hurry.set()
+        try:
+            yield
+        finally:
+            self._hurry.clear()
+
+    @property
+    def in_a_hurry(self) -> bool:
+        """Whether this is no time to wait: give up what cannot be done now; whoever comes next does it."""
+        return self._hurry.is_set()

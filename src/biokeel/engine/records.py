@@ -1,0 +1,208 @@
+"""Fetched records as columns, not objects.
+
+aiokafka makes a Python object with twelve fields for each record, in pure Python, so that it holds the interpreter's
+lock while the stages want it. `Fetcher` is its fetcher with one thing changed: what it unpacks of a response are
+whole micro-batches. Which batches count (checksums, aborted transactions, control batches) and how they are
+decompressed stays aiokafka's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from aiokafka.consumer import fetcher as driver
+from aiokafka.errors import CorruptRecordException
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from collections.abc import Set as AbstractSet
+
+    import numpy.typing as npt
+
+Headers = list[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Records:
+    """Some records of one partition, oldest first, one entry a record in each column.
+
+    `offsets` (int64) increase. `headers` is None where nobody wanted them. `timestamp` is the last record's, in
+    milliseconds since 1970.
+    """
+
+    offsets: npt.NDArray[np.int64]
+    values: Sequence[bytes | None]
+    headers: Sequence[Headers] | None
+    timestamp: int
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    @property
+    def first(self) -> int:
+        """Offset of the first record."""
+        return int(self.offsets[0])
+
+    @property
+    def last(self) -> int:
+        """Offset of the last record."""
+        return int(self.offsets[-1])
+
+    def since(self, offset: int) -> Records:
+        """Those at `offset` and above."""
+        return self.rows(int(np.searchsorted(self.offsets, offset)), len(self))
+
+    def rows(self, first: int, end: int) -> Records:
+        """The rows from `first` up to, but not with, `end`. `timestamp` stays, though it may be a later record's."""
+        if (first, end) == (0, len(self)):
+            return self
+        headers = None if self.headers is None else self.headers[first:end]
+        return Records(self.offsets[first:end], self.values[first:end], headers, self.timestamp)
+
+    @staticmethod
+    def joined(parts: Sequence[Records]) -> Records:
+        """All rows of `parts`, at least one, in their order; headers as the first one's."""
+        if len(parts) == 1:
+            return parts[0]
+        headers = None if parts[0].headers is None else [each for part in parts for each in part.headers or ()]
+        values = [value for part in parts for value in part.values]
+        return Records(np.concatenate([part.offsets for part in parts]), values, headers, parts[-1].timestamp)
+
+
+class MicroBatches(driver.PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
+    """What one response holds of one partition: gives `Records` of at most `rows` records in place of single records.
+
+    `next_fetch_offset` stands just behind what was given out, whenever something is.
+    """
+
+    next_fetch_offset: int
+
+    def __init__(self, fetched: driver.PartitionRecords, rows: int, *, headers: bool) -> None:
+        super().__init__(
+            fetched._tp,
+            fetched._records,
+            fetched._aborted_transactions,
+            fetched.next_fetch_offset,
+            None,
+            None,
+            fetched._check_crcs,
+            fetched._isolation_level,
+        )
+        self._rows = rows
+        self._headers = headers
+        self._waiting: list[Records] = []
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether everything was given out."""
+        return not self._waiting and not self._records.has_next()
+
+    def _unpack_records(self) -> Iterator[Records]:
+        end: int = self.next_fetch_offset
+        while self._records.has_next():
+            batch = self._records.next_batch()
+            if self._check_crcs and not batch.validate_crc():
+                raise CorruptRecordException(f"Invalid CRC - {self._tp}")
+            # Not the last record's: records at a batch's end may have been compacted away.
+            end = batch.next_offset
+            if self._counts(batch):
+                self._wait(_columns(batch, headers=self._headers))
+            while sum(map(len, self._waiting)) >= self._rows:
+                yield self._give(self._rows, end)
+        if self._waiting:
+            yield self._give(self._rows, end)
+        self.next_fetch_offset = end
+
+    def _counts(self, batch: Any) -> bool:
+        """Whether the records of `batch` are events: not a marker, and not of a transaction that was aborted."""
+        if self._isolation_level == driver.READ_COMMITTED and batch.producer_id is not None:
+            self._consume_aborted_up_to(batch.base_offset)
+            if batch.is_control_batch and self._contains_abort_marker(batch):
+                self._aborted_producers.discard(batch.producer_id)
+            if batch.is_transactional and batch.producer_id in self._aborted_producers:
+                return False
+        return not batch.is_control_batch
+
+    def _wait(self, records: Records) -> None:
+        """Keep `records`, without those below the offset that was asked for: a batch comes whole."""
+        wanted = records.since(self.next_fetch_offset)
+        if len(wanted):
+            self._waiting.append(wanted)
+
+    def _give(self, rows: int, end: int) -> Records:
+        """The first `rows` of what waits; where nothing is left, the response is read up to `end`."""
+        waiting = Records.joined(self._waiting)
+        given, rest = waiting.rows(0, rows), waiting.rows(rows, len(waiting))
+        self._waiting = [rest] if len(rest) else []
+        self.next_fetch_offset = rest.first if len(rest) else end
+        return given
+
+
+def _columns(batch: Any, *, headers: bool) -> Records:
+    """The records of one batch of aiokafka's, which decompresses it. In one loop, so that each is freed at once."""
+    offsets: list[int] = []
+    values: list[bytes | None] = []
+    kept: list[Headers] | None = [] if headers else None
+    timestamp = -1
+    for record in batch:
+        offsets.append(record.offset)
+        values.append(record.value)
+        if kept is not None:
+            kept.append(record.headers)
+        timestamp = record.timestamp
+    return Records(np.array(offsets, dtype=np.int64), values, kept, timestamp)
+
+
+class Fetcher(driver.Fetcher):  # type: ignore[misc]  # aiokafka has no types
+    """aiokafka's fetcher, giving micro-batches. Make one with `adopt`."""
+
+    _rows: int
+    _headers: bool
+
+    @classmethod
+    def adopt(cls, consumer: Any, *, headers: bool) -> None:
+        """Let `consumer`, which has not fetched yet, give micro-batches of at most its `max_poll_records` records.
+
+        aiokafka's consumer makes its fetcher itself and has no place for another class.
+        """
+        fetcher = consumer._fetcher
+        fetcher.__class__ = cls
+        fetcher._rows, fetcher._headers = consumer._max_poll_records, headers
+
+    async def _proc_fetch_request(self, assignment: Any, node_id: Any, request: Any) -> bool:
+        news: bool = await super()._proc_fetch_request(assignment, node_id, request)
+        # Nothing else ran since the response was taken in, so nobody has seen it yet.
+        for result in self._records.values():
+            if isinstance(result, driver.FetchResult) and type(result._partition_records) is driver.PartitionRecords:
+                result._partition_records = MicroBatches(result._partition_records, self._rows, headers=self._headers)
+        return news
+
+    async def fetched_records(
+        self,
+        partitions: AbstractSet[Any],
+        timeout: float = 0,  # noqa: ASYNC109 - aiokafka's own
+        max_records: int | None = None,
+    ) -> dict[Any, Records]:
+        """A micro-batch of each of `partitions` that has one, until they hold `max_records` records."""
+        found: dict[Any, Records] = {}
+        ready = set(partitions)
+        while ready and (max_records is None or sum(map(len, found.values())) < max_records):
+            some = await super().fetched_records(ready, 0 if found else timeout, 1)
+            if not some:
+                break
+            found |= {tp: records for tp, (records,) in some.items()}
+            for tp in some:
+                self._fetch_on(tp)
+            # Errors of other partitions wait until nothing is in hand that they would lose.
+            ready = {tp for tp, each in self._records.items() if isinstance(each, driver.FetchResult)}
+            ready &= partitions - found.keys()
+        return found
+
+    def _fetch_on(self, tp: Any) -> None:
+        """Let the next request go out now if `tp` has nothing more, and not when it is asked again and has nothing."""
+        result = self._records.get(tp)
+        if isinstance(result, driver.FetchResult) and result._partition_records.exhausted:
+            del self._records[tp]
+            self._notify(self._wait_consume_future)

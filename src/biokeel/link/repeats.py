@@ -1,0 +1,210 @@
+"""Events that a source sends again: what the stream remembers of the newest ones, and how it tells a repeat.
+
+A replay has the coordinates of a row that went on, and `stage.drop_repeats` drops it. What is here has coordinates of
+its own: the source published the event once more. Where the content is the one that was landed last under the key, it
+is a **repeat** and goes to the quarantine table with the reason `event.repeated`: so each coordinate stays in one
+place, and the commit that decides is the one that decides about all rows. Other content is a revision and lands as a
+row; `biokeel.land.tidy` keeps the newest. The window is bounded, so a repeat that comes later lands, and is found then.
+
+Pure, like the stage: what is a repeat follows from the rows before it in the pseudo partition. Where a window remembers
+more or less after a restart, rows whose verdict stands are told by that (`decided`), not by the window.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from biokeel.batch import PseudonymisedBatch
+from biokeel.contracts.identity import contents, is_withdrawal, keys
+from biokeel.reasons import Reason
+
+Numbers = npt.NDArray[np.uint64]
+Truths = npt.NDArray[np.bool_]
+
+BYTES_A_KEY: Final = 24
+"""What a key costs in memory and in a snapshot: three numbers of eight bytes."""
+IDENTITY: Final = ("event_key", "event_content")
+"""Columns that `identified` adds; they do not land."""
+
+
+def identified(frame: pl.DataFrame) -> pl.DataFrame:
+    """`frame` with `IDENTITY`: 64 bits each (UInt64) of `biokeel.contracts.identity`.
+
+    That two keys share 64 bits makes one of them forgotten early; only where their contents do so too would a row be
+    taken for a repeat wrongly, once in 2^128 pairs.
+    """
+    return frame.hstack([keys(frame).alias(IDENTITY[0]), contents(frame).alias(IDENTITY[1])])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Generation:
+    """Keys (sorted, distinct), and of each the content and the `recorded_at` (ms) of its newest version."""
+
+    keys: Numbers = field(default_factory=lambda: np.empty(0, np.uint64))
+    contents: Numbers = field(default_factory=lambda: np.empty(0, np.uint64))
+    versions: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def find(self, wanted: Numbers) -> tuple[npt.NDArray[np.intp], Truths]:
+        """Where each of `wanted` (sorted or not) stands or would stand, and whether it is here."""
+        at = np.searchsorted(self.keys, wanted)
+        if not len(self):
+            return at, np.zeros(len(wanted), np.bool_)
+        return at, self.keys.take(at, mode="clip") == wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The newest keys that landed in one (event type, pseudo partition); begin with `Window()`. Never changes.
+
+    Two generations: the young one takes keys in until it has `limit`, then it becomes the old one, which is forgotten.
+    So a key is remembered until at least `limit` others came after it, and there are never more than twice `limit` and
+    one batch.
+    """
+
+    young: Generation = field(default_factory=Generation)
+    old: Generation = field(default_factory=Generation)
+
+    def __len__(self) -> int:
+        return len(self.young) + len(self.old)
+
+    def repeated(self, frame: pl.DataFrame) -> Truths:
+        """Which rows of `frame` (`identified`) say what the last with their key said, here or before in `frame`."""
+        wanted, said = (frame[name].to_numpy() for name in IDENTITY)
+        order = np.argsort(wanted, kind="stable")
+        wanted, said = wanted[order], said[order]
+        first = np.concatenate(([True], wanted[1:] != wanted[:-1])) if len(wanted) else np.empty(0, np.bool_)
+        known = np.concatenate(([False], ~first[1:])) if len(wanted) else first
+        before = np.roll(said, 1)
+        for generation in (self.old, self.young):
+            at, here = generation.find(wanted)
+            here &= first
+            before[here] = generation.contents[at[here]]
+            known |= here
+        found = np.empty(len(wanted), np.bool_)
+        found[order] = known & (before == said)
+        return found
+
+    def after(self, frames: Iterable[pl.DataFrame], limit: int) -> Window:
+        """The window that remembers the rows of `frames` (`identified`) too: what landed, and what withdraws.
+
+        Of a key the newest version is remembered, of equal ones the one that came last.
+        """
+        frame = pl.concat(frame.select(*IDENTITY, "recorded_at") for frame in frames)
+        if frame.is_empty():
+            return self
+        fresh = _newest(frame)
+        at, here = self.old.find(fresh.keys)
+        newer = np.ones(len(fresh), np.bool_)
+        newer[here] = fresh.versions[here] >= self.old.versions[at[here]]
+        young = _merged(self.young, Generation(fresh.keys[newer], fresh.contents[newer], fresh.versions[newer]))
+        return Window(Generation(), young) if len(young) >= limit else Window(young, self.old)
+
+    def to_bytes(self) -> bytes:
+        """The window as an Arrow IPC stream; it names the polars whose hashes these are."""
+        frame = pl.concat(
+            pl.DataFrame(
+                {"key": each.keys, "content": each.contents, "version": each.versions, "young": young},
+                schema=_STORED,
+            )
+            for each, young in ((self.old, False), (self.young, True))
+        )
+        sink = io.BytesIO(pl.__version__.encode().ljust(_NAME))
+        sink.seek(_NAME)
+        frame.write_ipc_stream(sink)
+        return sink.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Window:
+        """The window that `to_bytes` wrote. One of another polars is forgotten: its hashes are not ours."""
+        if data[:_NAME].strip() != pl.__version__.encode():
+            return cls()
+        frame = pl.read_ipc_stream(io.BytesIO(data[_NAME:]))
+        young, old = (
+            Generation(*(frame.filter(pl.col("young") == side)[name].to_numpy() for name in list(_STORED)[:3]))
+            for side in (True, False)
+        )
+        return cls(young, old)
+
+
+@dataclass(frozen=True, slots=True)
+class SentAgain:
+    """A batch without what is not judged: `rest` (`identified`) goes on, `decided` is what is known about its rows.
+
+    `aside` goes to the quarantine table as it is; `withdrawals` are those rows of it (`identified`) that the window is
+    to remember.
+    """
+
+    rest: PseudonymisedBatch
+    decided: pl.Series | None
+    aside: pl.DataFrame
+    withdrawals: pl.DataFrame
+
+
+def sent_again(batch: PseudonymisedBatch, window: Window, decided: pl.Series | None = None) -> SentAgain:
+    """Take out of `batch` the repeats and the withdrawals, which no suite judges.
+
+    `decided` is as `validate` takes it: a row that the first commit let in goes on, whatever the window says now.
+    """
+    frame = identified(batch.frame)
+    repeated = window.repeated(frame)
+    withdraws = frame.with_columns(is_withdrawal(frame.columns).alias("withdraws"))["withdraws"].to_numpy()
+    stopped = repeated | withdraws
+    if decided is not None:
+        stopped &= ~decided.fill_null(value=False).to_numpy()
+    if not stopped.any():  # As nearly always: copy nothing.
+        nothing = frame.clear().with_columns(reason=pl.lit(None, pl.String))
+        return SentAgain(PseudonymisedBatch(batch.event, frame), decided, nothing.drop(IDENTITY), nothing)
+    stops = pl.Series(stopped)
+    reason = pl.when(pl.Series(repeated)).then(pl.lit(Reason.REPEATED.value)).otherwise(pl.lit(Reason.RETRACTED.value))
+    aside = frame.with_columns(
+        pl.lit(None, pl.String).alias("suite_version"),
+        reason.alias("reason"),
+        *(pl.lit([], pl.List(pl.String)).alias(name) for name in ("failed_rules", "warnings")),
+    ).filter(stops)
+    return SentAgain(
+        PseudonymisedBatch(batch.event, frame.filter(~stops)),
+        None if decided is None else decided.filter(~stops),
+        aside.drop(IDENTITY),
+        aside.filter(pl.col("reason") == Reason.RETRACTED.value),
+    )
+
+
+_NAME: Final = 32
+"""Bytes for the version of polars."""
+_STORED: Final = {"key": pl.UInt64, "content": pl.UInt64, "version": pl.Int64, "young": pl.Boolean}
+
+
+def _newest(frame: pl.DataFrame) -> Generation:
+    """The newest version of each key in `frame`."""
+    wanted, said = (frame[name].to_numpy() for name in IDENTITY)
+    versions = frame["recorded_at"].to_physical().fill_null(0).to_numpy()
+    order = np.lexsort((versions, wanted))
+    wanted = wanted[order]
+    last = np.concatenate((wanted[1:] != wanted[:-1], [True]))
+    chosen = order[last]
+    return Generation(wanted[last], said[chosen], versions[chosen])
+
+
+def _merged(into: Generation, fresh: Generation) -> Generation:
+    """`into` with `fresh`, of a key in both the newer version."""
+    at, here = into.find(fresh.keys)
+    said, versions = into.contents.copy(), into.versions.copy()
+    newer = here.copy()
+    newer[here] = fresh.versions[here] >= versions[at[here]]
+    said[at[newer]], versions[at[newer]] = fresh.contents[newer], fresh.versions[newer]
+    more = ~here
+    return Generation(
+        np.insert(into.keys, at[more], fresh.keys[more]),
+        np.insert(said, at[more], fresh.contents[more]),
+        np.insert(versions, at[more], fresh.versions[more]),
+    )

@@ -1,0 +1,177 @@
+"""The vault side's worker without a broker: what it does while the vault is away, and what it holds."""
+
+import asyncio
+from concurrent.futures import Future
+from types import SimpleNamespace
+
+import pytest
+
+from biokeel.engine import outage
+from biokeel.engine.ledger import Partition
+from biokeel.engine.pseudonymise import WINDOW, PseudonymiseWorker
+from biokeel.errors import VaultUnavailable
+from biokeel.observe.metrics import WorkerMetrics
+from biokeel.settings import Settings
+from tests.pseudonymise.conftest import CATALOGUE, GLUCOSE, World, world
+
+__all__ = ["world"]
+
+AT = Partition(GLUCOSE.raw_topic, 0)
+
+
+class Kafka:
+    """Takes blocks, and acknowledges them when it is told to."""
+
+    def __init__(self, *, answers: bool = True):
+        self.answers = answers
+        self.sent = []
+        self.pending = []
+
+    def partitions(self, _topic):
+        return 1
+
+    def send(self, _topic, blocks):
+        self.sent += blocks
+        done: Future[None] = Future()
+        self.pending.append(done)
+        if self.answers:
+            done.set_result(None)
+        return done
+
+    def close(self):
+        pass
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch):
+    monkeypatch.setattr(outage, "PAUSE_SECONDS", 0.02)
+
+
+def made_worker(world: World, kafka):
+    worker = PseudonymiseWorker(Settings(), WorkerMetrics("pseudonymise"), world.wall(), CATALOGUE, kafka)
+    worker._held = {AT}
+    worker.ledger.assign(AT, 0)
+    return worker
+
+
+def delivered(worker, batch):
+    records = [
+        SimpleNamespace(offset=int(offset), value=value, timestamp=0)
+        for offset, value in zip(batch.offsets, batch.values.to_pylist(), strict=True)
+    ]
+    return worker.ledger.deliver(AT, records)
+
+
+def waiting(worker):
+    return worker.runner.metrics.registry.get_sample_value("biokeel_waiting_seconds", {"worker": "pseudonymise"})
+
+
+async def until(condition, seconds=20):
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - several parts change it
+            await asyncio.sleep(0.01)
+
+
+def test_a_vault_that_is_away_is_waited_for_and_then_everything_goes_on_in_order(world, monkeypatch, caplog):
+    kafka = Kafka()
+    worker = made_worker(world, kafka)
+    world.enrol(world.wall(), "P-1")
+    gone = [True]
+    snapshot = worker._wall._vault.snapshot
+
+    def away(*arguments):
+        if gone:
+            raise VaultUnavailable("The vault's database does not answer.")
+        return snapshot(*arguments)
+
+    monkeypatch.setattr(worker._wall._vault, "snapshot", away)
+
+    async def scenario():
+        running = asyncio.create_task(worker.run())
+        for _ in range(2 * WINDOW):
+            taking = asyncio.create_task(worker.take(delivered(worker, world.glucose("P-1", "P-1"))))
+            await until(lambda task=taking: task.done() or waiting(worker))
+            if gone:
+                assert not taking.done(), "nothing more is fetched"
+                gone.clear()
+            await taking
+        await worker._arrived()
+        assert not running.done()
+        running.cancel()
+
+    asyncio.run(scenario())
+    worker.check()
+    assert "The vault's database does not answer." in caplog.text
+    assert waiting(worker) == 0
+    assert [dict(block.headers)["biokeel-first-offset"] for block in kafka.sent] == [
+        str(2 * number).encode() for number in range(2 * WINDOW)
+    ]
+    assert worker.ledger.committable() == {AT: 4 * WINDOW}
+
+
+def test_parked_events_whose_vault_is_away_are_released_when_it_is_back(world, monkeypatch):
+    kafka = Kafka()
+    worker = made_worker(world, kafka)
+    wall = world.wall()
+    wall.process(world.glucose("P-1", "P-1"))
+    world.enrol(wall, "P-1")
+    gone = [True]
+    ready_at = worker._wall._vault.ready_at
+
+    def away():
+        if gone:
+            raise VaultUnavailable("The vault's database does not answer.")
+        return ready_at()
+
+    monkeypatch.setattr(worker._wall._vault, "ready_at", away)
+
+    async def scenario():
+        running = asyncio.create_task(worker.run())
+        await until(lambda: waiting(worker))
+        gone.clear()
+        await until(lambda: kafka.sent and waiting(worker) == 0)
+        running.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_no_more_than_a_few_micro_batches_are_on_their_way_while_kafka_acknowledges_none(world):
+    kafka = Kafka(answers=False)
+    worker = made_worker(world, kafka)
+    world.enrol(world.wall(), "P-1")
+
+    async def scenario():
+        taking = []
+        for _ in range(WINDOW + 2):
+            taking.append(asyncio.create_task(worker.take(delivered(worker, world.glucose("P-1")))))
+            await asyncio.sleep(0.1)
+        await until(lambda: len(kafka.sent) == WINDOW)
+        await asyncio.sleep(0.3)
+        assert len(kafka.sent) == WINDOW
+        assert worker.ledger.committable() == {}
+        kafka.answers = True
+        for done in kafka.pending:
+            done.set_result(None)
+        await asyncio.gather(*taking)
+        await worker._arrived()
+
+    asyncio.run(scenario())
+    worker.check()
+    assert worker.ledger.committable() == {AT: WINDOW + 2}
+
+
+def test_big_parked_events_are_released_in_pieces_of_bounded_size(world, monkeypatch):
+    wall = world.wall()
+    wall.process(world.glucose(*["P-1"] * 10))
+    monkeypatch.setattr("biokeel.vault.parking.READY_BYTES", 1)
+    world.enrol(wall, "P-1")
+    kafka = Kafka()
+    worker = made_worker(world, kafka)
+
+    async def scenario():
+        running = asyncio.create_task(worker.run())
+        await until(lambda: len(kafka.sent) == 10)
+        running.cancel()
+
+    asyncio.run(scenario())
+    assert [dict(block.headers)["biokeel-first-offset"] for block in kafka.sent] == [b"%d" % n for n in range(10)]

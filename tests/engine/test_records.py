@@ -1,0 +1,175 @@
+"""Fetched records as columns: the same that aiokafka unpacks record by record, cut into micro-batches."""
+
+import numpy as np
+import pytest
+from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED, PartitionRecords
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record.util import calc_crc32c
+from aiokafka.structs import TopicPartition
+from hypothesis import given
+from hypothesis import strategies as st
+
+from biokeel.engine.records import MicroBatches, Records
+
+AT = TopicPartition("raw.clinical.glucose", 0)
+CODECS = {
+    "none": DefaultRecordBatch.CODEC_NONE,
+    "gzip": DefaultRecordBatch.CODEC_GZIP,
+    "snappy": DefaultRecordBatch.CODEC_SNAPPY,
+    "lz4": DefaultRecordBatch.CODEC_LZ4,
+    "zstd": DefaultRecordBatch.CODEC_ZSTD,
+}
+ATTRIBUTES, CRC = 21, 17
+CONTROL = 0x20
+ABORT, COMMIT = bytes([0, 0, 0, 0]), bytes([0, 0, 0, 1])
+
+
+def batch(base, records, codec="lz4", *, producer=-1, transactional=False, control=False):
+    """The bytes of one record batch at offset `base`; `records` are (offset delta, value, headers)."""
+    room = 1024 + sum(100 + 2 * len(value or b"") for _, value, _ in records)
+    builder = DefaultRecordBatchBuilder(2, CODECS[codec], int(transactional), producer, 0, 0, room)
+    for delta, value, headers in records:
+        key = value if control else b"a key"
+        assert builder.append(delta, 1_700_000_000_000 + delta, key, value, headers) is not None
+    data = builder.build()
+    data[0:8] = base.to_bytes(8, "big")
+    if control:
+        data[ATTRIBUTES + 1] |= CONTROL
+        data[CRC : CRC + 4] = calc_crc32c(bytes(data[ATTRIBUTES:])).to_bytes(4, "big")
+    return bytes(data)
+
+
+def plain(values):
+    return [(number, value, []) for number, value in enumerate(values)]
+
+
+def fetched(data, offset=0, aborted=(), isolation=READ_UNCOMMITTED):
+    return PartitionRecords(AT, MemoryRecords(data), list(aborted), offset, None, None, True, isolation)
+
+
+def columns(given, *, headers=True):
+    return [
+        (offset, value, [tuple(each) for each in records.headers[row]] if headers else None)
+        for records in given
+        for row, (offset, value) in enumerate(zip(records.offsets.tolist(), records.values, strict=True))
+    ]
+
+
+def objects(given):
+    return [(record.offset, record.value, [tuple(each) for each in record.headers]) for record in given]
+
+
+record_lists = st.lists(
+    st.tuples(
+        st.integers(0, 3),  # offsets left out before it: compacted away
+        st.none() | st.binary(max_size=30),
+        st.lists(st.tuples(st.text(max_size=3), st.binary(max_size=3)), max_size=2),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@st.composite
+def responses(draw):
+    """A response's bytes, its aborted transactions, its end, and an offset within its first batch.
+
+    Batches are plain or transactional, with markers; a broker answers from the batch on that holds the wanted offset.
+    """
+    data, aborted, base, within = b"", [], 0, 0
+    for _ in range(draw(st.integers(0, 5))):
+        kind = draw(st.sampled_from(["plain", "aborted", "committed"]))
+        delta, records = -1, []
+        for gap, value, headers in draw(record_lists):
+            delta += 1 + gap
+            records.append((delta, value, headers))
+        producer = draw(st.integers(1, 2))
+        transactional = kind != "plain"
+        codec = draw(st.sampled_from(sorted(CODECS)))
+        data += batch(base, records, codec, producer=producer, transactional=transactional)
+        if kind == "aborted":
+            aborted.append((producer, base))
+        if not base:
+            within = draw(st.integers(0, delta))
+        base += delta + 1
+        if transactional:
+            marker = [(0, ABORT if kind == "aborted" else COMMIT, [])]
+            data += batch(base, marker, "none", producer=producer, transactional=True, control=True)
+            base += 1
+    return data, aborted, base, within
+
+
+@given(response=responses(), rows=st.integers(1, 12), isolation=st.sampled_from([READ_COMMITTED, READ_UNCOMMITTED]))
+def test_columns_hold_what_aiokafka_unpacks_and_no_more_rows_than_allowed(response, rows, isolation):
+    data, aborted, end, offset = response
+    expected = fetched(data, offset, aborted, isolation)
+    ours = MicroBatches(fetched(data, offset, aborted, isolation), rows, headers=True)
+    given_out = list(ours)
+    assert columns(given_out) == objects(expected)
+    assert ours.next_fetch_offset == expected.next_fetch_offset == end
+    assert all(1 <= len(records) <= rows for records in given_out)
+    assert all(len(records) == rows for records in given_out[:-1])
+
+
+@given(response=responses(), rows=st.integers(1, 12))
+def test_fetching_on_from_behind_what_was_given_out_gives_the_rest(response, rows):
+    data, aborted, *_ = response
+    whole = objects(fetched(data, 0, aborted, READ_COMMITTED))
+    ours = MicroBatches(fetched(data, 0, aborted, READ_COMMITTED), rows, headers=True)
+    seen = []
+    for records in ours:
+        seen += columns([records])
+        assert seen + [each for each in whole if each[0] >= ours.next_fetch_offset] == whole
+
+
+@given(response=responses(), rows=st.integers(1, 12))
+def test_it_is_exhausted_as_soon_as_nothing_is_left(response, rows):
+    data, aborted, end, _ = response
+    ours = MicroBatches(fetched(data, 0, aborted), rows, headers=False)
+    for _ in ours:
+        if ours.exhausted:
+            assert ours.next_fetch_offset == end
+            assert next(ours, None) is None
+            break
+    assert ours.exhausted
+
+
+@pytest.mark.parametrize("codec", sorted(CODECS))
+def test_a_message_of_ten_megabytes_comes_through(codec):
+    big = bytes(range(256)) * 40_960
+    given_out = list(MicroBatches(fetched(batch(7, plain([big, None]), codec), 7), 100, headers=False))
+    assert columns(given_out, headers=False) == [(7, big, None), (8, None, None)]
+
+
+def test_a_damaged_batch_is_an_error_after_what_came_before_it():
+    whole = batch(0, plain([b"first"]), "none")
+    damaged = bytearray(batch(1, plain([b"second"]), "none"))
+    damaged[-3] ^= 1
+    ours = MicroBatches(fetched(whole + bytes(damaged)), 1, headers=False)
+    assert next(ours).values == [b"first"]
+    with pytest.raises(CorruptRecordException, match="Invalid CRC"):
+        next(ours)
+
+
+def test_headers_are_left_alone_where_nobody_wants_them():
+    data = batch(0, [(0, b"value", [("name", b"text")])])
+    (with_headers,) = MicroBatches(fetched(data), 10, headers=True)
+    (without,) = MicroBatches(fetched(data), 10, headers=False)
+    assert with_headers.headers == [[("name", b"text")]]
+    assert without.headers is None
+    assert without.timestamp == 1_700_000_000_000
+
+
+@given(st.data())
+def test_rows_from_an_offset_on_are_those_at_it_and_above(data):
+    offsets = sorted(data.draw(st.sets(st.integers(0, 50), min_size=1)))
+    joined = Records.joined([_records([offset]) for offset in offsets])
+    wanted = data.draw(st.integers(0, 51))
+    assert joined.since(wanted).offsets.tolist() == [offset for offset in offsets if offset >= wanted]
+    assert len(joined.since(wanted).values) == len(joined.since(wanted).headers) == len(joined.since(wanted))
+
+
+def _records(offsets):
+    return Records(np.array(offsets), [b"x"] * len(offsets), [[]] * len(offsets), 0)

@@ -1,0 +1,144 @@
+"""A source sends files again, corrects and takes back: on the real parts, one row each, and books that balance."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from biokeel.console.balance import Place
+from biokeel.console.books import Bookkeeper
+from biokeel.contracts.topics import Zone, event_type
+from biokeel.land.lake import Lake
+from biokeel.land.reading import scan
+from biokeel.stack.stack import Stack
+from biokeel.testing.crash import VARIABLE
+
+pytestmark = pytest.mark.integration
+
+GLUCOSE = event_type("clinical.glucose")
+SLEEP = event_type("lifestyle.sleep")
+COUNT = 40
+HOUR = 3_600_000
+RECORDED = 1_700_000_000_000
+
+
+def glucose(number, value=5.4, hours=0, status="final"):
+    """One measurement, in the version that was recorded so many hours after the first."""
+    return {
+        "event": "clinical.glucose",
+        "key": f"g-{number}",
+        "subject_scheme": "hospital/a",
+        "subject_id": f"number-{number % 7}",
+        "occurred_at": RECORDED - HOUR,
+        "recorded_at": RECORDED + hours * HOUR,
+        "code": "14749-6",
+        "value": value,
+        "value_unit": "mmol/L",
+        "status": status,
+    }
+
+
+def sleep(number, hours=0, status=None):
+    return {
+        "event": "lifestyle.sleep",
+        "key": f"s-{number}",
+        "subject_scheme": "hospital/a",
+        "subject_id": f"number-{number % 7}",
+        "occurred_at": RECORDED - 9 * HOUR,
+        "recorded_at": RECORDED + hours * HOUR,
+        "minutes_asleep": 400.0,
+        "status": status,
+    }
+
+
+class Source:
+    """A stack of its own, and what a source and an operator do with it."""
+
+    def __init__(self, stack, folder):
+        self.stack, self.folder = stack, folder
+        self.books = Bookkeeper.of(stack.state_dir)
+        self.lake = Lake.of(stack.settings(Zone.RESEARCH))
+
+    def command(self, *arguments, **more):
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("BIOKEEL_")}
+        environment |= {"BIOKEEL_STATE_DIR": str(self.stack.state_dir), **more}
+        environment["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, sys.path))
+        command = [sys.executable, "-m", "biokeel", *arguments]
+        return subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=120)
+
+    def publish(self, records, name="file.jsonl"):
+        """Publish a file and wait until it has landed; the books then."""
+        path = self.folder / name
+        path.write_text("".join(json.dumps(record) + "\n" for record in records))
+        done = self.command("publish", str(path), "--source-id", "hospital-a", "--enrol")
+        assert done.returncode == 0, done.stderr
+        return self.balanced()
+
+    def balanced(self):
+        deadline = time.monotonic() + 120
+        while not (books := self.books.look()).balanced and time.monotonic() < deadline:
+            time.sleep(1)
+        assert books.balanced, books.as_json()
+        return books
+
+    def curated(self, event=GLUCOSE):
+        return scan(self.lake.curated(event), self.lake).collect()
+
+    def history(self):
+        return scan(self.lake.history(GLUCOSE), self.lake).collect()
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BIOKEEL_FLUSH_SECONDS", "1")
+        with Stack.start(tmp_path_factory.mktemp("sent-again"), workers=1) as stack:
+            yield Source(stack, tmp_path_factory.mktemp("files"))
+
+
+def of(books, place, event=GLUCOSE):
+    return next(each for each in books.events if each.event == event).places[place]
+
+
+def test_what_a_source_sends_again_corrects_and_takes_back(source):
+    records = [*(glucose(number) for number in range(COUNT)), *(sleep(number) for number in range(4))]
+
+    # Half a file, then the whole, then the whole once more.
+    source.publish(records[: COUNT // 2])
+    source.publish(records)
+    books = source.publish(records)
+    assert of(books, Place.CURATED) == COUNT
+    assert of(books, Place.REPEATED) == COUNT + COUNT // 2
+    assert of(books, Place.QUARANTINED) == 0
+    assert source.curated()["event_id"].n_unique() == source.curated().height == COUNT
+
+    # A correction is a row until it is tidied; a withdrawal never is one.
+    books = source.publish([glucose(0, value=6.1, hours=1), glucose(1, hours=1, status="entered-in-error")])
+    assert (of(books, Place.CURATED), of(books, Place.WITHDRAWN)) == (COUNT + 1, 1)
+    books = source.publish([sleep(0, hours=1, status="entered-in-error")])
+    assert of(books, Place.WITHDRAWN, SLEEP) == 1
+
+    # The operator's tidy dies between the two tables: nothing is lost or doubled, and the next one ends it.
+    died = source.command("lake", "tidy", **{VARIABLE: "tidy.appended"})
+    assert died.returncode == -9, died.stderr
+    assert source.history().height == 2
+    assert source.balanced().balanced
+    done = source.command("lake", "tidy")
+    assert done.returncode == 0, done.stderr
+    assert source.history().select("why", "value").sort("why").rows() == [("superseded", 5.4), ("withdrawn", 5.4)]
+    books = source.balanced()
+    places = (Place.CURATED, Place.REPEATED, Place.SUPERSEDED, Place.WITHDRAWN)
+    assert [of(books, place) for place in places] == [COUNT - 1, COUNT + COUNT // 2, 1, 2]
+    assert source.curated().filter(value=6.1).height == 1
+    assert source.curated(SLEEP).height == 3
+
+    # An old export once more brings back nothing for good.
+    source.publish(records)
+    assert source.command("lake", "tidy").returncode == 0
+    assert source.balanced().balanced
+    assert source.curated().height == COUNT - 1
+    assert source.curated().filter(value=6.1).height == 1
+    assert source.curated(SLEEP).height == 3
