@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -116,7 +117,7 @@ async def _bomb(settings):
 def peak(pid):
     """The most memory that a process has had, in bytes."""
     status = Path(f"/proc/{pid}/status").read_text("utf-8")
-    return int(status.split("VmHWM:")[1].split()[0]) << 10
+    return int(status.split("VmHWM:")[1].split()[0]) << 10 if "VmHWM:" in status else 0
 
 
 @experiment("a decompression bomb in an Avro container", full=1, quick=0, seconds=8)
@@ -127,11 +128,13 @@ def container_bomb(run):
     command = [sys.executable, "-m", "biokeel", "publish", str(path), "--source-id", "demo"]
     own = {"BIOKEEL_STATE_DIR": str(run.world.stack.state_dir)}
     process = subprocess.Popen(command, env=os.environ | own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    high = 0  # by looking: what wait4 says is at least what this process has, which made the bomb
+    while process.poll() is None:
+        high = max(high, peak(process.pid))
+        time.sleep(0.02)
     assert process.returncode == 1, f"publish ended with {process.returncode}"
-    assert usage.ru_maxrss << 10 < ROOM_BYTES / 3, f"publish took {usage.ru_maxrss >> 10} MiB"
-    run.record.notes.append(f"refused in {usage.ru_maxrss >> 10} MiB")
+    assert high < ROOM_BYTES / 3, f"publish took {high >> 20} MiB"
+    run.record.notes.append(f"refused in {high >> 20} MiB")
 
 
 def container():
