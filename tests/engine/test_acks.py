@@ -65,7 +65,7 @@ async def raising_app(settings, group, topic, transport, seconds):
 
 
 def ours(url, app):
-    return Transport(url, app, handler=NoWorker(), ledger=Ledger(), headers=False)
+    return Transport(url, app, handler=NoWorker(), ledger=Ledger(), headers=False, least_bytes=1)
 
 
 @pytest.mark.parametrize(("transport", "loses"), [(stock.Transport, True), (ours, False)], ids=["stock", "ours"])

@@ -47,7 +47,9 @@ WATCH_SECONDS: Final = 1.0
 class Consumption:
     """What a worker reads and how much of it at a time. `group` is the Kafka consumer group.
 
-    `headers`: whether it reads the records' headers.
+    `headers`: whether it reads the records' headers. `least_bytes`: what the broker gathers, over all partitions,
+    before it answers, unless half a second passes first: so a trickle makes a few micro-batches, not very many tiny
+    ones.
     """
 
     group: str
@@ -55,6 +57,7 @@ class Consumption:
     poll_records: int
     fetch_bytes: int
     headers: bool = False
+    least_bytes: int = 1
 
 
 def make_app(settings: Settings, consumption: Consumption, worker: Worker, datadir: Path) -> faust.App:
@@ -83,7 +86,14 @@ def make_app(settings: Settings, consumption: Consumption, worker: Worker, datad
         topic_disable_leader=True,
         web_enabled=False,
     )
-    app.transport = Transport(brokers, app, handler=worker, ledger=worker.ledger, headers=consumption.headers)
+    app.transport = Transport(
+        brokers,
+        app,
+        handler=worker,
+        ledger=worker.ledger,
+        headers=consumption.headers,
+        least_bytes=consumption.least_bytes,
+    )
     channel = app.topic(*consumption.topics, schema=DeliverySchema(key_type=bytes, value_type=bytes))
 
     @app.agent(channel, name="deliver")

@@ -73,6 +73,8 @@ POLL_BLOCKS: Final = 64
 """Blocks of one poll: some 5,000 rows each where the raw side runs at full speed."""
 FETCH_BYTES: Final = 32 << 20
 """A block may be a whole message of 16 MiB; a fetch must hold some."""
+LEAST_BYTES: Final = 2 << 20
+"""Some 50,000 rows: judging costs by the batch below some 10,000. Rows wait seconds to land anyway."""
 TICK_SECONDS: Final = 0.25
 IDLE_SECONDS: Final = 10.0
 """After this long without a delivery, snapshots are written and the participants table is made anew."""
@@ -92,9 +94,8 @@ RECOVERIES: Final = 8
 
 def consumption() -> Consumption:
     """What this application reads: every pseudo topic, few and big messages."""
-    return Consumption(
-        GROUP, tuple(event.pseudo_topic for event in LANDED_EVENTS), POLL_BLOCKS, FETCH_BYTES, headers=True
-    )
+    topics = tuple(event.pseudo_topic for event in LANDED_EVENTS)
+    return Consumption(GROUP, topics, POLL_BLOCKS, FETCH_BYTES, headers=True, least_bytes=LEAST_BYTES)
 
 
 def messages_of(delivery: Delivery) -> Iterator[tuple[int, bytes | None, Sequence[tuple[str, bytes]]]]:

@@ -51,11 +51,14 @@ RELEASE_ROWS: Final = 10_000
 COUNT_SECONDS: Final = 5.0
 """How often parked events are counted for the metrics; that costs as much as there are of them."""
 FETCH_BYTES: Final = 8 << 20
+LEAST_BYTES: Final = 256 << 10
+"""Some 5,000 events, compressed. Half a second is what it may cost an event where fewer come."""
 
 
 def consumption(settings: Settings) -> Consumption:
     """What this application reads: every raw topic, small messages."""
-    return Consumption(GROUP, tuple(event.raw_topic for event in EVENTS), settings.micro_batch_rows, FETCH_BYTES)
+    topics = tuple(event.raw_topic for event in EVENTS)
+    return Consumption(GROUP, topics, settings.micro_batch_rows, FETCH_BYTES, least_bytes=LEAST_BYTES)
 
 
 def raw_batch(event: EventType, delivery: Delivery) -> RawBatch:

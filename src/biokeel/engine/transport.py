@@ -70,7 +70,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         """Start the consumer; it has no partitions yet, so nothing has been fetched."""
         await super().on_start()
-        Fetcher.adopt(self._ensure_consumer(), headers=self.transport.headers)  # type: ignore[attr-defined]
+        transport = cast("Transport", self.transport)
+        Fetcher.adopt(self._ensure_consumer(), headers=transport.headers, least_bytes=transport.least_bytes)
 
 
 class Consumer(driver.Consumer):
@@ -246,13 +247,17 @@ class Transport(driver.Transport):
     """The transport for `faust.App.transport`; `handler` and `ledger` are the worker's.
 
     `headers` says whether the worker reads the records' headers; it costs a raw event a tenth of a microsecond.
+    `least_bytes`: see `Fetcher.adopt`.
     """
 
     Consumer = Consumer
 
-    def __init__(self, *args: Any, handler: Handler, ledger: Ledger, headers: bool, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, handler: Handler, ledger: Ledger, headers: bool, least_bytes: int, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.headers = headers
+        self.least_bytes = least_bytes
         self.handler = handler
         self.ledger = ledger
 
