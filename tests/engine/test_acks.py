@@ -65,7 +65,7 @@ async def raising_app(settings, group, topic, transport, seconds):
 
 
 def ours(url, app):
-    return Transport(url, app, handler=NoWorker(), ledger=Ledger(), headers=False, least_bytes=1)
+    return Transport(url, app, handler=NoWorker(), ledger=Ledger(), consumption=consumption("unused"))
 
 
 @pytest.mark.parametrize(("transport", "loses"), [(stock.Transport, True), (ours, False)], ids=["stock", "ours"])

@@ -23,8 +23,8 @@ import pyarrow as pa
 from biokeel.batch import RawBatch
 from biokeel.contracts.blocks import split_blocks
 from biokeel.contracts.topics import EVENTS, event_type
-from biokeel.engine.app import Consumption
 from biokeel.engine.ledger import Partition
+from biokeel.engine.transport import Consumption
 from biokeel.engine.worker import Worker
 from biokeel.observe.metrics import Edge
 from biokeel.testing.crash import reached
@@ -52,7 +52,7 @@ COUNT_SECONDS: Final = 5.0
 """How often parked events are counted for the metrics; that costs as much as there are of them."""
 FETCH_BYTES: Final = 8 << 20
 LEAST_BYTES: Final = 256 << 10
-"""Some 5,000 events, compressed. Half a second is what it may cost an event where fewer come."""
+"""Some 4,000 blood pressures, compressed. Where fewer come, they wait half a second."""
 
 
 def consumption(settings: Settings) -> Consumption:

@@ -9,7 +9,7 @@ decompressed stays aiokafka's own.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from aiokafka.consumer import fetcher as driver
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     import numpy.typing as npt
-
-WAIT_MILLISECONDS: Final = 500
-"""How long the broker may gather what it sends: what a trickle of events pays for few micro-batches."""
 
 Headers = list[tuple[str, bytes]]
 
@@ -165,16 +162,16 @@ class Fetcher(driver.Fetcher):  # type: ignore[misc]  # aiokafka has no types
     _headers: bool
 
     @classmethod
-    def adopt(cls, consumer: Any, *, headers: bool, least_bytes: int) -> None:
+    def adopt(cls, consumer: Any, *, headers: bool, least_bytes: int, wait_seconds: float) -> None:
         """Let `consumer`, which has not fetched yet, give micro-batches of at most its `max_poll_records` records.
 
-        The broker answers when it has `least_bytes`, or after `WAIT_MILLISECONDS`.
+        The broker answers when it has `least_bytes`, or after `wait_seconds`.
         aiokafka's consumer makes its fetcher itself and has no place for another class, Faust none for bytes and time.
         """
         fetcher = consumer._fetcher
         fetcher.__class__ = cls
         fetcher._rows, fetcher._headers = consumer._max_poll_records, headers
-        fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms = least_bytes, WAIT_MILLISECONDS
+        fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms = least_bytes, int(1000 * wait_seconds)
 
     async def _proc_fetch_request(self, assignment: Any, node_id: Any, request: Any) -> bool:
         news: bool = await super()._proc_fetch_request(assignment, node_id, request)
