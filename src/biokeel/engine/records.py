@@ -145,13 +145,13 @@ def _columns(batch: Any, *, headers: bool) -> Records:
     offsets: list[int] = []
     values: list[bytes | None] = []
     kept: list[Headers] | None = [] if headers else None
-    timestamp = -1
+    record = None
     for record in batch:
         offsets.append(record.offset)
         values.append(record.value)
         if kept is not None:
             kept.append(record.headers)
-        timestamp = record.timestamp
+    timestamp = -1 if record is None else record.timestamp
     return Records(np.array(offsets, dtype=np.int64), values, kept, timestamp)
 
 
