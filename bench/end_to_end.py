@@ -207,12 +207,16 @@ def _watch(stack: Stack, events: int, deadline: float) -> list[Look]:
         time.sleep(LOOK_SECONDS)
 
 
+def used(stack: Stack) -> dict[str, Usage]:
+    """What each process of the stack has used so far."""
+    return {name: usage(_pid(stack, name)) for name in PROCESSES}
+
+
 def _look(stack: Stack) -> Look:
     stack.supervisor.check()
-    used = {name: usage(_pid(stack, name)) for name in PROCESSES}
-    used["harness"] = usage(os.getpid())
+    so_far = used(stack) | {"harness": usage(os.getpid())}
     at = time.monotonic()
-    return Look(at, scrape(stack.state_dir), used)
+    return Look(at, scrape(stack.state_dir), so_far)
 
 
 def _figures(

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from confluent_kafka import Consumer, TopicPartition
 
-from bench.end_to_end import LOOK_SECONDS, BenchError, Plan
+from bench.end_to_end import LOOK_SECONDS, BenchError, Plan, used
 from bench.made import PRESSURE, pressures
 from bench.scrape import scrape
 from biokeel.contracts.blocks import read_block
@@ -36,6 +36,28 @@ TICKS: Final = 20
 """Portions that a second's events are published in."""
 LEAST_SHARE: Final = 0.95
 """Of the wanted rate; below it the source, not the workers, was measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class SmallLoad:
+    """What `rate` events a second cost: `cores` is the share of one core that each process took."""
+
+    rate: int
+    seconds: float
+    cores: dict[str, float]
+
+
+def run_small_load(stack: Stack, plan: Plan, rate: int, seconds: float) -> SmallLoad:
+    """Publish `rate` blood pressures a second for `seconds`, and see what the processes use meanwhile.
+
+    Raises `BenchError` where not everything lands in `plan.seconds`.
+    """
+    wanted = scrape(stack.state_dir).settled
+    began, before = time.monotonic(), used(stack)
+    count, _ = _publish(stack.settings(Zone.VAULT), plan.people, rate, seconds)
+    spent, after = time.monotonic() - began, used(stack)
+    _settled(stack, wanted + count, plan.seconds)
+    return SmallLoad(rate, spent, {name: after[name].since(before[name]).seconds / spent for name in after})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +105,17 @@ def _summary(milliseconds: pl.Series) -> tuple[float, float, float]:
 
 
 def _publish(settings: Settings, people: int, rate: int, seconds: float) -> tuple[int, float]:
-    portion = rate // TICKS
+    portion = max(1, rate // TICKS)
     events = list(pressures(int(rate * seconds), people, seed=1))
     whole = pl.concat(events)
     with Publisher(settings, DirectoryCatalogue(settings.schemas_dir)) as publisher:
         began = time.monotonic()
         for number, start in enumerate(range(0, whole.height, portion)):
-            time.sleep(max(0.0, began + number / TICKS - time.monotonic()))
+            time.sleep(max(0.0, began + number * portion / rate - time.monotonic()))
             publisher.publish(PRESSURE, whole[start : start + portion])
         spent = time.monotonic() - began
         publisher.flush()
-    return whole.height, whole.height / (spent + 1 / TICKS)
+    return whole.height, whole.height / (spent + portion / rate)
 
 
 def _settled(stack: Stack, wanted: int, seconds: float) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bench.end_to_end import RunFigures
-    from bench.latency import LatencyFigures
+    from bench.latency import LatencyFigures, SmallLoad
     from bench.machine import Machine
     from bench.stages import StageFigure
 
@@ -27,6 +27,7 @@ class Report:
     stages: list[StageFigure] = field(default_factory=list)
     runs: list[RunFigures] = field(default_factory=list)
     latency: LatencyFigures | None = None
+    small_load: SmallLoad | None = None
 
     def write(self, file: Path) -> None:
         """As JSON, all of it or nothing."""
@@ -50,6 +51,8 @@ class Report:
                 console.print(_run_stages(run))
         if self.latency is not None:
             console.print(_latency(self.latency))
+        if self.small_load is not None:
+            console.print(_small_load(self.small_load))
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -155,4 +158,11 @@ def _latency(figures: LatencyFigures) -> Table:
     )
     for name, (median, high, most) in figures.seconds.items():
         table.add_row(name, f"{median:.2f}", f"{high:.2f}", f"{most:.2f}")
+    return table
+
+
+def _small_load(figures: SmallLoad) -> Table:
+    table = _table(f"At {figures.rate} events/s for {figures.seconds:.0f} s", "process", "of one core")
+    for name, share in figures.cores.items():
+        table.add_row(name, f"{share:.1%}")
     return table

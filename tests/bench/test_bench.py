@@ -18,11 +18,12 @@ def test_every_stage_is_measured(tmp_path):
 def test_everything_that_was_published_lands_and_is_followed(tmp_path):
     file = tmp_path / "figures.json"
     main(
-        ["pressures", "latency"],
+        ["pressures", "latency", "small"],
         events=2_000,
         people=100,
         rate=400,
         rate_seconds=2.0,
+        small_seconds=2.0,
         flush_seconds=1.0,
         json=file,
     )
@@ -32,6 +33,7 @@ def test_everything_that_was_published_lands_and_is_followed(tmp_path):
     assert run["settled"] == run["events"] == 2_000
     assert run["quarantined"] == 10
     assert figures["latency"]["events"] == 800
+    assert all(0 < share < 2 for share in figures["small_load"]["cores"].values())
     pseudonymised, landed = (figures["latency"]["seconds"][place] for place in ("pseudonymised", "landed"))
     assert 0 <= pseudonymised[0] <= landed[0]
 

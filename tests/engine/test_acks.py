@@ -74,7 +74,7 @@ async def raising_app(settings, group, topic, transport, seconds):
 
 
 def ours(url, app):
-    return Transport(url, app, handler=NoWorker(), ledger=Ledger(), headers=False)
+    return Transport(url, app, handler=NoWorker(), ledger=Ledger(), consumption=consumption("unused"))
 
 
 @pytest.mark.parametrize(("transport", "loses"), [(stock.Transport, True), (ours, False)], ids=["stock", "ours"])

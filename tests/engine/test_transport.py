@@ -9,8 +9,9 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import NewTopic
 
 from biokeel.contracts.topics import Zone
-from biokeel.engine.app import Consumption, serve
+from biokeel.engine.app import serve
 from biokeel.engine.ledger import Partition
+from biokeel.engine.transport import Consumption
 from biokeel.engine.worker import Worker
 from biokeel.errors import Stuck, TransportError
 from biokeel.observe.metrics import WorkerMetrics

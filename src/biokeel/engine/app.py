@@ -15,7 +15,6 @@ import ssl
 import sys
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,7 +23,7 @@ from faust.types.auth import AuthProtocol
 from yarl import URL
 
 from biokeel.engine.noise import quieten
-from biokeel.engine.transport import DeliverySchema, Transport
+from biokeel.engine.transport import Consumption, DeliverySchema, Transport
 from biokeel.errors import EngineError, Stuck, describe
 
 if TYPE_CHECKING:
@@ -41,20 +40,6 @@ SESSION_SECONDS: Final = 10.0
 """A worker that is killed loses its partitions after this long, unless it comes back under its `worker_name` before:
 then it has them again at once. Stages run in threads, so heartbeats go on."""
 WATCH_SECONDS: Final = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Consumption:
-    """What a worker reads and how much of it at a time. `group` is the Kafka consumer group.
-
-    `headers`: whether it reads the records' headers.
-    """
-
-    group: str
-    topics: tuple[str, ...]
-    poll_records: int
-    fetch_bytes: int
-    headers: bool = False
 
 
 def make_app(settings: Settings, consumption: Consumption, worker: Worker, datadir: Path) -> faust.App:
@@ -83,7 +68,7 @@ def make_app(settings: Settings, consumption: Consumption, worker: Worker, datad
         topic_disable_leader=True,
         web_enabled=False,
     )
-    app.transport = Transport(brokers, app, handler=worker, ledger=worker.ledger, headers=consumption.headers)
+    app.transport = Transport(brokers, app, handler=worker, ledger=worker.ledger, consumption=consumption)
     channel = app.topic(*consumption.topics, schema=DeliverySchema(key_type=bytes, value_type=bytes))
 
     @app.agent(channel, name="deliver")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from biokeel.contracts.topics import EVENTS, LANDED_EVENTS
 
 if TYPE_CHECKING:
-    from biokeel.engine.app import Consumption
     from biokeel.engine.curate import CurateWorker
     from biokeel.engine.pseudonymise import PseudonymiseWorker
+    from biokeel.engine.transport import Consumption
     from biokeel.observe.metrics import WorkerMetrics
     from biokeel.settings import Settings
 

@@ -28,10 +28,11 @@ import polars as pl
 from biokeel.batch import POSITION, PseudonymisedBatch
 from biokeel.contracts.blocks import named, read_block
 from biokeel.contracts.topics import LANDED_EVENTS, event_type
-from biokeel.engine.app import SESSION_SECONDS, Consumption
+from biokeel.engine.app import SESSION_SECONDS
 from biokeel.engine.buffer import Buffer, Judged, Standing, joined
 from biokeel.engine.ledger import Partition
 from biokeel.engine.runner import count_reasons
+from biokeel.engine.transport import Consumption
 from biokeel.engine.worker import Worker
 from biokeel.errors import CommitConflict, DamagedBlock, PoisonBatch, StoreUnavailable, describe
 from biokeel.land.aside import Aside
@@ -75,6 +76,10 @@ POLL_BLOCKS: Final = 64
 """Blocks of one poll: some 5,000 rows each where the raw side runs at full speed."""
 FETCH_BYTES: Final = 32 << 20
 """A block may be a whole message of 16 MiB; a fetch must hold some."""
+LEAST_BYTES: Final = 8 << 20
+"""Some 100,000 blood pressures. Judging costs by the micro-batch where that has fewer than some 10,000 rows."""
+WAIT_SECONDS: Final = 1.0
+"""Rows wait much longer to land."""
 TICK_SECONDS: Final = 0.25
 IDLE_SECONDS: Final = 10.0
 """After this long without a delivery, snapshots are written and the participants table is made anew."""
@@ -96,9 +101,8 @@ RECOVERIES: Final = 8
 
 def consumption() -> Consumption:
     """What this application reads: every pseudo topic, few and big messages."""
-    return Consumption(
-        GROUP, tuple(event.pseudo_topic for event in LANDED_EVENTS), POLL_BLOCKS, FETCH_BYTES, headers=True
-    )
+    topics = tuple(event.pseudo_topic for event in LANDED_EVENTS)
+    return Consumption(GROUP, topics, POLL_BLOCKS, FETCH_BYTES, True, LEAST_BYTES, WAIT_SECONDS)
 
 
 def messages_of(delivery: Delivery) -> Iterator[tuple[int, bytes | None, Sequence[tuple[str, bytes]]]]:

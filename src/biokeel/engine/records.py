@@ -145,13 +145,13 @@ def _columns(batch: Any, *, headers: bool) -> Records:
     offsets: list[int] = []
     values: list[bytes | None] = []
     kept: list[Headers] | None = [] if headers else None
-    timestamp = -1
+    record = None
     for record in batch:
         offsets.append(record.offset)
         values.append(record.value)
         if kept is not None:
             kept.append(record.headers)
-        timestamp = record.timestamp
+    timestamp = -1 if record is None else record.timestamp
     return Records(np.array(offsets, dtype=np.int64), values, kept, timestamp)
 
 
@@ -162,14 +162,16 @@ class Fetcher(driver.Fetcher):  # type: ignore[misc]  # aiokafka has no types
     _headers: bool
 
     @classmethod
-    def adopt(cls, consumer: Any, *, headers: bool) -> None:
+    def adopt(cls, consumer: Any, *, headers: bool, least_bytes: int, wait_seconds: float) -> None:
         """Let `consumer`, which has not fetched yet, give micro-batches of at most its `max_poll_records` records.
 
-        aiokafka's consumer makes its fetcher itself and has no place for another class.
+        The broker answers when it has `least_bytes`, or after `wait_seconds`.
+        aiokafka's consumer makes its fetcher itself and has no place for another class, Faust none for bytes and time.
         """
         fetcher = consumer._fetcher
         fetcher.__class__ = cls
         fetcher._rows, fetcher._headers = consumer._max_poll_records, headers
+        fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms = least_bytes, int(1000 * wait_seconds)
 
     async def _proc_fetch_request(self, assignment: Any, node_id: Any, request: Any) -> bool:
         news: bool = await super()._proc_fetch_request(assignment, node_id, request)
