@@ -13,7 +13,7 @@ from biokeel.engine.app import serve
 from biokeel.engine.ledger import Partition
 from biokeel.engine.transport import Consumption
 from biokeel.engine.worker import Worker
-from biokeel.errors import Stuck, TransportError
+from biokeel.errors import TransportError
 from biokeel.observe.metrics import WorkerMetrics
 
 pytestmark = pytest.mark.integration
@@ -268,63 +268,3 @@ def test_a_worker_that_goes_back_is_given_everything_from_there_again_although_n
     assert worker.offsets()[at] == [*range(size), *range(400, size)]
     assert len(worker.assignments) == 1
     assert committed(vault_settings, what.group, topic) == [size] * PARTITIONS
-
-
-def test_what_a_worker_that_leaves_had_goes_on_with_the_one_that_stays(vault_settings, topic):
-    what = consumption(topic)
-    each = RECORDS // PARTITIONS
-
-    async def scenario():
-        stays, leaves = Recorder(vault_settings), Recorder(vault_settings)
-        async with running(vault_settings, what, stays):
-            await until(lambda: stays.count() >= RECORDS)
-            async with running(vault_settings, what, leaves):
-                await until(lambda: bool(leaves.assignments) and bool(leaves.assignments[-1]))
-                theirs = leaves.assignments[-1]
-            await until(lambda: len(stays.assignments[-1]) == PARTITIONS)
-            publish(vault_settings, topic)
-            await until(lambda: stays.count() + leaves.count() >= 2 * RECORDS)
-        return stays, theirs
-
-    stays, theirs = asyncio.run(scenario())
-    assert theirs
-    for at in theirs:
-        assert stays.offsets()[at][-each:] == list(range(each, 2 * each))
-    assert committed(vault_settings, what.group, topic) == [2 * each] * PARTITIONS
-
-
-def test_a_second_worker_of_the_same_name_fences_the_first_which_ends_and_commits_nothing_more(vault_settings, topic):
-    what = consumption(topic, poll_records=100)
-    settings = vault_settings.model_copy(update={"worker_name": f"twin-{uuid.uuid4().hex}"})
-
-    async def scenario():
-        first, second = Recorder(settings, settles=lambda _delivery: False), Recorder(settings)
-        stop = asyncio.Event()
-        fenced = asyncio.create_task(serve(settings, what, first, stop))
-        await until(lambda: first.count() >= RECORDS)
-        async with running(settings, what, second):
-            await until(lambda: second.count() >= RECORDS)
-            done, _ = await asyncio.wait([fenced], timeout=40)
-            assert done, "the first goes on as if the partitions were its own"
-            assert fenced.exception() is not None
-        return second
-
-    second = asyncio.run(scenario())
-    assert second.offsets() == {
-        Partition(topic, number): list(range(RECORDS // PARTITIONS)) for number in range(PARTITIONS)
-    }
-    assert committed(vault_settings, what.group, topic) == [RECORDS // PARTITIONS] * PARTITIONS
-
-
-def test_a_worker_whose_offsets_do_not_move_is_ended_by_the_watchdog_with_its_reason(vault_settings, topic):
-    what = consumption(topic)
-    settings = vault_settings.model_copy(update={"stuck_seconds": 2.0})
-
-    async def scenario():
-        worker = Recorder(settings, settles=lambda _delivery: False)
-        async with running(settings, what, worker) as task:
-            await asyncio.wait([task], timeout=40)
-
-    with pytest.raises(Stuck, match="have not moved for"):
-        asyncio.run(scenario())
-    assert committed(vault_settings, what.group, topic) == [-1] * PARTITIONS

@@ -83,16 +83,3 @@ def store_killed(run):
     world.stack.restart("objectstore")
     run.harmed()
     world.send(rows=500)
-
-
-@experiment("the object store away for two minutes", full=1, seconds=200, limit=480)
-def store_away(run):
-    """No worker may end: what it holds stays, reading stops, and all of it lands when the store is back."""
-    world, restarts = run.world, run.world.restarts
-    world.send(rows=1500)
-    world.stack.kill("objectstore")
-    world.live(run.lasting(20, 120, 120), rows=500, every=10)
-    world.stack.restart("objectstore")
-    run.harmed()
-    assert world.restarts == restarts, "a worker ended instead of waiting"
-    world.send(rows=500)
