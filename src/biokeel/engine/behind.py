@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final, cast
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from biokeel.batch import STREAM_RAW
 from biokeel.contracts.blocks import HEADER_LAST, HEADER_PARTITION, HEADER_STREAM
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
 _TIMEOUT: Final = 30.0
 """Seconds that Kafka may take to answer."""
+_PAUSE: Final = 0.5
+_YOUNG: Final = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)
 _NEWEST: Final = 2
 """Blocks of each pseudo partition that are looked at: whatever came after a backup is newer than all before it."""
 
@@ -64,12 +70,24 @@ def committed(settings: Settings) -> dict[Place, int]:
     """Where the pseudonymisers go on in each raw partition, as Kafka has it; none where the group is not there."""
     consumer = _consumer(settings)
     try:
-        found = consumer.committed(_partitions(consumer, [event.raw_topic for event in EVENTS]), timeout=_TIMEOUT)
+        found = _offsets(consumer, _partitions(consumer, [event.raw_topic for event in EVENTS]))
         return {(each.topic, each.partition): each.offset for each in found if each.offset >= 0}
     except KafkaException as error:
         raise _failed(error) from None
     finally:
         consumer.close()
+
+
+def _offsets(consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
+    """The group's offsets; a broker that has just started is asked again until it has read them itself."""
+    deadline = time.monotonic() + _TIMEOUT
+    while True:
+        try:
+            return consumer.committed(partitions, timeout=_TIMEOUT)
+        except KafkaException as error:
+            if error.args[0].code() not in _YOUNG or time.monotonic() > deadline:
+                raise
+        time.sleep(_PAUSE)
 
 
 def read_persons_again(settings: Settings, vault: Vault) -> None:
