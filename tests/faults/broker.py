@@ -60,10 +60,12 @@ def bad_network(run):
     lost = proxy.fault("^(Produce|OffsetCommit|Heartbeat|JoinGroup)$", share=0.3, lose=True)
     proxy.fault("", share=0.1, delay=0.3)
     proxy.rate = 2_000_000
-    for _ in range(run.lasting(2, 3, 3)):
+    rounds, began = run.lasting(2, 3, 3), time.monotonic()
+    while rounds > 0 or not lost.hits:  # workers that have just been started need a while to ask for anything
+        assert time.monotonic() - began < 90, "no answer was there to be lost"
         world.live(run.rng.uniform(0.5, 2), rows=500)
         proxy.cut()
-    assert lost.hits
+        rounds -= 1
     proxy.heal()
     run.harmed()
 

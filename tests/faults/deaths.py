@@ -26,10 +26,12 @@ def kill_at_a_point(run):
         run.world.end(name)
         run.world.start(name, f"{point}:{run.rng.randint(1, PLACES)}")
     run.world.send(rows=800)
-    left = [f"{kind}-1" for kind in KINDS]
-    run.world.await_deaths(*left, sending=400)
-    run.harmed()
-    run.world.ensure()
+    for name in (
+        f"{kind}-1" for kind in KINDS
+    ):  # the first one lives again before the second can have passed its point
+        run.world.await_deaths(name, sending=400)
+        run.harmed()
+        run.world.start(name)
 
 
 @experiment("SIGKILL at random, a second one into the recovery", full=100, seconds=7)
