@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from functools import partial
 
 import faust
 import pytest
@@ -73,8 +74,8 @@ async def raising_app(settings, group, topic, transport, seconds):
     return len(given)
 
 
-def ours(url, app):
-    return Transport(url, app, handler=NoWorker(), ledger=Ledger(), consumption=consumption("unused"))
+def ours(url, app, ledger=None):
+    return Transport(url, app, handler=NoWorker(), ledger=ledger or Ledger(), consumption=consumption("unused"))
 
 
 @pytest.mark.parametrize(("transport", "loses"), [(stock.Transport, True), (ours, False)], ids=["stock", "ours"])
@@ -117,9 +118,7 @@ def test_only_stock_faust_commits_past_a_message_that_is_in_flight(vault_setting
     """It looks for gaps between what was acknowledged, and sees none before the first of them."""
     group = consumption(topic).group
     ledger = Ledger() if is_ours else None
-    transport = (
-        (lambda url, app: Transport(url, app, handler=NoWorker(), ledger=ledger)) if is_ours else stock.Transport
-    )
+    transport = partial(ours, ledger=ledger) if is_ours else stock.Transport
     asyncio.run(one_in_flight(vault_settings, group, topic, transport, ledger, 6 * COMMIT_SECONDS))
     offset = committed(vault_settings, group, topic)[0]
     assert (offset == -1) if is_ours else (offset > 0), offset

@@ -42,7 +42,7 @@ PLACED_COLUMNS = {"first_partition": pl.Int32(), "first_offset": pl.Int64(), "pl
 
 class LandedRows(NamedTuple):
     """`LANDED_COLUMNS` of every curated and every quarantined row of an event type, and `PLACED_COLUMNS` of those
-    beside: replays, superseded and withdrawn ones. Empty frames where a table does not exist.
+    beside: repeated, superseded and withdrawn ones. Empty frames where a table does not exist.
     """
 
     curated: pl.DataFrame
