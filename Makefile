@@ -47,7 +47,7 @@ test: check ## make check, then every test, on a real Kafka and a real object st
 
 .PHONY: faults
 faults: $(STAMP) ## the fault experiments, some 45 minutes: FAULTS="--fault-minutes 20", FAULTS="--runs full"
-	@$(BIN)/python -m pytest -v -m faults tests/faults tests/conformance --run-long $(FAULTS)
+	@$(BIN)/python -m pytest -v -m "faults or long" tests/faults tests/conformance tests/integration --run-long $(FAULTS)
 
 .PHONY: bench
 bench: $(STAMP) ## how fast it is, on a stack of its own: BENCH="--events 200000" (at most ten minutes)

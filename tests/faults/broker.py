@@ -53,7 +53,7 @@ def workers_during_a_restart(run):
     world.send(rows=500)
 
 
-@experiment("Kafka's connections cut, answers lost, slow", full=20, quick=1, seconds=12, supervised=True)
+@experiment("Kafka's connections cut, answers lost, slow", full=20, seconds=12, supervised=True)
 def bad_network(run):
     """Produced blocks whose acknowledgement is lost are sent again by librdkafka; so are commits of offsets."""
     world, proxy = run.world, run.world.kafka

@@ -10,7 +10,7 @@ NAMES = tuple(f"{kind}-{number}" for kind in KINDS for number in (1, 2))
 ASLEEP_SECONDS = SESSION_SECONDS + 4
 
 
-@experiment("a second worker joins and leaves", full=1, quick=1, seconds=12, supervised=True)
+@experiment("a second worker joins and leaves", full=1, seconds=12, supervised=True)
 def joins_and_leaves(run):
     world, kind = run.world, run.rng.choice(KINDS)
     world.send(rows=800)

@@ -15,7 +15,7 @@ from tests.faults.plan import experiment
 from tests.faults.traffic import PRESSURE, pressures
 
 
-@experiment("the vault's database locked for a minute", full=1, quick=1, seconds=80, supervised=True)
+@experiment("the vault's database locked for a minute", full=1, seconds=80, supervised=True)
 def vault_locked(run):
     """Another program holds its only writer's place, for longer than the 60 s that a worker waits by itself."""
     world = run.world

@@ -31,7 +31,7 @@ def lost_answer(run):
     run.harmed()
 
 
-@experiment("conditional PUT refused", full=100, quick=1, seconds=6)
+@experiment("conditional PUT refused", full=100, seconds=6)
 def refused_put(run):
     """The version is taken by another commit; in every third run the store says so (412, 409) though it is free."""
     world = run.world
@@ -59,7 +59,7 @@ def rival(world, table):
     handle.alter.set_table_properties({"delta.checkpointInterval": str(50 + handle.version() % 50)})
 
 
-@experiment("30 % of S3 requests fail or are slow", full=1, quick=1, seconds=140, limit=420, supervised=True)
+@experiment("30 % of S3 requests fail or are slow", full=1, seconds=140, limit=420, supervised=True)
 def bad_store(run):
     """For two minutes (5 s in `make test`), while events flow: 15 % answer 500 or 503, 15 % take up to 5 s more."""
     for status in (500, 503):

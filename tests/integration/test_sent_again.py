@@ -16,7 +16,7 @@ from biokeel.land.reading import scan
 from biokeel.stack.stack import Stack
 from biokeel.testing.crash import VARIABLE
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 GLUCOSE = event_type("clinical.glucose")
 SLEEP = event_type("lifestyle.sleep")
