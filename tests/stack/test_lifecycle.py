@@ -123,7 +123,8 @@ def test_sigterm_during_a_start_ends_the_command_and_every_part(tmp_path: Path) 
     until(lambda: len(processes_of(tmp_path)) > 1, SLOW_SECONDS, "a part has started")
     command.terminate()
     assert command.wait(120) != 0
-    assert processes_of(tmp_path) == []
+    # A part that was being started in that very moment ends with its parent: the kernel tells it so.
+    until(lambda: not processes_of(tmp_path), 10, "every part has ended")
 
 
 def prepared(folder: Path) -> dict[str, object]:
