@@ -72,7 +72,7 @@ TIMES = [
 ]
 
 
-@experiment("events of 1900 and 2100, and beyond", full=5, quick=1, seconds=6)
+@experiment("events of 1900 and 2100, and beyond", full=5, seconds=6)
 def ends_of_time(run):
     """Inside the range an event is judged like any other; outside it is sealed."""
     world, times = run.world, [run.rng.choice(TIMES) for _ in range(200)]

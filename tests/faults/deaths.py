@@ -87,7 +87,7 @@ def suites(world, highest):
     return folder
 
 
-@experiment("crash after parking before the offset commit, enrolment, restart", full=20, quick=1, seconds=9)
+@experiment("crash after parking before the offset commit, enrolment, restart", full=20, seconds=9)
 def enrolment_after_a_crash(run):
     """What was parked twice by its coordinates, once before and once after its person came, goes on once."""
     world = run.world

@@ -33,7 +33,7 @@ ROOM_BYTES = 1_500 << 20
 VERSIONS = 10
 
 
-@experiment("1 % poison of each kind, a message of 10 MB", full=20, quick=1, seconds=12)
+@experiment("1 % poison of each kind, a message of 10 MB", full=20, seconds=12)
 def poisoned(run):
     """Everything that is broken is sealed, and its neighbours land."""
     world = run.world

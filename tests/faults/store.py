@@ -23,7 +23,7 @@ def await_hits(world, fault, hits, rows=300, patience=60.0):
         time.sleep(0.05)
 
 
-@experiment("lost answer of the Delta commit", full=100, quick=1, seconds=6)
+@experiment("lost answer of the Delta commit", full=100, seconds=6)
 def lost_answer(run):
     """The commit is in the table, its answer is not; up to three times in a row."""
     lost = run.world.s3.fault(COMMIT, lose=True, share=run.rng.choice([0.5, 1.0]), times=run.rng.randint(1, 3))

@@ -86,15 +86,21 @@ def waited(bookkeeper: Bookkeeper, patience: float) -> Books:
 
 
 def books_table(books: Books) -> Table:
-    """The books as a table, a row for each event type."""
+    """The books as a table, a row for each event type.
+
+    What sources sent again, corrected or took back has a column only where there is some, so that the rest fits.
+    """
     from rich.table import Table
+
+    from biokeel.console.balance import Place
 
     verdict = "[green]balance[/]" if books.balanced else "[bold red]do not balance[/]"
     table = Table(
         title=f"The books {verdict}",
         caption=f"read in {books.seconds:.1f} s; replays: rows read again and dropped since the workers began",
     )
-    columns = list(books.events[0].figures())
+    seldom = {Place.REPEATED.value, Place.SUPERSEDED.value, Place.WITHDRAWN.value}
+    columns = [name for name in books.events[0].figures() if name not in seldom or books.total(name)]
     table.add_column("event type")
     for column in columns:
         table.add_column(column, justify="right")
