@@ -113,6 +113,25 @@ def landed(lake):
     )
 
 
+def offsets(frame):
+    return frame["raw_offset"].to_list()
+
+
+async def landing(worker, lake, *records):
+    """What landed when each of `records` was delivered by itself, and all landed then."""
+    await assign(worker)
+    for record in records:
+        await feed(worker, record)
+    await land(worker)
+    worker.check()
+    return landed(lake)
+
+
+def scenario(*records):
+    """For `run`: `landing` of `records`."""
+    return lambda worker, lake: landing(worker, lake, *records)
+
+
 def run(folder, scenario, **changed):
     """Run `scenario(worker, lake)` with a worker of its own; its result."""
     lake = Lake.local(folder)

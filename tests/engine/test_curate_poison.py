@@ -1,16 +1,15 @@
 """The research side with a stage that raises on some rows: those are quarantined, the others land as if alone."""
 
 import asyncio
-import contextlib
 
 import polars as pl
 import pytest
 
-from biokeel import poison
 from biokeel.engine import curate as module
 from biokeel.errors import PoisonBatch
 from biokeel.reasons import Reason
-from tests.engine.curate_world import PRESSURE, assign, block, feed, land, landed, run
+from tests.engine.curate_world import PRESSURE, assign, block, feed, land, landed, landing, offsets, run, scenario
+from tests.poison_switch import PoisonSwitch
 
 IN_VALIDATE, IN_LINK = 166, 167
 """Values on which the stage of that name raises, after it has done its work."""
@@ -20,19 +19,12 @@ FAILED = str(Reason.STAGE_FAILED)
 @pytest.fixture(autouse=True)
 def turned_on(monkeypatch):
     """Stages raise on poison; `with turned_on(False)` they do not, as in the release before."""
-    monkeypatch.setattr(poison, "PAUSES", (0.0,))
-    raises = [True]
-
-    @contextlib.contextmanager
-    def turned_on(now):
-        raises[0] = now
-        yield
-        raises[0] = not now
+    switch = PoisonSwitch(monkeypatch)
 
     def raising(stage, value, kind):
         def wrapped(batch, *more):
             result = stage(batch, *more)
-            if raises[0] and (batch.frame["systolic"] == value).any():
+            if switch.raises and (batch.frame["systolic"] == value).any():
                 raise kind("900101-1234567")
             return result
 
@@ -40,24 +32,7 @@ def turned_on(monkeypatch):
 
     monkeypatch.setattr(module, "validate", raising(module.validate, IN_VALIDATE, pl.exceptions.PanicException))
     monkeypatch.setattr(module, "link", raising(module.link, IN_LINK, ValueError))
-    return turned_on
-
-
-def offsets(frame):
-    return frame["raw_offset"].to_list()
-
-
-async def landing(worker, lake, *records):
-    await assign(worker)
-    for record in records:
-        await feed(worker, record)
-    await land(worker)
-    worker.check()
-    return landed(lake)
-
-
-def scenario(*records):
-    return lambda worker, lake: landing(worker, lake, *records)
+    return switch.turned_on
 
 
 def test_poison_is_quarantined_with_its_reason_and_the_others_land_as_if_it_had_never_been(tmp_path, caplog):

@@ -10,28 +10,11 @@ from biokeel.engine import curate as module
 from biokeel.errors import ContractError, PoisonBatch
 from biokeel.land.aside import Aside
 from biokeel.land.lake import Lake
-from tests.engine.curate_world import PRESSURE, assign, block, damaged, feed, land, landed, run
-
-
-def offsets(frame):
-    return frame["raw_offset"].to_list()
+from tests.engine.curate_world import PRESSURE, assign, block, damaged, feed, land, landed, offsets, run, scenario
 
 
 def foreign(offset):
     return SimpleNamespace(offset=offset, value=b"850101-1234567", headers=[("who", b"else")], timestamp=0)
-
-
-async def landing(worker, lake, *records):
-    await assign(worker)
-    for record in records:
-        await feed(worker, record)
-    await land(worker)
-    worker.check()
-    return landed(lake)
-
-
-def scenario(*records):
-    return lambda worker, lake: landing(worker, lake, *records)
 
 
 def test_a_damaged_block_is_put_aside_with_what_it_was_to_hold_and_the_others_land(tmp_path, caplog):

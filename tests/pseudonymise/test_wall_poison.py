@@ -1,15 +1,13 @@
 """The wall with a stage that raises on some events: those are sealed, the others go on, whatever dies and replays."""
 
-import contextlib
-
 import polars as pl
 import pytest
 
-from biokeel import poison
 from biokeel.contracts.topics import event_type
 from biokeel.errors import PoisonBatch, VaultUnavailable
 from biokeel.pseudonymise import wall as module
 from biokeel.reasons import Reason
+from tests.poison_switch import PoisonSwitch
 from tests.pseudonymise.conftest import GLUCOSE, drain, offsets
 
 POISON = "666-6"
@@ -20,30 +18,22 @@ ENROLMENT = event_type("person.enrolment")
 @pytest.fixture(autouse=True)
 def turned_on(monkeypatch):
     """Stages raise on poison; `with turned_on(False)` they do not, as in the release before."""
-    monkeypatch.setattr(poison, "PAUSES", (0.0,))
-    raises = [True]
-
-    @contextlib.contextmanager
-    def turned_on(now):
-        raises[0] = now
-        yield
-        raises[0] = not now
-
+    switch = PoisonSwitch(monkeypatch)
     stage, persons = module.pseudonymise, module.read_persons
 
     def pseudonymise(batch, *more):
-        if raises[0] and (batch.frame["code"] == POISON).any():
+        if switch.raises and (batch.frame["code"] == POISON).any():
             raise pl.exceptions.PanicException("850101-1234567")
         return stage(batch, *more)
 
     def read_persons(batch, schema):
-        if raises[0] and batch.frame["subject_id"].str.contains("poison").any():
+        if switch.raises and batch.frame["subject_id"].str.contains("poison").any():
             raise ValueError("850101-1234567")
         return persons(batch, schema)
 
     monkeypatch.setattr(module, "pseudonymise", pseudonymise)
     monkeypatch.setattr(module, "read_persons", read_persons)
-    return turned_on
+    return switch.turned_on
 
 
 def places(wall, event=GLUCOSE, partition=0):

@@ -37,11 +37,12 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
-from deltalake.exceptions import DeltaError, SchemaMismatchError
+from deltalake.exceptions import CommitFailedError, DeltaError, SchemaMismatchError
 
 from biokeel.errors import CommitConflict, LandingError, StoreUnavailable
 
@@ -106,14 +107,7 @@ class PositionedTable:
         Raises what delta-rs raises; the caller compares before it tries again.
         """
         versions = {str(partition): offset for partition, offset in positions.items()} | dict(also)
-        transactions = [Transaction(f"{self._topic}/{name}", version) for name, version in versions.items()]
-        write_deltalake(
-            self.handle,
-            rows,
-            mode="append",
-            writer_properties=_WRITER,
-            commit_properties=CommitProperties(app_transactions=transactions),
-        )
+        append(self.handle, rows, {f"{self._topic}/{name}": version for name, version in versions.items()})
 
     def _version(self, name: str) -> int:
         version = self.handle.transaction_version(name)
@@ -141,12 +135,45 @@ class Mapped:
             ) from error
 
 
+@contextmanager
+def conflicts() -> Iterator[None]:
+    """Raises `CommitConflict` where delta-rs refuses a commit because of another one. Within a `Mapped`."""
+    try:
+        yield
+    except CommitFailedError as error:
+        raise CommitConflict(
+            "Another process changed the table meanwhile.", "What it did stands; try again."
+        ) from error
+
+
+def append(
+    handle: DeltaTable, rows: pl.DataFrame | None, versions: Mapping[str, int], writer: WriterProperties = _WRITER
+) -> None:
+    """One commit of `rows` (None: of none) with `versions` (name → version) as app transactions. One try.
+
+    Raises what delta-rs raises.
+    """
+    transactions = [Transaction(name, version) for name, version in versions.items()]
+    if rows is None:
+        rows = pl.DataFrame(schema=pl.Schema(handle.schema().to_arrow()))
+    write_deltalake(
+        handle,
+        rows,
+        mode="append",
+        writer_properties=writer,
+        commit_properties=CommitProperties(app_transactions=transactions),
+    )
+
+
+def is_above(positions: Positions) -> pl.Expr:
+    """Whether a row lies above `positions`; false for a partition that is not named there."""
+    partition, offset = pl.col("pseudo_partition"), pl.col("pseudo_offset")
+    return pl.any_horizontal((partition == p) & (offset > last) for p, last in positions.items())
+
+
 def above(rows: pl.DataFrame, positions: Positions) -> pl.DataFrame:
     """The rows that lie above `positions`; rows of a partition that is not named there are not kept."""
-    if rows.is_empty():
-        return rows
-    partition, offset = pl.col("pseudo_partition"), pl.col("pseudo_offset")
-    return rows.filter(pl.any_horizontal((partition == p) & (offset > last) for p, last in positions.items()))
+    return rows if rows.is_empty() else rows.filter(is_above(positions))
 
 
 def decide(table: PositionedTable, rows: pl.DataFrame, basis: Positions, positions: Positions, reached: Hook) -> int:

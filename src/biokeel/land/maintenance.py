@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
-from deltalake.exceptions import CommitFailedError
 
 from biokeel.contracts.topics import EventType
 from biokeel.errors import CommitConflict
-from biokeel.land.checkpoint import Mapped
+from biokeel.land.checkpoint import Mapped, conflicts
 from biokeel.land.lake import Lake
 from biokeel.land.snapshots import Snapshots
 
@@ -45,7 +43,7 @@ def refresh_participants(lake: Lake, build: Build) -> int | None:
         frame = build({key: data for key, (_offset, data) in snapshots.items()})
         transactions = [Transaction(made_from(*key), offset) for key, (offset, _data) in snapshots.items()]
         try:
-            with Mapped(lake.participants), _conflicts():
+            with Mapped(lake.participants), conflicts():
                 write_deltalake(
                     table,
                     frame,
@@ -91,7 +89,7 @@ def compact(lake: Lake, uri: str, *, by_participant: bool = False) -> Compacted:
     """
     for _ in range(COMPACTIONS):
         try:
-            with Mapped(uri), _conflicts():
+            with Mapped(uri), conflicts():
                 table = DeltaTable(uri, storage_options=lake.options)
                 before = len(table.file_uris())
                 if by_participant and before:
@@ -144,16 +142,6 @@ def _participants(lake: Lake, build: Build) -> DeltaTable:
         storage_options=lake.options,
     )
     return DeltaTable(lake.participants, storage_options=lake.options)
-
-
-@contextmanager
-def _conflicts() -> Iterator[None]:
-    try:
-        yield
-    except CommitFailedError as error:
-        raise CommitConflict(
-            "Another process changed the table meanwhile.", "What it did stands; try again."
-        ) from error
 
 
 def made_from(event: EventType, partition: int) -> str:

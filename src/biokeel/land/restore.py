@@ -31,13 +31,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError
 from pydantic import TypeAdapter
 
 from biokeel.batch import STREAM_PARKING, STREAM_QUARANTINE, STREAM_RAW
 from biokeel.errors import CommitConflict, LandingError
-from biokeel.land.checkpoint import Mapped
+from biokeel.land.checkpoint import Mapped, append
 from biokeel.land.log import oldest, version_at
 from biokeel.land.maintenance import made_from
 from biokeel.land.snapshots import Snapshots
@@ -166,11 +166,7 @@ def _forget_participants(lake: Lake, event: EventType, wanted: Plan) -> None:
         if not DeltaTable.is_deltatable(lake.participants, lake.options):
             return
         table = DeltaTable(lake.participants, storage_options=lake.options)
-        transactions = [Transaction(made_from(event, partition), -1) for partition in wanted.positions]
-        nothing = pl.DataFrame(schema=pl.Schema(table.schema().to_arrow()))
-        write_deltalake(
-            table, nothing, mode="append", commit_properties=CommitProperties(app_transactions=transactions)
-        )
+        append(table, None, {made_from(event, partition): -1 for partition in wanted.positions})
 
 
 def _partner(lake: Lake, event: EventType, number: int, positions: Mapping[int, int]) -> DeltaTable:

@@ -27,12 +27,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
-from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
-from deltalake.exceptions import CommitFailedError
+from deltalake import DeltaTable, WriterProperties
 
 from biokeel.contracts.identity import KEY, VERSION, contents, is_withdrawal
 from biokeel.errors import CommitConflict
-from biokeel.land.checkpoint import Mapped, nothing
+from biokeel.land.checkpoint import Mapped, append, conflicts, is_above, nothing
 from biokeel.land.columns import CURATED_STAMPS, curated_columns
 from biokeel.land.reading import collect, scan
 from biokeel.land.tables import open_table
@@ -133,7 +132,7 @@ def _found(
         .filter(pl.col("reason") == Reason.RETRACTED.value)
         .with_columns(pl.lit(value=True).alias("withdrawal"))
     )
-    new = pl.concat([_above(rows, tidied).select(KEY), _above(withdrawals, tidied).select(KEY)]).unique()
+    new = pl.concat([each.filter(is_above(tidied)).select(KEY) for each in (rows, withdrawals)]).unique()
     keys = collect(new)
     known = (*KEY, *(name for name in VERSION if name not in ROW), *ROW)
     mine = collect(rows.select(known).join(keys.lazy(), on=KEY, how="semi"))
@@ -180,11 +179,6 @@ def _why(rows: pl.DataFrame, withdrawals: pl.DataFrame) -> pl.DataFrame:
     return moved.drop("holds", "run", "taken_back")
 
 
-def _above(rows: pl.LazyFrame, positions: Mapping[int, int]) -> pl.LazyFrame:
-    partition, offset = pl.col("pseudo_partition"), pl.col("pseudo_offset")
-    return rows.filter(pl.any_horizontal((partition == p) & (offset > last) for p, last in positions.items()))
-
-
 def _append(lake: Lake, history: DeltaTable, topic: str, rows: pl.DataFrame) -> None:
     """Step 2."""
     there = collect(scan(history, lake).select(ROW).join(rows.lazy().select(ROW), on=ROW, how="semi"))
@@ -195,25 +189,14 @@ def _append(lake: Lake, history: DeltaTable, topic: str, rows: pl.DataFrame) -> 
 
 def _note(history: DeltaTable, topic: str, landed: Mapping[int, int]) -> None:
     """Step 4."""
-    nobody = pl.DataFrame(schema=pl.Schema(history.schema().to_arrow()))
-    _commit(history, topic, nobody, {f"{partition}/tidied": offset for partition, offset in landed.items()})
+    _commit(history, topic, None, {f"{partition}/tidied": offset for partition, offset in landed.items()})
 
 
-def _commit(history: DeltaTable, topic: str, rows: pl.DataFrame, positions: Mapping[str, int]) -> None:
+def _commit(history: DeltaTable, topic: str, rows: pl.DataFrame | None, positions: Mapping[str, int]) -> None:
     # Whatever the number is: delta-rs refuses it if another has committed under this name since `history` was read.
     versions = {**positions, "tidy": secrets.randbits(62)}
-    transactions = [Transaction(f"{topic}/{name}", version) for name, version in versions.items()]
-    with Mapped(history.table_uri):
-        try:
-            write_deltalake(
-                history,
-                rows,
-                mode="append",
-                writer_properties=_WRITER,
-                commit_properties=CommitProperties(app_transactions=transactions),
-            )
-        except CommitFailedError as error:
-            raise _conflict() from error
+    with Mapped(history.table_uri), conflicts():
+        append(history, rows, {f"{topic}/{name}": version for name, version in versions.items()}, _WRITER)
 
 
 def _delete(curated: DeltaTable, rows: pl.DataFrame) -> None:
@@ -221,14 +204,14 @@ def _delete(curated: DeltaTable, rows: pl.DataFrame) -> None:
     for part in rows.select(*ROW, "pseudo_partition", "pseudo_offset").sort(pl.all()).iter_slices(ROWS_A_DELETE):
         predicate = " OR ".join(_named(part))
         for attempt in range(ATTEMPTS):
-            with Mapped(curated.table_uri):
-                try:
+            try:
+                with Mapped(curated.table_uri), conflicts():
                     curated.update_incremental()
                     curated.delete(predicate, writer_properties=_WRITER)
-                    break
-                except CommitFailedError as error:
-                    if attempt == ATTEMPTS - 1:
-                        raise _conflict() from error
+                break
+            except CommitConflict:
+                if attempt == ATTEMPTS - 1:
+                    raise
 
 
 def _named(rows: pl.DataFrame) -> Iterator[str]:
@@ -242,7 +225,3 @@ def _named(rows: pl.DataFrame) -> Iterator[str]:
             f"(pseudo_partition = {pseudo} AND pseudo_offset >= {blocks[0]} AND pseudo_offset <= {blocks[-1]} "
             f"AND stream = '{stream}' AND raw_partition = {raw} AND raw_offset IN ({offsets}))"
         )
-
-
-def _conflict() -> CommitConflict:
-    return CommitConflict("Another process changed the table meanwhile.", "What it did stands; try again.")
