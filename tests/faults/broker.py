@@ -13,14 +13,7 @@ from tests.faults.world import KINDS
 
 @experiment("SIGKILL of the broker, some seconds away", full=20, quick=1, seconds=14, supervised=True)
 def broker_killed(run):
-    world = run.world
-    world.send(rows=1500)
-    time.sleep(run.rng.uniform(0.1, 2))
-    world.stack.kill("kafka")
-    world.live(run.rng.uniform(0.5, 4))
-    world.stack.restart("kafka")
-    run.harmed()
-    world.send(rows=500)
+    run.without("kafka", 0.5, 4)
 
 
 @experiment("SIGSTOP of the broker for 60 s", full=1, seconds=90, supervised=True)
@@ -60,7 +53,7 @@ def bad_network(run):
     lost = proxy.fault("^(Produce|OffsetCommit|Heartbeat|JoinGroup)$", share=0.3, lose=True)
     proxy.fault("", share=0.1, delay=0.3)
     proxy.rate = 2_000_000
-    rounds, began = run.lasting(2, 3, 3), time.monotonic()
+    rounds, began = 3, time.monotonic()
     while rounds > 0 or not lost.hits:  # workers that have just been started need a while to ask for anything
         assert time.monotonic() - began < 90, "no answer was there to be lost"
         world.live(run.rng.uniform(0.5, 2), rows=500)
@@ -83,7 +76,7 @@ def undeliverable(run):
     name, value = (("min.insync.replicas", "2"), ("max.message.bytes", "2500"))[run.number % 2]
     configure(world, name, value)
     try:
-        until = time.monotonic() + run.lasting(5, 40, 600)
+        until = time.monotonic() + run.lasting(40, 600)
         while time.monotonic() < until:
             world.publish(run.rng.choice([1, 2, 3, 400, 900]))
             world.live(run.rng.uniform(0.5, 2))

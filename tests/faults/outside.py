@@ -26,7 +26,7 @@ def vault_locked(run):
         world.publish(500, late=0.5)
         world.publisher.publish_raw(PRESSURE, [b"to be sealed"])
         world.sent += 1
-        world.live(run.lasting(3, 66, 66))
+        world.live(66)
     finally:
         holder.rollback()
         holder.close()
@@ -47,7 +47,7 @@ def vault_away(run):
     try:
         world.start("pseudonymise-1")
         world.publish(300, late=0)
-        world.live(run.lasting(5, 60, 60))
+        world.live(60)
         made = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
     finally:
         if folder.exists():
@@ -77,7 +77,7 @@ def registry_away(run):
             world.publish(400, late=0)
             unknown = [framed(99_999_998) + b"of a schema that nobody can tell about now"]
             world.sent += len(world.publisher.publish_raw(PRESSURE, unknown, partition=3))
-            world.live(run.lasting(10, 60, 60))
+            world.live(60)
             early = world.bookkeeper.look().total("sealed") - sealed
             registry.down = False
             run.harmed()

@@ -121,9 +121,19 @@ class Run:
         """Note that something died, or that what was broken is whole again, just now: recovery begins."""
         self.harmed_at = time.monotonic()
 
-    def lasting(self, quick, scaled, full):
-        """How long a lasting fault lasts in this plan, in seconds."""
-        return {Length.QUICK: quick, Length.SCALED: scaled, Length.FULL: full}[self.length]
+    def without(self, part, least, most):
+        """SIGKILL of a part of the stack in mid-stream; it comes back after `least` to `most` seconds."""
+        self.world.send(rows=1500)
+        time.sleep(self.rng.uniform(0.1, 2))
+        self.world.stack.kill(part)
+        self.world.live(self.rng.uniform(least, most))
+        self.world.stack.restart(part)
+        self.harmed()
+        self.world.send(rows=500)
+
+    def lasting(self, scaled, full):
+        """How long a fault lasts, in seconds, that is shorter where runs are scaled."""
+        return full if self.length is Length.FULL else scaled
 
     def recovered(self, world, patience=None, *, timed=True):
         """Prove the books of `world` and, if `timed`, note how long it took until they balanced."""
