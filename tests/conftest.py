@@ -8,11 +8,16 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
+from hypothesis import HealthCheck, settings
 
 from biokeel.settings import PROJECT_ROOT
 from biokeel.stack.stack import Stack
 
 TEST_TOPICS = "test."
+
+# A shared machine is slow at times; that is no defect of the laws that are tested.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

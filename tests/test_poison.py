@@ -5,7 +5,6 @@ import asyncio
 import polars as pl
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from biokeel import poison
@@ -33,7 +32,6 @@ def failing_on(bad, kind=ValueError):
     return stage
 
 
-@hypothesis_settings(deadline=None)
 @given(st.integers(1, 200).flatmap(lambda rows: st.tuples(st.just(rows), st.sets(st.integers(0, rows - 1)))))
 def test_every_row_comes_out_once_in_order_and_only_those_that_raise_are_set_aside(case):
     rows, bad = case
@@ -43,7 +41,6 @@ def test_every_row_comes_out_once_in_order_and_only_those_that_raise_are_set_asi
     assert found == [("aside", row) if row in bad else row for row in range(rows)]
 
 
-@hypothesis_settings(deadline=None)
 @given(st.lists(st.integers(-9, 9), min_size=1, max_size=80))
 def test_a_state_that_goes_from_call_to_call_advances_by_each_good_row_once(values):
     state = 0

@@ -92,7 +92,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(st.lists(EVENTS, min_size=1, max_size=3), st.booleans())
 def test_the_newest_version_is_shown_unless_it_was_withdrawn(tmp_path_factory, blocks, often):
     world = World(tmp_path_factory.mktemp("tidy"))

@@ -46,7 +46,7 @@ def decode(codec: Codec, datums: list[bytes | None]) -> Outcome:
     return codec.decode(RawBatch(GLUCOSE, 2, np.arange(1000, 1000 + len(datums)), values))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     spoiled=st.dictionaries(st.integers(0, 199), st.sampled_from(sorted(SPOILS)), max_size=8),
     rows=st.integers(1, 200),
@@ -79,7 +79,7 @@ def test_one_bad_datum_among_twenty_thousand_is_found(codec: Codec, catalogue: D
     assert outcome.accepted.frame.equals(pl.concat([frame[:12_345], frame[12_346:]]))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_bad_datums_are_isolated_on_the_general_way_too(data: st.DataObject) -> None:
     catalogue = Versions(typed(SLOW_TYPES))
@@ -93,7 +93,7 @@ def test_bad_datums_are_isolated_on_the_general_way_too(data: st.DataObject) -> 
     assert_frame_equal(outcome.accepted.frame, pl.concat([frame[:1], frame[3:]]))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(garbage=st.lists(st.binary(max_size=60), max_size=40))
 def test_garbage_under_a_valid_frame_never_breaks_the_codec(
     codec: Codec, catalogue: DirectoryCatalogue, garbage: list[bytes]

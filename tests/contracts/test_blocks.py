@@ -43,7 +43,7 @@ def batch(participants: list[int], *, first: int = 0, note: str | None = "x") ->
     return PseudonymisedBatch(EVENT, frame.with_columns(note=pl.lit(note), parts=pl.lit(["a", "b"])))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(participants=st.lists(st.integers(0, 2**60 - 1), max_size=40), partitions=st.integers(1, 7))
 def test_every_row_comes_back_once_from_its_partition_in_order(participants: list[int], partitions: int) -> None:
     whole = batch(participants)
@@ -83,7 +83,7 @@ def test_no_block_outgrows_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
         assert_frame_equal(pl.concat(parts), noisy.frame.filter(pl.col("participant") % 2 == partition))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_damaged_block_is_a_contract_error(data: st.DataObject) -> None:
     (block,) = split_blocks(batch([1, 2, 3]), 1, "f" * 32)

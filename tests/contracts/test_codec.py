@@ -27,9 +27,7 @@ from biokeel.errors import ContractError
 from biokeel.testing.events import frames, random_frame, raw_batch
 from tests.contracts.made_schemas import FAST_TYPES, GLUCOSE, SLOW_TYPES, TIMESTAMP, Versions, avro, field, typed
 
-QUICK = settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+QUICK = settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 LIMIT = 1 << 20
 by_event = pytest.mark.parametrize("event", EVENTS, ids=str)
 

@@ -111,7 +111,7 @@ def small_schemas(draw: st.DrawFn) -> dict:
     return avro(*fields)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(old=small_schemas(), new=small_schemas(), data=st.data())
 def test_what_the_gate_lets_through_fastavro_reads_both_ways(old: dict, new: dict, data: st.DataObject) -> None:
     if refusals(old, new):

@@ -1,6 +1,6 @@
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from biokeel.contracts.ids import ALPHABET, ID_LENGTH, decode_id, decode_ids, encode_id, encode_ids
@@ -9,7 +9,6 @@ from biokeel.errors import ContractError
 NUMBERS = st.integers(min_value=0, max_value=(1 << 60) - 1)
 
 
-@settings(deadline=None)
 @given(st.lists(st.none() | NUMBERS))
 def test_every_number_comes_back_and_null_stays_null(numbers):
     series = pl.Series("participant", numbers, dtype=pl.Int64)
@@ -18,7 +17,6 @@ def test_every_number_comes_back_and_null_stays_null(numbers):
     assert decode_ids(texts).to_list() == numbers
 
 
-@settings(deadline=None)
 @given(NUMBERS, st.integers(0, ID_LENGTH - 1), st.sampled_from(ALPHABET))
 def test_any_single_typo_is_caught_in_any_of_the_14_characters(number, place, character):
     text = encode_id(number)
@@ -26,7 +24,6 @@ def test_any_single_typo_is_caught_in_any_of_the_14_characters(number, place, ch
     assert decode_ids(pl.Series([typo]))[0] == (number if typo == text else None)
 
 
-@settings(deadline=None)
 @given(NUMBERS, st.integers(0, ID_LENGTH - 2))
 def test_any_swap_of_neighbours_is_caught_in_any_of_the_14_characters(number, place):
     text = encode_id(number)
@@ -45,7 +42,6 @@ def test_reading_forgives_lower_case_and_the_letters_that_look_like_digits():
     assert decode_id(text.lower().replace("0", "o").replace("1", "l")) == 1
 
 
-@settings(deadline=None)
 @given(st.text(max_size=20))
 def test_other_texts_are_no_id(text):
     number = decode_ids(pl.Series([text]))[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from biokeel.contracts.codec import Codec
 from biokeel.contracts.framing import FRAME_BYTES
@@ -18,7 +18,7 @@ CATALOGUE = Versions(typed({name: kind for name, kind in FAST_TYPES.items() if n
 SCHEMA = CATALOGUE.reader(GLUCOSE).schema
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25)
 @given(frame=frames(SCHEMA, min_rows=1))
 def test_counted_lengths_are_those_of_the_encoded_datums_or_say_that_they_are_unsure(frame: pl.DataFrame) -> None:
     datums = Codec(CATALOGUE, 1 << 20).encode(GLUCOSE, frame).to_pylist()

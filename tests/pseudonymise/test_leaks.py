@@ -4,7 +4,7 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from biokeel.errors import SchemaError
@@ -85,7 +85,6 @@ def test_every_published_registration_number_is_stopped_also_inside_text_and_in_
     assert missed == 0
 
 
-@settings(deadline=None)
 @given(
     st.dates(),
     st.text("0123456789", min_size=7, max_size=7),

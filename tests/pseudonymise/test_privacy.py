@@ -21,7 +21,7 @@ LOCAL = st.from_regex(r"Q[A-Z]Z[A-Z0-9]{5,13}", fullmatch=True)
         unique_by=(lambda row: row[0].translate(str.maketrans("", "", "-. ")), lambda row: row[1]),
     )
 )
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 def test_no_input_identifier_occurs_in_any_output_byte_nor_in_the_vaults_files(tmp_path_factory, rows):
     folder = tmp_path_factory.mktemp("privacy")
     world = World(folder)

@@ -273,7 +273,7 @@ def test_every_compiled_type_is_held_to_great_expectations() -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(ARGUMENTS))
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=st.data())
 def test_the_compiled_expectation_finds_the_rows_that_great_expectations_finds(kind: str, data: st.DataObject) -> None:
     frame = data.draw(FRAMES)

@@ -61,7 +61,7 @@ WARNINGS = (("w.hundred", 100), ("w.fifty", 50))
 CRITICAL = (("c.ten", 10), ("c.five", 5))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(MINUTES)
 def test_each_row_goes_one_way_in_order_with_the_rules_it_fails(minutes: list[float | None]) -> None:
     batch = batch_of(minutes)
@@ -78,7 +78,7 @@ def test_each_row_goes_one_way_in_order_with_the_rules_it_fails(minutes: list[fl
     assert judge(batch, SUITE).counts.get("i.thousand", 0) == sum(bool(expected(each, ("", 1000))) for each in minutes)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(MINUTES, st.data())
 def test_what_the_first_commit_decided_wins_over_the_suite(minutes: list[float | None], data: st.DataObject) -> None:
     decided = data.draw(st.lists(st.sampled_from([True, False, None]), min_size=len(minutes), max_size=len(minutes)))
@@ -92,7 +92,7 @@ def test_what_the_first_commit_decided_wins_over_the_suite(minutes: list[float |
         assert set(row["warnings"]) == set(expected(minutes[row["raw_offset"]], *WARNINGS, *CRITICAL))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(MINUTES, st.integers(0, 30))
 def test_the_verdict_of_a_row_does_not_depend_on_where_a_batch_is_cut(minutes: list[float | None], cut: int) -> None:
     whole = validate(batch_of(minutes), SUITE)

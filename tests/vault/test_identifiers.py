@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from biokeel.vault.identifiers import normalise
@@ -11,7 +11,6 @@ FULL_WIDTH = str.maketrans("0123456789-", "０１２３４５６７８９－")
 DIGITS = st.text("0123456789", min_size=13, max_size=13)
 
 
-@settings(deadline=None)
 @given(DIGITS, st.sampled_from(["", "-", " ", ".", "·", "–", " - ", "－"]), st.booleans())
 def test_a_registration_number_is_the_same_person_in_every_writing(digits, separator, wide):
     text = digits[:6] + separator + digits[6:]
@@ -20,7 +19,6 @@ def test_a_registration_number_is_the_same_person_in_every_writing(digits, separ
     assert written.value == digits
 
 
-@settings(deadline=None)
 @given(DIGITS)
 def test_the_scheme_of_a_registration_number_does_not_part_a_person(digits):
     key = Key.new()

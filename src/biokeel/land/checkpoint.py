@@ -64,6 +64,11 @@ STEPS: Final = (
 """The points between which a process can die. `decided` and `landed` lie between a commit and the knowledge of it."""
 
 ATTEMPTS: Final = 6
+"""Tries of one commit on a table that nobody else changes meanwhile."""
+RACES: Final = 50
+"""Tries lost to others. delta-rs refuses an append wherever rows were taken out since the table was read, though the
+two have nothing to do with each other; who takes out rows is done after some commits, and so are a few other workers.
+"""
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
 _WRITER = WriterProperties(compression="ZSTD", compression_level=1)
@@ -248,17 +253,25 @@ def land(
 def _tries(table: PositionedTable) -> Iterator[bool]:
     """Yield False for the first try, and True for each later one, after a pause and with the table read anew.
 
-    A store that is away is away for the reading too; each such reading is a try. Pauses grow, with jitter, so that
-    workers that met do not meet again.
+    Where the table has moved on, the store is there and somebody else was quicker: that is a race, and costs a short
+    pause. Otherwise the store is in trouble; where it is away, so it is for the reading, and each such reading is a
+    try. Those pauses grow. All have jitter, so that workers that met do not meet again.
     """
     yield False
-    for attempt in range(1, ATTEMPTS):
-        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt)
+    failures, races = 0, 0
+    while failures < ATTEMPTS - 1 and races < RACES:
+        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (failures + 1))
         time.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - jitter, no secret
+        before = table.handle.version()
         try:
             table.reopen()
         except StoreUnavailable:
+            failures += 1
             continue
+        if table.handle.version() > before:
+            races += 1
+        else:
+            failures += 1
         yield True
 
 
@@ -270,6 +283,6 @@ def _give_up_on_mismatch(table: PositionedTable, error: Exception) -> None:
 
 def _unavailable(table: PositionedTable) -> StoreUnavailable:
     return StoreUnavailable(
-        f"The table {table.uri} took no commit in {ATTEMPTS} tries.",
+        f"The table {table.uri} took no commit in {ATTEMPTS} tries, or in {RACES} that others won.",
         "Check that the object store runs (biokeel stack status); the rows stay in Kafka.",
     )
