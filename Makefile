@@ -50,7 +50,7 @@ faults: $(STAMP) ## the fault experiments, some 45 minutes: FAULTS="--fault-minu
 	@$(BIN)/python -m pytest -v -m "faults or long" tests/faults tests/conformance tests/integration --run-long $(FAULTS)
 
 .PHONY: bench
-bench: $(STAMP) ## how fast it is, on a stack of its own: BENCH="--events 200000" (at most ten minutes)
+bench: $(STAMP) ## how fast it is, on a stack of its own: BENCH="pressures --events 200000" (ten minutes)
 	@$(BIN)/python -m bench $(BENCH)
 
 .PHONY: lock

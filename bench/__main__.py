@@ -6,33 +6,62 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from bench.end_to_end import Load, Plan, bench_stack, enrol, mixed_load, pressure_load, run_load
+from bench.end_to_end import (
+    Plan,
+    bench_stack,
+    enrol,
+    mixed_load,
+    pressure_load,
+    run_load,
+    stop_workers,
+    suite_folder,
+)
 from bench.latency import run_latency, run_small_load
 from bench.machine import machine
+from bench.made import PRESSURE
 from bench.report import Report
-from bench.stages import Sizes, stages
+from bench.sources import run_publish
+from bench.stages import FEW_PEOPLE, MANY_PEOPLE, MANY_RULES, RULES, Sizes, stages, suite_of
+from biokeel.settings import Settings
+from biokeel.validate.suites import suite_path
 
-PARTS = ("stages", "pressures", "mix", "latency", "small")
+PARTS = {
+    "stages": 45,
+    "pressures": 110,
+    "latency": 40,
+    "small": 35,
+    "rules": 60,
+    "publish": 30,
+    "mix": 70,
+    "people": 260,
+}
+"""Each part and the seconds that it takes on two cores of today; it is not begun when fewer are left."""
 if TYPE_CHECKING:
     from biokeel.stack.stack import Stack
 
 SIZES = Sizes()
 SMALL_RATE = 10
 MIX_PARTITIONS = 12
+OF_PRESSURES = ("pressures", "latency", "small", "rules", "publish")
+"""Parts that share one stack, whose people are enrolled once."""
 
 
 def main(
     parts: Annotated[list[str] | None, typer.Argument(help=f"Which of: {', '.join(PARTS)}. Default: all.")] = None,
     *,
-    events: Annotated[int, typer.Option(help="Blood pressure events of the run end to end.", min=1)] = 2_000_000,
+    events: Annotated[int, typer.Option(help="Blood pressure events of the run end to end.", min=1)] = 5_000_000,
     mix_events: Annotated[int, typer.Option(help="Events of all types of the second run.", min=1)] = 1_000_000,
+    side_events: Annotated[int, typer.Option(help="Events of each run for rules and for people.", min=1)] = 2_000_000,
     people: Annotated[int, typer.Option(help="Enrolled people.", min=1)] = 100_000,
+    many_people: Annotated[int, typer.Option(help="Enrolled people of the part people.", min=1)] = MANY_PEOPLE,
+    hospital_people: Annotated[int, typer.Option(help="FHIR bundles to publish.", min=1)] = 400,
     rate: Annotated[int, typer.Option(help="Events a second when latency is measured.", min=20)] = 20_000,
     rate_seconds: Annotated[float, typer.Option(help="How long that rate is kept up.")] = 20.0,
     small_seconds: Annotated[float, typer.Option(help="How long ten events a second are kept up.")] = 20.0,
@@ -40,45 +69,73 @@ def main(
     runs: Annotated[int, typer.Option(help="Runs of each stage; the median counts.", min=1)] = SIZES.runs,
     flush_seconds: Annotated[float, typer.Option(help="Age of the oldest row that causes a landing.")] = 5.0,
     seconds: Annotated[float, typer.Option(help="Most seconds of one run's reading.")] = 120.0,
+    minutes: Annotated[float, typer.Option(help="Most minutes of all; parts that do not fit are left out.")] = 10.0,
     json: Annotated[Path, typer.Option(help="Where the figures go.")] = Path(".biokeel-bench.json"),
 ) -> None:
-    """Measure each stage by itself, then the whole way on a stack of its own; some minutes, at most ten."""
+    """Measure each stage by itself, then the whole way on stacks of its own."""
     chosen = parts or list(PARTS)
     if unknown := set(chosen) - set(PARTS):
         raise typer.BadParameter(f"There is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}.")
     console = Console() if Console().is_terminal else Console(width=140)
     began = time.monotonic()
     report = Report(machine())
-    if "stages" in chosen:
+
+    def wanted(part: str) -> bool:
+        if part not in chosen:
+            return False
+        if parts is None and time.monotonic() - began + PARTS[part] > 60 * minutes:
+            report.left_out.append(part)
+            return False
+        return True
+
+    if wanted("stages"):
         sizes = Sizes(rows=rows, people=people, land_rows=min(SIZES.land_rows, events), runs=runs)
         with tempfile.TemporaryDirectory(prefix="biokeel-bench-") as folder:
             report.stages.extend(stages(Path(folder), sizes))
-    if {"pressures", "latency", "small"} & set(chosen):
+    if set(OF_PRESSURES) & set(chosen):
         plan = Plan("blood pressures", people, flush_seconds=flush_seconds, seconds=seconds)
-        with _on_a_stack(report, plan, pressure_load(events, people), console) as stack:
-            if "small" in chosen:
+        with _on_a_stack(plan, console) as (stack, enrolled):
+            if wanted("pressures"):
+                report.runs.append(run_load(stack, plan, pressure_load(events, people), enrolled, console.print))
+            if wanted("small"):
                 report.small_load = run_small_load(stack, plan, SMALL_RATE, small_seconds)
-            if "latency" in chosen:
+            if wanted("latency"):
                 report.latency = run_latency(stack, plan, rate, rate_seconds)
-    if "mix" in chosen:
+            if wanted("rules"):
+                for count in (RULES, MANY_RULES):
+                    suite = suite_path(suite_folder(stack.state_dir), PRESSURE)
+                    suite.write_text(suite_of(Settings(), count), "utf-8")
+                    of_rules = replace(plan, name=f"{count} rules")
+                    load = pressure_load(side_events, people)
+                    report.runs.append(run_load(stack, of_rules, load, enrolled, console.print))
+            if wanted("publish"):
+                stop_workers(stack)
+                with tempfile.TemporaryDirectory(prefix="biokeel-bench-") as folder:
+                    report.publish = run_publish(stack, Path(folder), hospital_people)
+    if wanted("mix"):
         plan = Plan("mix of all types", people, MIX_PARTITIONS, flush_seconds, seconds)
-        with _on_a_stack(report, plan, mixed_load(mix_events, people), console):
-            pass
+        with _on_a_stack(plan, console) as (stack, enrolled):
+            report.runs.append(run_load(stack, plan, mixed_load(mix_events, people), enrolled, console.print))
+    if wanted("people"):
+        plan = Plan(f"of {many_people:,} people", many_people, flush_seconds=flush_seconds, seconds=seconds)
+        with _on_a_stack(plan, console) as (stack, enrolled):
+            for number in (min(FEW_PEOPLE, many_people), many_people):
+                of_people = replace(plan, name=f"{number:,} {plan.name}")
+                load = pressure_load(side_events, number)
+                report.runs.append(run_load(stack, of_people, load, enrolled, console.print))
     report.show(console)
     report.write(json)
     console.print(f"{time.monotonic() - began:.0f} s in all; written to {json}")
 
 
 @contextmanager
-def _on_a_stack(report: Report, plan: Plan, load: Load, console: Console) -> Iterator[Stack]:
-    """One load on a stack of its own, which then is there for more."""
+def _on_a_stack(plan: Plan, console: Console) -> Iterator[tuple[Stack, float]]:
+    """A stack of its own whose people are enrolled, and how many of them a second were."""
     with (
         tempfile.TemporaryDirectory(prefix="biokeel-bench-") as folder,
         bench_stack(Path(folder), plan, console.print) as stack,
     ):
-        enrol_rate = enrol(stack, plan.people)
-        report.runs.append(run_load(stack, plan, load, enrol_rate, console.print))
-        yield stack
+        yield stack, enrol(stack, plan.people)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bench.end_to_end import RunFigures
     from bench.latency import LatencyFigures, SmallLoad
     from bench.machine import Machine
+    from bench.sources import PublishFigures
     from bench.stages import StageFigure
 
 
@@ -28,6 +29,9 @@ class Report:
     runs: list[RunFigures] = field(default_factory=list)
     latency: LatencyFigures | None = None
     small_load: SmallLoad | None = None
+    publish: PublishFigures | None = None
+    left_out: list[str] = field(default_factory=list)
+    """Parts for which there was no time."""
 
     def write(self, file: Path) -> None:
         """As JSON, all of it or nothing."""
@@ -53,6 +57,10 @@ class Report:
             console.print(_latency(self.latency))
         if self.small_load is not None:
             console.print(_small_load(self.small_load))
+        if self.publish is not None:
+            console.print(_publish(self.publish))
+        if self.left_out:
+            console.print(f"Left out, because time was up: {', '.join(self.left_out)}.")
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -165,4 +173,17 @@ def _small_load(figures: SmallLoad) -> Table:
     table = _table(f"At {figures.rate} events/s for {figures.seconds:.0f} s", "process", "of one core")
     for name, share in figures.cores.items():
         table.add_row(name, f"{share:.1%}")
+    return table
+
+
+def _publish(figures: PublishFigures) -> Table:
+    table = _table("biokeel publish, FHIR bundles", "files", "MB", "events", "MB/s", "MB/CPU s", "events/s")
+    table.add_row(
+        f"{figures.files:,}",
+        f"{figures.megabytes:,.0f}",
+        f"{figures.events:,}",
+        f"{figures.megabytes / figures.seconds:.1f}",
+        f"{figures.megabytes / figures.cpu_seconds:.1f}",
+        f"{figures.events / figures.seconds:,.0f}",
+    )
     return table

@@ -233,12 +233,7 @@ class _Bench:
         yield self._land(judged)
 
     def _suite(self, count: int) -> CompiledSuite:
-        """The first `RULES` rules with a lower bound, over and over with bounds of their own, up to `count`."""
-        whole = json.loads(suite_path(self.settings.expectations_dir, PRESSURE).read_text("utf-8"))
-        rules = [rule for rule in whole["expectations"] if "min_value" in rule["kwargs"]][:RULES]
-        assert len(rules) == RULES
-        several = [_variant(rules[number % RULES], number // RULES) for number in range(count)]
-        reading = read_suite(json.dumps({**whole, "expectations": several}), self.schema)
+        reading = read_suite(suite_of(self.settings, count), self.schema)
         if reading.suite is None:
             raise ValueError("; ".join(str(finding) for finding in reading.findings))
         return reading.suite
@@ -260,6 +255,15 @@ class _Bench:
             lambda: (offset := next(offsets), rows.with_columns(pseudo_offset=pl.lit(offset, pl.Int64))),
             lambda flush: tables.land(flush[1], None, {0: flush[0]}, {0: {("raw", 0): flush[0]}}),
         )
+
+
+def suite_of(settings: Settings, count: int) -> str:
+    """A suite of `count` rules: the first `RULES` of blood pressures with a lower bound, each copy with its own."""
+    whole = json.loads(suite_path(settings.expectations_dir, PRESSURE).read_text("utf-8"))
+    rules = [rule for rule in whole["expectations"] if "min_value" in rule["kwargs"]][:RULES]
+    assert len(rules) == RULES
+    several = [_variant(rules[number % RULES], number // RULES) for number in range(count)]
+    return json.dumps({**whole, "expectations": several})
 
 
 def _nothing() -> None:

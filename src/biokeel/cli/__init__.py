@@ -30,6 +30,7 @@ GROUPS: tuple[str, ...] = (
     "verify",
     "console",
     "demo",
+    "bench",
 )
 """Modules of this package, in the order in which `biokeel --help` lists their commands."""
 
