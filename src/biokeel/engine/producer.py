@@ -77,7 +77,7 @@ class BlockProducer:
                 "message.timeout.ms": 0,
                 "message.max.bytes": MAX_MESSAGE_BYTES,
                 "queue.buffering.max.kbytes": QUEUE_KIBIBYTES,
-                "compression.type": "lz4",
+                "compression.type": "none",  # blocks are compressed already
                 "linger.ms": 5,
                 "error_cb": self._on_error,
                 "log_level": 6,  # all of it: the logger below masks it and tells each trouble seldom

@@ -58,7 +58,7 @@ def prepare(state: State, folder: Path, class_path: Sequence[Path]) -> Program:
             data=data,
         ),
     )
-    command = java.command(class_path, "org.gaul.s3proxy.Main", ("--properties", str(properties)), HEAP)
+    command = java.command(class_path, "org.gaul.s3proxy.Main", ("--properties", str(properties)), (*HEAP, *java.STORE))
     return Program(NAME, command, java.environment() | {"LOG_LEVEL": "warn"})
 
 
