@@ -92,7 +92,7 @@ async def feed(worker, *records, at=AT):
     """Hand `records` to the worker as one delivery; those that it has had are left out, as by the transport."""
     delivery = worker.ledger.deliver(at, together(*records))
     if delivery is not None:
-        await worker.take(delivery)
+        await worker.take([delivery])
     return delivery
 
 

@@ -169,9 +169,12 @@ class CurateWorker(Worker):
         self._stages = ThreadPoolExecutor(1, "stages")
         self._lander = ThreadPoolExecutor(1, "lander")
 
-    async def process(self, delivery: Delivery) -> None:
-        """Judge and link `delivery`, buffer it, and land the buffer if that is due."""
-        event = event_type(delivery.topic)
+    async def process(self, event: EventType, deliveries: Sequence[Delivery]) -> None:
+        """Judge and link `deliveries`, buffer them, and land the buffer if that is due."""
+        for delivery in deliveries:
+            await self._process(event, delivery)
+
+    async def _process(self, event: EventType, delivery: Delivery) -> None:
         self._last_delivery = monotonic()
         if event in self._to_recover:
             return  # what was judged before it has not landed; all of it comes again
