@@ -99,9 +99,7 @@ async def feed(worker, *records, at=AT):
 async def land(worker):
     """Land what the worker holds, and go on."""
     async with worker._turn:
-        for event in list(worker._buffers):
-            await worker._land(event)
-        await worker._landing_done()
+        await worker._landing.land_all()
 
 
 def landed(lake):

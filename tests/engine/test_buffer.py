@@ -5,7 +5,8 @@ import polars as pl
 import pytest
 
 from biokeel.engine import buffer as module
-from biokeel.engine.buffer import Buffer, Judged, Standing
+from biokeel.engine.buffer import Buffer
+from biokeel.engine.judging import Judged, Standing
 from biokeel.engine.ledger import Delivery
 from biokeel.engine.records import Records
 from biokeel.link.state import PersonState

@@ -9,46 +9,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from biokeel.link.repeats import Window
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from biokeel.engine.judging import Judged, Standing
     from biokeel.engine.ledger import Delivery
-    from biokeel.link.state import Marks, PersonState
     from biokeel.settings import Settings
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where one pseudo partition stands after a delivery: its state, marks and window as of `offset`, inclusive."""
-
-    offset: int
-    state: PersonState
-    marks: Marks
-    repeats: Window = field(default_factory=Window)
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """One delivery after validate and link: rows that land, rows that are quarantined, and the standing after it."""
-
-    curated: pl.DataFrame
-    quarantined: pl.DataFrame
-    standing: Standing
-    repeats: int
-
-
-def joined(parts: Sequence[Judged]) -> Judged:
-    """One delivery of what its parts came to, in their order; the last one's standing holds."""
-    if len(parts) == 1:
-        return parts[0]
-    return Judged(
-        pl.concat([part.curated for part in parts], how="diagonal"),
-        pl.concat([part.quarantined for part in parts], how="diagonal"),
-        parts[-1].standing,
-        sum(part.repeats for part in parts),
-    )
 
 
 @dataclass(slots=True)

@@ -38,7 +38,7 @@ class Worker:
         self.outage = Outage(metrics, self.ledger)
         self._turn = asyncio.Lock()
         self._failure: BaseException | None = None
-        self._has_failed = asyncio.Event()
+        self._failed = asyncio.Event()
         self._stopping = False
 
     async def take(self, deliveries: Sequence[Delivery]) -> None:
@@ -103,7 +103,17 @@ class Worker:
         """End the process; the first failure is the one that is told."""
         if self._failure is None:
             self._failure = error
-            self._has_failed.set()
+            self._failed.set()
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether there was a failure, after which nothing is taken, landed or settled."""
+        return self._failure is not None
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the process is to end, and lands what it has."""
+        return self._stopping
 
     def check(self) -> None:
         """Raise the failure, if there was one."""
@@ -112,5 +122,5 @@ class Worker:
 
     async def failed(self) -> None:
         """Wait for a failure and raise it."""
-        await self._has_failed.wait()
+        await self._failed.wait()
         self.check()
