@@ -154,5 +154,5 @@ async def judged(worker, record):
     """A buffer with the rows of `record`, as `process` makes it."""
     delivery = worker.ledger.deliver(AT, together(record))
     buffer = Buffer()
-    buffer.add(delivery, await asyncio.to_thread(worker._judged, PRESSURE, delivery))
+    buffer.add([delivery], await asyncio.to_thread(worker._judged, PRESSURE, [delivery]))
     return buffer

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from biokeel.engine.judging import Judged, Standing
     from biokeel.engine.ledger import Delivery
     from biokeel.settings import Settings
@@ -28,14 +31,15 @@ class Buffer:
     _curated: list[pl.DataFrame] = field(default_factory=list)
     _quarantined: list[pl.DataFrame] = field(default_factory=list)
 
-    def add(self, delivery: Delivery, judged: Judged) -> None:
-        """Take in one delivery. Within a partition deliveries come in order, so the last standing is the one."""
-        self.deliveries.append(delivery)
-        self.standings[delivery.partition] = judged.standing
+    def add(self, deliveries: Iterable[Delivery], judged: Judged) -> None:
+        """Take in what `deliveries` came to. Those of a partition come in order, so the last standing is the one."""
+        self.deliveries += deliveries
+        self.standings |= judged.standings
         for frame, kept in ((judged.curated, self._curated), (judged.quarantined, self._quarantined)):
             if not frame.is_empty():
                 kept.append(frame)
-                self.rows_of[delivery.partition] += frame.height
+                counts = np.bincount(frame["pseudo_partition"].to_numpy())
+                self.rows_of.update({partition: int(count) for partition, count in enumerate(counts) if count})
                 self.size += int(frame.estimated_size())
 
     @property

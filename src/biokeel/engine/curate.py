@@ -1,10 +1,10 @@
 """Application 2, research zone: blocks of pseudonymised events, judged, linked and landed exactly once.
 
-A delivery is some blocks of one pseudo partition. Its rows (`biokeel.engine.reading`) lose their repeats, are judged
-and linked (`judging`), and wait in a buffer; when the buffer of an event type is full or old, it lands as one commit in
-each of the type's two tables (`landing`), and only then are its deliveries settled. The tables know how far they reach,
-so after an assignment each partition goes on from where `recover` says, whatever Kafka's committed offset is. A process
-that dies anywhere in here costs time only:
+A delivery is some blocks of one pseudo partition; those that come together, of one event type, are worked on together.
+Their rows (`biokeel.engine.reading`) lose their repeats, are judged and linked (`judging`), and wait in a buffer; when
+the buffer of an event type is full or old, it lands as one commit in each of the type's two tables (`landing`), and
+only then are its deliveries settled. The tables know how far they reach, so after an assignment each partition goes on
+from where `recover` says, whatever Kafka's committed offset is. A process that dies anywhere in here costs time only:
 
 - before the quarantine commit: nothing happened; the rows are read and judged again;
 - between the two commits: what the quarantine table holds stays decided, the rest lands (`Recovered.decide`);
@@ -103,34 +103,32 @@ class CurateWorker(Worker):
 
     async def process(self, event: EventType, deliveries: Sequence[Delivery]) -> None:
         """Judge and link `deliveries`, buffer them, and land the buffer if that is due."""
-        for delivery in deliveries:
-            await self._process(event, delivery)
-
-    async def _process(self, event: EventType, delivery: Delivery) -> None:
         self._last_delivery = monotonic()
         if event in self._landing.dropped:
             return  # what was judged before it has not landed; all of it comes again
-        judged = await asyncio.get_running_loop().run_in_executor(self._stages, self._judged, event, delivery)
+        judged = await asyncio.get_running_loop().run_in_executor(self._stages, self._judged, event, deliveries)
         if event in self._landing.dropped:
             return
-        self._standings[delivery.at] = judged.standing
+        for delivery in deliveries:
+            self._standings[delivery.at] = judged.standings[delivery.partition]
         self.runner.passed(event, Edge.REPEATED, judged.repeats)
-        await self._landing.add(event, delivery, judged)
+        await self._landing.add(event, deliveries, judged)
 
-    def _judged(self, event: EventType, delivery: Delivery) -> Judged:
-        """The rows of `delivery`, judged and linked, and its partition's standing after it."""
-        standing = self._standings[delivery.at]
-        batch = self.runner.run("blocks", self._reader.read, event, delivery)
-        if batch is None:
-            return Judged(pl.DataFrame(), pl.DataFrame(), replace(standing, offset=delivery.last), 0)
-        self.runner.passed(event, Edge.READ_PSEUDO, len(batch))
-        judged = self._judge.judge(batch, standing, self._decided(delivery))
-        return replace(judged, standing=replace(judged.standing, offset=delivery.last))
+    def _judged(self, event: EventType, deliveries: Sequence[Delivery]) -> Judged:
+        """The rows of `deliveries`, judged and linked, and the standings of their partitions after them."""
+        batch = self.runner.run("blocks", self._reader.read, event, deliveries)
+        standings = {delivery.partition: self._standings[delivery.at] for delivery in deliveries}
+        judged = Judged(pl.DataFrame(), pl.DataFrame(), standings, 0)
+        if batch is not None:
+            self.runner.passed(event, Edge.READ_PSEUDO, len(batch))
+            judged = self._judge.judge(batch, standings, self._decided(deliveries))
+        after = {each.partition: replace(judged.standings[each.partition], offset=each.last) for each in deliveries}
+        return replace(judged, standings=after)
 
-    def _decided(self, delivery: Delivery) -> Decided | None:
-        """How to ask what was decided about rows of `delivery` before; None where nothing was."""
-        recovered = self._recovered[delivery.at]
-        return recovered.decide if delivery.first <= recovered.decided_up_to else None
+    def _decided(self, deliveries: Sequence[Delivery]) -> dict[int, Decided]:
+        """By partition, how to ask what was decided about rows of `deliveries` before; left out where nothing was."""
+        found = ((delivery, self._recovered[delivery.at]) for delivery in deliveries)
+        return {each.partition: was.decide for each, was in found if each.first <= was.decided_up_to}
 
     async def run(self) -> None:
         """Land what has grown old; write snapshots and refresh the participants table when nothing arrives."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -57,10 +57,10 @@ class Landing:
         self._landing_bytes = 0
         self._thread = ThreadPoolExecutor(1, "lander")
 
-    async def add(self, event: EventType, delivery: Delivery, judged: Judged) -> None:
-        """Buffer what was judged, and land the buffer if that is due."""
+    async def add(self, event: EventType, deliveries: Sequence[Delivery], judged: Judged) -> None:
+        """Buffer what `deliveries` came to, and land the buffer if that is due."""
         buffer = self.buffers.setdefault(event, Buffer())
-        buffer.add(delivery, judged)
+        buffer.add(deliveries, judged)
         if buffer.due(self._worker.settings):
             await self.land(event)
         await self._keep_bounds()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -33,6 +33,14 @@ Headers = Sequence[tuple[str, bytes]]
 Columns = Mapping[str, pl.DataType]
 
 
+class Placed(NamedTuple):
+    """Pseudo partition and offset of a message, and its rows."""
+
+    partition: int
+    offset: int
+    rows: pl.DataFrame
+
+
 def messages_of(delivery: Delivery) -> Iterator[tuple[int, bytes | None, Headers]]:
     """Offset, value and headers of each message of `delivery`."""
     records = delivery.records
@@ -48,18 +56,15 @@ def read_rows(event: EventType, value: bytes | None, headers: Headers, columns: 
     return frame
 
 
-def blocks_of(event: EventType, partition: int, blocks: Sequence[tuple[int, pl.DataFrame]]) -> PseudonymisedBatch:
-    """The rows of `blocks` (offset and rows) of one pseudo partition together, with `POSITION`.
+def blocks_of(event: EventType, blocks: Sequence[Placed]) -> PseudonymisedBatch:
+    """The rows of `blocks` together, with `POSITION`.
 
     Blocks from before a schema had a field may stand beside newer ones: where a row has no such column it is null.
     """
-    frames = [frame for _, frame in blocks]
-    offsets = np.repeat([offset for offset, _ in blocks], [frame.height for frame in frames])
-    rows = pl.concat(frames, how="diagonal").with_columns(
-        pl.lit(partition, POSITION["pseudo_partition"]).alias("pseudo_partition"),
-        pl.Series("pseudo_offset", offsets, POSITION["pseudo_offset"]),
-    )
-    return PseudonymisedBatch(event, rows)
+    frames = [block.rows for block in blocks]
+    places = np.repeat([block[:2] for block in blocks], [frame.height for frame in frames], axis=0)
+    positions = (pl.Series(name, place, kind) for (name, kind), place in zip(POSITION.items(), places.T, strict=True))
+    return PseudonymisedBatch(event, pl.concat(frames, how="diagonal").with_columns(positions))
 
 
 class BlockReader:
@@ -84,18 +89,20 @@ class BlockReader:
         """The partitions leave; what lies aside is found out anew where they come back."""
         self._unreadable.clear()
 
-    def read(self, event: EventType, delivery: Delivery) -> PseudonymisedBatch | None:
-        """The rows of all blocks of `delivery`; None where no block can be read."""
+    def read(self, event: EventType, deliveries: Iterable[Delivery]) -> PseudonymisedBatch | None:
+        """The rows of all blocks of `deliveries`, in that order; None where no block can be read."""
+        blocks = [block for delivery in deliveries for block in self._blocks(event, delivery)]
+        return blocks_of(event, blocks) if blocks else None
+
+    def _blocks(self, event: EventType, delivery: Delivery) -> Iterator[Placed]:
         unreadable = self._unreadable.setdefault(delivery.at, set())
-        blocks = []
         for offset, value, headers in messages_of(delivery):
             if offset in unreadable:
                 continue
             try:
-                blocks.append((offset, read_rows(event, value, headers, self._columns[event])))
+                yield Placed(delivery.partition, offset, read_rows(event, value, headers, self._columns[event]))
             except DamagedBlock as error:
                 self._put_aside(delivery.at, (offset, value, headers), error)
-        return blocks_of(event, delivery.partition, blocks) if blocks else None
 
     def _put_aside(self, at: Partition, message: tuple[int, bytes | None, Headers], error: DamagedBlock) -> None:
         """Keep a message that cannot be read, and go on without it; see `biokeel.land.aside`.
