@@ -36,6 +36,7 @@ def known(participants: int) -> PersonState:
 def batch(numbers: np.ndarray, rows: int) -> ValidatedBatch:
     """Events of participants drawn at random, in the columns that linking reads."""
     columns = {
+        "pseudo_partition": np.zeros(rows, np.int32),
         "participant": numbers[RANDOM.integers(0, len(numbers), rows)],
         "occurred_at": pl.Series(RANDOM.integers(1_500_000_000_000, 1_750_000_000_000, rows)).cast(
             pl.Datetime("ms", "UTC")
@@ -59,7 +60,8 @@ def seconds_per_event(states: dict[int, PersonState], rows: int) -> dict[int, fl
             state = states[size]
             begin = process_time()
             for each in some:
-                _, state = link(each, state)
+                _, states = link(each, {0: state})
+                state = states[0]
             took[size].append((process_time() - begin) / rows / BATCHES)
             states[size] = state
     return {size: median(of[1:]) for size, of in took.items()}

@@ -21,9 +21,10 @@ from biokeel.batch import DecodedBatch, PseudonymisedBatch, RawBatch, ValidatedB
 from biokeel.contracts.blocks import Block, read_block, split_blocks
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.codec import Codec
+from biokeel.engine.reading import Placed, blocks_of
 from biokeel.land.lake import Lake
 from biokeel.land.tables import EventTables
-from biokeel.link.repeats import Window, sent_again
+from biokeel.link.repeats import Window, remembered, sent_again
 from biokeel.link.stage import drop_repeats, link
 from biokeel.link.state import RECORD, PersonState, Run
 from biokeel.pseudonymise.leaks import find_leaks
@@ -221,12 +222,13 @@ class _Bench:
             lambda _: split_blocks(passed, partitions, fingerprint),
         )
         yield Subject("blocks, read", f"{partitions} blocks", rows, lambda: blocks, _read)
-        yield Subject("repeats", "", rows, lambda: passed, lambda batch: drop_repeats(batch, {}))
-        yield Subject("sent again", "new events, empty window", rows, lambda: passed, _sent_again)
+        read = blocks_of(PRESSURE, [Placed(0, 0, passed.frame)])
+        yield Subject("repeats", "", rows, lambda: read, lambda batch: drop_repeats(batch, {0: {}}))
+        yield Subject("sent again", "new events, empty window", rows, lambda: read, _sent_again)
         for count in (RULES, MANY_RULES):
             suite = self._suite(count)
-            yield Subject("validate", f"{count} rules", rows, lambda: passed, _judge(suite))
-        judged = validate(passed, self._suite(RULES)).accepted
+            yield Subject("validate", f"{count} rules", rows, lambda: read, _judge(suite))
+        judged = validate(read, self._suite(RULES)).accepted
         for people in (FEW_PEOPLE, MANY_PEOPLE):
             state, batch = _known(people), _of_people(judged, people)
             yield Subject("link", f"{people:,} participants known", len(batch), _nothing, _linked(batch, state))
@@ -242,11 +244,9 @@ class _Bench:
         """One landing in a table on the local disk: columns, Parquet, both commits."""
         tables = EventTables(Lake.local(self.folder / "lake"), self.schema)
         tables.positions(0)
-        linked = link(judged, PersonState())[0].frame
+        linked = link(judged, {0: PersonState()})[0].frame
         copies = -(-self.sizes.land_rows // linked.height)
-        rows = pl.concat([linked] * copies)[: self.sizes.land_rows].with_columns(
-            pseudo_partition=pl.lit(0, pl.Int32), pseudo_offset=pl.lit(0, pl.Int64)
-        )
+        rows = pl.concat([linked] * copies)[: self.sizes.land_rows]
         offsets = iter(range(1 << 30))
         return Subject(
             "land",
@@ -275,8 +275,9 @@ def _read(blocks: list[Block]) -> pl.DataFrame:
 
 
 def _sent_again(batch: PseudonymisedBatch) -> object:
-    found = sent_again(batch, Window())
-    return Window().after((found.rest.frame,), batch.frame.height)
+    windows = {0: Window()}
+    found = sent_again(batch, windows)
+    return remembered(windows, (found.rest.frame,), batch.frame.height)
 
 
 def _judge(suite: CompiledSuite) -> Callable[[PseudonymisedBatch], object]:
@@ -284,7 +285,7 @@ def _judge(suite: CompiledSuite) -> Callable[[PseudonymisedBatch], object]:
 
 
 def _linked(batch: ValidatedBatch, state: PersonState) -> Callable[[None], object]:
-    return lambda _: link(batch, state)
+    return lambda _: link(batch, {0: state})
 
 
 def _variant(rule: dict[str, Any], number: int) -> dict[str, Any]:

@@ -123,14 +123,12 @@ class Worker:
             frame = self.log[partition][offset].with_columns(
                 pl.lit(partition, pl.Int32).alias("pseudo_partition"), pl.lit(offset, pl.Int64).alias("pseudo_offset")
             )
-            batch, self.marks[partition], _ = drop_repeats(PseudonymisedBatch(EVENT, frame), self.marks[partition])
+            batch, self.marks, _ = drop_repeats(PseudonymisedBatch(EVENT, frame), self.marks)
             frame = batch.frame
             decided = self.recovered[partition].decide(frame)
             accepted = decided.zip_with(decided.is_not_null(), self.verdict(frame))
             stamps = {"suite_version": pl.lit(self.version), "warnings": pl.lit([], pl.List(pl.String))}
-            linked, self.state[partition] = link(
-                ValidatedBatch(EVENT, frame.filter(accepted).with_columns(**stamps)), self.state[partition]
-            )
+            linked, self.state = link(ValidatedBatch(EVENT, frame.filter(accepted).with_columns(**stamps)), self.state)
             self.good.append(linked.frame)
             refused = frame.filter(~accepted).with_columns(
                 **stamps, reason=pl.lit("rule.failed"), failed_rules=pl.lit(["r1"])

@@ -92,16 +92,14 @@ async def feed(worker, *records, at=AT):
     """Hand `records` to the worker as one delivery; those that it has had are left out, as by the transport."""
     delivery = worker.ledger.deliver(at, together(*records))
     if delivery is not None:
-        await worker.take(delivery)
+        await worker.take([delivery])
     return delivery
 
 
 async def land(worker):
     """Land what the worker holds, and go on."""
     async with worker._turn:
-        for event in list(worker._buffers):
-            await worker._land(event)
-        await worker._landing_done()
+        await worker._landing.land_all()
 
 
 def landed(lake):

@@ -10,7 +10,7 @@ from biokeel.contracts.blocks import split_blocks
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.topics import event_type
 from biokeel.engine.build import curate_worker
-from biokeel.engine.curate import blocks_of, read_rows
+from biokeel.engine.reading import Placed, blocks_of, read_rows
 from biokeel.errors import StoreRefused
 from biokeel.land.columns import curated_columns, quarantine_columns, to_table
 from biokeel.land.objects import DirectoryObjects
@@ -62,12 +62,13 @@ def record(schema, offset, absent=()):
 def test_blocks_from_before_a_schema_had_a_field_are_judged_and_land_with_nulls(schema, absent, mixed):
     records = [record(schema, 5, absent), record(schema, 6, () if mixed else absent)]
     columns = curated_columns(schema)
-    rows = [(each.offset, read_rows(PRESSURE, each.value, each.headers, columns)) for each in records]
-    batch = blocks_of(PRESSURE, 3, rows)
+    rows = [Placed(3, each.offset, read_rows(PRESSURE, each.value, each.headers, columns)) for each in records]
+    batch = blocks_of(PRESSURE, rows)
+    assert batch.frame["pseudo_partition"].to_list() == [3] * 4
     assert batch.frame["pseudo_offset"].to_list() == [5, 5, 6, 6]
     suite = SuiteStore(Settings().expectations_dir, {PRESSURE: schema}).current(PRESSURE)
     outcome = validate(batch, suite)
-    linked, _ = link(outcome.accepted, PersonState())
+    linked, _ = link(outcome.accepted, {3: PersonState()})
     landed = to_table(linked.frame, curated_columns(schema), "test")
     quarantined = to_table(outcome.rejected.frame, quarantine_columns(schema), "test")
     assert landed["systolic"].to_list() == [120.0, 120.0]

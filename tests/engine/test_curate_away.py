@@ -75,7 +75,7 @@ def test_what_is_held_stays_within_its_bound_while_the_store_takes_nothing(tmp_p
         nonlocal size
         await assign(worker)
         await feed(worker, block(0, [120] * ROWS, 0))
-        size = worker._held()
+        size = worker._landing.held()
         bound = worker.settings.held_bytes
         most, taken = 0, 0
 
@@ -88,16 +88,16 @@ def test_what_is_held_stays_within_its_bound_while_the_store_takes_nothing(tmp_p
         feeding = asyncio.create_task(burst())
         for _ in range(100):
             await asyncio.sleep(0.02)
-            most = max(most, worker._held())
+            most = max(most, worker._landing.held())
         assert not feeding.done(), "reading must stop"
         assert bound <= most <= bound + size
-        assert value(worker, "biokeel_held_bytes") == worker._held()
+        assert value(worker, "biokeel_held_bytes") == worker._landing.held()
         assert taken < 10
         away.clear()
         await feeding
         await land(worker)
         worker.check()
-        assert worker._held() == 0
+        assert worker._landing.held() == 0
         return landed(lake)
 
     curated, quarantined = run(tmp_path, scenario, held_bytes=200_000)
@@ -137,7 +137,7 @@ def test_partitions_that_leave_while_the_store_is_away_leave_at_once_and_lose_no
         worker.ledger.revoke([AT])
         await stuck
         worker.check()
-        assert worker._held() == 0
+        assert worker._landing.held() == 0
         away.clear()
         assert await assign(worker) == {AT: 0}
         await feed(worker, block(0, [120]), block(1, [121]))

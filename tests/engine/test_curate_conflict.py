@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from biokeel.engine import curate as module
+from biokeel.engine import landing as module
 from biokeel.engine.buffer import Buffer
-from biokeel.engine.curate import CONFLICTS
+from biokeel.engine.landing import CONFLICTS
 from biokeel.engine.ledger import Partition
 from biokeel.errors import CommitConflict
 from tests.engine.curate_world import AT, PRESSURE, assign, block, feed, land, landed, made_worker, run, together
@@ -128,7 +128,7 @@ def test_after_a_landing_that_failed_nothing_that_came_later_lands(tmp_path, mon
 
     async def scenario(worker, lake):
         await assign(worker)
-        tables = worker._tables[PRESSURE]
+        tables = worker._landing.tables[PRESSURE]
 
         def fails_once(*_arguments):
             monkeypatch.undo()
@@ -137,11 +137,11 @@ def test_after_a_landing_that_failed_nothing_that_came_later_lands(tmp_path, mon
         monkeypatch.setattr(tables, "land", fails_once)
         await feed(worker, block(0, [120]))
         async with worker._turn:
-            await worker._land(PRESSURE)
+            await worker._landing.land(PRESSURE)
             # The failure is not known yet, and the next rows wait already.
-            worker._buffers[PRESSURE] = await judged(worker, block(1, [121]))
-            await worker._land(PRESSURE)
-            await worker._landing_done()
+            worker._landing.buffers[PRESSURE] = await judged(worker, block(1, [121]))
+            await worker._landing.land(PRESSURE)
+            await worker._landing.done()
         with pytest.raises(RuntimeError):
             worker.check()
         return landed(lake)
@@ -154,5 +154,5 @@ async def judged(worker, record):
     """A buffer with the rows of `record`, as `process` makes it."""
     delivery = worker.ledger.deliver(AT, together(record))
     buffer = Buffer()
-    buffer.add(delivery, await asyncio.to_thread(worker._judge, PRESSURE, delivery))
+    buffer.add([delivery], await asyncio.to_thread(worker._judged, PRESSURE, [delivery]))
     return buffer

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import pytest
 
 from biokeel.contracts.blocks import HEADER_FORMAT
-from biokeel.engine import curate as module
 from biokeel.errors import ContractError, PoisonBatch
 from biokeel.land.aside import Aside
 from biokeel.land.lake import Lake
+from biokeel.land.tables import EventTables
 from tests.engine.curate_world import PRESSURE, assign, block, damaged, feed, land, landed, offsets, run, scenario
 
 
@@ -77,7 +77,7 @@ def test_more_damage_than_the_setting_allows_ends_the_worker_also_after_a_restar
 
 def test_it_is_aside_before_the_tables_pass_it(tmp_path, monkeypatch):
     async def dies(worker, lake):
-        monkeypatch.setattr(module.EventTables, "land", lambda *_arguments: 1 / 0)
+        monkeypatch.setattr(EventTables, "land", lambda *_arguments: 1 / 0)
         await assign(worker)
         await feed(worker, block(0, [120]), damaged(block(1, [121])))
         await land(worker)

@@ -85,7 +85,7 @@ def test_a_vault_that_is_away_is_waited_for_and_then_everything_goes_on_in_order
     async def scenario():
         running = asyncio.create_task(worker.run())
         for _ in range(2 * WINDOW):
-            taking = asyncio.create_task(worker.take(delivered(worker, world.glucose("P-1", "P-1"))))
+            taking = asyncio.create_task(worker.take([delivered(worker, world.glucose("P-1", "P-1"))]))
             await until(lambda task=taking: task.done() or waiting(worker))
             if gone:
                 assert not taking.done(), "nothing more is fetched"
@@ -139,7 +139,7 @@ def test_no_more_than_a_few_micro_batches_are_on_their_way_while_kafka_acknowled
     async def scenario():
         taking = []
         for _ in range(WINDOW + 2):
-            taking.append(asyncio.create_task(worker.take(delivered(worker, world.glucose("P-1")))))
+            taking.append(asyncio.create_task(worker.take([delivered(worker, world.glucose("P-1"))])))
             await asyncio.sleep(0.1)
         await until(lambda: len(kafka.sent) == WINDOW)
         await asyncio.sleep(0.3)

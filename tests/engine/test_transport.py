@@ -32,10 +32,11 @@ class Recorder(Worker):
         self.places = places or {}
         self.assignments = []
 
-    async def take(self, delivery):
-        self.deliveries.append(delivery)
-        if self.settles(delivery):
-            self.settle(delivery)
+    async def take(self, deliveries):
+        self.deliveries += deliveries
+        for delivery in deliveries:
+            if self.settles(delivery):
+                self.settle(delivery)
 
     async def assigned(self, partitions):
         self.assignments.append(set(partitions))
@@ -163,8 +164,8 @@ def test_a_worker_that_fails_commits_nothing_although_faust_acknowledges(vault_s
     class Failing(Recorder):
         take = Worker.take
 
-        async def process(self, delivery):
-            self.deliveries.append(delivery)
+        async def process(self, event, deliveries):
+            self.deliveries += deliveries
             raise ValueError("900101-1234567")
 
     # A test topic is no event type; lag is not what this is about.
@@ -212,10 +213,9 @@ def test_a_rebalance_loses_nothing_and_hands_out_nothing_of_a_revoked_partition(
     what = consumption(topic, poll_records=60)
 
     class Slow(Recorder):
-        async def take(self, delivery):
+        async def take(self, deliveries):
             await asyncio.sleep(0.05)
-            if self.ledger.is_current(delivery):
-                await super().take(delivery)
+            await super().take([delivery for delivery in deliveries if self.ledger.is_current(delivery)])
 
     async def scenario():
         first, second = Slow(vault_settings), Slow(vault_settings)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from biokeel.batch import PseudonymisedBatch
 from biokeel.contracts.topics import event_type
-from biokeel.link.repeats import Window, identified, sent_again
+from biokeel.link.repeats import IDENTITY, Window, identified, remembered, sent_again
 from biokeel.link.state import PersonState, Snapshot, from_bytes, to_bytes
 from biokeel.reasons import Reason
 
@@ -21,10 +21,11 @@ SENT = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 2)), max_size=60)
 CUTS = st.lists(st.integers(0, 60), max_size=5).map(sorted)
 
 
-def batch(sent, first=0, **columns):
+def batch(sent, first=0, partition=0, **columns):
     """Rows of (event, value), by default all recorded at once; the coordinates tell them apart."""
     count = len(sent)
     rows = {
+        "pseudo_partition": pl.Series([partition] * count, dtype=pl.Int32),
         "participant": [7] * count,
         "event_id": [f"{event:032x}" for event, _ in sent],
         "source_id": ["hospital-a"] * count,
@@ -35,14 +36,22 @@ def batch(sent, first=0, **columns):
         "value": [float(value) for _, value in sent],
         "status": ["final"] * count,
     }
-    return PseudonymisedBatch(EVENT, pl.DataFrame(rows | columns))
+    texts = dict.fromkeys(("event_id", "source_id", "status"), pl.String)
+    numbers = dict.fromkeys(("participant", "first_offset", "raw_offset", "birth_year"), pl.Int64)
+    types = {**texts, **numbers, "value": pl.Float64}
+    return PseudonymisedBatch(EVENT, pl.DataFrame(rows | columns, schema_overrides=types))
 
 
 def read(window, rows, limit=WIDE, decided=None):
     """The values of the reasons of what was set aside, the events that went on, and the window after."""
-    found = sent_again(rows, window, decided)
-    after = window.after((found.rest.frame, found.withdrawals), limit)
-    return found.aside["reason"].to_list(), found.rest.frame["first_offset"].to_list(), after
+    found = sent_again(rows, {0: window}, decided)
+    after = remembered({0: window}, (found.rest.frame, found.withdrawals), limit)
+    return found.aside["reason"].to_list(), found.rest.frame["first_offset"].to_list(), after[0]
+
+
+def repeated(window, rows):
+    """Which of `rows` the window knows for repeats."""
+    return window.repeated(*(identified(rows.frame)[name].to_numpy() for name in IDENTITY)).tolist()
 
 
 def times(*ms):
@@ -64,6 +73,20 @@ def test_whatever_way_a_partition_is_cut_a_row_that_says_what_the_last_of_its_ke
     assert went_on == expected
 
 
+@given(st.lists(SENT, min_size=1, max_size=4), st.lists(SENT, min_size=4, max_size=4))
+def test_partitions_that_are_asked_in_one_call_know_each_only_its_own(known, sent):
+    windows = {partition: read(Window(), batch(before), 5)[2] for partition, before in enumerate(known)}
+    alone = {partition: read(window, batch(sent[partition]), 5) for partition, window in windows.items()}
+    order = sorted(windows, reverse=True)
+    whole = pl.concat([batch(sent[partition], partition=partition).frame for partition in order])
+    found = sent_again(PseudonymisedBatch(EVENT, whole), windows)
+    after = remembered(windows, (found.rest.frame, found.withdrawals), 5)
+    assert found.aside["reason"].to_list() == [reason for p in order for reason in alone[p][0]]
+    assert found.rest.frame["first_offset"].to_list() == [offset for p in order for offset in alone[p][1]]
+    for partition, window in after.items():
+        assert repeated(window, batch(sent[0])) == repeated(alone[partition][2], batch(sent[0]))
+
+
 @given(SENT, st.integers(1, 5))
 def test_a_window_holds_its_limit_at_least_and_twice_that_and_a_batch_at_most(sent, limit):
     window, order = Window(), []
@@ -81,9 +104,7 @@ def test_a_window_holds_its_limit_at_least_and_twice_that_and_a_batch_at_most(se
 def test_a_restart_remembers_what_the_snapshot_remembered(sent):
     _, _, window = read(Window(), batch(sent), limit=5)
     back = from_bytes(to_bytes(Snapshot(3, PersonState(), {}, window))).repeats
-    assert (
-        back.repeated(identified(batch(sent).frame)).tolist() == window.repeated(identified(batch(sent).frame)).tolist()
-    )
+    assert repeated(back, batch(sent)) == repeated(window, batch(sent))
     assert len(back) == len(window)
 
 
@@ -147,6 +168,6 @@ def test_a_row_that_the_first_commit_let_in_goes_on_whatever_the_window_says():
 
 def test_what_does_not_land_is_not_remembered():
     window = Window()
-    found = sent_again(batch([(1, 0), (2, 0)]), window)
-    window = window.after((found.rest.frame.head(1),), WIDE)
+    found = sent_again(batch([(1, 0), (2, 0)]), {0: window})
+    window = remembered({0: window}, (found.rest.frame.head(1),), WIDE)[0]
     assert read(window, batch([(1, 0), (2, 0)], 10))[1] == [11]

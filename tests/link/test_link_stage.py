@@ -22,9 +22,10 @@ EVENTS = st.lists(st.tuples(st.integers(0, 6), st.integers(-(10**12), 10**12)), 
 CUTS = st.lists(st.integers(0, 60), max_size=5).map(sorted)
 
 
-def validated(events, enrolled=dt.date(2020, 1, 1), birth_year=1980, offset=None):
+def validated(events, enrolled=dt.date(2020, 1, 1), birth_year=1980, offset=None, partition=0):
     frame = pl.DataFrame(
         {
+            "pseudo_partition": pl.Series([partition] * len(events), dtype=pl.Int32),
             "participant": pl.Series([person for person, _ in events], dtype=pl.Int64),
             "occurred_at": pl.Series([time for _, time in events], dtype=pl.Int64).cast(pl.Datetime("ms", "UTC")),
             "occurred_offset_minutes": pl.Series([offset] * len(events), dtype=pl.Int32),
@@ -33,6 +34,12 @@ def validated(events, enrolled=dt.date(2020, 1, 1), birth_year=1980, offset=None
         }
     )
     return ValidatedBatch(EVENT, frame)
+
+
+def link_one(batch, state):
+    """`link` of a batch of one partition."""
+    linked, states = link(batch, {0: state})
+    return linked, states[0]
 
 
 def cut(events, cuts):
@@ -44,7 +51,7 @@ def cut(events, cuts):
 def test_sequence_and_time_since_previous_are_what_counting_one_by_one_gives(events, cuts):
     state, frames = PersonState(), []
     for part in cut(events, cuts):
-        linked, state = link(validated(part), state)
+        linked, state = link_one(validated(part), state)
         frames.append(linked.frame)
     got = pl.concat(frames).select("sequence", "seconds_since_previous").rows()
 
@@ -60,13 +67,25 @@ def test_sequence_and_time_since_previous_are_what_counting_one_by_one_gives(eve
     assert records.tolist() == [[len(times), times[-1], min(times), max(times)] for times in of]
 
 
+@given(st.lists(EVENTS, min_size=1, max_size=4), st.lists(EVENTS, min_size=4, max_size=4))
+def test_partitions_that_are_linked_in_one_call_get_what_each_gets_by_itself(known, events):
+    """Even where a participant is in several of them, as none is in Kafka."""
+    states = {partition: link_one(validated(before), PersonState())[1] for partition, before in enumerate(known)}
+    alone = {p: link(validated(events[p], partition=p), {p: state}) for p, state in states.items()}
+    order = sorted(states, reverse=True)
+    whole = pl.concat([validated(events[p], partition=p).frame for p in order])
+    linked, after = link(ValidatedBatch(EVENT, whole), states | {9: PersonState()})
+    assert_frame_equal(linked.frame, pl.concat([alone[p][0].frame for p in order]))
+    assert after == {p: alone[p][1][p] for p in states} | {9: PersonState()}
+
+
 @given(EVENTS, CUTS, CUTS)
 def test_how_a_partition_is_cut_into_batches_changes_neither_rows_nor_state(events, cuts, others):
     ends = []
     for way in (cuts, others):
         state, frames = PersonState(), []
         for part in cut(events, way):
-            linked, state = link(validated(part), state)
+            linked, state = link_one(validated(part), state)
             frames.append(linked.frame)
         ends.append((pl.concat(frames), state))
     assert_frame_equal(ends[0][0], ends[1][0])
@@ -74,14 +93,14 @@ def test_how_a_partition_is_cut_into_batches_changes_neither_rows_nor_state(even
 
 
 def test_a_state_that_somebody_holds_is_not_changed_by_what_is_linked_after():
-    _, held = link(validated([(1, 10), (2, 20)]), PersonState())
+    _, held = link_one(validated([(1, 10), (2, 20)]), PersonState())
     before = held.records(np.array([1, 2, 3])).copy()
-    link(validated([(1, 30), (3, 40)]), held)
+    link_one(validated([(1, 30), (3, 40)]), held)
     assert np.array_equal(held.records(np.array([1, 2, 3])), before)
 
 
 def test_an_event_that_comes_late_counts_by_arrival_and_has_a_negative_time():
-    linked, state = link(validated([(1, 5000), (1, 2000)]), PersonState())
+    linked, state = link_one(validated([(1, 5000), (1, 2000)]), PersonState())
     assert linked.frame["sequence"].to_list() == [1, 2]
     assert linked.frame["seconds_since_previous"].to_list() == [None, -3.0]
     assert state.records(np.array([1]))[0].tolist() == [2, 2000, 2000, 5000]
@@ -89,45 +108,46 @@ def test_an_event_that_comes_late_counts_by_arrival_and_has_a_negative_time():
 
 def test_age_and_days_count_in_the_local_time_of_the_source():
     new_year_in_korea = int(dt.datetime(2023, 12, 31, 20, tzinfo=dt.UTC).timestamp() * 1000)
-    korean, _ = link(validated([(1, new_year_in_korea)], dt.date(2024, 1, 2), offset=540), PersonState())
-    unknown, _ = link(validated([(1, new_year_in_korea)], dt.date(2024, 1, 2)), PersonState())
+    korean, _ = link_one(validated([(1, new_year_in_korea)], dt.date(2024, 1, 2), offset=540), PersonState())
+    unknown, _ = link_one(validated([(1, new_year_in_korea)], dt.date(2024, 1, 2)), PersonState())
     columns = ["age_at_event", "days_since_enrolment"]
     assert korean.frame.select(columns).row(0) == (44, -1)
     assert unknown.frame.select(columns).row(0) == (43, -2)
 
 
 def test_a_person_of_unknown_birth_year_and_enrolment_has_no_age_and_no_days():
-    linked, _ = link(validated([(1, 0)], enrolled=None, birth_year=None), PersonState())
+    linked, _ = link_one(validated([(1, 0)], enrolled=None, birth_year=None), PersonState())
     assert linked.frame.select("age_at_event", "days_since_enrolment").row(0) == (None, None)
 
 
 def test_a_batch_without_rows_has_the_columns_and_changes_nothing():
-    full, _ = link(validated([(1, 0)]), PersonState())
-    linked, state = link(validated([]), PersonState())
+    full, _ = link_one(validated([(1, 0)]), PersonState())
+    linked, state = link_one(validated([]), PersonState())
     assert linked.frame.schema == full.frame.schema
     assert len(state) == 0
 
 
-COORDINATE = st.tuples(st.sampled_from(["raw", "parking", "quarantine"]), st.integers(0, 2), st.integers(0, 20))
-
-
-@given(
-    st.lists(COORDINATE, max_size=40), st.dictionaries(st.tuples(st.just("raw"), st.integers(0, 2)), st.integers(0, 9))
+COORDINATE = st.tuples(
+    st.integers(0, 2), st.sampled_from(["raw", "parking", "quarantine"]), st.integers(0, 2), st.integers(0, 20)
 )
-def test_what_stays_is_what_is_above_everything_seen_of_its_stream_and_partition(coordinates, marks):
+MARKS = st.dictionaries(st.tuples(st.just("raw"), st.integers(0, 2)), st.integers(0, 9))
+
+
+@given(st.lists(COORDINATE, max_size=40), st.fixed_dictionaries(dict.fromkeys(range(3), MARKS)))
+def test_what_stays_is_what_is_above_everything_seen_of_its_partitions_and_stream(coordinates, marks):
     frame = pl.DataFrame(
         coordinates,
-        schema={"stream": pl.String, "raw_partition": pl.Int32, "raw_offset": pl.Int64},
+        schema={"pseudo_partition": pl.Int32, "stream": pl.String, "raw_partition": pl.Int32, "raw_offset": pl.Int64},
         orient="row",
     )
-    given_marks = dict(marks)
+    given_marks = {partition: dict(known) for partition, known in marks.items()}
     batch, after, repeats = drop_repeats(PseudonymisedBatch(EVENT, frame), marks)
 
-    highest, expected = dict(marks), []
-    for stream, partition, offset in coordinates:
-        if offset > highest.get((stream, partition), -1):
-            highest[stream, partition] = offset
-            expected.append((stream, partition, offset))
+    highest, expected = {partition: dict(known) for partition, known in marks.items()}, []
+    for pseudo, stream, partition, offset in coordinates:
+        if offset > highest[pseudo].get((stream, partition), -1):
+            highest[pseudo][stream, partition] = offset
+            expected.append((pseudo, stream, partition, offset))
     assert batch.frame.rows() == expected
     assert (after, repeats) == (highest, len(coordinates) - len(expected))
     assert marks == given_marks
@@ -138,7 +158,7 @@ def test_what_stays_is_what_is_above_everything_seen_of_its_stream_and_partition
     EVENTS, st.dictionaries(st.tuples(st.sampled_from(["raw", "parking"]), st.integers(0, 300)), st.integers(-1, 2**60))
 )
 def test_a_snapshot_comes_back_as_it_was(events, marks):
-    _, state = link(validated(events), PersonState())
+    _, state = link_one(validated(events), PersonState())
     back = from_bytes(to_bytes(Snapshot(41, state, marks)))
     assert (back.offset, back.state, back.marks) == (41, state, marks)
 

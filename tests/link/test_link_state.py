@@ -8,10 +8,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biokeel.link.stage import link
 from biokeel.link.state import PersonState, Run
 from biokeel.link.table import Table
-from tests.link.test_link_stage import validated
+from tests.link.test_link_stage import link_one, validated
 
 SCATTER = 0x9E3779B97F4A7C15
 BACK = pow(SCATTER, -1, 2**64)
@@ -49,7 +48,7 @@ def test_every_version_says_what_counting_gives_whatever_was_linked_after_it(ste
     for back, persons, number in steps:
         state, known = versions[-1 - back % len(versions)]
         events = [(number(person), random.randint(-(10**12), 10**12)) for person in persons]
-        linked, after = link(validated(events), state)
+        linked, after = link_one(validated(events), state)
         versions.append((after, counted(known, events)))
         assert linked.frame["sequence"].to_list() == [
             counted(known, events[: place + 1])[person][0] for place, (person, _) in enumerate(events)
@@ -76,14 +75,14 @@ def test_a_participant_keeps_its_row_while_the_table_grows(lists):
 
 def test_a_version_that_is_read_in_one_thread_stands_still_while_another_goes_on_from_it():
     random = np.random.default_rng(5)
-    _, held = link(validated([(person, person) for person in range(20_000)]), PersonState())
+    _, held = link_one(validated([(person, person) for person in range(20_000)]), PersonState())
     batches = [validated([(int(person), 1) for person in random.integers(0, 40_000, 2000)]) for _ in range(20)]
     expected = held.whole()
     with ThreadPoolExecutor(1) as pool:
         reads = [pool.submit(held.whole) for _ in range(20)]
         state = held
         for batch in batches:
-            _, state = link(batch, state)
+            _, state = link_one(batch, state)
     for read in reads:
         assert np.array_equal(read.result().participants, expected.participants)
         assert np.array_equal(read.result().values, expected.values)
@@ -92,6 +91,6 @@ def test_a_version_that_is_read_in_one_thread_stands_still_while_another_goes_on
 
 def test_a_state_begins_with_the_records_it_is_given():
     run = Run(np.array([3, 2**60 - 1]), np.array([[2, 7, 5, 9], [1, 4, 4, 4]]))
-    linked, after = link(validated([(3, 6)]), PersonState(run))
+    linked, after = link_one(validated([(3, 6)]), PersonState(run))
     assert linked.frame["sequence"].to_list() == [3]
     assert after.whole().values.tolist() == [[3, 6, 5, 9], [1, 4, 4, 4]]

@@ -73,8 +73,8 @@ def make_app(settings: Settings, consumption: Consumption, worker: Worker, datad
 
     @app.agent(channel, name="deliver")
     async def deliver(stream: Any) -> None:  # Faust's stream type says nothing about our deliveries
-        async for delivery in stream.noack():
-            await worker.take(delivery)
+        async for deliveries in stream.noack():
+            await worker.take(deliveries)
 
     return app
 

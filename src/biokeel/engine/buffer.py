@@ -7,48 +7,15 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
-from biokeel.link.repeats import Window
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
+    from biokeel.engine.judging import Judged, Standing
     from biokeel.engine.ledger import Delivery
-    from biokeel.link.state import Marks, PersonState
     from biokeel.settings import Settings
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where one pseudo partition stands after a delivery: its state, marks and window as of `offset`, inclusive."""
-
-    offset: int
-    state: PersonState
-    marks: Marks
-    repeats: Window = field(default_factory=Window)
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """One delivery after validate and link: rows that land, rows that are quarantined, and the standing after it."""
-
-    curated: pl.DataFrame
-    quarantined: pl.DataFrame
-    standing: Standing
-    repeats: int
-
-
-def joined(parts: Sequence[Judged]) -> Judged:
-    """One delivery of what its parts came to, in their order; the last one's standing holds."""
-    if len(parts) == 1:
-        return parts[0]
-    return Judged(
-        pl.concat([part.curated for part in parts], how="diagonal"),
-        pl.concat([part.quarantined for part in parts], how="diagonal"),
-        parts[-1].standing,
-        sum(part.repeats for part in parts),
-    )
 
 
 @dataclass(slots=True)
@@ -64,14 +31,15 @@ class Buffer:
     _curated: list[pl.DataFrame] = field(default_factory=list)
     _quarantined: list[pl.DataFrame] = field(default_factory=list)
 
-    def add(self, delivery: Delivery, judged: Judged) -> None:
-        """Take in one delivery. Within a partition deliveries come in order, so the last standing is the one."""
-        self.deliveries.append(delivery)
-        self.standings[delivery.partition] = judged.standing
+    def add(self, deliveries: Iterable[Delivery], judged: Judged) -> None:
+        """Take in what `deliveries` came to. Those of a partition come in order, so the last standing is the one."""
+        self.deliveries += deliveries
+        self.standings |= judged.standings
         for frame, kept in ((judged.curated, self._curated), (judged.quarantined, self._quarantined)):
             if not frame.is_empty():
                 kept.append(frame)
-                self.rows_of[delivery.partition] += frame.height
+                counts = np.bincount(frame["pseudo_partition"].to_numpy())
+                self.rows_of.update({partition: int(count) for partition, count in enumerate(counts) if count})
                 self.size += int(frame.estimated_size())
 
     @property

@@ -32,7 +32,7 @@ from biokeel.observe.metrics import Edge
 from biokeel.testing.crash import reached
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from biokeel.batch import PseudonymisedBatch
@@ -86,10 +86,13 @@ class PseudonymiseWorker(Worker):
         self._count_at = monotonic()
         self._thread = ThreadPoolExecutor(1, "wall")
 
-    async def process(self, delivery: Delivery) -> None:
+    async def process(self, event: EventType, deliveries: Sequence[Delivery]) -> None:
         """Through the wall and into the producer's queue; settled by `_settle` when Kafka has it."""
+        for delivery in deliveries:
+            await self._process(event, delivery)
+
+    async def _process(self, event: EventType, delivery: Delivery) -> None:
         await self._window.acquire()
-        event = event_type(delivery.topic)
         try:
             result, sent = await asyncio.get_running_loop().run_in_executor(self._thread, self._pass, event, delivery)
         except BaseException:

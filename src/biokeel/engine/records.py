@@ -187,7 +187,10 @@ class Fetcher(driver.Fetcher):  # type: ignore[misc]  # aiokafka has no types
         timeout: float = 0,  # noqa: ASYNC109 - aiokafka's own
         max_records: int | None = None,
     ) -> dict[Any, Records]:
-        """A micro-batch of each of `partitions` that has one, until they hold `max_records` records."""
+        """A micro-batch of each of `partitions` that has one, until they hold `max_records` records.
+
+        Those of one topic come together, as far as they are there: they are worked on in one go.
+        """
         found: dict[Any, Records] = {}
         ready = set(partitions)
         while ready and (max_records is None or sum(map(len, found.values())) < max_records):
@@ -200,6 +203,8 @@ class Fetcher(driver.Fetcher):  # type: ignore[misc]  # aiokafka has no types
             # Errors of other partitions wait until nothing is in hand that they would lose.
             ready = {tp for tp, each in self._records.items() if isinstance(each, driver.FetchResult)}
             ready &= partitions - found.keys()
+            topics = {tp.topic for tp in some}
+            ready = {tp for tp in ready if tp.topic in topics} or ready
         return found
 
     def _fetch_on(self, tp: Any) -> None:

@@ -1,8 +1,9 @@
-"""A Faust transport whose one message is a micro-batch of one partition.
+"""A Faust transport whose one message is what one fetch brought of one topic: a micro-batch of each partition.
 
 Faust goes on doing what it is here for: the consumer group, rebalances, flow control, agents. What changes is the unit
-and the books: `getmany` hands out whole `Records` as one message, the `Ledger` says what may be committed, and
-after every rebalance the worker says where to go on (`Handler.assigned`).
+and the books: `getmany` hands out whole `Records` of several partitions as one message, so that many thin partitions
+cost no more than one thick one; the `Ledger` says what may be committed, and after every rebalance the worker says
+where to go on (`Handler.assigned`).
 
 Three things would lose or double events, and are closed here:
 
@@ -30,7 +31,7 @@ from biokeel.engine.records import Fetcher
 from biokeel.errors import TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from biokeel.engine.records import Records
@@ -71,8 +72,10 @@ class Handler(Protocol):
         """
         ...
 
-    async def take(self, delivery: Delivery) -> None:
-        """Process `delivery`, or buffer it. It is settled through the ledger once its rows are durable.
+    async def take(self, deliveries: Sequence[Delivery]) -> None:
+        """Process `deliveries`, or buffer them: of one topic, each of another partition.
+
+        Each is settled through the ledger once its rows are durable.
 
         Returning slowly holds back fetching. Must not raise: failures go to `fail`.
         """
@@ -114,23 +117,30 @@ class Consumer(driver.Consumer):
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109
-        """Yield one message for each partition that has records."""
+        """Yield one message for each topic of which some partition has records."""
         await self._rewind_dropped()
         before = self._seeks
         records, active = await self._wait_next_records(timeout)
         if records is None or self.should_stop:
             return
+        topics: dict[str, list[tuple[TP, Records]]] = {}
         for tp, batch in cast("dict[TP, Records]", records).items():  # what our fetcher makes of it
-            at = Partition(tp.topic, tp.partition)
-            wanted = active is None or tp in active or tp in self._buffered_partitions
-            if before != self._seeks or not self.flow_active or not wanted:
-                self._rewind.add(at)
-                continue
-            if await self._jumps(at, batch.first):
-                continue
-            delivery = self._ledger.deliver(at, batch, self.highwater(tp))
-            if delivery is not None:
-                yield TP(*at), self._message(delivery)
+            topics.setdefault(tp.topic, []).append((tp, batch))
+        for fetched in topics.values():
+            deliveries = []
+            for tp, batch in fetched:
+                at = Partition(tp.topic, tp.partition)
+                wanted = active is None or tp in active or tp in self._buffered_partitions
+                if before != self._seeks or not self.flow_active or not wanted:
+                    self._rewind.add(at)
+                    continue
+                if await self._jumps(at, batch.first):
+                    continue
+                delivery = self._ledger.deliver(at, batch, self.highwater(tp))
+                if delivery is not None:
+                    deliveries.append(delivery)
+            if deliveries:
+                yield TP(*deliveries[0].at), self._message(deliveries)
 
     async def _jumps(self, at: Partition, first: int) -> bool:
         """Whether records between the ledger's position and `first` may have been dropped on their way to us.
@@ -151,20 +161,22 @@ class Consumer(driver.Consumer):
             return True
         return False
 
-    def _message(self, delivery: Delivery) -> ConsumerMessage:
+    def _message(self, deliveries: Sequence[Delivery]) -> ConsumerMessage:
+        """A message that Faust takes for one of the first partition: it only wants offsets that rise there."""
+        first = deliveries[0]
         return ConsumerMessage(
-            delivery.topic,
-            delivery.partition,
-            delivery.last,
-            delivery.records.timestamp / 1000.0,
+            first.topic,
+            first.partition,
+            first.last,
+            first.records.timestamp / 1000.0,
             0,
             [],
             None,
-            delivery,  # type: ignore[arg-type]  # the agent gets what the schema makes of it: the delivery itself
+            deliveries,  # type: ignore[arg-type]  # the agent gets what the schema makes of it: the deliveries
             None,
             0,
             0,
-            TP(*delivery.at),
+            TP(*first.at),
             generation_id=self.app.consumer_generation_id,
         )
 
@@ -280,7 +292,7 @@ class Transport(driver.Transport):
 
 
 class DeliverySchema(Schema[Any, Any]):
-    """Hands the `Delivery` to the agent as it is."""
+    """Hands the deliveries to the agent as they are."""
 
     def compile(self, app: Any, **_: Any) -> Any:
         """The decoder that Faust calls for each message."""

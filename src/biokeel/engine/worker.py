@@ -13,9 +13,10 @@ from biokeel.engine.outage import AWAY, Outage
 from biokeel.engine.runner import StageRunner
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
+    from biokeel.contracts.topics import EventType
     from biokeel.engine.ledger import Delivery
     from biokeel.observe.metrics import WorkerMetrics
     from biokeel.settings import Settings
@@ -37,39 +38,43 @@ class Worker:
         self.outage = Outage(metrics, self.ledger)
         self._turn = asyncio.Lock()
         self._failure: BaseException | None = None
-        self._has_failed = asyncio.Event()
+        self._failed = asyncio.Event()
         self._stopping = False
 
-    async def take(self, delivery: Delivery) -> None:
-        """Process `delivery` unless it is stale; a stopping or failed worker takes nothing.
+    async def take(self, deliveries: Sequence[Delivery]) -> None:
+        """Process those of `deliveries`, of one topic, that are not stale; a stopping or failed worker takes nothing.
 
         While the store or the vault is away this does not return, so that nothing more is fetched.
         """
         try:
-            while not await self._taken(delivery):
+            while not await self._taken(deliveries):
                 pass
         except (KeyboardInterrupt, SystemExit, asyncio.CancelledError):
             raise
         except BaseException as error:  # noqa: BLE001 - Faust would acknowledge and go on; a panic is no Exception
-            log.error("Failed on %r", delivery)  # noqa: TRY400 - the traceback may hold values; `log_failure` says where
+            log.error("Failed on %s", ", ".join(map(repr, deliveries)))  # noqa: TRY400 - the traceback may hold values; `log_failure` says where
             self.fail(error)
 
-    async def _taken(self, delivery: Delivery) -> bool:
-        """Whether `delivery` is done with; after a pause, and without the turn, where it must be tried again."""
+    async def _taken(self, deliveries: Sequence[Delivery]) -> bool:
+        """Whether `deliveries` are done with; after a pause, and without the turn, where they must be tried again."""
         try:
             async with self._turn:
-                if not self._stopping and self._failure is None and self.ledger.is_current(delivery):
-                    self.runner.lag(event_type(delivery.topic), delivery, time.time())
-                    await self.process(delivery)
+                current = [delivery for delivery in deliveries if self.ledger.is_current(delivery)]
+                if current and not self._stopping and self._failure is None:
+                    event = event_type(current[0].topic)
+                    for delivery in current:
+                        self.runner.lag(event, delivery, time.time())
+                    await self.process(event, current)
         except AWAY as error:
             await self.outage.wait(error)
             return False
         return True
 
-    async def process(self, delivery: Delivery) -> None:
-        """Do the worker's work on `delivery`; settle it through the ledger when its rows are durable.
+    async def process(self, event: EventType, deliveries: Sequence[Delivery]) -> None:
+        """Do the worker's work on `deliveries`, each of another partition of a topic of `event`.
 
-        Called again with the same where it raises one of `AWAY`.
+        Each is settled through the ledger when its rows are durable. Called again with the same where it raises one of
+        `AWAY`.
         """
         raise NotImplementedError
 
@@ -98,7 +103,17 @@ class Worker:
         """End the process; the first failure is the one that is told."""
         if self._failure is None:
             self._failure = error
-            self._has_failed.set()
+            self._failed.set()
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether there was a failure, after which nothing is taken, landed or settled."""
+        return self._failure is not None
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the process is to end, and lands what it has."""
+        return self._stopping
 
     def check(self) -> None:
         """Raise the failure, if there was one."""
@@ -107,5 +122,5 @@ class Worker:
 
     async def failed(self) -> None:
         """Wait for a failure and raise it."""
-        await self._has_failed.wait()
+        await self._failed.wait()
         self.check()

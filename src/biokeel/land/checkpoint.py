@@ -45,6 +45,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, WriterPropertie
 from deltalake.exceptions import CommitFailedError, DeltaError, SchemaMismatchError
 
 from biokeel.errors import CommitConflict, LandingError, StoreUnavailable
+from biokeel.land.parquet import landing_writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +72,6 @@ two have nothing to do with each other; who takes out rows is done after some co
 """
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
-_WRITER = WriterProperties(compression="ZSTD", compression_level=1)
 
 
 def nothing(_step: str) -> None:
@@ -152,9 +152,11 @@ def conflicts() -> Iterator[None]:
 
 
 def append(
-    handle: DeltaTable, rows: pl.DataFrame | None, versions: Mapping[str, int], writer: WriterProperties = _WRITER
+    handle: DeltaTable, rows: pl.DataFrame | None, versions: Mapping[str, int], writer: WriterProperties | None = None
 ) -> None:
     """One commit of `rows` (None: of none) with `versions` (name → version) as app transactions. One try.
+
+    Written as a landing's files are, unless there is a `writer`.
 
     Raises what delta-rs raises.
     """
@@ -165,7 +167,7 @@ def append(
         handle,
         rows,
         mode="append",
-        writer_properties=writer,
+        writer_properties=writer or landing_writer(rows.schema),
         commit_properties=CommitProperties(app_transactions=transactions),
     )
 
@@ -178,7 +180,10 @@ def is_above(positions: Positions) -> pl.Expr:
 
 def above(rows: pl.DataFrame, positions: Positions) -> pl.DataFrame:
     """The rows that lie above `positions`; rows of a partition that is not named there are not kept."""
-    return rows if rows.is_empty() else rows.filter(is_above(positions))
+    if rows.is_empty():
+        return rows
+    kept = rows.select(is_above(positions)).to_series()
+    return rows if kept.all() else rows.filter(kept)
 
 
 def decide(table: PositionedTable, rows: pl.DataFrame, basis: Positions, positions: Positions, reached: Hook) -> int:

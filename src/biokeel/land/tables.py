@@ -117,10 +117,8 @@ class EventTables:
         """`frame` as the table has it. Raises `LandingError` for rows beyond `positions`: they would be lost."""
         if frame is None:
             return pl.DataFrame(schema=columns)
-        last = pl.col("pseudo_partition").replace_strict(
-            pl.Series(list(positions), dtype=pl.Int32), pl.Series(list(positions.values()), dtype=pl.Int64), default=-1
-        )
-        if frame.select((pl.col("pseudo_offset") > last).any()).item():
+        reach = frame.group_by("pseudo_partition").agg(pl.col("pseudo_offset").max())
+        if any(last > positions.get(partition, -1) for partition, last in reach.iter_rows()):
             raise LandingError(
                 f"Rows of {self.event} lie beyond the positions that they were to land with.",
                 "This is a defect: please report it.",

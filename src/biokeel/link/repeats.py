@@ -13,7 +13,7 @@ more or less after a restart, rows whose verdict stands are told by that (`decid
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,9 +23,11 @@ import polars as pl
 
 from biokeel.batch import PseudonymisedBatch
 from biokeel.contracts.identity import contents, is_withdrawal, keys
+from biokeel.link.partitions import rows_by_partition
 from biokeel.reasons import Reason
 
 Numbers = npt.NDArray[np.uint64]
+Times = npt.NDArray[np.int64]
 Truths = npt.NDArray[np.bool_]
 
 BYTES_A_KEY: Final = 24
@@ -49,7 +51,7 @@ class Generation:
 
     keys: Numbers = field(default_factory=lambda: np.empty(0, np.uint64))
     contents: Numbers = field(default_factory=lambda: np.empty(0, np.uint64))
-    versions: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    versions: Times = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -77,9 +79,8 @@ class Window:
     def __len__(self) -> int:
         return len(self.young) + len(self.old)
 
-    def repeated(self, frame: pl.DataFrame) -> Truths:
-        """Which rows of `frame` (`identified`) say what the last with their key said, here or before in `frame`."""
-        wanted, said = (frame[name].to_numpy() for name in IDENTITY)
+    def repeated(self, wanted: Numbers, said: Numbers) -> Truths:
+        """Which of these rows, of keys `wanted`, say what the last with their key said, here or among themselves."""
         order = np.argsort(wanted, kind="stable")
         wanted, said = wanted[order], said[order]
         first = np.concatenate(([True], wanted[1:] != wanted[:-1])) if len(wanted) else np.empty(0, np.bool_)
@@ -94,15 +95,8 @@ class Window:
         found[order] = known & (before == said)
         return found
 
-    def after(self, frames: Iterable[pl.DataFrame], limit: int) -> Window:
-        """The window that remembers the rows of `frames` (`identified`) too: what landed, and what withdraws.
-
-        Of a key the newest version is remembered, of equal ones the one that came last.
-        """
-        frame = pl.concat(frame.select(*IDENTITY, "recorded_at") for frame in frames)
-        if frame.is_empty():
-            return self
-        fresh = _newest(frame)
+    def after(self, fresh: Generation, limit: int) -> Window:
+        """The window that remembers `fresh` too. Of a key the newest version is remembered, of equal ones `fresh`'s."""
         at, here = self.old.find(fresh.keys)
         newer = np.ones(len(fresh), np.bool_)
         newer[here] = fresh.versions[here] >= self.old.versions[at[here]]
@@ -136,6 +130,20 @@ class Window:
         return cls(young, old)
 
 
+def remembered(windows: Mapping[int, Window], frames: Iterable[pl.DataFrame], limit: int) -> dict[int, Window]:
+    """The windows of each pseudo partition after the rows of `frames` (`identified`): what landed, what withdraws.
+
+    Of a key the newest version is remembered, of equal ones the one that came last, and a later frame's.
+    """
+    after = dict(windows)
+    for frame in frames:
+        wanted, said = (frame[name].to_numpy() for name in IDENTITY)
+        versions = frame["recorded_at"].to_physical().fill_null(0).to_numpy()
+        for partition, rows in rows_by_partition(frame).items():
+            after[partition] = after[partition].after(_newest(wanted[rows], said[rows], versions[rows]), limit)
+    return after
+
+
 @dataclass(frozen=True, slots=True)
 class SentAgain:
     """A batch without what is not judged: `rest` (`identified`) goes on, `decided` is what is known about its rows.
@@ -150,13 +158,18 @@ class SentAgain:
     withdrawals: pl.DataFrame
 
 
-def sent_again(batch: PseudonymisedBatch, window: Window, decided: pl.Series | None = None) -> SentAgain:
+def sent_again(batch: PseudonymisedBatch, windows: Mapping[int, Window], decided: pl.Series | None = None) -> SentAgain:
     """Take out of `batch` the repeats and the withdrawals, which no suite judges.
 
-    `decided` is as `validate` takes it: a row that the first commit let in goes on, whatever the window says now.
+    `windows` are those of each pseudo partition, at least of all that have rows; the rows of a partition must stand
+    together. `decided` is as `validate` takes it: a row that the first commit let in goes on, whatever a window says
+    now.
     """
     frame = identified(batch.frame)
-    repeated = window.repeated(frame)
+    wanted, said = (frame[name].to_numpy() for name in IDENTITY)
+    repeated = np.empty(len(wanted), np.bool_)
+    for partition, rows in rows_by_partition(frame).items():
+        repeated[rows] = windows[partition].repeated(wanted[rows], said[rows])
     withdraws = frame.with_columns(is_withdrawal(frame.columns).alias("withdraws"))["withdraws"].to_numpy()
     stopped = repeated | withdraws
     if decided is not None:
@@ -184,10 +197,8 @@ _NAME: Final = 32
 _STORED: Final = {"key": pl.UInt64, "content": pl.UInt64, "version": pl.Int64, "young": pl.Boolean}
 
 
-def _newest(frame: pl.DataFrame) -> Generation:
-    """The newest version of each key in `frame`."""
-    wanted, said = (frame[name].to_numpy() for name in IDENTITY)
-    versions = frame["recorded_at"].to_physical().fill_null(0).to_numpy()
+def _newest(wanted: Numbers, said: Numbers, versions: Times) -> Generation:
+    """The newest version of each key; there is at least one row."""
     order = np.lexsort((versions, wanted))
     wanted = wanted[order]
     last = np.concatenate((wanted[1:] != wanted[:-1], [True]))

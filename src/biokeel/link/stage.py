@@ -1,55 +1,76 @@
 """The linking stage: sequence, time since the previous event, age, days since enrolment; and the repeat filter.
 
-Both are pure and see only a batch and what was remembered. What they stamp follows from the order of rows in the
-pseudo partition, which Kafka keeps, so a replay stamps the same: "previous" means the person's curated event that
-**arrived** before this one, and a late event has a negative `seconds_since_previous`.
+Both are pure and see only a batch, of any number of pseudo partitions, and what was remembered of each. What they
+stamp follows from the order of rows in the pseudo partition, which Kafka keeps, so a replay stamps the same: "previous"
+means the person's curated event that **arrived** before this one, and a late event has a negative
+`seconds_since_previous`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from biokeel.batch import LinkedBatch, PseudonymisedBatch, ValidatedBatch
+from biokeel.link.partitions import rows_by_partition
 from biokeel.link.state import Marks, PersonState
 from biokeel.link.table import Events, Ints
 
+Floats = npt.NDArray[np.float64]
 
-def drop_repeats(batch: PseudonymisedBatch, marks: Marks) -> tuple[PseudonymisedBatch, Marks, int]:
+
+def drop_repeats(
+    batch: PseudonymisedBatch, marks: Mapping[int, Marks]
+) -> tuple[PseudonymisedBatch, dict[int, Marks], int]:
     """`batch` without the rows that came before, the marks after it, and how many rows were dropped.
+
+    `marks` are those of each pseudo partition, at least of all that have rows.
 
     Within one pseudo partition the rows of a (stream, raw partition) come with increasing `raw_offset`; a row at or
     below the highest already seen is the replay of one that went on. A block may hold several streams and raw
-    partitions, in any mixture; the order of what stays is kept. Call it once per pseudo partition, before the rows
-    are judged: a repeat must neither land nor count.
+    partitions, in any mixture; the order of what stays is kept. Call it before the rows are judged: a repeat must
+    neither land nor count.
     """
     frame = batch.frame
     keep = np.ones(frame.height, dtype=np.bool_)
-    after = dict(marks)
-    places = frame.select("stream", "raw_partition", "raw_offset").with_row_index("row")
-    groups = places.group_by("stream", "raw_partition").agg("row", "raw_offset")
-    for stream, partition, rows, offsets in zip(*groups.get_columns(), strict=True):
+    after = {partition: dict(known) for partition, known in marks.items()}
+    places = frame.select("pseudo_partition", "stream", "raw_partition", "raw_offset").with_row_index("row")
+    groups = places.group_by("pseudo_partition", "stream", "raw_partition").agg("row", "raw_offset")
+    for partition, *place, rows, offsets in zip(*groups.get_columns(), strict=True):
+        stream, raw_partition = place
         mine = offsets.to_numpy()
-        before = np.maximum.accumulate(np.concatenate(([marks.get((stream, partition), -1)], mine)))
+        known = after[partition].get((stream, raw_partition), -1)
+        before = np.maximum.accumulate(np.concatenate(([known], mine)))
         keep[rows.to_numpy()] = mine > before[:-1]
-        after[stream, partition] = int(before[-1])
+        after[partition][stream, raw_partition] = int(before[-1])
     repeats = len(keep) - int(np.count_nonzero(keep))
     return (batch if not repeats else PseudonymisedBatch(batch.event, frame.filter(pl.Series(keep)))), after, repeats
 
 
-def link(batch: ValidatedBatch, state: PersonState) -> tuple[LinkedBatch, PersonState]:
-    """`batch` with its place in each person's history, and the state after it.
+def link(batch: ValidatedBatch, states: Mapping[int, PersonState]) -> tuple[LinkedBatch, dict[int, PersonState]]:
+    """`batch` with its place in each person's history, and the states after it.
 
-    All rows must be of one pseudo partition, in its order. Adds the four columns of `LinkedBatch`. Age is the year of
-    `occurred_at` where the source stood (by `occurred_offset_minutes`, else UTC) less the birth year; days since
-    enrolment are whole days, negative for what happened before.
+    `states` are those of each pseudo partition, at least of all that have rows. The rows of a partition must stand
+    together, in its order. Adds the four columns of `LinkedBatch`. Age is the year of `occurred_at` where the source
+    stood (by `occurred_offset_minutes`, else UTC) less the birth year; days since enrolment are whole days, negative
+    for what happened before.
     """
     frame = batch.frame
-    if frame.is_empty():
-        return LinkedBatch(batch.event, _stamp(frame, np.empty(0, np.int64), np.empty(0, np.float64))), state
     participants = frame["participant"].to_numpy()
     times = frame["occurred_at"].to_physical().to_numpy()
+    sequence, seconds = np.empty(len(times), np.int64), np.empty(len(times), np.float64)
+    after = dict(states)
+    for partition, rows in rows_by_partition(frame).items():
+        places = _placed(participants[rows], times[rows], states[partition])
+        sequence[rows], seconds[rows], after[partition] = places
+    return LinkedBatch(batch.event, _stamp(frame, sequence, seconds)), after
 
+
+def _placed(participants: Ints, times: Ints, state: PersonState) -> tuple[Ints, Floats, PersonState]:
+    """Sequence and seconds since the previous event of each row of one pseudo partition, and the state after them."""
     rows, fresh = state.find(participants)
     order, rows = _by_row(rows)
     times = times.take(order)
@@ -63,7 +84,7 @@ def link(batch: ValidatedBatch, state: PersonState) -> tuple[LinkedBatch, Person
     sequence, seconds = np.empty(len(order), np.int64), np.empty(len(order), np.float64)
     sequence[order] = place
     seconds[order] = np.where(place > 1, (times - before) / 1000.0, np.nan)
-    return LinkedBatch(batch.event, _stamp(frame, sequence, seconds)), after
+    return sequence, seconds, after
 
 
 def _by_row(rows: Ints) -> tuple[Ints, Ints]:
@@ -91,7 +112,7 @@ def _events(rows: Ints, times: Ints, starts: Ints, ends: Ints) -> Events:
     return Events(rows.take(starts), counts, last, earliest, latest)
 
 
-def _stamp(frame: pl.DataFrame, sequence: Ints, seconds: np.ndarray[tuple[int], np.dtype[np.float64]]) -> pl.DataFrame:
+def _stamp(frame: pl.DataFrame, sequence: Ints, seconds: Floats) -> pl.DataFrame:
     local = pl.col("occurred_at") + pl.duration(minutes=pl.col("occurred_offset_minutes").fill_null(0))
     return frame.with_columns(
         pl.Series("sequence", sequence, pl.Int64),
