@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -208,7 +208,7 @@ class _Bench:
         """The same events at offsets that the vault has not seen."""
         offsets = np.arange(self.next_offset, self.next_offset + len(raw), dtype=np.int64)
         self.next_offset += len(raw)
-        return RawBatch(raw.event, raw.partition, offsets, raw.values)
+        return replace(raw, offsets=offsets)
 
     def _after_the_wall(self, passed: PseudonymisedBatch) -> Iterator[Subject]:
         rows, partitions = self.sizes.rows, self.sizes.partitions

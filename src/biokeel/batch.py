@@ -19,12 +19,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+import numpy as np
 import polars as pl
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Iterable, Sequence
+
     import numpy.typing as npt
-    import pyarrow as pa
 
     from biokeel.contracts.topics import EventType
     from biokeel.reasons import Reason
@@ -60,6 +61,9 @@ ENVELOPE: Final[dict[str, pl.DataType]] = {
 `enrolled_on`, `birth_year` and `sex` are the vault's, as they stood when the event was pseudonymised.
 """
 
+At = tuple[int, int]
+"""Where an event stands in its raw topic: partition and offset."""
+
 STREAM_RAW: Final = "raw"
 STREAM_PARKING: Final = "parking"
 STREAM_QUARANTINE: Final = "quarantine"
@@ -67,15 +71,27 @@ STREAM_QUARANTINE: Final = "quarantine"
 
 @dataclass(frozen=True, slots=True)
 class RawBatch:
-    """One micro-batch of one raw partition, as Kafka gave it. Vault zone only.
+    """One micro-batch of some raw partitions of a topic, as Kafka gave it. Vault zone only.
 
-    `offsets` int64, `values` binary (null for a message without bytes), both of the same length, offsets increasing.
+    `partitions` int32, `offsets` int64 and `values` (the framed datums, None for a message without bytes) have an entry
+    a row. The rows of a partition stand together, their offsets increasing (parked events: as they are numbered).
     """
 
     event: EventType
-    partition: int
+    partitions: npt.NDArray[np.int32]
     offsets: npt.NDArray[np.int64]
-    values: pa.BinaryArray
+    values: Sequence[bytes | None]
+
+    @classmethod
+    def of(
+        cls, event: EventType, parts: Iterable[tuple[int, npt.NDArray[np.int64], Sequence[bytes | None]]]
+    ) -> RawBatch:
+        """What `parts` hold: for each of some partitions its number, offsets and values. At least one."""
+        numbers, offsets, values = zip(*parts, strict=True)
+        if len(numbers) == 1:
+            return cls(event, np.full(len(offsets[0]), numbers[0], dtype=np.int32), offsets[0], values[0])
+        partitions = np.repeat(np.array(numbers, dtype=np.int32), [len(each) for each in offsets])
+        return cls(event, partitions, np.concatenate(offsets), [value for some in values for value in some])
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -84,33 +100,45 @@ class RawBatch:
         """The rows from `first` up to, but not with, `end`."""
         if (first, end) == (0, len(self)):
             return self
-        # Taken, not sliced: whoever reads the buffers themselves need not know of an offset into them.
-        values = self.values.take(list(range(first, end)))
-        return RawBatch(self.event, self.partition, self.offsets[first:end], values)
+        partitions, offsets = self.partitions[first:end], self.offsets[first:end]
+        return RawBatch(self.event, partitions, offsets, self.values[first:end])
+
+    def take(self, rows: npt.NDArray[np.int64]) -> RawBatch:
+        """The rows of these numbers."""
+        values = [self.values[row] for row in rows.tolist()]
+        return RawBatch(self.event, self.partitions[rows], self.offsets[rows], values)
+
+    def spans(self) -> dict[int, tuple[int, int]]:
+        """By raw partition, its first and its last offset in here."""
+        starts = np.flatnonzero(np.diff(self.partitions, prepend=-1))
+        ends = np.append(starts[1:], len(self)) - 1
+        spans = zip(self.offsets[starts].tolist(), self.offsets[ends].tolist(), strict=True)
+        return dict(zip(self.partitions[starts].tolist(), spans, strict=True))
 
     def __repr__(self) -> str:
-        return f"RawBatch({self.event}, partition={self.partition}, {len(self)} events)"
+        return f"RawBatch({self.event}, partitions={list(self.spans())}, {len(self)} events)"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class DecodedBatch:
     """A micro-batch in the columns of the event's reader schema, identifiers and all. Vault zone only.
 
-    `frame` has the raw schema's fields; `offsets` (int64) and `raw` (the framed datum, kept for sealing) run beside
-    it, one a row.
+    `frame` has the raw schema's fields; `raw` has the same rows as they came: where from, and the datum, for sealing.
     """
 
-    event: EventType
-    partition: int
-    offsets: npt.NDArray[np.int64]
+    raw: RawBatch
     frame: pl.DataFrame
-    raw: pa.BinaryArray
+
+    @property
+    def event(self) -> EventType:
+        """What all rows are."""
+        return self.raw.event
 
     def __len__(self) -> int:
         return self.frame.height
 
     def __repr__(self) -> str:
-        return f"DecodedBatch({self.event}, partition={self.partition}, {len(self)} events)"
+        return f"DecodedBatch({self.raw!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +198,11 @@ class SealedRejection:
     reason: Reason
     detail: str
     payload: bytes
+
+    @property
+    def at(self) -> At:
+        """Where the event stands."""
+        return self.partition, self.offset
 
     def __repr__(self) -> str:
         return f"SealedRejection({self.partition}/{self.offset}, {self.reason}, {len(self.payload)} bytes)"

@@ -14,14 +14,16 @@ from polars.testing import assert_frame_equal
 
 from biokeel.batch import COORDINATES, ENVELOPE, PseudonymisedBatch
 from biokeel.contracts import blocks
-from biokeel.contracts.blocks import Block, Named, named, read_block, split_blocks
+from biokeel.contracts.blocks import Block, Named, Span, named, read_block, split_blocks
 from biokeel.contracts.topics import event_type
 from biokeel.errors import ContractError, DamagedBlock
 
 EVENT = event_type("clinical.blood_pressure")
 
 
-def batch(participants: list[int], *, first: int = 0, note: str | None = "x") -> PseudonymisedBatch:
+def batch(
+    participants: list[int], *, first: int = 0, note: str | None = "x", raw_partition: int = 3
+) -> PseudonymisedBatch:
     rows = len(participants)
     columns = {
         "participant": participants,
@@ -34,37 +36,52 @@ def batch(participants: list[int], *, first: int = 0, note: str | None = "x") ->
         "birth_year": [1980] * rows,
         "sex": ["female"] * rows,
         "stream": ["raw"] * rows,
-        "raw_partition": [3] * rows,
+        "raw_partition": [raw_partition] * rows,
         "raw_offset": list(range(first, first + 2 * rows, 2)),
-        "first_partition": [3] * rows,
+        "first_partition": [raw_partition] * rows,
         "first_offset": list(range(rows)),
     }
     frame = pl.DataFrame(columns, schema={**ENVELOPE, **COORDINATES})
     return PseudonymisedBatch(EVENT, frame.with_columns(note=pl.lit(note), parts=pl.lit(["a", "b"])))
 
 
+def together(*batches: PseudonymisedBatch) -> PseudonymisedBatch:
+    return PseudonymisedBatch(EVENT, pl.concat([each.frame for each in batches]))
+
+
 @settings(max_examples=50)
-@given(participants=st.lists(st.integers(0, 2**60 - 1), max_size=40), partitions=st.integers(1, 7))
-def test_every_row_comes_back_once_from_its_partition_in_order(participants: list[int], partitions: int) -> None:
-    whole = batch(participants)
+@given(
+    by_raw=st.dictionaries(st.integers(0, 20), st.lists(st.integers(0, 2**60 - 1), max_size=20), min_size=1),
+    partitions=st.integers(1, 7),
+)
+def test_every_row_of_any_raw_partition_comes_back_once_from_its_partition_in_order(
+    by_raw: dict[int, list[int]], partitions: int
+) -> None:
+    whole = together(*(batch(people, first=10 * raw, raw_partition=raw) for raw, people in by_raw.items()))
     made = split_blocks(whole, partitions, "f" * 32)
-    assert [block.partition for block in made] == sorted({number % partitions for number in participants})
+    everybody = [number for people in by_raw.values() for number in people]
+    assert [block.partition for block in made] == sorted({number % partitions for number in everybody})
     for block in made:
         rows = read_block(EVENT, block.value, block.headers).frame
         assert_frame_equal(rows, whole.frame.filter(pl.col("participant") % partitions == block.partition))
+        holds = named(block.headers)
+        assert holds is not None
+        spans = rows.group_by("raw_partition", maintain_order=True).agg(
+            pl.first("raw_offset").alias("first"), pl.last("raw_offset").alias("last")
+        )
+        assert list(holds.spans) == spans.rows()
 
 
 def test_headers_name_what_is_inside() -> None:
-    (block,) = split_blocks(batch([5, 6, 7], first=100), 1, "f" * 32)
+    whole = together(batch([5, 6, 7], first=100), batch([5], first=7, raw_partition=0))
+    (block,) = split_blocks(whole, 1, "f" * 32)
     headers = dict(block.headers)
     del headers["biokeel-crc32"]
     assert headers == {
-        "biokeel-format": b"1",
+        "biokeel-format": b"2",
         "biokeel-schema": b"f" * 32,
         "biokeel-stream": b"raw",
-        "biokeel-raw-partition": b"3",
-        "biokeel-first-offset": b"100",
-        "biokeel-last-offset": b"104",
+        "biokeel-rows": b"3:100-104,0:7-7",
     }
 
 
@@ -100,19 +117,20 @@ def _header(block: Block, name: str, value: bytes | None) -> list[tuple[str, byt
     return rest if value is None else [*rest, (name, value)]
 
 
-@pytest.mark.parametrize("name", ["biokeel-format", "biokeel-stream", "biokeel-raw-partition", "biokeel-last-offset"])
-@pytest.mark.parametrize("value", [None, b"9"])
+@pytest.mark.parametrize("name", ["biokeel-format", "biokeel-stream", "biokeel-rows"])
+@pytest.mark.parametrize("value", [None, b"9", b"3:0-2", b"3:0-4,4:0-0"])
 def test_headers_that_are_missing_or_lie_are_a_contract_error(name: str, value: bytes | None) -> None:
     (block,) = split_blocks(batch([1, 2, 3]), 1, "f" * 32)
     with pytest.raises(ContractError):
         read_block(EVENT, block.value, _header(block, name, value))
 
 
-def test_rows_of_two_raw_partitions_make_no_block() -> None:
-    whole = batch([1, 2])
-    mixed = PseudonymisedBatch(EVENT, whole.frame.with_columns(raw_partition=pl.Series([1, 2], dtype=pl.Int32)))
+@pytest.mark.parametrize("mixed", [{"raw_partition": [1, 2, 1]}, {"stream": ["raw", "raw", "parking"]}])
+def test_rows_of_two_streams_or_of_raw_partitions_in_turns_make_no_block(mixed: dict[str, list[object]]) -> None:
+    whole = batch([1, 2, 3]).frame
+    columns = [pl.Series(name, values, COORDINATES[name]) for name, values in mixed.items()]
     with pytest.raises(ContractError, match="mixes"):
-        split_blocks(mixed, 1, "f" * 32)
+        split_blocks(PseudonymisedBatch(EVENT, whole.with_columns(columns)), 1, "f" * 32)
 
 
 def test_a_block_without_the_coordinates_is_refused() -> None:
@@ -135,8 +153,14 @@ def test_a_block_whose_rows_could_neither_land_nor_be_quarantined_is_damaged(nam
 
 
 def test_headers_say_what_a_block_was_to_hold_and_those_of_a_foreign_message_say_nothing() -> None:
-    (block,) = split_blocks(batch([1, 2, 3]), 1, "f" * 32)
-    first, last = (int(dict(block.headers)[name]) for name in ("biokeel-first-offset", "biokeel-last-offset"))
-    assert named(block.headers) == Named("raw", int(dict(block.headers)["biokeel-raw-partition"]), first, last)
-    for name, value in (("biokeel-stream", b"850101"), ("biokeel-first-offset", b"-1"), ("biokeel-format", None)):
+    (block,) = split_blocks(together(batch([1, 2, 3]), batch([4], first=9, raw_partition=0)), 1, "f" * 32)
+    holds = named(block.headers)
+    assert holds == Named("raw", (Span(3, 0, 4), Span(0, 9, 9)))
+    assert holds.rows == "3:0-4,0:9-9"
+    foreign = ("3", "3:0", "3:0-", "3:0--1", "3:0-1,", "3:0-1;0:1-2", "850101-1234567", "x", "")
+    for name, value in (
+        ("biokeel-stream", b"850101"),
+        ("biokeel-format", None),
+        *(("biokeel-rows", rows.encode()) for rows in foreign),
+    ):
         assert named(_header(block, name, value)) is None

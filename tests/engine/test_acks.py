@@ -96,12 +96,15 @@ async def one_in_flight(settings, group, topic, transport, ledger, seconds):
     @app.agent(app.topic(topic, schema=DeliverySchema(key_type=bytes, value_type=bytes)), concurrency=2)
     async def takes(stream):
         async for event in stream.events():
-            first = event.message.offset if ledger is None else event.value[0].first
-            if (event.message.partition, first) == (0, 0):
+            if ledger is None:
+                first = (event.message.partition, event.message.offset)
+            else:
+                first = min((each.partition, each.first) for each in event.value)
+                for each in event.value:
+                    if (each.partition, each.first) != (0, 0):
+                        ledger.settle(each)
+            if first == (0, 0):
                 await asyncio.Event().wait()
-            if ledger is not None:
-                for delivery in event.value:
-                    ledger.settle(delivery)
             done.append(event.message.offset)
 
     await app.start()

@@ -58,7 +58,7 @@ def test_a_vault_that_knows_less_than_kafka_is_refused_and_the_sentence_says_how
 def test_a_vault_that_knows_all_is_not_refused(world):
     settings, vault = world
     event = event_type("clinical.glucose")
-    vault.decide(event, 1, vault.snapshot(event, 1), 4, parked=[], sealed=[])
+    vault.decide(event, vault.snapshot(event, [1]), {1: 4}, parked=[], sealed=[])
     assert behind(settings, vault) == {ENROLMENT: 3}
     commit(settings, {ENROLMENT: 0})
     require_current(settings, vault)

@@ -21,7 +21,7 @@ def test_a_damaged_block_is_put_aside_with_what_it_was_to_hold_and_the_others_la
     curated, _ = run(tmp_path, scenario(block(0, [120]), damaged(block(1, [121, 122])), block(2, [123])))
     assert offsets(curated) == [0, 200]
     (kept,) = Aside(Lake.local(tmp_path)).all()
-    assert str(kept) == "pseudo.clinical.blood_pressure/0@1 (rows of raw 0, 100 to 101)"
+    assert str(kept) == "pseudo.clinical.blood_pressure/0@1 (rows of raw 0:100-101)"
     assert str(kept) in caplog.text
     assert kept.size == len(block(1, [121, 122]).value)
 
@@ -59,7 +59,7 @@ def test_what_is_aside_stays_aside_although_it_could_be_read_by_now(tmp_path):
 
 def test_another_format_is_no_damage_and_ends_the_worker(tmp_path):
     record = block(0, [120])
-    headers = [(name, b"2" if name == HEADER_FORMAT else value) for name, value in record.headers]
+    headers = [(name, b"1" if name == HEADER_FORMAT else value) for name, value in record.headers]
     with pytest.raises(ContractError, match="another format"):
         run(tmp_path, scenario(SimpleNamespace(**{**vars(record), "headers": headers})))
     assert Aside(Lake.local(tmp_path)).all() == []

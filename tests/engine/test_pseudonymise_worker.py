@@ -17,6 +17,7 @@ from tests.pseudonymise.conftest import CATALOGUE, GLUCOSE, World, world
 __all__ = ["world"]
 
 AT = Partition(GLUCOSE.raw_topic, 0)
+OTHER = Partition(GLUCOSE.raw_topic, 1)
 
 
 class Kafka:
@@ -49,13 +50,20 @@ def _short_pauses(monkeypatch):
 
 def made_worker(world: World, kafka):
     worker = PseudonymiseWorker(Settings(), WorkerMetrics("pseudonymise"), world.wall(), CATALOGUE, kafka)
-    worker._held = {AT}
-    worker.ledger.assign(AT, 0)
+    worker._held = {AT, OTHER}
+    for at in worker._held:
+        worker.ledger.assign(at, 0)
     return worker
 
 
 def delivered(worker, batch):
-    return worker.ledger.deliver(AT, Records(batch.offsets, batch.values.to_pylist(), None, 0))
+    at = Partition(GLUCOSE.raw_topic, int(batch.partitions[0]))
+    return worker.ledger.deliver(at, Records(batch.offsets, batch.values, None, 0))
+
+
+def rows(kafka):
+    """What the headers of the blocks name, one block after the other."""
+    return [dict(block.headers)["biokeel-rows"].decode() for block in kafka.sent]
 
 
 def waiting(worker):
@@ -99,9 +107,7 @@ def test_a_vault_that_is_away_is_waited_for_and_then_everything_goes_on_in_order
     worker.check()
     assert "The vault's database does not answer." in caplog.text
     assert waiting(worker) == 0
-    assert [dict(block.headers)["biokeel-first-offset"] for block in kafka.sent] == [
-        str(2 * number).encode() for number in range(2 * WINDOW)
-    ]
+    assert rows(kafka) == [f"0:{2 * number}-{2 * number + 1}" for number in range(2 * WINDOW)]
     assert worker.ledger.committable() == {AT: 4 * WINDOW}
 
 
@@ -170,4 +176,65 @@ def test_big_parked_events_are_released_in_pieces_of_bounded_size(world, monkeyp
         running.cancel()
 
     asyncio.run(scenario())
-    assert [dict(block.headers)["biokeel-first-offset"] for block in kafka.sent] == [b"%d" % n for n in range(10)]
+    assert rows(kafka) == [f"0:{number}-{number}" for number in range(10)]
+
+
+def test_partitions_of_one_call_make_one_block_and_are_settled_together_when_kafka_has_it(world):
+    kafka = Kafka(answers=False)
+    worker = made_worker(world, kafka)
+    world.enrol(world.wall(), "P-1")
+
+    async def scenario():
+        batches = world.glucose("P-1", "P-1"), world.glucose("P-1", partition=1)
+        await worker.take([delivered(worker, batch) for batch in batches])
+        assert rows(kafka) == ["0:0-1,1:0-0"]
+        assert worker.ledger.committable() == {}
+        kafka.pending[0].set_result(None)
+        await worker._arrived()
+
+    asyncio.run(scenario())
+    worker.check()
+    assert worker.ledger.committable() == {AT: 2, OTHER: 1}
+
+
+def test_after_an_outage_of_the_vault_every_partition_of_the_call_is_done_again(world, monkeypatch):
+    kafka = Kafka()
+    worker = made_worker(world, kafka)
+    world.enrol(world.wall(), "P-1")
+    decide, tries = worker._wall._vault.decide, []
+
+    def away_once(*arguments, **more):
+        tries.append(arguments)
+        if len(tries) == 1:
+            raise VaultUnavailable("The vault's database does not answer.")
+        return decide(*arguments, **more)
+
+    monkeypatch.setattr(worker._wall._vault, "decide", away_once)
+
+    async def scenario():
+        batches = world.glucose("P-1", "P-9"), world.glucose("P-1", partition=1)
+        await worker.take([delivered(worker, batch) for batch in batches])
+        await worker._arrived()
+
+    asyncio.run(scenario())
+    worker.check()
+    assert len(tries) == 2
+    assert rows(kafka) == ["0:0-0,1:0-0"]
+    assert worker.ledger.committable() == {AT: 2, OTHER: 1}
+
+
+def test_of_a_call_whose_one_partition_went_away_meanwhile_only_the_other_is_settled(world):
+    kafka = Kafka(answers=False)
+    worker = made_worker(world, kafka)
+    world.enrol(world.wall(), "P-1")
+
+    async def scenario():
+        batches = world.glucose("P-1"), world.glucose("P-1", partition=1)
+        await worker.take([delivered(worker, batch) for batch in batches])
+        worker.ledger.assign(OTHER, 0)
+        kafka.pending[0].set_result(None)
+        await worker._arrived()
+
+    asyncio.run(scenario())
+    worker.check()
+    assert worker.ledger.committable() == {AT: 1}

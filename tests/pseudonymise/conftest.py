@@ -68,7 +68,7 @@ class World:
             for offset, row in zip(offsets, rows, strict=True)
         ]
         frame = pl.DataFrame(full, schema=self.columns(event), orient="row")
-        return RawBatch(event, partition, offsets, self.codec.encode(event, frame))
+        return RawBatch.of(event, [(partition, offsets, self.codec.encode(event, frame).to_pylist())])
 
     def columns(self, event: EventType) -> dict[str, pl.DataType]:
         from biokeel.contracts.columns import frame_schema
@@ -100,6 +100,12 @@ DEFAULTS: dict[str, dict[str, object]] = {
 }
 
 
+def together(*batches: RawBatch) -> RawBatch:
+    """What one fetch would bring of several partitions: batches of one each, of one event type."""
+    parts = [(int(batch.partitions[0]), batch.offsets, batch.values) for batch in batches]
+    return RawBatch.of(batches[0].event, parts)
+
+
 def offsets(batch: PseudonymisedBatch | None) -> list[int]:
     return [] if batch is None else batch.frame["raw_offset"].to_list()
 
@@ -120,4 +126,4 @@ def world(tmp_path: Path):
     made.close()
 
 
-__all__ = ["EVENTS", "World", "drain", "offsets"]
+__all__ = ["EVENTS", "World", "drain", "offsets", "together"]

@@ -1,11 +1,13 @@
 import datetime as dt
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from biokeel.batch import COORDINATES, ENVELOPE, RawBatch
 from biokeel.contracts.topics import event_type
 from biokeel.reasons import Reason
-from tests.pseudonymise.conftest import GLUCOSE, START, World, drain, offsets
+from tests.pseudonymise.conftest import GLUCOSE, START, World, drain, offsets, together
 
 
 def places(wall, event=GLUCOSE, partition=0):
@@ -23,6 +25,54 @@ def test_an_enrolled_persons_events_pass_with_exactly_the_promised_columns(world
     row = frame.row(0, named=True)
     assert (row["enrolled_on"], row["birth_year"], row["sex"]) == (START.date(), 1980, "female")
     assert (row["stream"], row["raw_partition"], row["raw_offset"], row["first_offset"]) == ("raw", 0, 0, 0)
+
+
+def test_partitions_of_one_batch_are_decided_together_and_each_event_by_its_own_coordinates(world):
+    wall = world.wall()
+    world.enrol(wall, "P-000001")
+    batch = together(
+        world.glucose("P-000001", "P-9", partition=3),
+        world.batch(GLUCOSE, [{"subject_id": "P-000001", "code": "a@b.example"}, {"subject_id": "P-000001"}], 0),
+        world.glucose("P-8", "P-000001", partition=2),
+    )
+    result = wall.process(batch)
+    passed = result.batch.frame.select("raw_partition", "raw_offset", "first_partition", "first_offset").rows()
+    assert passed == [(3, 0, 3, 0), (0, 1, 0, 1), (2, 1, 2, 1)]
+    assert (dict(result.counts), result.parked) == ({Reason.LEAK: 1}, 2)
+    assert [places(wall, GLUCOSE, each) for each in (3, 0, 2)] == [{1: "parked"}, {0: Reason.LEAK}, {0: "parked"}]
+    assert wall._vault.snapshot(GLUCOSE, [0, 1, 2, 3]).decided == {0: 1, 1: -1, 2: 1, 3: 1}
+    world.enrol(wall, "P-8", "P-9")
+    assert [drain(wall, each) for each in (3, 0, 2)] == [[1], [], [0]]
+
+
+def test_a_replay_may_hold_other_partitions_and_newer_events_than_the_first_time(world):
+    wall = world.wall()
+    world.enrol(wall, "P-1")
+    first = [world.glucose("P-1", "P-9", partition=each) for each in (0, 1)]
+    newer = [world.glucose("P-1", "P-9", partition=each) for each in (1, 2)]
+    assert offsets(wall.process(together(*first)).batch) == [0, 0]
+    whole = RawBatch.of(GLUCOSE, [(1, np.arange(4), [*first[1].values, *newer[0].values])])
+    result = world.wall().process(together(whole, newer[1]))
+    assert result.batch.frame.select("raw_partition", "raw_offset").rows() == [(1, 0), (1, 2), (2, 0)]
+    assert result.parked == 2
+    assert places(wall, GLUCOSE, 1) == {1: "parked", 3: "parked"}
+
+
+def test_person_events_of_several_partitions_are_applied_once_each(world):
+    wall = world.wall()
+    enrolment = event_type("person.enrolment")
+    batch = together(
+        *(
+            world.batch(enrolment, [{"subject_id": f"P-{each}"}, {"subject_id": "P-0", "sex": "?"}], each)
+            for each in (0, 2)
+        )
+    )
+    result = wall.process(batch)
+    assert (result.applied, dict(result.counts)) == (2, {Reason.PERSON_INVALID: 2})
+    assert world.wall().process(batch).applied == 0
+    for each in (0, 2):
+        assert places(wall, enrolment, each) == {0: "applied", 1: Reason.PERSON_INVALID}
+    assert wall._vault.status().audit_entries == 2
 
 
 def test_the_same_person_has_one_number_under_every_identifier_and_writing(world):
@@ -94,8 +144,7 @@ def test_years_1900_and_2100_are_inside(world):
 def test_bytes_that_are_no_event_are_sealed_and_replayed_without_a_second_seal(world):
     wall = world.wall()
     good = world.glucose("P-1", "P-1")
-    values = type(good.values).from_pandas([b"junk", good.values[1].as_py()], type=good.values.type)
-    batch = RawBatch(GLUCOSE, 0, good.offsets, values)
+    batch = replace(good, values=[b"junk", good.values[1]])
     assert wall.process(batch).counts == {Reason.NOT_FRAMED: 1}
     again = wall.process(batch)
     assert (again.batch, dict(again.counts), again.parked) == (None, {}, 0)
@@ -147,6 +196,18 @@ def test_merge_gives_both_histories_one_participant_from_then_on(world):
     assert before[0] != before[1]
     assert after == [before[0]] * 2
     assert wall._vault.status().participants == 1
+
+
+def test_person_events_of_several_partitions_that_waited_are_applied_when_their_person_comes(world):
+    wall = world.wall()
+    link = event_type("person.identifier_link")
+    waits = [
+        world.batch(link, [{"subject_id": "P-1", "identifiers": [{"scheme": "app/band", "value": f"u-{each}"}]}], each)
+        for each in (0, 3)
+    ]
+    assert wall.process(together(*waits)).parked == 2
+    assert world.enrol(wall, "P-1").applied == 3
+    assert [places(wall, link, each) for each in (0, 3)] == [{0: "applied"}] * 2
 
 
 def test_person_events_that_come_before_the_enrolment_wait_for_it_and_are_applied_then(world):

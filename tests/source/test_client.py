@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pytest
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
@@ -92,8 +91,8 @@ def test_every_row_arrives_once_in_its_partition_in_order_and_reads_back_as_it_w
     codec = Codec(catalogue, settings.max_event_bytes)
     for partition, messages in since(settings, DIET, start).items():
         assert all(message.key() is None and message.headers() is None for message in messages)
-        values = pa.array([message.value() for message in messages], pa.binary())
-        outcome = codec.decode(RawBatch(DIET, partition, np.arange(len(values)), values))
+        values = [message.value() for message in messages]
+        outcome = codec.decode(RawBatch.of(DIET, [(partition, np.arange(len(values)), values)]))
         assert not outcome.rejected
         assert outcome.accepted.frame.equals(rows.filter(pl.lit(pl.Series(expected == partition))))
 

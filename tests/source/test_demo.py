@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pytest
 
 from biokeel.batch import RawBatch
@@ -116,7 +115,7 @@ def test_broken_messages_are_rejected_for_the_reason_they_are_labelled_with(
     made = corpus.raw_defects(codec)
     assert len(made) == corpus.broken
     for defect in made:
-        batch = RawBatch(defect.event, 0, np.array([0]), pa.array([defect.value], pa.binary()))
+        batch = RawBatch.of(defect.event, [(0, np.array([0]), [defect.value])])
         (rejection,) = codec.decode(batch).rejected
         assert rejection.reason == defect.reason
     wire = {Reason.EMPTY, Reason.MALFORMED, Reason.NOT_FRAMED, Reason.TRAILING_BYTES, Reason.UNKNOWN_SCHEMA}

@@ -102,7 +102,11 @@ def test_a_backup_is_consistent_while_another_writes(settings, tmp_path):
 def test_nothing_of_the_vault_and_no_key_stands_in_a_backup(settings, tmp_path):
     vault = Vault.open(settings)
     vault.decide(
-        EVENT, 0, vault.snapshot(EVENT, 0), 1, parked=[ToPark(1, Identifier("app/demo", "who"), b"x")], sealed=[]
+        EVENT,
+        vault.snapshot(EVENT, [0]),
+        {0: 1},
+        parked=[ToPark((0, 1), Identifier("app/demo", "who"), b"x")],
+        sealed=[],
     )
     vault.close()
     back_up(settings, tmp_path / "backup")
@@ -220,7 +224,7 @@ def test_after_acceptance_the_vault_knows_as_much_as_kafka_and_gives_no_release_
     vault = Vault.open(settings)
     place = (EVENT.raw_topic, 0)
     vault.decide(
-        EVENT, 0, vault.snapshot(EVENT, 0), 1, parked=[ToPark(1, Identifier("app/demo", "a"), b"x")], sealed=[]
+        EVENT, vault.snapshot(EVENT, [0]), {0: 1}, parked=[ToPark((0, 1), Identifier("app/demo", "a"), b"x")], sealed=[]
     )
     assert vault.known([place, (EVENT.raw_topic, 1)]) == {place: 1, (EVENT.raw_topic, 1): -1}
     vault.accept({place: 7})

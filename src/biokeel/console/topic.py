@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from biokeel.batch import RawBatch
 from biokeel.contracts.blocks import read_block
@@ -39,8 +38,8 @@ def raw_events(
     hidden = {field.name for field in catalogue.reader(event).schema.fields if field.tag is not Tag.NONE}
     for message in messages:
         where = {"partition": message.partition, "offset": message.offset}
-        values = pa.array([message.value], pa.binary())
-        outcome = codec.decode(RawBatch(event, message.partition, np.array([message.offset], np.int64), values))
+        part = message.partition, np.array([message.offset], np.int64), [message.value]
+        outcome = codec.decode(RawBatch.of(event, [part]))
         for rejection in outcome.rejected:
             yield where | {"rejected": str(rejection.reason), "bytes": len(message.value or b"")}
         frame = outcome.accepted.frame

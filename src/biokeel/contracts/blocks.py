@@ -4,14 +4,14 @@ A block's value is an Arrow IPC stream (lz4) with the columns of `PseudonymisedB
 
 | header | value |
 | --- | --- |
-| `biokeel-format` | version of this format, now `1` |
+| `biokeel-format` | version of this format, now `2` |
 | `biokeel-schema` | fingerprint of the reader schema that the rows were read into |
 | `biokeel-stream` | `raw`, `parking` or `quarantine` |
-| `biokeel-raw-partition` | the raw partition of all rows |
-| `biokeel-first-offset`, `biokeel-last-offset` | the first and the last raw offset (or release number) in the block |
+| `biokeel-rows` | of each raw partition its first and last raw offset (or release number) in here: `0:100-180,3:7-7` |
 | `biokeel-crc32` | CRC-32 of the value: polars panics on some damaged streams, so damage is found first |
 
-Nothing in a header says anything about a person.
+The rows of one raw partition stand together in a block, with increasing offsets. Nothing in a header says anything
+about a person.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import io
 import re
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -32,25 +32,26 @@ from biokeel.poison import may_be_poison
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import numpy.typing as npt
+
     from biokeel.contracts.topics import EventType
 
-FORMAT: Final = "1"
+FORMAT: Final = "2"
 MAX_BLOCK_BYTES: Final = 12 << 20
 """A block above this is cut in two; topics take messages up to 16 MiB, headers and batch overhead included."""
 
 HEADER_FORMAT: Final = "biokeel-format"
 HEADER_SCHEMA: Final = "biokeel-schema"
 HEADER_STREAM: Final = "biokeel-stream"
-HEADER_PARTITION: Final = "biokeel-raw-partition"
-HEADER_FIRST: Final = "biokeel-first-offset"
-HEADER_LAST: Final = "biokeel-last-offset"
+HEADER_ROWS: Final = "biokeel-rows"
 HEADER_CHECKSUM: Final = "biokeel-crc32"
 
 _NEEDED: Final = {**ENVELOPE, **COORDINATES}
 NEVER_NULL: Final = frozenset({"participant", "event_id", "occurred_at", *COORDINATES})
 """Columns without which a row can neither land nor be quarantined."""
 _STREAMS: Final = frozenset({STREAM_RAW, STREAM_PARKING, STREAM_QUARANTINE})
-_NUMBER: Final = re.compile(r"[0-9]{1,18}")
+_SPAN: Final = r"[0-9]{1,9}:[0-9]{1,18}-[0-9]{1,18}"
+_SPANS: Final = re.compile(f"{_SPAN}(?:,{_SPAN})*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +70,17 @@ def split_blocks(batch: PseudonymisedBatch, partitions: int, fingerprint: str) -
     """One block (more, if it would outgrow a message) for each pseudo partition that has rows.
 
     A row goes to partition `participant % partitions`; within a partition rows keep their order, and blocks of one
-    partition stand in the order in which they must be produced. All rows must be of one stream and raw partition.
-    `fingerprint` is the reader schema's. Raises `ContractError` if the rows are of several streams or raw partitions.
+    partition stand in the order in which they must be produced. `fingerprint` is the reader schema's. Raises
+    `ContractError` if the rows are of several streams, or those of a raw partition do not stand together.
     """
     frame = batch.frame
     if not frame.height:
         return []
-    if frame["stream"].n_unique() != 1 or frame["raw_partition"].n_unique() != 1:
+    numbers = frame["raw_partition"].to_numpy()
+    if frame["stream"].n_unique() != 1 or len(_starts(numbers)) != len(np.unique(numbers)):
         raise ContractError(
-            f"A batch of {batch.event} mixes streams or raw partitions.", "Make blocks of each of them apart."
+            f"A batch of {batch.event} mixes streams or raw partitions.",
+            "Make blocks of each stream apart, and let the rows of a raw partition stand together.",
         )
     target = (frame["participant"] % partitions).to_numpy()
     order = np.argsort(target, kind="stable")
@@ -90,26 +93,37 @@ def split_blocks(batch: PseudonymisedBatch, partitions: int, fingerprint: str) -
     ]
 
 
+class Span(NamedTuple):
+    """Rows of one raw partition, from offset `first` to `last`."""
+
+    partition: int
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return f"{self.partition}:{self.first}-{self.last}"
+
+
 @dataclass(frozen=True, slots=True)
 class Named:
     """What the headers of a block say that it holds."""
 
     stream: str
-    raw_partition: int
-    first: int
-    last: int
+    spans: tuple[Span, ...]
+
+    @property
+    def rows(self) -> str:
+        """The spans as the header has them."""
+        return ",".join(map(str, self.spans))
 
 
 def named(headers: Sequence[tuple[str, bytes]]) -> Named | None:
     """What `headers` say, None where they are not a block's: anything else may stand in a foreign message."""
     known = dict(headers)
-    stream = known.get(HEADER_STREAM, b"").decode("ascii", "replace")
-    numbers = [
-        known.get(name, b"").decode("ascii", "replace") for name in (HEADER_PARTITION, HEADER_FIRST, HEADER_LAST)
-    ]
-    if HEADER_FORMAT not in known or stream not in _STREAMS or not all(_NUMBER.fullmatch(each) for each in numbers):
+    stream, rows = (known.get(name, b"").decode("ascii", "replace") for name in (HEADER_STREAM, HEADER_ROWS))
+    if HEADER_FORMAT not in known or stream not in _STREAMS or not _SPANS.fullmatch(rows):
         return None
-    return Named(stream, *map(int, numbers))
+    return Named(stream, tuple(Span(*map(int, re.split("[:-]", each))) for each in rows.split(",")))
 
 
 def read_block(event: EventType, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> PseudonymisedBatch:
@@ -171,9 +185,13 @@ def _checksum(value: bytes) -> bytes:
 
 def _describe(rows: pl.DataFrame) -> dict[str, bytes]:
     """What the headers say about the rows."""
-    return {
-        HEADER_STREAM: str(rows["stream"][0]).encode(),
-        HEADER_PARTITION: str(rows["raw_partition"][0]).encode(),
-        HEADER_FIRST: str(rows["raw_offset"][0]).encode(),
-        HEADER_LAST: str(rows["raw_offset"][-1]).encode(),
-    }
+    partitions, offsets = rows["raw_partition"].to_numpy(), rows["raw_offset"].to_numpy()
+    starts = _starts(partitions)
+    ends = np.append(starts[1:], len(offsets)) - 1
+    spans = map(Span, partitions[starts].tolist(), offsets[starts].tolist(), offsets[ends].tolist())
+    return {HEADER_STREAM: str(rows["stream"][0]).encode(), HEADER_ROWS: ",".join(map(str, spans)).encode()}
+
+
+def _starts(partitions: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """The rows at which another raw partition begins."""
+    return np.flatnonzero(np.diff(partitions, prepend=-1))

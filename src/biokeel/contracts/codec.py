@@ -21,6 +21,8 @@ from biokeel.errors import UnknownSchema
 from biokeel.reasons import Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from biokeel.contracts.catalogue import Catalogue
@@ -65,11 +67,7 @@ class Codec:
         self._triage(frames, verdicts)
         frame, rows = self._rows(batch, frames, verdicts)
         frame, rows = _without_impossible_times(frame, rows, verdicts)
-        if verdicts.rejected:
-            values, offsets = batch.values.take(rows), batch.offsets[rows]
-        else:
-            values, offsets = batch.values, batch.offsets
-        decoded = DecodedBatch(batch.event, batch.partition, offsets, frame, values)
+        decoded = DecodedBatch(batch.take(rows) if verdicts.rejected else batch, frame)
         return Outcome(decoded, _sealed(batch, verdicts))
 
     def encode(self, event: EventType, frame: pl.DataFrame) -> pa.BinaryArray:
@@ -102,8 +100,9 @@ class Codec:
             reader = self._reader(batch.event, schema_id, rows, verdicts)
             if reader is None:
                 continue
-            values = batch.values if len(rows) == len(batch) else batch.values.take(rows)
-            frame, good, bad = reader.decode(values, frames.lengths[rows])
+            values = batch.values if len(rows) == len(batch) else [batch.values[row] for row in rows.tolist()]
+            datums = cast("Sequence[bytes]", values)  # one without bytes is rejected by now
+            frame, good, bad = reader.decode(datums, frames.lengths[rows])
             for datum in bad:
                 verdicts.reject(rows[[datum.row]], datum.reason, datum.detail)
             pieces.append((frame, rows[good] if bad else rows))
@@ -159,11 +158,11 @@ def _without_impossible_times(
 def _sealed(batch: RawBatch, verdicts: _Verdicts) -> list[SealedRejection]:
     return [
         SealedRejection(
-            partition=batch.partition,
+            partition=int(batch.partitions[row]),
             offset=int(batch.offsets[row]),
             reason=reason,
             detail=detail,
-            payload=cast("bytes | None", batch.values[row].as_py()) or b"",
+            payload=batch.values[row] or b"",
         )
         for row, (reason, detail) in sorted(verdicts.rejected.items())
     ]

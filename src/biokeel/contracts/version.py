@@ -17,6 +17,8 @@ from biokeel.contracts.wire import FastWire, fits
 from biokeel.errors import ContractError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from biokeel.contracts.catalogue import Registered
@@ -40,13 +42,12 @@ class VersionReader:
         self._general = DatumWire(avro, avro if same else target, written.id)
 
     def decode(
-        self, values: pa.BinaryArray, lengths: npt.NDArray[np.int64]
+        self, datums: Sequence[bytes], lengths: npt.NDArray[np.int64]
     ) -> tuple[pl.DataFrame, npt.NDArray[np.int64], list[BadDatum]]:
-        """The rows of the good datums in order, their positions in `values`, and the bad datums.
+        """The rows of the good datums in order, their positions in `datums`, and the bad datums.
 
         `lengths` are the messages' lengths in bytes, frames included.
         """
-        datums = cast("list[bytes]", values.to_pylist())
         if self._fast is None:
             return self._one_by_one(datums, np.arange(len(datums)))
         batch, doubtful = self._fast_rows(self._fast, datums, lengths)
@@ -59,7 +60,7 @@ class VersionReader:
         return pl.concat([fast, slow])[order], rows[order], bad
 
     def _fast_rows(
-        self, wire: FastWire, datums: list[bytes], lengths: npt.NDArray[np.int64]
+        self, wire: FastWire, datums: Sequence[bytes], lengths: npt.NDArray[np.int64]
     ) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:
         """What the fast way decodes for certain, and which datums must be read one by one instead."""
         doubtful = np.zeros(len(datums), dtype=np.bool_)
@@ -79,7 +80,7 @@ class VersionReader:
         return frame if self._resolution is None else frame.select(self._resolution)
 
     def _one_by_one(
-        self, datums: list[bytes], rows: npt.NDArray[np.int64]
+        self, datums: Sequence[bytes], rows: npt.NDArray[np.int64]
     ) -> tuple[pl.DataFrame, npt.NDArray[np.int64], list[BadDatum]]:
         table, good, bad = self._general.decode([datums[row] for row in rows])
         frame = cast("pl.DataFrame", pl.from_arrow(table))
@@ -87,7 +88,7 @@ class VersionReader:
         return frame, rows[np.asarray(good, dtype=np.int64)], moved
 
 
-def _refused(wire: FastWire, datums: list[bytes]) -> npt.NDArray[np.bool_]:
+def _refused(wire: FastWire, datums: Sequence[bytes]) -> npt.NDArray[np.bool_]:
     """Datums in runs that pyruhvro refuses: a refused run is halved until few are left, bad ones and neighbours."""
     refused = np.zeros(len(datums), dtype=np.bool_)
     runs = [(0, len(datums))]

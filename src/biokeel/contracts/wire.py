@@ -17,7 +17,7 @@ from biokeel.contracts.columns import arrow_schema, without_null
 from biokeel.contracts.framing import frame
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _FRAME_FIELDS: Final[list[dict[str, Any]]] = [
     {"name": "biokeel_frame_magic", "type": "boolean"},
@@ -36,7 +36,7 @@ class FastWire:
         self._wire_columns = pyruhvro.avro_to_arrow_schema(self._text)
         self._frame = np.frombuffer(frame(schema_id)[1:], dtype="<f4")
 
-    def decode(self, datums: list[bytes]) -> pa.RecordBatch:
+    def decode(self, datums: Sequence[bytes]) -> pa.RecordBatch:
         """The columns of framed datums, in the types of `arrow_schema`.
 
         Raises `ValueError` if any of them is not what the schema says; bytes left over pass (see `lengths`).
@@ -48,7 +48,7 @@ class FastWire:
         ]
         return pa.RecordBatch.from_arrays(columns, schema=self._columns)
 
-    def accepts(self, datums: list[bytes]) -> bool:
+    def accepts(self, datums: Sequence[bytes]) -> bool:
         """Whether `decode` would take all of them."""
         try:
             self._read(datums)
@@ -71,7 +71,7 @@ class FastWire:
         (datums,) = pyruhvro.serialize_record_batch(batch, self._text, 1)
         return datums  # type: ignore[no-any-return]  # pyruhvro has no types
 
-    def _read(self, datums: list[bytes]) -> pa.RecordBatch:
+    def _read(self, datums: Sequence[bytes]) -> pa.RecordBatch:
         batch: pa.RecordBatch = pyruhvro.deserialize_array(datums, self._text)
         # pyruhvro takes strings as they come, and polars may do anything with a string that is not UTF-8.
         batch.validate(full=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, cast
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from biokeel.batch import STREAM_RAW
-from biokeel.contracts.blocks import HEADER_LAST, HEADER_PARTITION, HEADER_STREAM
+from biokeel.contracts.blocks import named
 from biokeel.contracts.topics import EVENTS, LANDED_EVENTS, event_type
 from biokeel.engine.pseudonymise import GROUP
 from biokeel.errors import TransportError, VaultError
@@ -142,10 +142,10 @@ def _highest(consumer: Consumer, ends: dict[tuple[str, int], int]) -> dict[Place
         if offset + 1 >= ends.get((topic, partition), 0):
             ends.pop((topic, partition), None)
         # The stubs allow what only a producer may give; a consumer always gets a list of pairs.
-        headers = dict(cast("list[tuple[str, bytes]]", message.headers() or []))
-        if headers.get(HEADER_STREAM) == STREAM_RAW.encode():
-            place = event_type(topic).raw_topic, int(headers[HEADER_PARTITION])
-            found[place] = max(int(headers[HEADER_LAST]), found.get(place, -1))
+        holds = named(cast("list[tuple[str, bytes]]", message.headers() or []))
+        for span in holds.spans if holds is not None and holds.stream == STREAM_RAW else ():
+            place = event_type(topic).raw_topic, span.partition
+            found[place] = max(span.last, found.get(place, -1))
     return found
 
 

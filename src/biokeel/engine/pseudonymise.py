@@ -1,12 +1,14 @@
 """Application 1, vault zone: raw micro-batches through the wall, on to the pseudo topics as blocks.
 
+What one fetch brought of a topic, of however many partitions, goes through together and is settled together.
+
 The order of steps is the promise (at least once, in order, nothing unsealed left behind):
 
 1. `Wall.process`: whatever does not go on is durable in the vault when it returns.
 2. The rest is split into blocks and queued, in order, with an idempotent producer.
-3. When Kafka has acknowledged every block, the delivery is settled; only then may its offsets be committed.
+3. When Kafka has acknowledged every block, the deliveries are settled; only then may their offsets be committed.
 
-A process that dies after any of them reads the micro-batch again: the vault finds what it holds by its coordinates,
+A process that dies after any of them reads the micro-batches again: the vault finds what it holds by its coordinates,
 blocks arrive a second time, and `curate` drops their rows as repeats. Releases of parked events go the same way, with
 their mark in the vault in place of the offset.
 """
@@ -18,8 +20,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Final
-
-import pyarrow as pa
 
 from biokeel.batch import RawBatch
 from biokeel.contracts.blocks import split_blocks
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 GROUP: Final = "biokeel-pseudonymise"
 WINDOW: Final = 4
-"""Micro-batches whose blocks may be on their way to Kafka at a time."""
+"""Calls of `process` whose blocks may be on their way to Kafka at a time."""
 RELEASE_SECONDS: Final = 1.0
 """How often the vault is asked for releases: another worker may have enrolled the person."""
 RELEASE_ROWS: Final = 10_000
@@ -63,9 +63,9 @@ def consumption(settings: Settings) -> Consumption:
     return Consumption(GROUP, topics, settings.micro_batch_rows, FETCH_BYTES, least_bytes=LEAST_BYTES)
 
 
-def raw_batch(event: EventType, delivery: Delivery) -> RawBatch:
-    """The records of `delivery` as columns."""
-    return RawBatch(event, delivery.partition, delivery.records.offsets, pa.array(delivery.records.values, pa.binary()))
+def raw_batch(event: EventType, deliveries: Sequence[Delivery]) -> RawBatch:
+    """The records of `deliveries` as one batch."""
+    return RawBatch.of(event, ((each.partition, each.records.offsets, each.records.values) for each in deliveries))
 
 
 class PseudonymiseWorker(Worker):
@@ -87,27 +87,23 @@ class PseudonymiseWorker(Worker):
         self._thread = ThreadPoolExecutor(1, "wall")
 
     async def process(self, event: EventType, deliveries: Sequence[Delivery]) -> None:
-        """Through the wall and into the producer's queue; settled by `_settle` when Kafka has it."""
-        for delivery in deliveries:
-            await self._process(event, delivery)
-
-    async def _process(self, event: EventType, delivery: Delivery) -> None:
+        """Through the wall and into the producer's queue together; settled by `_settle` when Kafka has all of it."""
         await self._window.acquire()
         try:
-            result, sent = await asyncio.get_running_loop().run_in_executor(self._thread, self._pass, event, delivery)
+            result, sent = await asyncio.get_running_loop().run_in_executor(self._thread, self._pass, event, deliveries)
         except BaseException:
             self._window.release()
             raise
         self.outage.over()
         if result.applied:
             self._enrolled.set()
-        task = asyncio.create_task(self._settle(event, delivery, result, sent))
+        task = asyncio.create_task(self._settle(event, deliveries, result, sent))
         self._on_the_way.add(task)
         task.add_done_callback(self._on_the_way.discard)
 
-    def _pass(self, event: EventType, delivery: Delivery) -> tuple[WallResult, Future[None]]:
+    def _pass(self, event: EventType, deliveries: Sequence[Delivery]) -> tuple[WallResult, Future[None]]:
         reached("pseudonymise.before_wall")
-        batch = self.runner.run("collect", raw_batch, event, delivery)
+        batch = self.runner.run("collect", raw_batch, event, deliveries)
         self.runner.passed(event, Edge.READ_RAW, len(batch))
         result = self.runner.run("wall", self._wall.process, batch)
         reached("pseudonymise.after_wall")
@@ -126,11 +122,14 @@ class PseudonymiseWorker(Worker):
         blocks = self.runner.run("blocks", split_blocks, batch, self._partitions[event], fingerprint)
         return self.runner.run("produce", self._producer.send, event.pseudo_topic, blocks)
 
-    async def _settle(self, event: EventType, delivery: Delivery, result: WallResult, sent: Future[None]) -> None:
+    async def _settle(
+        self, event: EventType, deliveries: Sequence[Delivery], result: WallResult, sent: Future[None]
+    ) -> None:
         try:
             await asyncio.wrap_future(sent)
             reached("pseudonymise.after_delivery")
-            self.settle(delivery)
+            for delivery in deliveries:
+                self.settle(delivery)
         except Exception as error:  # noqa: BLE001 - a task's exception would only be logged
             self.fail(error)
             return

@@ -27,7 +27,10 @@ _SUFFIX: Final = ".json"
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A message that was put aside: its place, size in bytes, why, and which raw events it was to hold, if known."""
+    """A message that was put aside: its place, size in bytes, why, and which raw events it was to hold, if known.
+
+    `rows` names them as a block's header does: `0:100-180,3:7-7` are offsets 100 to 180 of raw partition 0, and 7 of 3.
+    """
 
     topic: str
     partition: int
@@ -35,15 +38,13 @@ class Unreadable:
     size: int
     why: str
     stream: str | None = None
-    raw_partition: int | None = None
-    first: int | None = None
-    last: int | None = None
+    rows: str | None = None
 
     def __str__(self) -> str:
         place = f"{self.topic}/{self.partition}@{self.offset}"
         if self.stream is None:
             return f"{place} (no block)"
-        return f"{place} (rows of {self.stream} {self.raw_partition}, {self.first} to {self.last})"
+        return f"{place} (rows of {self.stream} {self.rows})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,8 @@ class Aside:
         self, event: EventType, partition: int, offset: int, value: bytes, *, why: str, holds: Named | None
     ) -> Unreadable:
         """Put a message aside; it is durable when this returns. Doing so again changes nothing."""
-        told = asdict(holds) if holds is not None else {}
-        unreadable = Unreadable(event.pseudo_topic, partition, offset, len(value), why, **told)
+        stream, rows = (holds.stream, holds.rows) if holds is not None else (None, None)
+        unreadable = Unreadable(event.pseudo_topic, partition, offset, len(value), why, stream, rows)
         name = f"{_prefix(event)}{partition}/{offset:020d}"
         if holds is not None:
             self.lake.objects.put(f"{name}.block", value)

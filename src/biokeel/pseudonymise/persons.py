@@ -14,7 +14,7 @@ from biokeel.vault.enrolment import PersonEvent
 from biokeel.vault.identifiers import normalise
 
 if TYPE_CHECKING:
-    from biokeel.batch import DecodedBatch, SealedRejection
+    from biokeel.batch import At, DecodedBatch, SealedRejection
     from biokeel.contracts.schema import EventSchema
     from biokeel.vault.identifiers import Identifier
 
@@ -40,21 +40,21 @@ def read_persons(batch: DecodedBatch, schema: EventSchema) -> tuple[list[PersonE
     columns = frame.select(
         "occurred_at", "occurred_offset_minutes", *(name for name in _PLAIN if name in frame.columns), *coarse
     )
-    payloads = batch.raw.to_pylist()
+    raw = batch.raw
     events = [
-        _event(int(batch.offsets[row]), payloads[row] or b"", subject, values)
+        _event((int(raw.partitions[row]), int(raw.offsets[row])), raw.values[row] or b"", subject, values)
         for row, (subject, values) in enumerate(zip(subjects, columns.iter_rows(named=True), strict=True))
         if good[row] and subject is not None
     ]
     return events, verdicts.rejections(batch)
 
 
-def _event(offset: int, payload: bytes, subject: Identifier, row: dict[str, Any]) -> PersonEvent:
+def _event(at: At, payload: bytes, subject: Identifier, row: dict[str, Any]) -> PersonEvent:
     decided: dt.datetime = row["occurred_at"]
     local = decided + dt.timedelta(minutes=row["occurred_offset_minutes"] or 0)
     merged = normalise(row["merged_scheme"], row["merged_id"]) if "merged_id" in row else None
     return PersonEvent(
-        offset=offset,
+        at=at,
         payload=payload,
         subject=subject,
         decided_at=round(decided.timestamp() * 1000),

@@ -57,11 +57,10 @@ class Verdicts:
 
     def rejections(self, batch: DecodedBatch) -> list[SealedRejection]:
         """One for each row that something is wrong with."""
-        rows = np.flatnonzero(self._codes)
-        payloads = batch.raw.take(rows).to_pylist() if len(rows) else []
+        raw = batch.raw
         return [
-            SealedRejection(batch.partition, int(batch.offsets[row]), reason, detail, payload or b"")
-            for row, payload in zip(rows.tolist(), payloads, strict=True)
+            SealedRejection(int(raw.partitions[row]), int(raw.offsets[row]), reason, detail, raw.values[row] or b"")
+            for row in np.flatnonzero(self._codes).tolist()
             for reason, detail in [self._reasons[self._codes[row] - 1]]
         ]
 
@@ -111,20 +110,19 @@ def judge_envelope(frame: pl.DataFrame, valid: pl.Series, verdicts: Verdicts) ->
 
 def _columns(batch: DecodedBatch, people: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:
     """`ENVELOPE`, `COORDINATES`, then the kept and coarsened fields of every row."""
-    offsets = pl.Series(batch.offsets, dtype=pl.Int64)
+    offsets = pl.Series(batch.raw.offsets, dtype=pl.Int64)
+    partitions = pl.Series(batch.raw.partitions, dtype=pl.Int32)
     frame = pl.DataFrame(
         [
             people["participant"],
             *(batch.frame[name].alias(name) for name in ("event_id", "source_id", "occurred_at")),
             *(batch.frame[name] for name in ("occurred_offset_minutes", "recorded_at")),
             *(people[name] for name in ("enrolled_on", "birth_year", "sex")),
+            partitions.alias("raw_partition"),
             offsets.alias("raw_offset"),
+            partitions.alias("first_partition"),
             offsets.alias("first_offset"),
         ]
-    ).with_columns(
-        stream=pl.lit(STREAM_RAW),
-        raw_partition=pl.lit(batch.partition, pl.Int32),
-        first_partition=pl.lit(batch.partition, pl.Int32),
-    )
+    ).with_columns(stream=pl.lit(STREAM_RAW))
     head = frame.select(pl.col(name).cast(kind) for name, kind in (ENVELOPE | COORDINATES).items())
     return head.hstack(kept.drop("event_id", "source_id"))

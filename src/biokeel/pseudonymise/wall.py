@@ -1,6 +1,7 @@
 """The privacy wall: raw batches in, pseudonymised batches out, all else sealed in the vault. No Kafka in here.
 
-`process` in steps, and what dying before each means. Until the worker acknowledges, Kafka gives the batch again.
+`process` in steps, and what dying before each means. Until the worker acknowledges, Kafka gives the batch again; a
+batch is of one topic, of one partition or of several, which are decided together, but may come again one by one.
 
 | step | died before it |
 | --- | --- |
@@ -18,12 +19,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import groupby
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from biokeel.batch import COORDINATES, STREAM_PARKING, STREAM_RAW, PseudonymisedBatch, RawBatch, SealedRejection
 from biokeel.contracts.topics import PERSON_EVENTS
@@ -38,13 +37,17 @@ from biokeel.vault.parking import ToPark
 from biokeel.vault.store import Applied
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy.typing as npt
 
     from biokeel.batch import DecodedBatch, Outcome
     from biokeel.contracts.schema import EventSchema
     from biokeel.contracts.topics import EventType
     from biokeel.vault.parking import ParkedEvent
     from biokeel.vault.store import Snapshot, Vault
+
+    LetThrough = Callable[[RawBatch], npt.NDArray[np.int64]]
 
 _DRAIN: Final = 2_000
 """Parked person events that are applied in one go."""
@@ -112,11 +115,11 @@ class Wall:
             self._drain()
             return None
         while True:
-            snapshot = self._vault.snapshot(event, partition)
+            snapshot = self._vault.snapshot(event, [partition])
             events = self._vault.ready(event, limit, partition)
             if not events:
                 return None
-            judged = self._judge_parked(event, partition, events, snapshot)
+            judged = self._judge_parked(event, events, snapshot)
             good = judged.accepted.frame["first_offset"].to_list()
             if self._vault.offer(event, partition, snapshot, good, judged.sealed) and good:
                 return judged.accepted
@@ -136,42 +139,41 @@ class Wall:
     # -- events of the three domains
 
     def _decide(self, batch: RawBatch) -> WallResult:
-        event, partition, last = batch.event, batch.partition, int(batch.offsets[-1])
+        event, spans = batch.event, batch.spans()
         while True:
-            snapshot = self._vault.snapshot(event, partition)
-            fresh = self._without_settled(batch, snapshot)
-            decided = pl.Series(fresh.offsets)
-            judged = self._judge(fresh, snapshot, STREAM_RAW, decided.set(decided > snapshot.decided, None))
+            snapshot = self._vault.snapshot(event, spans)
+            fresh = self._without_settled(batch, spans, snapshot)
+            judged = self._judge(fresh, snapshot.generation, STREAM_RAW, partial(_let_through, snapshot))
             if self._creates and judged.strangers:
                 self._vault.create([each.identifier for each in judged.strangers])
                 continue
             strangers, sealed = judged.strangers, judged.sealed
-            if self._vault.decide(event, partition, snapshot, last, parked=strangers, sealed=sealed):
+            last = {partition: reached for partition, (_, reached) in spans.items()}
+            if self._vault.decide(event, snapshot, last, parked=strangers, sealed=sealed):
                 accepted = judged.accepted if len(judged.accepted) else None
                 return WallResult(accepted, Counter(each.reason for each in sealed), parked=len(strangers))
 
-    def _without_settled(self, batch: RawBatch, snapshot: Snapshot) -> RawBatch:
-        """`batch` without what was parked or sealed before; only a replay can hold such rows."""
-        if batch.offsets[0] > snapshot.decided:
-            return batch
-        settled = self._vault.settled(batch.event, batch.partition, int(batch.offsets[0]), int(batch.offsets[-1]))
+    def _without_settled(self, batch: RawBatch, spans: Mapping[int, tuple[int, int]], snapshot: Snapshot) -> RawBatch:
+        """`batch` without what was parked or sealed before; only partitions with a replay can hold such rows."""
+        replayed = {each: span for each, span in spans.items() if span[0] <= snapshot.decided[each]}
+        settled = self._vault.settled(batch.event, replayed) if replayed else set()
         if not settled:
             return batch
-        rows = np.flatnonzero(~np.isin(batch.offsets, list(settled)))
-        return RawBatch(batch.event, batch.partition, batch.offsets[rows], batch.values.take(rows))
+        keep = [at not in settled for at in zip(batch.partitions.tolist(), batch.offsets.tolist(), strict=True)]
+        return batch.take(np.flatnonzero(keep))
 
-    def _judge(self, batch: RawBatch, snapshot: Snapshot, stream: str, let_through: pl.Series) -> _Judged:
+    def _judge(self, batch: RawBatch, generation: int, stream: str, let_through: LetThrough) -> _Judged:
         """Decode `batch` and judge it; what raises is sealed.
 
-        `let_through` (Int64) has the number in `stream` of events that were let through before, null for the others.
+        `let_through` gives the numbers in `stream` of rows that were let through before, -1 for the others.
         Raises `PoisonBatch` where one of those raises.
         """
 
         def stage(first: int, end: int) -> _Judged:
-            return self._judge_rows(batch.rows(first, end), snapshot, stream, let_through[first:end])
+            return self._judge_rows(batch.rows(first, end), generation, stream, let_through)
 
         def set_aside(row: int, error: BaseException) -> _Judged:
-            if let_through[row] is not None:
+            if let_through(batch.rows(row, row + 1))[0] >= 0:
                 raise PoisonBatch(
                     f"{_place(batch, row)} fails on an event that went on before: {describe(error)}.",
                     "It cannot be sealed, since it may have landed. Go back to the release that let it through.",
@@ -180,30 +182,27 @@ class Wall:
 
         return _joined(guarded(stage, set_aside, len(batch), partial(_place, batch), self._set_aside))
 
-    def _judge_rows(self, batch: RawBatch, snapshot: Snapshot, stream: str, let_through: pl.Series) -> _Judged:
+    def _judge_rows(self, batch: RawBatch, generation: int, stream: str, let_through: LetThrough) -> _Judged:
         outcome = self._codec.decode(batch)
         decoded = outcome.accepted
         schemes, subjects = decoded.frame["subject_scheme"], decoded.frame["subject_id"]
-        people = self._vault.look_up(schemes, subjects, snapshot.generation)
-        # Decoding may have left rows behind; those that stand keep their order.
-        if len(decoded) < len(batch):
-            let_through = let_through.filter(pl.Series(np.isin(batch.offsets, decoded.offsets)))
-        people = self._vault.as_decided(batch.event, batch.partition, stream, people, let_through)
-        decided = let_through.is_not_null().to_numpy()
-        verdict = pseudonymise(decoded, people, self._policies[batch.event], decided)
+        people = self._vault.look_up(schemes, subjects, generation)
+        numbers = let_through(decoded.raw)
+        people = self._vault.as_decided(batch.event, stream, people, decoded.raw.partitions, numbers)
+        verdict = pseudonymise(decoded, people, self._policies[batch.event], numbers >= 0)
         sealed = [*outcome.rejected, *(each for each in verdict.rejected if each.reason is not Reason.NOT_ENROLLED)]
         return _Judged(verdict.accepted, _strangers(decoded, verdict.rejected), sealed)
 
-    def _judge_parked(
-        self, event: EventType, partition: int, events: Sequence[ParkedEvent], snapshot: Snapshot
-    ) -> _Judged:
-        """Judge parked events as they came, and give them their place in the stream of releases."""
-        offsets = np.array([each.offset for each in events], dtype=np.int64)
-        batch = RawBatch(event, partition, offsets, pa.array([each.payload for each in events], type=pa.binary()))
-        # What was offered may be in Kafka: it must be offered again, whatever the person decided since.
-        offered = pl.Series([each.release_number if each.offered else None for each in events], dtype=pl.Int64)
-        judged = self._judge(batch, snapshot, STREAM_PARKING, offered)
+    def _judge_parked(self, event: EventType, events: Sequence[ParkedEvent], snapshot: Snapshot) -> _Judged:
+        """Judge parked events of one partition as they came, and give them their place in the stream of releases."""
         numbers = {each.offset: each.release_number for each in events}
+        # What was offered may be in Kafka: it must be offered again, whatever the person decided since.
+        offered = {each.offset: each.release_number for each in events if each.offered}
+
+        def let_through(rows: RawBatch) -> npt.NDArray[np.int64]:
+            return np.array([offered.get(offset, -1) for offset in rows.offsets.tolist()], dtype=np.int64)
+
+        judged = self._judge(_parked(event, events), snapshot.generation, STREAM_PARKING, let_through)
         frame = judged.accepted.frame.with_columns(
             pl.lit(STREAM_PARKING).alias("stream"),
             pl.col("first_offset").replace_strict(numbers, return_dtype=pl.Int64).alias("raw_offset"),
@@ -221,7 +220,7 @@ class Wall:
         """Apply the events of `batch`, each once; one on which that raises is sealed, unless it was applied before."""
 
         def set_aside(row: int, error: BaseException) -> Applied:
-            return self._vault.apply(batch.event, batch.partition, [], [_poison(batch, row, error)], parked=parked)
+            return self._vault.apply(batch.event, [], [_poison(batch, row, error)], parked=parked)
 
         total = Applied()
         for part in guarded(
@@ -237,7 +236,7 @@ class Wall:
     def _apply_decoded(self, batch: RawBatch, *, parked: bool) -> Applied:
         outcome = self._codec.decode(batch)
         events, rejected = read_persons(outcome.accepted, self._schemas[batch.event])
-        return self._vault.apply(batch.event, batch.partition, events, [*outcome.rejected, *rejected], parked=parked)
+        return self._vault.apply(batch.event, events, [*outcome.rejected, *rejected], parked=parked)
 
     def _drain(self) -> Applied:
         """Apply the person events that waited for an enrolment which has come since.
@@ -245,14 +244,9 @@ class Wall:
         Dying in here leaves the rest to the next call, of any worker: what is applied is no longer parked.
         """
         total = Applied()
-        events = [(event, each) for event in PERSON_EVENTS for each in self._vault.ready(event, _DRAIN)]
-        while events:
-            for (event, partition), some in groupby(events, key=lambda pair: (pair[0], pair[1].partition)):
-                parked = [each for _, each in some]
-                offsets = np.array([each.offset for each in parked], dtype=np.int64)
-                values = pa.array([each.payload for each in parked], type=pa.binary())
-                total.add(self._apply_guarded(RawBatch(event, partition, offsets, values), parked=True))
-            events = [(event, each) for event in PERSON_EVENTS for each in self._vault.ready(event, _DRAIN)]
+        while waited := [(event, some) for event in PERSON_EVENTS if (some := self._vault.ready(event, _DRAIN))]:
+            for event, some in waited:
+                total.add(self._apply_guarded(_parked(event, some), parked=True))
         return total
 
 
@@ -282,26 +276,43 @@ def _nothing(event: EventType) -> PseudonymisedBatch:
     return PseudonymisedBatch(event, pl.DataFrame(schema=COORDINATES))
 
 
+def _parked(event: EventType, events: Sequence[ParkedEvent]) -> RawBatch:
+    """Parked events as a batch of their own, in the order of their release numbers."""
+    partitions = np.array([each.partition for each in events], dtype=np.int32)
+    offsets = np.array([each.offset for each in events], dtype=np.int64)
+    return RawBatch(event, partitions, offsets, [each.payload for each in events])
+
+
+def _let_through(snapshot: Snapshot, rows: RawBatch) -> npt.NDArray[np.int64]:
+    """The offsets of `rows` that were decided upon before `snapshot`, -1 for the others."""
+    decided = np.full(len(rows), -1, dtype=np.int64)
+    for partition, last in snapshot.decided.items():
+        if last >= 0:
+            decided[rows.partitions == partition] = last
+    return np.where(rows.offsets <= decided, rows.offsets, -1)
+
+
 def _poison(batch: RawBatch, row: int, error: BaseException) -> SealedRejection:
-    payload = batch.values[row].as_py() or b""
-    return SealedRejection(batch.partition, int(batch.offsets[row]), Reason.STAGE_FAILED, describe(error), payload)
+    partition, offset, payload = int(batch.partitions[row]), int(batch.offsets[row]), batch.values[row] or b""
+    return SealedRejection(partition, offset, Reason.STAGE_FAILED, describe(error), payload)
 
 
 def _place(batch: RawBatch, row: int) -> str:
-    return f"The wall at {batch.event.raw_topic}/{batch.partition}@{batch.offsets[row]}"
+    return f"The wall at {batch.event.raw_topic}/{batch.partitions[row]}@{batch.offsets[row]}"
 
 
 def _strangers(batch: DecodedBatch, rejected: Sequence[SealedRejection]) -> list[ToPark]:
     """The rejected events of `batch` whose person is not enrolled, each with the identifier that it waits for."""
-    events = {each.offset: each for each in rejected if each.reason is Reason.NOT_ENROLLED}
+    events = {each.at: each for each in rejected if each.reason is Reason.NOT_ENROLLED}
     if not events:
         return []
-    rows = np.flatnonzero(np.isin(batch.offsets, list(events)))
+    rows = np.flatnonzero(np.isin(batch.raw.offsets, [offset for _, offset in events]))
     columns = batch.frame.select("subject_scheme", "subject_id")[rows].iter_rows()
     to_park = []
     for row, (scheme, text) in zip(rows.tolist(), columns, strict=True):
-        offset = int(batch.offsets[row])
-        identifier = normalise(scheme, text)
-        assert identifier is not None, "the stage rejects what has no form before it asks who it is"
-        to_park.append(ToPark(offset, identifier, events[offset].payload))
+        at = int(batch.raw.partitions[row]), int(batch.raw.offsets[row])
+        if at in events:
+            identifier = normalise(scheme, text)
+            assert identifier is not None, "the stage rejects what has no form before it asks who it is"
+            to_park.append(ToPark(at, identifier, events[at].payload))
     return to_park

@@ -71,7 +71,7 @@ def raw_batch(
 ) -> RawBatch:
     """The micro-batch that Kafka would give if the events of `frame` had been published to one raw partition."""
     offsets = np.arange(first_offset, first_offset + frame.height, dtype=np.int64)
-    return RawBatch(event, partition, offsets, codec.encode(event, frame))
+    return RawBatch.of(event, [(partition, offsets, codec.encode(event, frame).to_pylist())])
 
 
 @lru_cache

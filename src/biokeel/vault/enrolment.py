@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Iterable, Sequence
 
+    from biokeel.batch import At
     from biokeel.vault.database import Database
     from biokeel.vault.identifiers import Identifier
     from biokeel.vault.keys import Key
@@ -39,7 +40,7 @@ class PersonEvent:
     Fields that its event type does not have are empty.
     """
 
-    offset: int
+    at: At
     payload: bytes
     subject: Identifier
     decided_at: int

@@ -23,9 +23,9 @@ from biokeel.vault.database import chunks
 from biokeel.vault.tables import APPLIED, DEAD_LETTER, PARKED, RELEASE_COUNTER, Parked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from biokeel.batch import SealedRejection
+    from biokeel.batch import At, SealedRejection
     from biokeel.contracts.topics import EventType
     from biokeel.vault.database import Database
     from biokeel.vault.identifiers import Identifier
@@ -42,7 +42,7 @@ BOOKS: Final = {"offset": pl.Int64(), "place": pl.String(), "reason": pl.String(
 class ToPark:
     """An event that waits for `identifier` to be enrolled; `payload` is its framed datum."""
 
-    offset: int
+    at: At
     identifier: Identifier
     payload: bytes
 
@@ -56,6 +56,11 @@ class ParkedEvent:
     release_number: int
     offered: bool
     payload: bytes
+
+    @property
+    def at(self) -> At:
+        """Where the event stands."""
+        return self.partition, self.offset
 
 
 def now_ms() -> int:
@@ -71,7 +76,7 @@ class Parking:
         self._sealer = sealer
         self._keys = keys
 
-    def park(self, connection: sa.Connection, topic: str, partition: int, events: Iterable[ToPark]) -> None:
+    def park(self, connection: sa.Connection, topic: str, events: Iterable[ToPark]) -> None:
         """Park `events`; the caller has looked in this very transaction that nobody is enrolled under them."""
         since = now_ms()
         self._database.insert_new(
@@ -80,12 +85,12 @@ class Parking:
             [
                 {
                     "topic": topic,
-                    "partition": partition,
-                    "offset": event.offset,
+                    "partition": event.at[0],
+                    "offset": event.at[1],
                     "digest": event.identifier.digest(self._keys[0]),
                     "state": Parked.WAITING,
                     "release_number": None,
-                    "sealed": self._sealer.seal(event.payload, topic, partition, event.offset),
+                    "sealed": self._sealer.seal(event.payload, topic, *event.at),
                     "since": since,
                 }
                 for event in events
@@ -110,10 +115,10 @@ class Parking:
         ]
         self._database.insert_new(connection, DEAD_LETTER, rows)
 
-    def unpark(self, connection: sa.Connection, topic: str, partition: int, offsets: Sequence[int]) -> None:
+    def unpark(self, connection: sa.Connection, topic: str, events: Iterable[At]) -> None:
         """Take events out of parking, because they stand elsewhere from this transaction on."""
-        for some in chunks(offsets):
-            connection.execute(sa.delete(PARKED).where(*_at(PARKED, topic, partition), PARKED.c.offset.in_(some)))
+        for where in _each(topic, events):
+            connection.execute(sa.delete(PARKED).where(*where))
 
     def number(self, connection: sa.Connection, identifiers: Sequence[Identifier]) -> int:
         """Give the events that wait for `identifiers` their release numbers; how many there were.
@@ -188,13 +193,13 @@ class Parking:
         query = sa.select(PARKED.c.topic, sa.func.count()).where(PARKED.c.state.in_(held)).group_by(PARKED.c.topic)
         return {topic: int(number) for topic, number in connection.execute(query)}
 
-    def numbered(self, connection: sa.Connection, topic: str, partition: int, offsets: Sequence[int]) -> set[int]:
-        """Which of `offsets` have their number and were not offered yet."""
-        query = sa.select(PARKED.c.offset).where(*_at(PARKED, topic, partition), PARKED.c.state == Parked.NUMBERED)
+    def numbered(self, connection: sa.Connection, topic: str, events: Iterable[At]) -> set[At]:
+        """Which of `events` have their number and were not offered yet."""
+        query = sa.select(PARKED.c.partition, PARKED.c.offset).where(PARKED.c.state == Parked.NUMBERED)
         return {
-            offset
-            for some in chunks(offsets)
-            for (offset,) in connection.execute(query.where(PARKED.c.offset.in_(some)))
+            (partition, offset)
+            for where in _each(topic, events)
+            for partition, offset in connection.execute(query.where(*where))
         }
 
     def offer(self, connection: sa.Connection, topic: str, partition: int, offsets: Sequence[int]) -> None:
@@ -214,11 +219,12 @@ class Parking:
             .values(state=Parked.RELEASED, sealed=None)
         )
 
-    def settled(self, connection: sa.Connection, topic: str, partition: int, first: int, last: int) -> set[int]:
-        """Offsets from `first` to `last` that were parked, sealed or applied before."""
+    def settled(self, connection: sa.Connection, topic: str, spans: Mapping[int, tuple[int, int]]) -> set[At]:
+        """What of `spans` (by partition its first and last offset) was parked, sealed or applied before."""
         return {
-            offset
+            (partition, offset)
             for table in (PARKED, DEAD_LETTER, APPLIED)
+            for partition, (first, last) in spans.items()
             for (offset,) in connection.execute(
                 sa.select(table.c.offset).where(*_at(table, topic, partition), table.c.offset.between(first, last))
             )
@@ -236,6 +242,16 @@ class Parking:
         applied = sa.select(APPLIED.c.offset).where(*_at(APPLIED, topic, partition))
         rows += [(offset, "applied", None) for (offset,) in connection.execute(applied)]
         return pl.DataFrame(rows, schema=BOOKS, orient="row").sort("offset")
+
+
+def _each(topic: str, events: Iterable[At]) -> Iterator[tuple[sa.ColumnElement[bool], ...]]:
+    """Conditions that find `events` among what is parked: some for each partition."""
+    offsets: dict[int, list[int]] = {}
+    for partition, offset in events:
+        offsets.setdefault(partition, []).append(offset)
+    for partition, those in offsets.items():
+        for some in chunks(those):
+            yield *_at(PARKED, topic, partition), PARKED.c.offset.in_(some)
 
 
 def _at(table: sa.Table, topic: str, partition: int) -> tuple[sa.ColumnElement[bool], ...]:

@@ -11,6 +11,8 @@
 
 So nothing is both published and sealed, whenever the process died.
 
+One transaction decides a batch, of however many partitions of a topic: all of it or nothing.
+
 **Concurrency.** Any number of processes may work on one vault. `decide` and `offer` look again, in the transaction in
 which they write, whether what they were told is still so; if not, they write nothing and the caller starts over.
 """
@@ -22,6 +24,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+import polars as pl
 import sqlalchemy as sa
 
 from biokeel.batch import SealedRejection
@@ -53,12 +57,16 @@ from biokeel.vault.tables import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    import polars as pl
+    import numpy.typing as npt
 
+    from biokeel.batch import At
     from biokeel.contracts.topics import EventType
     from biokeel.settings import Settings
     from biokeel.vault.enrolment import PersonEvent
     from biokeel.vault.identifiers import Identifier
+
+    Partitions = npt.NDArray[np.int32]
+    Numbers = npt.NDArray[np.int64]
 
 _EVENTS_A_TRANSACTION: Final = 2_000
 """Person events of one transaction: about 0.2 s, for which other workers wait."""
@@ -66,10 +74,13 @@ _EVENTS_A_TRANSACTION: Final = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the vault knew when a batch was begun. `decided`: last offset of the partition decided upon, or -1."""
+    """What the vault knew when a batch was begun.
+
+    `decided`: of each partition that was asked for the last offset decided upon, or -1.
+    """
 
     generation: int
-    decided: int
+    decided: Mapping[int, int]
 
 
 @dataclass(slots=True)
@@ -139,60 +150,68 @@ class Vault:
 
     # -- deciding events
 
-    def snapshot(self, event: EventType, partition: int) -> Snapshot:
-        """Where things stand before a batch."""
+    def snapshot(self, event: EventType, partitions: Iterable[int]) -> Snapshot:
+        """Where things stand before a batch of `partitions`."""
         with self._database.read() as connection:
-            return _snapshot(connection, event.raw_topic, partition)
+            return _snapshot(connection, event.raw_topic, partitions)
 
-    def settled(self, event: EventType, partition: int, first: int, last: int) -> set[int]:
-        """Offsets from `first` to `last` that were parked, sealed or applied before."""
+    def settled(self, event: EventType, spans: Mapping[int, tuple[int, int]]) -> set[At]:
+        """What of `spans` (by partition its first and last offset) was parked, sealed or applied before."""
         with self._database.read() as connection:
-            return self._parking.settled(connection, event.raw_topic, partition, first, last)
+            return self._parking.settled(connection, event.raw_topic, spans)
 
     def look_up(self, schemes: pl.Series, ids: pl.Series, generation: int) -> pl.DataFrame:
         """Who each (scheme, identifier as written) is: see `biokeel.vault.people.People.look_up`."""
         return self._people.look_up(schemes, ids, generation)
 
     def as_decided(
-        self, event: EventType, partition: int, stream: str, people: pl.DataFrame, numbers: pl.Series
+        self, event: EventType, stream: str, people: pl.DataFrame, partitions: Partitions, numbers: Numbers
     ) -> pl.DataFrame:
         """`people` of a look-up, each participant as it was when its event was decided, whatever was merged since.
 
-        `numbers` (Int64) are offsets (stream `raw`) or release numbers (stream `parking`), null for what is open yet.
+        `numbers` are offsets (stream `raw`) or release numbers (stream `parking`) in `partitions`, -1 for what is open
+        yet.
         """
-        moved = numbers.is_not_null() & (people["first"] != people["participant"]).fill_null(value=False)
-        if not moved.any():
+        decided = numbers >= 0
+        if not decided.any():
             return people
+        first = people["first"]
+        moved = decided & (first != people["participant"]).fill_null(value=False).to_numpy()
+        then = people["participant"]
         with self._database.read() as connection:
-            place = (event.raw_topic, partition, stream)
-            then = before_merges(connection, place, people["first"].filter(moved), numbers.filter(moved))
-        rows = moved.arg_true()
-        return people.with_columns(people["participant"].scatter(rows, then))
+            for partition in np.unique(partitions[moved]).tolist():
+                rows = np.flatnonzero(moved & (partitions == partition))
+                place = (event.raw_topic, partition, stream)
+                then = then.scatter(rows, before_merges(connection, place, first[rows], pl.Series(numbers[rows])))
+        return people.with_columns(then)
 
     def decide(
         self,
         event: EventType,
-        partition: int,
         snapshot: Snapshot,
-        last: int,
+        last: Mapping[int, int],
         *,
         parked: Sequence[ToPark],
         sealed: Sequence[SealedRejection],
     ) -> bool:
-        """Park and seal, and write down that every offset up to `last` is decided; all of it or nothing.
+        """Park and seal, and write down that every offset of each partition up to `last` is decided.
 
-        False, with nothing written, where the world is no longer that of `snapshot`: somebody changed people, somebody
-        in `parked` was enrolled meanwhile, or another worker decided on this partition. Then start over.
+        All of it or nothing, for all partitions together. False, with nothing written, where the world is no longer
+        that of `snapshot`, which is of the same partitions: somebody changed people, somebody in `parked` was enrolled
+        meanwhile, or another worker decided on one of the partitions. Then start over.
         Dying before it returns leaves all of it or nothing, too.
         """
         topic = event.raw_topic
         with self._database.write(shared=True) as connection:
-            if _snapshot(connection, topic, partition) != snapshot or self._is_known(connection, parked):
+            if _snapshot(connection, topic, snapshot.decided) != snapshot or self._is_known(connection, parked):
                 return False
-            self._parking.park(connection, topic, partition, parked)
+            self._parking.park(connection, topic, parked)
             self._parking.bury(connection, topic, sealed)
-            row = {"topic": topic, "partition": partition, "decided": max(last, snapshot.decided)}
-            self._database.upsert(connection, PROGRESS, [row])
+            rows = [
+                {"topic": topic, "partition": partition, "decided": max(reached, snapshot.decided[partition])}
+                for partition, reached in last.items()
+            ]
+            self._database.upsert(connection, PROGRESS, rows)
         return True
 
     def create(self, identifiers: Sequence[Identifier]) -> None:
@@ -232,11 +251,11 @@ class Vault:
         """Write down which parked events are good (`offsets`) and which are not (`sealed`); false: start over."""
         topic = event.raw_topic
         with self._database.write(shared=True) as connection:
-            if _snapshot(connection, topic, partition) != snapshot:
+            if _snapshot(connection, topic, snapshot.decided) != snapshot:
                 return False
             self._parking.offer(connection, topic, partition, offsets)
             self._parking.bury(connection, topic, sealed)
-            self._parking.unpark(connection, topic, partition, [each.offset for each in sealed])
+            self._parking.unpark(connection, topic, [each.at for each in sealed])
         return True
 
     def released(self, event: EventType, partition: int, up_to_release_number: int) -> None:
@@ -249,13 +268,14 @@ class Vault:
     def apply(
         self,
         event: EventType,
-        partition: int,
         events: Sequence[PersonEvent],
         sealed: Sequence[SealedRejection] = (),
         *,
         parked: bool = False,
     ) -> Applied:
         """Apply person events in order, and seal those that were rejected before; each once, however often it comes.
+
+        They may be of several partitions.
 
         `parked`: they come out of parking, because the person they name was enrolled. A process that dies in here has
         applied whole transactions of some thousand events; the replay does the rest.
@@ -266,45 +286,46 @@ class Vault:
         for start in range(0, max(1, len(events)), _EVENTS_A_TRANSACTION):
             some = events[start : start + _EVENTS_A_TRANSACTION]
             with self._database.write() as connection:
-                result.add(self._apply(connection, (event, partition), some, buried, parked=parked))
+                result.add(self._apply(connection, event, some, buried, parked=parked))
             buried = []
         return result
 
     def _apply(
         self,
         connection: sa.Connection,
-        place: tuple[EventType, int],
+        event: EventType,
         events: Sequence[PersonEvent],
         rejected: Sequence[SealedRejection],
         *,
         parked: bool,
     ) -> Applied:
-        event, partition = place
         topic = event.raw_topic
-        offsets = [each.offset for each in events] + [each.offset for each in rejected]
-        done = self._parking.settled(connection, topic, partition, min(offsets, default=0), max(offsets, default=0))
+        places = {each.at for each in events} | {each.at for each in rejected}
         if parked:
             # Another worker may have applied them since they were read.
-            done = set(offsets) - self._parking.numbered(connection, topic, partition, offsets)
-            self._parking.unpark(connection, topic, partition, [each for each in offsets if each not in done])
-        events = [each for each in events if each.offset not in done]
-        sealed = [each for each in rejected if each.offset not in done]
+            still = self._parking.numbered(connection, topic, places)
+            self._parking.unpark(connection, topic, still)
+            done = places - still
+        else:
+            done = self._parking.settled(connection, topic, _spans(places))
+        events = [each for each in events if each.at not in done]
+        sealed = [each for each in rejected if each.at not in done]
         waiting: list[ToPark] = []
         applied: list[dict[str, object]] = []
         roll = Roll.load(connection, self._keys.lookup, [each for one in events for each in named(one)])
         for each in events:
             verdict = apply(roll, event.name, each)
             if verdict is None:
-                at = {"topic": topic, "partition": partition, "offset": each.offset}
+                at = {"topic": topic, "partition": each.at[0], "offset": each.at[1]}
                 roll.entries[-1].detail.update(at)
                 applied.append(at)
             elif isinstance(verdict, Waits):
-                waiting.append(ToPark(each.offset, verdict.identifier, each.payload))
+                waiting.append(ToPark(each.at, verdict.identifier, each.payload))
             else:
-                sealed.append(SealedRejection(partition, each.offset, verdict, f"person.{event.name}", each.payload))
+                sealed.append(SealedRejection(*each.at, verdict, f"person.{event.name}", each.payload))
         self._save(connection, roll)
         self._database.insert_new(connection, APPLIED, applied)
-        self._parking.park(connection, topic, partition, waiting)
+        self._parking.park(connection, topic, waiting)
         self._parking.bury(connection, topic, sealed)
         return Applied(len(applied), len(waiting), Counter(each.reason for each in sealed))
 
@@ -386,9 +407,18 @@ class Vault:
             )
 
 
-def _snapshot(connection: sa.Connection, topic: str, partition: int) -> Snapshot:
+def _snapshot(connection: sa.Connection, topic: str, partitions: Iterable[int]) -> Snapshot:
     generation = connection.execute(sa.select(META.c.value).where(META.c.name == "generation")).scalar_one()
-    decided = connection.execute(
-        sa.select(PROGRESS.c.decided).where(PROGRESS.c.topic == topic, PROGRESS.c.partition == partition)
-    ).scalar()
-    return Snapshot(int(generation), -1 if decided is None else int(decided))
+    # All of the topic: they are few, and a statement that is always the same is made once.
+    query = sa.select(PROGRESS.c.partition, PROGRESS.c.decided).where(PROGRESS.c.topic == topic)
+    known = {partition: int(decided) for partition, decided in connection.execute(query)}
+    return Snapshot(int(generation), {partition: known.get(partition, -1) for partition in partitions})
+
+
+def _spans(places: Iterable[At]) -> dict[int, tuple[int, int]]:
+    """By partition, the first and the last offset of `places`."""
+    spans: dict[int, tuple[int, int]] = {}
+    for partition, offset in places:
+        first, last = spans.get(partition, (offset, offset))
+        spans[partition] = min(first, offset), max(last, offset)
+    return spans
