@@ -16,13 +16,13 @@ aside: that order is what makes one number per pair enough to drop repeats.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+import numpy as np
 import polars as pl
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
     import pyarrow as pa
 
@@ -70,23 +70,27 @@ class RawBatch:
     """One micro-batch of one raw partition, as Kafka gave it. Vault zone only.
 
     `offsets` int64, `values` binary (null for a message without bytes), both of the same length, offsets increasing.
+    `refused` says why Kafka's batch was not unpacked, and is empty where it was; then none of these is an event, and
+    `values` holds at most the batch as it was packed.
     """
 
     event: EventType
     partition: int
     offsets: npt.NDArray[np.int64]
     values: pa.BinaryArray
+    refused: str = ""
 
     def __len__(self) -> int:
         return len(self.offsets)
 
     def rows(self, first: int, end: int) -> RawBatch:
         """The rows from `first` up to, but not with, `end`."""
-        if (first, end) == (0, len(self)):
-            return self
+        return self if (first, end) == (0, len(self)) else self.take(np.arange(first, end))
+
+    def take(self, rows: npt.NDArray[np.int64]) -> RawBatch:
+        """The given rows, whose numbers increase."""
         # Taken, not sliced: whoever reads the buffers themselves need not know of an offset into them.
-        values = self.values.take(list(range(first, end)))
-        return RawBatch(self.event, self.partition, self.offsets[first:end], values)
+        return replace(self, offsets=self.offsets[rows], values=self.values.take(rows))
 
     def __repr__(self) -> str:
         return f"RawBatch({self.event}, partition={self.partition}, {len(self)} events)"

@@ -62,7 +62,10 @@ class Codec:
         """
         verdicts = _Verdicts(len(batch))
         frames = read_frames(batch.values)
-        self._triage(frames, verdicts)
+        if batch.refused:
+            verdicts.reject(np.arange(len(batch)), Reason.TOO_LARGE, batch.refused)
+        else:
+            self._triage(frames, verdicts)
         frame, rows = self._rows(batch, frames, verdicts)
         frame, rows = _without_impossible_times(frame, rows, verdicts)
         if verdicts.rejected:

@@ -65,7 +65,10 @@ def consumption(settings: Settings) -> Consumption:
 
 def raw_batch(event: EventType, delivery: Delivery) -> RawBatch:
     """The records of `delivery` as columns."""
-    return RawBatch(event, delivery.partition, delivery.records.offsets, pa.array(delivery.records.values, pa.binary()))
+    records = delivery.records
+    return RawBatch(
+        event, delivery.partition, records.offsets, pa.array(records.values, pa.binary()), refused=records.refused
+    )
 
 
 class PseudonymiseWorker(Worker):

@@ -157,8 +157,7 @@ class Wall:
         settled = self._vault.settled(batch.event, batch.partition, int(batch.offsets[0]), int(batch.offsets[-1]))
         if not settled:
             return batch
-        rows = np.flatnonzero(~np.isin(batch.offsets, list(settled)))
-        return RawBatch(batch.event, batch.partition, batch.offsets[rows], batch.values.take(rows))
+        return batch.take(np.flatnonzero(~np.isin(batch.offsets, list(settled))))
 
     def _judge(self, batch: RawBatch, snapshot: Snapshot, stream: str, let_through: pl.Series) -> _Judged:
         """Decode `batch` and judge it; what raises is sealed.
