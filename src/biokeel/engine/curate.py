@@ -352,16 +352,16 @@ class CurateWorker(Worker):
 
     async def _persisted(self, write: Callable[[EventType, Buffer], T], event: EventType, buffer: Buffer) -> T:
         """What `write` gives, called again while the store is away. Raises `StoreUnavailable` when giving up."""
-        while True:
-            try:
-                written = await asyncio.get_running_loop().run_in_executor(self._lander, write, event, buffer)
-            except StoreUnavailable as error:
-                await self.outage.wait(error)
-                if self.outage.in_a_hurry:
-                    raise
-            else:
-                self.outage.over()
-                return written
+        try:
+            while True:
+                try:
+                    return await asyncio.get_running_loop().run_in_executor(self._lander, write, event, buffer)
+                except StoreUnavailable as error:
+                    await self.outage.wait("landing", error)
+                    if self.outage.in_a_hurry:
+                        raise
+        finally:
+            self.outage.over("landing")
 
     def _give_up(self, event: EventType, buffer: Buffer, error: StoreUnavailable) -> None:
         """Drop rows that cannot land before the partitions leave, or end where it is the process that does."""
@@ -389,7 +389,6 @@ class CurateWorker(Worker):
             await self._landing_done()
             mine = {at for at in self._standings if at.topic == event.pseudo_topic}
             found = await asyncio.get_running_loop().run_in_executor(self._lander, self._recover, event, mine)
-            self.outage.over()
             self._buffers.pop(event, None)
             self._adopt(found)
             for at, recovered in found.items():
@@ -439,7 +438,9 @@ class CurateWorker(Worker):
                 async with self._turn:
                     await self._tick()
             except StoreUnavailable as error:
-                await self.outage.wait(error)
+                await self.outage.wait("recovering or saving", error)
+            else:
+                self.outage.over("recovering or saving")
 
     async def _tick(self) -> None:
         await self._recover_dropped()
@@ -448,7 +449,6 @@ class CurateWorker(Worker):
         if not self._buffers and monotonic() - self._last_delivery >= IDLE_SECONDS:
             await self._landing_done()
             await asyncio.get_running_loop().run_in_executor(self._lander, self._save_grown)
-            self.outage.over()
 
     def _save_grown(self) -> None:
         """Snapshots of what grew since the last ones, and then the participants table from all of them."""
@@ -465,18 +465,22 @@ class CurateWorker(Worker):
         """
         until = monotonic() + ASSIGNMENT_SECONDS
         async with self._turn:
-            while True:
-                self._forget()
-                try:
-                    whole = await self._recover_all(partitions)
-                except StoreUnavailable as error:
-                    if monotonic() > until:
-                        raise
-                    await self.outage.wait(error)
-                else:
-                    self.outage.over()
-                    self._adopt(whole)
-                    return {at: recovered.seek_to for at, recovered in whole.items()}
+            try:
+                whole = await self._recover_by(until, partitions)
+            finally:
+                self.outage.over("assignment")
+            self._adopt(whole)
+            return {at: recovered.seek_to for at, recovered in whole.items()}
+
+    async def _recover_by(self, until: float, partitions: AbstractSet[Partition]) -> dict[Partition, Recovered]:
+        while True:
+            self._forget()
+            try:
+                return await self._recover_all(partitions)
+            except StoreUnavailable as error:
+                if monotonic() > until:
+                    raise
+                await self.outage.wait("assignment", error)
 
     async def _recover_all(self, partitions: AbstractSet[Partition]) -> dict[Partition, Recovered]:
         loop = asyncio.get_running_loop()

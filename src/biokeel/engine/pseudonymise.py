@@ -98,7 +98,6 @@ class PseudonymiseWorker(Worker):
         except BaseException:
             self._window.release()
             raise
-        self.outage.over()
         if result.applied:
             self._enrolled.set()
         task = asyncio.create_task(self._settle(event, delivery, result, sent))
@@ -148,9 +147,9 @@ class PseudonymiseWorker(Worker):
             try:
                 await self._release_ready()
             except VaultUnavailable as error:
-                await self.outage.wait(error)
+                await self.outage.wait("releasing", error)
                 continue
-            self.outage.over()
+            self.outage.over("releasing")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._enrolled.wait(), RELEASE_SECONDS)
             self._enrolled.clear()

@@ -53,6 +53,8 @@ class Worker:
         except BaseException as error:  # noqa: BLE001 - Faust would acknowledge and go on; a panic is no Exception
             log.error("Failed on %r", delivery)  # noqa: TRY400 - the traceback may hold values; `log_failure` says where
             self.fail(error)
+        finally:
+            self.outage.over("taking")
 
     async def _taken(self, delivery: Delivery) -> bool:
         """Whether `delivery` is done with; after a pause, and without the turn, where it must be tried again."""
@@ -62,7 +64,7 @@ class Worker:
                     self.runner.lag(event_type(delivery.topic), delivery, time.time())
                     await self.process(delivery)
         except AWAY as error:
-            await self.outage.wait(error)
+            await self.outage.wait("taking", error)
             return False
         return True
 
