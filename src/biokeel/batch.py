@@ -75,23 +75,33 @@ class RawBatch:
 
     `partitions` int32, `offsets` int64 and `values` (the framed datums, None for a message without bytes) have an entry
     a row. The rows of a partition stand together, their offsets increasing (parked events: as they are numbered).
+    `refused` is empty, or has for each row why Kafka's batch with it was not unpacked, "" where it was. What was not
+    unpacked is no event, and its value at most the batch as it was packed.
     """
 
     event: EventType
     partitions: npt.NDArray[np.int32]
     offsets: npt.NDArray[np.int64]
     values: Sequence[bytes | None]
+    refused: Sequence[str] = ()
 
     @classmethod
     def of(
-        cls, event: EventType, parts: Iterable[tuple[int, npt.NDArray[np.int64], Sequence[bytes | None]]]
+        cls,
+        event: EventType,
+        parts: Iterable[tuple[int, npt.NDArray[np.int64], Sequence[bytes | None]]],
+        whys: Sequence[str] = (),
     ) -> RawBatch:
-        """What `parts` hold: for each of some partitions its number, offsets and values. At least one."""
+        """What `parts` hold: for each of some partitions its number, offsets and values. At least one.
+
+        `whys`: for each part why it was refused, where any was.
+        """
         numbers, offsets, values = zip(*parts, strict=True)
+        refused = [why for why, some in zip(whys, values, strict=True) for _ in some] if any(whys) else ()
         if len(numbers) == 1:
-            return cls(event, np.full(len(offsets[0]), numbers[0], dtype=np.int32), offsets[0], values[0])
+            return cls(event, np.full(len(offsets[0]), numbers[0], dtype=np.int32), offsets[0], values[0], refused)
         partitions = np.repeat(np.array(numbers, dtype=np.int32), [len(each) for each in offsets])
-        return cls(event, partitions, np.concatenate(offsets), [value for some in values for value in some])
+        return cls(event, partitions, np.concatenate(offsets), [value for some in values for value in some], refused)
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -101,12 +111,13 @@ class RawBatch:
         if (first, end) == (0, len(self)):
             return self
         partitions, offsets = self.partitions[first:end], self.offsets[first:end]
-        return RawBatch(self.event, partitions, offsets, self.values[first:end])
+        return RawBatch(self.event, partitions, offsets, self.values[first:end], self.refused[first:end])
 
     def take(self, rows: npt.NDArray[np.int64]) -> RawBatch:
         """The rows of these numbers."""
-        values = [self.values[row] for row in rows.tolist()]
-        return RawBatch(self.event, self.partitions[rows], self.offsets[rows], values)
+        numbers = rows.tolist()
+        values, refused = [self.values[row] for row in numbers], [self.refused[row] for row in numbers if self.refused]
+        return RawBatch(self.event, self.partitions[rows], self.offsets[rows], values, refused)
 
     def spans(self) -> dict[int, tuple[int, int]]:
         """By raw partition, its first and its last offset in here."""

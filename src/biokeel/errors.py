@@ -23,6 +23,7 @@ BiokeelError
 │   └── CommitConflict       another writer landed the same rows; positions must be read again
 ├── EngineError
 │   ├── TransportError       Kafka cannot be reached or misbehaves
+│   ├── OversizedBatch       a compressed batch of Kafka's that comes to more than is held
 │   ├── PoisonBatch          a stage keeps raising, and its events cannot be set aside
 │   └── Stuck                offsets have not moved for too long
 ├── StackError
@@ -142,6 +143,14 @@ class EngineError(BiokeelError):
 
 class TransportError(EngineError):
     """Kafka cannot be reached or misbehaves."""
+
+
+class OversizedBatch(EngineError):  # noqa: N818
+    """A compressed batch of Kafka's that comes to more than `most` bytes; `packed` is the batch as it was."""
+
+    def __init__(self, most: int, packed: bytes) -> None:
+        super().__init__(f"in a batch of {len(packed)} bytes that unpacks to more than {most}")
+        self.packed = packed
 
 
 class PoisonBatch(EngineError):  # noqa: N818

@@ -57,7 +57,10 @@ class Reason(StrEnum):
 
 _TABLE: dict[Reason, tuple[Owner, str]] = {
     Reason.EMPTY: (Owner.SOURCE, "The message has no bytes."),
-    Reason.TOO_LARGE: (Owner.SOURCE, "The message is larger than an event may be; send big files as claim checks."),
+    Reason.TOO_LARGE: (
+        Owner.SOURCE,
+        "The message, or what its batch unpacks to, is too large; big files go as claim checks.",
+    ),
     Reason.NOT_FRAMED: (Owner.SOURCE, "The message does not begin with magic byte 0 and a four-byte schema id."),
     Reason.UNKNOWN_SCHEMA: (Owner.SOURCE, "The schema id is not in the catalogue; register the schema first."),
     Reason.WRONG_SUBJECT: (Owner.SOURCE, "The schema id belongs to another event type than the topic."),

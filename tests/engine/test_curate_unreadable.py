@@ -3,14 +3,16 @@
 import asyncio
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from biokeel.contracts.blocks import HEADER_FORMAT
+from biokeel.engine.records import Records
 from biokeel.errors import ContractError, PoisonBatch
 from biokeel.land.aside import Aside
 from biokeel.land.lake import Lake
 from biokeel.land.tables import EventTables
-from tests.engine.curate_world import PRESSURE, assign, block, damaged, feed, land, landed, offsets, run, scenario
+from tests.engine.curate_world import AT, PRESSURE, assign, block, damaged, feed, land, landed, offsets, run, scenario
 
 
 def foreign(offset):
@@ -55,6 +57,26 @@ def test_what_is_aside_stays_aside_although_it_could_be_read_by_now(tmp_path):
     curated, _ = run(tmp_path, again)
     assert offsets(curated) == [0, 200, 202]
     assert curated["sequence"].to_list() == [1, 2, 3]
+
+
+def test_a_batch_of_kafkas_that_was_not_unpacked_is_put_aside_and_what_stands_around_it_lands(tmp_path):
+    async def refused(worker, lake):
+        await assign(worker)
+        await feed(worker, block(0, [120]))
+        offsets, values = np.array([1, 2]), [b"a packed batch", None]
+        packed = Records(offsets, values, [[], []], 0, "in a batch of 14 bytes that unpacks to more than 8")
+        await worker.take([worker.ledger.deliver(AT, packed)])
+        await feed(worker, block(3, [121]))
+        await land(worker)
+        worker.check()
+        return landed(lake)
+
+    curated, _ = run(tmp_path, refused)
+    assert offsets(curated) == [0, 300]
+    kept = Aside(Lake.local(tmp_path)).all()
+    assert [(each.offset, each.size) for each in kept] == [(1, 14), (2, 0)]
+    assert all("unpacks to more than 8" in each.why for each in kept)
+    assert not list((tmp_path / "aside").rglob("*.block")), "nobody has seen that it came through the wall"
 
 
 def test_another_format_is_no_damage_and_ends_the_worker(tmp_path):

@@ -111,6 +111,42 @@ def test_a_vault_that_is_away_is_waited_for_and_then_everything_goes_on_in_order
     assert worker.ledger.committable() == {AT: 4 * WINDOW}
 
 
+def test_a_vault_that_can_only_be_read_is_away_until_it_can_be_written_too(world, monkeypatch, caplog):
+    """As on a full disk: the looks for what is to be released go on and must not end the waiting."""
+    worker = made_worker(world, Kafka())
+    full, looks, shown = [True], [0], []
+    decide, look = worker._wall._vault.decide, worker._wall.ready_at
+
+    def written(*arguments, **more):
+        if full:
+            raise VaultUnavailable("The vault's disk is full.")
+        return decide(*arguments, **more)
+
+    def counted():
+        looks[0] += 1
+        return look()
+
+    monkeypatch.setattr("biokeel.engine.pseudonymise.RELEASE_SECONDS", 0.01)
+    monkeypatch.setattr(worker._wall._vault, "decide", written)
+    monkeypatch.setattr(worker._wall, "ready_at", counted)
+
+    async def scenario():
+        running = asyncio.create_task(worker.run())
+        taking = asyncio.create_task(worker.take([delivered(worker, world.glucose("P-1"))]))
+        await until(lambda: waiting(worker))
+        enough = looks[0] + 5
+        await until(lambda: shown.append(waiting(worker)) or looks[0] >= enough)
+        assert "Goes on" not in caplog.text
+        full.clear()
+        await taking
+        running.cancel()
+
+    asyncio.run(scenario())
+    assert min(shown) > 0
+    assert waiting(worker) == 0
+    assert caplog.text.count("Goes on") == 1
+
+
 def test_parked_events_whose_vault_is_away_are_released_when_it_is_back(world, monkeypatch):
     kafka = Kafka()
     worker = made_worker(world, kafka)

@@ -1,17 +1,26 @@
 """Fetched records as columns: the same that aiokafka unpacks record by record, cut into micro-batches."""
 
+import asyncio
+import tracemalloc
+
 import numpy as np
 import pytest
+from aiokafka.codec import snappy_encode
+from aiokafka.consumer import fetcher as driver
 from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED, PartitionRecords
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
+from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biokeel.engine.records import MicroBatches, Records
+from biokeel.engine import records as module
+from biokeel.engine import unpack
+from biokeel.engine.records import Fetcher, MicroBatches, Records
+from biokeel.errors import OversizedBatch
 
 AT = TopicPartition("raw.clinical.glucose", 0)
 CODECS = {
@@ -21,7 +30,8 @@ CODECS = {
     "lz4": DefaultRecordBatch.CODEC_LZ4,
     "zstd": DefaultRecordBatch.CODEC_ZSTD,
 }
-ATTRIBUTES, CRC = 21, 17
+COMPRESSED = sorted(CODECS.keys() - {"none"})
+ATTRIBUTES, CRC, HEADER = 21, 17, 61
 CONTROL = 0x20
 ABORT, COMMIT = bytes([0, 0, 0, 0]), bytes([0, 0, 0, 1])
 
@@ -169,6 +179,131 @@ def test_rows_from_an_offset_on_are_those_at_it_and_above(data):
     wanted = data.draw(st.integers(0, 51))
     assert joined.since(wanted).offsets.tolist() == [offset for offset in offsets if offset >= wanted]
     assert len(joined.since(wanted).values) == len(joined.since(wanted).headers) == len(joined.since(wanted))
+
+
+@pytest.fixture
+def most(monkeypatch):
+    """A batch may unpack to a megabyte, and a micro-batch may hold as much."""
+    monkeypatch.setattr(unpack, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(module, "MOST_BYTES", 1 << 20)
+    return 1 << 20
+
+
+def bomb(base, records=5, codec="gzip", size=8 << 20):
+    """A batch that unpacks to `size` bytes."""
+    return batch(base, plain([bytes(size // records)] * records), codec)
+
+
+@pytest.mark.parametrize("codec", COMPRESSED)
+def test_a_bomb_is_refused_offset_for_offset_and_its_neighbours_come_through(most, codec):
+    data = batch(3, plain([b"before", b"it"]), codec) + bomb(5, codec=codec) + batch(10, plain([b"behind"]), codec)
+    ours = MicroBatches(fetched(data, 3), 3, headers=True)
+    before, first, second, behind = ours
+    assert (columns([before]), columns([behind])) == ([(3, b"before", []), (4, b"it", [])], [(10, b"behind", [])])
+    assert (before.refused, behind.refused) == ("", "")
+    assert columns([first, second]) == [(5, first.values[0], []), *((each, None, []) for each in range(6, 10))]
+    assert first.values[0] in data
+    assert (
+        first.refused
+        == second.refused
+        == f"in a batch of {len(first.values[0])} bytes that unpacks to more than {most}"
+    )
+    assert ours.exhausted
+    assert ours.next_fetch_offset == 11
+
+
+@pytest.mark.parametrize("codec", COMPRESSED)
+def test_a_bomb_is_never_held(most, codec):
+    data = bomb(0, codec=codec, size=64 << 20)
+    list(MicroBatches(fetched(batch(0, plain([b"an ordinary one"]), codec)), 10, headers=False))
+    tracemalloc.start()
+    try:
+        list(MicroBatches(fetched(data), 10, headers=False))
+        assert tracemalloc.get_traced_memory()[1] < 3 * most + 2 * len(data)
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("codec", COMPRESSED)
+def test_what_comes_to_just_the_bound_is_unpacked(monkeypatch, codec):
+    data = batch(0, plain([bytes(1000)] * 3), codec)
+    size = len(batch(0, plain([bytes(1000)] * 3), "none")) - HEADER
+    monkeypatch.setattr(unpack, "MOST_BYTES", size)
+    assert [each.refused for each in MicroBatches(fetched(data), 10, headers=False)] == [""]
+    monkeypatch.setattr(unpack, "MOST_BYTES", size - 1)
+    assert [bool(each.refused) for each in MicroBatches(fetched(data), 10, headers=False)] == [True]
+
+
+@pytest.mark.usefixtures("most")
+def test_a_bomb_in_the_middle_of_which_fetching_begins_is_refused_from_there_on():
+    (given_out,) = MicroBatches(fetched(bomb(0), 3), 10, headers=False)
+    assert given_out.offsets.tolist() == [3, 4]
+
+
+@pytest.mark.usefixtures("most")
+def test_of_a_compacted_bomb_every_offset_is_refused_for_which_are_left_nobody_has_looked():
+    data = batch(0, [(0, bytes(2 << 20), []), (4, b"the last", [])], "zstd")
+    (given_out,) = MicroBatches(fetched(data), 10, headers=False)
+    assert given_out.offsets.tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.usefixtures("most")
+def test_a_bomb_of_an_aborted_transaction_is_no_event():
+    data = batch(0, plain([bytes(2 << 20)]), "gzip", producer=1, transactional=True)
+    data += batch(1, [(0, ABORT, [])], "none", producer=1, transactional=True, control=True)
+    ours = MicroBatches(fetched(data, 0, [(1, 0)], READ_COMMITTED), 10, headers=False)
+    assert list(ours) == []
+    assert ours.next_fetch_offset == 2
+
+
+def old_batch(magic, codec, offsets, value):
+    """The bytes of a batch in a format from before Kafka 0.11; the broker gives it the offset of its last record."""
+    builder = LegacyRecordBatchBuilder(magic, CODECS[codec], 16 << 20)
+    for offset in offsets:
+        assert builder.append(offset, timestamp=1_700_000_000_000, key=None, value=value) is not None
+    return offsets[-1].to_bytes(8, "big") + bytes(builder.build())[8:]
+
+
+@pytest.mark.usefixtures("most")
+@pytest.mark.parametrize("magic", [0, 1])
+@pytest.mark.parametrize("codec", ["gzip", "snappy"])
+def test_a_bomb_of_an_old_format_is_refused_from_where_the_batch_before_it_ended(magic, codec):
+    data = old_batch(magic, codec, [0, 1], b"an event") + old_batch(magic, codec, [2, 3, 4], bytes(1 << 20))
+    before, refused = MicroBatches(fetched(data, 0), 10, headers=False)
+    assert columns([before], headers=False) == [(0, b"an event", None), (1, b"an event", None)]
+    assert refused.offsets.tolist() == [2, 3, 4]
+    assert refused.refused
+
+
+@pytest.mark.usefixtures("most")
+def test_many_batches_that_are_no_bombs_do_not_add_up_to_one():
+    size = 400 << 10
+    data = b"".join(batch(number, plain([bytes(size)]), "lz4") for number in range(5))
+    given_out = list(MicroBatches(fetched(data), 100, headers=False))
+    assert [each.offsets.tolist() for each in given_out] == [[0, 1], [2, 3], [4]]
+
+
+def test_partitions_are_not_gathered_past_the_bound_though_they_have_few_records(most, monkeypatch):
+    fetcher = Fetcher.__new__(Fetcher)
+    fetcher._records = {}
+    for number in range(5):
+        result = driver.FetchResult.__new__(driver.FetchResult)
+        result._partition_records = MicroBatches(fetched(batch(0, plain([bytes(most // 2)]))), 10, headers=False)
+        fetcher._records[TopicPartition(AT.topic, number)] = result
+
+    async def one(_self, ready, _timeout, _records):
+        at = min(ready)
+        return {at: [next(fetcher._records[at]._partition_records)]}
+
+    monkeypatch.setattr(driver.Fetcher, "fetched_records", one)
+    monkeypatch.setattr(Fetcher, "_fetch_on", lambda *_: None)
+    assert len(asyncio.run(fetcher.fetched_records(fetcher._records.keys(), 0, 20_000))) == 2
+
+
+def test_snappy_without_a_library_that_cuts_it_into_blocks_is_bounded_too(most):
+    assert unpack.snappy(snappy_encode(b"x" * most, xerial_compatible=False)) == b"x" * most
+    with pytest.raises(OversizedBatch):
+        unpack.snappy(snappy_encode(bytes(most + 1), xerial_compatible=False))
 
 
 def _records(offsets):

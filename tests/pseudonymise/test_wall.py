@@ -3,10 +3,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from biokeel.batch import COORDINATES, ENVELOPE, RawBatch
 from biokeel.contracts.topics import event_type
 from biokeel.reasons import Reason
+from biokeel.vault.tables import DEAD_LETTER
 from tests.pseudonymise.conftest import GLUCOSE, START, World, drain, offsets, together
 
 
@@ -132,6 +134,40 @@ def test_what_breaks_a_rule_is_sealed_with_its_reason_and_takes_no_neighbour_alo
     assert offsets(result.batch) == [0]
     assert result.counts == {reason: 1}
     assert places(wall) == {1: reason}
+
+
+WHY = "in a batch of 9 bytes that unpacks to more than 8"
+
+
+def refused(event, first, end, partition=0):
+    """What is had of a batch that was not unpacked: offsets, and with the first of them the batch as it was packed."""
+    values = [b"a packed batch", *[None] * (end - first - 1)]
+    return RawBatch.of(event, [(partition, np.arange(first, end), values)], [WHY])
+
+
+@pytest.mark.parametrize("event", [GLUCOSE, event_type("person.enrolment")])
+def test_a_batch_that_was_not_unpacked_is_sealed_whole_and_once(world, event):
+    wall = world.wall()
+    result = wall.process(refused(event, 0, 3))
+    assert (result.batch, dict(result.counts)) == (None, {Reason.TOO_LARGE: 3})
+    assert dict(world.wall().process(refused(event, 1, 5)).counts) == {Reason.TOO_LARGE: 2}
+    assert places(wall, event) == dict.fromkeys(range(5), Reason.TOO_LARGE)
+    with wall._vault._database.read() as connection:
+        letters = connection.execute(sa.select(DEAD_LETTER).order_by(DEAD_LETTER.c.offset)).all()
+    assert [(each.size, each.detail) for each in letters] == [(14, WHY), *[(0, WHY)] * 4]
+    opened = wall._vault._parking._sealer.open(letters[0].sealed, event.raw_topic, 0, 0)
+    assert opened == b"a packed batch"
+
+
+def test_a_batch_that_was_not_unpacked_takes_no_other_partition_along(world):
+    wall = world.wall()
+    world.enrol(wall, "P-1")
+    good = world.glucose("P-1")
+    bomb = (1, np.arange(5, 8), [b"a packed batch", None, None])
+    result = wall.process(RawBatch.of(GLUCOSE, [(0, good.offsets, good.values), bomb], ["", WHY]))
+    assert dict(result.counts) == {Reason.TOO_LARGE: 3}
+    assert offsets(result.batch) == good.offsets.tolist()
+    assert places(wall, partition=1) == dict.fromkeys(range(5, 8), Reason.TOO_LARGE)
 
 
 def test_years_1900_and_2100_are_inside(world):

@@ -139,7 +139,9 @@ class CurateWorker(Worker):
                 async with self._turn:
                     await self._tick()
             except StoreUnavailable as error:
-                await self.outage.wait(error)
+                await self.outage.wait("recovering or saving", error)
+            else:
+                self.outage.over("recovering or saving")
 
     async def _tick(self) -> None:
         await self._recover_dropped()
@@ -147,7 +149,6 @@ class CurateWorker(Worker):
         if not self._landing.buffers and monotonic() - self._last_delivery >= IDLE_SECONDS:
             await self._landing.done()
             await self._landing.run(self._saver.save_grown)
-            self.outage.over()
 
     async def assigned(self, partitions: AbstractSet[Partition]) -> Mapping[Partition, int]:
         """Recover every partition from the lake; the table says where each goes on.
@@ -156,18 +157,12 @@ class CurateWorker(Worker):
         """
         until = monotonic() + ASSIGNMENT_SECONDS
         async with self._turn:
-            while True:
-                self._forget()
-                try:
-                    whole = await self._recover_all(partitions)
-                except StoreUnavailable as error:
-                    if monotonic() > until:
-                        raise
-                    await self.outage.wait(error)
-                else:
-                    self.outage.over()
-                    self._adopt(whole)
-                    return {at: recovered.seek_to for at, recovered in whole.items()}
+            try:
+                whole = await self._recover_by(until, partitions)
+            finally:
+                self.outage.over("assignment")
+            self._adopt(whole)
+            return {at: recovered.seek_to for at, recovered in whole.items()}
 
     async def revoked(self, partitions: AbstractSet[Partition]) -> None:
         """Wait for a landing that is under way, then drop the rest: the next owner goes on from the tables.
@@ -194,13 +189,22 @@ class CurateWorker(Worker):
             await self._landing.done()
             mine = {at for at in self._standings if at.topic == event.pseudo_topic}
             found = await self._landing.run(self._recover, event, mine)
-            self.outage.over()
             self._landing.buffers.pop(event, None)
             self._adopt(found)
             for at, recovered in found.items():
                 self.ledger.rewind(at, recovered.seek_to)
             del self._landing.dropped[event]
             log.warning("Recovered %d partitions of %s from the tables.", len(found), event)
+
+    async def _recover_by(self, until: float, partitions: AbstractSet[Partition]) -> dict[Partition, Recovered]:
+        while True:
+            self._forget()
+            try:
+                return await self._recover_all(partitions)
+            except StoreUnavailable as error:
+                if monotonic() > until:
+                    raise
+                await self.outage.wait("assignment", error)
 
     async def _recover_all(self, partitions: AbstractSet[Partition]) -> dict[Partition, Recovered]:
         loop = asyncio.get_running_loop()

@@ -160,16 +160,16 @@ class Landing:
     async def _persisted(self, write: Callable[[EventType, Buffer], T], event: EventType, buffer: Buffer) -> T:
         """What `write` gives, called again while the store is away. Raises `StoreUnavailable` when giving up."""
         outage = self._worker.outage
-        while True:
-            try:
-                written = await self.run(write, event, buffer)
-            except StoreUnavailable as error:
-                await outage.wait(error)
-                if outage.in_a_hurry:
-                    raise
-            else:
-                outage.over()
-                return written
+        try:
+            while True:
+                try:
+                    return await self.run(write, event, buffer)
+                except StoreUnavailable as error:
+                    await outage.wait("landing", error)
+                    if outage.in_a_hurry:
+                        raise
+        finally:
+            outage.over("landing")
 
     def _give_up(self, event: EventType, buffer: Buffer, error: StoreUnavailable) -> None:
         """Drop rows that cannot land before the partitions leave, or end where it is the process that does."""

@@ -39,27 +39,31 @@ class Outage:
     def __init__(self, metrics: WorkerMetrics, ledger: Ledger) -> None:
         self._metrics = metrics
         self._ledger = ledger
-        self._since: float | None = None
+        self._since: dict[str, float] = {}
         self._hurry = asyncio.Event()
         self._hurries = 0
 
-    async def wait(self, error: Away) -> None:
-        """Say that something is away, and pause before it is tried again; no longer than until `hurried`."""
+    async def wait(self, who: str, error: Away) -> None:
+        """Say that something is away, and pause before `who` tries it again; no longer than until `hurried`.
+
+        `who` does one thing at a time and calls `over` when it no longer waits: what is away for one may answer
+        another (a vault on a full disk can be read).
+        """
         now = monotonic()
-        self._since = now if self._since is None else self._since
-        log.warning("Waits since %.0f s: %s Nothing is lost; nothing more is taken.", now - self._since, error)
-        self._metrics.waiting(max(now - self._since, PAUSE_SECONDS))
+        since = self._since.setdefault(who, now)
+        log.warning("Waits since %.0f s: %s Nothing is lost; nothing more is taken.", now - since, error)
+        self._metrics.waiting(max(now - min(self._since.values()), PAUSE_SECONDS))
         self._metrics.beat()
         self._ledger.excuse()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._hurry.wait(), PAUSE_SECONDS)
 
-    def over(self) -> None:
-        """Something that may have been away has answered."""
-        if self._since is not None:
-            log.warning("Goes on after %.0f s of waiting.", monotonic() - self._since)
+    def over(self, who: str) -> None:
+        """`who`, which may have waited, has got its answer or given up."""
+        since = self._since.pop(who, None)
+        if since is not None and not self._since:
+            log.warning("Goes on after %.0f s of waiting.", monotonic() - since)
             self._metrics.waiting(0.0)
-            self._since = None
 
     @contextmanager
     def hurried(self) -> Iterator[None]:

@@ -65,7 +65,8 @@ def consumption(settings: Settings) -> Consumption:
 
 def raw_batch(event: EventType, deliveries: Sequence[Delivery]) -> RawBatch:
     """The records of `deliveries` as one batch."""
-    return RawBatch.of(event, ((each.partition, each.records.offsets, each.records.values) for each in deliveries))
+    parts = ((each.partition, each.records.offsets, each.records.values) for each in deliveries)
+    return RawBatch.of(event, parts, [each.records.refused for each in deliveries])
 
 
 class PseudonymiseWorker(Worker):
@@ -94,7 +95,6 @@ class PseudonymiseWorker(Worker):
         except BaseException:
             self._window.release()
             raise
-        self.outage.over()
         if result.applied:
             self._enrolled.set()
         task = asyncio.create_task(self._settle(event, deliveries, result, sent))
@@ -147,9 +147,9 @@ class PseudonymiseWorker(Worker):
             try:
                 await self._release_ready()
             except VaultUnavailable as error:
-                await self.outage.wait(error)
+                await self.outage.wait("releasing", error)
                 continue
-            self.outage.over()
+            self.outage.over("releasing")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._enrolled.wait(), RELEASE_SECONDS)
             self._enrolled.clear()

@@ -48,8 +48,15 @@ def messages_of(delivery: Delivery) -> Iterator[tuple[int, bytes | None, Headers
     return zip(records.offsets.tolist(), records.values, records.headers, strict=True)
 
 
-def read_rows(event: EventType, value: bytes | None, headers: Headers, columns: Columns) -> pl.DataFrame:
-    """The rows of one block, whose fields have the types of the table's `columns`. Raises `DamagedBlock`."""
+def read_rows(
+    event: EventType, value: bytes | None, headers: Headers, columns: Columns, refused: str = ""
+) -> pl.DataFrame:
+    """The rows of one block, whose fields have the types of the table's `columns`. Raises `DamagedBlock`.
+
+    `refused`: why Kafka's batch with the block was not unpacked, if it was not (`Records.refused`).
+    """
+    if refused:
+        raise DamagedBlock(f"A block of {event} cannot be had: it is {refused}.")
     frame = read_block(event, value, headers).frame
     if wrong := [name for name, kind in frame.schema.items() if columns.get(name, kind) != kind]:
         raise DamagedBlock(f"A block of {event} mistypes {', '.join(wrong)}.")
@@ -100,7 +107,8 @@ class BlockReader:
             if offset in unreadable:
                 continue
             try:
-                yield Placed(delivery.partition, offset, read_rows(event, value, headers, self._columns[event]))
+                rows = read_rows(event, value, headers, self._columns[event], delivery.records.refused)
+                yield Placed(delivery.partition, offset, rows)
             except DamagedBlock as error:
                 self._put_aside(delivery.at, (offset, value, headers), error)
 

@@ -2,8 +2,11 @@
 
 aiokafka makes a Python object with twelve fields for each record, in pure Python, so that it holds the interpreter's
 lock while the stages want it. `Fetcher` is its fetcher with one thing changed: what it unpacks of a response are
-whole micro-batches. Which batches count (checksums, aborted transactions, control batches) and how they are
-decompressed stays aiokafka's own.
+whole micro-batches. Which batches count (checksums, aborted transactions, control batches) stays aiokafka's own.
+
+Micro-batches have at most so many records, and at most `MOST_BYTES` of values. A compressed batch that comes to more
+than that by itself is refused: it is not unpacked, and its records come as offsets without values (`Records.refused`).
+Which offsets it has its header says, which is not compressed.
 """
 
 from __future__ import annotations
@@ -14,6 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from aiokafka.consumer import fetcher as driver
 from aiokafka.errors import CorruptRecordException
+
+from biokeel.engine.unpack import MOST_BYTES
+from biokeel.errors import OversizedBatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,13 +35,15 @@ class Records:
     """Some records of one partition, oldest first, one entry a record in each column.
 
     `offsets` (int64) increase. `headers` is None where nobody wanted them. `timestamp` is the last record's, in
-    milliseconds since 1970.
+    milliseconds since 1970. `refused` says why the records were not unpacked, and is empty where they were. Of refused
+    ones the first of a batch has the batch, as it was packed, for its value, and the others have none.
     """
 
     offsets: npt.NDArray[np.int64]
     values: Sequence[bytes | None]
     headers: Sequence[Headers] | None
     timestamp: int
+    refused: str = ""
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -50,6 +58,11 @@ class Records:
         """Offset of the last record."""
         return int(self.offsets[-1])
 
+    @property
+    def size(self) -> int:
+        """Bytes of all values."""
+        return sum(map(len, filter(None, self.values)))
+
     def since(self, offset: int) -> Records:
         """Those at `offset` and above."""
         return self.rows(int(np.searchsorted(self.offsets, offset)), len(self))
@@ -59,11 +72,11 @@ class Records:
         if (first, end) == (0, len(self)):
             return self
         headers = None if self.headers is None else self.headers[first:end]
-        return Records(self.offsets[first:end], self.values[first:end], headers, self.timestamp)
+        return Records(self.offsets[first:end], self.values[first:end], headers, self.timestamp, self.refused)
 
     @staticmethod
     def joined(parts: Sequence[Records]) -> Records:
-        """All rows of `parts`, at least one, in their order; headers as the first one's."""
+        """All rows of `parts`, at least one and none refused, in their order; headers as the first one's."""
         if len(parts) == 1:
             return parts[0]
         headers = None if parts[0].headers is None else [each for part in parts for each in part.headers or ()]
@@ -93,27 +106,57 @@ class MicroBatches(driver.PartitionRecords):  # type: ignore[misc]  # aiokafka h
         self._rows = rows
         self._headers = headers
         self._waiting: list[Records] = []
+        self._waiting_bytes = 0
+        self._read_to = self.next_fetch_offset
 
     @property
     def exhausted(self) -> bool:
         """Whether everything was given out."""
-        return not self._waiting and not self._records.has_next()
+        return self.next_fetch_offset == self._read_to and not self._records.has_next()
 
     def _unpack_records(self) -> Iterator[Records]:
-        end: int = self.next_fetch_offset
         while self._records.has_next():
             batch = self._records.next_batch()
             if self._check_crcs and not batch.validate_crc():
                 raise CorruptRecordException(f"Invalid CRC - {self._tp}")
             # Not the last record's: records at a batch's end may have been compacted away.
-            end = batch.next_offset
+            begin, self._read_to = self._read_to, batch.next_offset
             if self._counts(batch):
-                self._wait(_columns(batch, headers=self._headers))
-            while sum(map(len, self._waiting)) >= self._rows:
-                yield self._give(self._rows, end)
+                yield from self._take(batch, begin)
         if self._waiting:
-            yield self._give(self._rows, end)
-        self.next_fetch_offset = end
+            yield self._give(self._rows, self._read_to)
+        self.next_fetch_offset = self._read_to
+
+    def _take(self, batch: Any, begin: int) -> Iterator[Records]:
+        """Let the records of `batch` wait, and give out what are too many of them; `begin` is where it begins."""
+        try:
+            # A batch comes whole: those below the offset that was asked for are not wanted.
+            records = _columns(batch, headers=self._headers).since(self.next_fetch_offset)
+        except OversizedBatch as error:
+            if self._waiting:
+                yield self._give(self._rows, begin)
+            # One of an old format does not say where it begins, but it begins no earlier than where the last one ended.
+            yield from self._refuse(max(getattr(batch, "base_offset", begin), begin), batch, error)
+            return
+        size = records.size
+        if self._waiting and self._waiting_bytes + size > MOST_BYTES:
+            yield self._give(self._rows, begin)
+        if len(records):
+            self._waiting.append(records)
+            self._waiting_bytes += size
+        while sum(map(len, self._waiting)) >= self._rows:
+            yield self._give(self._rows, self._read_to)
+
+    def _refuse(self, first: int, batch: Any, error: OversizedBatch) -> Iterator[Records]:
+        """The offsets of `batch` from `first` on, which is not unpacked, without ever making all of them at once."""
+        value: bytes | None = error.packed
+        for begin in range(first, batch.next_offset, self._rows):
+            offsets = np.arange(begin, min(begin + self._rows, batch.next_offset))
+            values = [value, *[None] * (len(offsets) - 1)]
+            headers: list[Headers] | None = [[] for _ in values] if self._headers else None
+            self.next_fetch_offset = int(offsets[-1]) + 1
+            yield Records(offsets, values, headers, getattr(batch, "max_timestamp", -1), error.what)
+            value = None
 
     def _counts(self, batch: Any) -> bool:
         """Whether the records of `batch` are events: not a marker, and not of a transaction that was aborted."""
@@ -125,17 +168,12 @@ class MicroBatches(driver.PartitionRecords):  # type: ignore[misc]  # aiokafka h
                 return False
         return not batch.is_control_batch
 
-    def _wait(self, records: Records) -> None:
-        """Keep `records`, without those below the offset that was asked for: a batch comes whole."""
-        wanted = records.since(self.next_fetch_offset)
-        if len(wanted):
-            self._waiting.append(wanted)
-
     def _give(self, rows: int, end: int) -> Records:
         """The first `rows` of what waits; where nothing is left, the response is read up to `end`."""
         waiting = Records.joined(self._waiting)
         given, rest = waiting.rows(0, rows), waiting.rows(rows, len(waiting))
         self._waiting = [rest] if len(rest) else []
+        self._waiting_bytes = rest.size
         self.next_fetch_offset = rest.first if len(rest) else end
         return given
 
@@ -187,16 +225,18 @@ class Fetcher(driver.Fetcher):  # type: ignore[misc]  # aiokafka has no types
         timeout: float = 0,  # noqa: ASYNC109 - aiokafka's own
         max_records: int | None = None,
     ) -> dict[Any, Records]:
-        """A micro-batch of each of `partitions` that has one, until they hold `max_records` records.
+        """A micro-batch of each of `partitions` that has one, until they hold `max_records` records or `MOST_BYTES`.
 
         Those of one topic come together, as far as they are there: they are worked on in one go.
         """
         found: dict[Any, Records] = {}
         ready = set(partitions)
-        while ready and (max_records is None or sum(map(len, found.values())) < max_records):
+        size = 0
+        while ready and size < MOST_BYTES and (max_records is None or sum(map(len, found.values())) < max_records):
             some = await super().fetched_records(ready, 0 if found else timeout, 1)
             if not some:
                 break
+            size += sum(records.size for (records,) in some.values())
             found |= {tp: records for tp, (records,) in some.items()}
             for tp in some:
                 self._fetch_on(tp)

@@ -54,6 +54,8 @@ class Worker:
         except BaseException as error:  # noqa: BLE001 - Faust would acknowledge and go on; a panic is no Exception
             log.error("Failed on %s", ", ".join(map(repr, deliveries)))  # noqa: TRY400 - the traceback may hold values; `log_failure` says where
             self.fail(error)
+        finally:
+            self.outage.over("taking")
 
     async def _taken(self, deliveries: Sequence[Delivery]) -> bool:
         """Whether `deliveries` are done with; after a pause, and without the turn, where they must be tried again."""
@@ -66,7 +68,7 @@ class Worker:
                         self.runner.lag(event, delivery, time.time())
                     await self.process(event, current)
         except AWAY as error:
-            await self.outage.wait(error)
+            await self.outage.wait("taking", error)
             return False
         return True
 
