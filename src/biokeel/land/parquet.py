@@ -1,4 +1,4 @@
-"""How the Parquet files of a landing are written: with little CPU and few bytes, in encodings known since 2013.
+"""How the Parquet files of a landing are written: little CPU, few bytes, encodings that Parquet has had since 2013.
 
 A landing's files are small and soon written anew by `biokeel lake optimize`, which orders them. Of what a writer does
 by itself, three things cost most here and bring nothing: statistics of columns that nobody looks up by them, a
