@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from biokeel.pseudonymise.policy import coarsen
-from biokeel.pseudonymise.stage import Verdicts, judge_envelope
+from biokeel.pseudonymise.stage import Check, Verdicts, judge_envelope
 from biokeel.reasons import Reason
 from biokeel.vault.enrolment import PersonEvent
 from biokeel.vault.identifiers import normalise
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SEXES: Final = ("female", "male", "other", "unknown")
 """FHIR administrative gender. Any other word is refused: it would be stamped on every event of the person."""
+_SEX: Final = Check.of(~pl.col("sex").is_in(SEXES), Reason.PERSON_INVALID, "sex")
 
 _PLAIN: Final = ("identifiers", "consent_scope", "sex", "merged_scheme", "merged_id", "scope")
 
@@ -34,7 +35,7 @@ def read_persons(batch: DecodedBatch, schema: EventSchema) -> tuple[list[PersonE
     verdicts = Verdicts(frame.height)
     judge_envelope(frame, pl.Series([each is not None for each in subjects], dtype=pl.Boolean), verdicts)
     if "sex" in frame.columns:
-        verdicts.reject(~frame["sex"].is_in(SEXES), Reason.PERSON_INVALID, "sex")
+        verdicts.judge(frame, [_SEX])
     good = verdicts.good
     coarse = [expression for each in schema.payload if each.coarsen and (expression := coarsen(each)) is not None]
     columns = frame.select(

@@ -8,6 +8,7 @@ A leak comes before the person, so that no parked event holds one.
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -19,6 +20,8 @@ from biokeel.reasons import Reason
 from biokeel.vault.people import CONSENT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from biokeel.batch import DecodedBatch
@@ -36,6 +39,61 @@ FURTHEST_OFFSET: Final = 14 * 60
 _HASHED: Final = frozenset({"event_id"})
 
 
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that may be wrong with a row: `wrong` says with which (Boolean, null counts as true).
+
+    `some` says whether any row is wrong, where that is quicker to tell than by `wrong`.
+    """
+
+    wrong: pl.Expr
+    reason: Reason
+    detail: str
+    some: pl.Expr
+
+    @classmethod
+    def of(cls, wrong: pl.Expr, reason: Reason, detail: str, some: pl.Expr | None = None) -> Check:
+        """A check of `wrong`."""
+        return cls(wrong, reason, detail, wrong.fill_null(value=True).any() if some is None else some)
+
+
+def _time_range(name: str) -> Check:
+    return Check.of(~pl.col(name).is_between(EARLIEST, LATEST, closed="left"), Reason.TIME_RANGE, name)
+
+
+_SOURCE: Final = pl.col("source_id")
+_ENVELOPE: Final = (
+    Check.of(~pl.col("event_id").str.contains(EVENT_ID), Reason.ENVELOPE, "event_id"),
+    # A batch has few sources.
+    Check.of(
+        ~_SOURCE.str.contains(SOURCE_ID),
+        Reason.ENVELOPE,
+        "source_id",
+        some=(~_SOURCE.unique().str.contains(SOURCE_ID)).fill_null(value=True).any(),
+    ),
+    # A missing offset is no fault.
+    Check.of(
+        (pl.col("occurred_offset_minutes").abs() > FURTHEST_OFFSET).fill_null(value=False),
+        Reason.ENVELOPE,
+        "occurred_offset_minutes",
+    ),
+    Check.of(~pl.col("valid"), Reason.SUBJECT, "subject_scheme, subject_id"),
+    _time_range("occurred_at"),
+    _time_range("recorded_at"),
+)
+_JUDGED: Final = ("event_id", "source_id", "occurred_offset_minutes", "occurred_at", "recorded_at")
+_OPEN: Final = pl.col("open")
+"""Rows that were not let through before: what the person decided since then stops these only."""
+_PERSON: Final = {
+    domain: (
+        Check.of(pl.col("participant").is_null(), Reason.NOT_ENROLLED, "subject_id"),
+        Check.of(pl.col("withdrawn").fill_null(value=True) & _OPEN, Reason.WITHDRAWN, "person"),
+        Check.of(((pl.col("consent").fill_null(0) & bit) == 0) & _OPEN, Reason.NO_CONSENT, f"domain {domain}"),
+    )
+    for domain, bit in CONSENT.items()
+}
+
+
 class Verdicts:
     """For each row the first thing that is wrong with it."""
 
@@ -43,12 +101,19 @@ class Verdicts:
         self._codes: npt.NDArray[np.int16] = np.zeros(height, dtype=np.int16)
         self._reasons: list[tuple[Reason, str]] = []
 
-    def reject(self, rows: pl.Series | npt.NDArray[np.bool_], reason: Reason, detail: str) -> None:
-        """Reject `rows` (Boolean, null counts as true) that nothing was wrong with so far."""
-        mask = rows.fill_null(value=True).to_numpy() if isinstance(rows, pl.Series) else rows
-        if mask.any():
+    def judge(self, facts: pl.DataFrame, checks: Sequence[Check]) -> None:
+        """Reject the rows of `facts` with which one of `checks`, in their order, finds something wrong."""
+        some = facts.select(check.some.alias(str(number)) for number, check in enumerate(checks)).row(0)
+        for check, found in zip(checks, some, strict=True):
+            if found:
+                wrong = facts.select(check.wrong.fill_null(value=True)).to_series()
+                self.reject(wrong.to_numpy(), check.reason, check.detail)
+
+    def reject(self, rows: npt.NDArray[np.bool_], reason: Reason, detail: str) -> None:
+        """Reject `rows` that nothing was wrong with so far."""
+        if rows.any():
             self._reasons.append((reason, detail))
-            self._codes[mask & (self._codes == 0)] = len(self._reasons)
+            self._codes[rows & (self._codes == 0)] = len(self._reasons)
 
     @property
     def good(self) -> npt.NDArray[np.bool_]:
@@ -77,14 +142,13 @@ def pseudonymise(
     frame = batch.frame
     verdicts = Verdicts(frame.height)
     judge_envelope(frame, people["valid"], verdicts)
-    kept = frame.select("event_id", "source_id", *policy.kept, *policy.coarsened)
+    kept = pl.DataFrame([frame[name] for name in ("event_id", "source_id", *policy.kept)])
+    if policy.coarsened:
+        kept = kept.hstack(frame.select(policy.coarsened))
     for leak in find_leaks(kept, frame["subject_id"], _HASHED):
         verdicts.reject(leak.rows, Reason.LEAK, f"{leak.field}: {leak.pattern}")
-    verdicts.reject(people["participant"].is_null(), Reason.NOT_ENROLLED, "subject_id")
-    open_ = np.ones(frame.height, dtype=np.bool_) if decided is None else ~decided
-    verdicts.reject(people["withdrawn"].fill_null(value=True).to_numpy() & open_, Reason.WITHDRAWN, "person")
-    refused = (people["consent"].fill_null(0) & CONSENT[batch.event.domain]) == 0
-    verdicts.reject(refused.to_numpy() & open_, Reason.NO_CONSENT, f"domain {batch.event.domain}")
+    open_ = pl.Series("open", np.ones(frame.height, dtype=np.bool_) if decided is None else ~decided)
+    verdicts.judge(people.hstack([open_]), _PERSON[batch.event.domain])
     good = verdicts.good
     accepted = _columns(batch, people, kept)
     if not good.all():
@@ -94,35 +158,20 @@ def pseudonymise(
 
 def judge_envelope(frame: pl.DataFrame, valid: pl.Series, verdicts: Verdicts) -> None:
     """Judge what every event, person events too, begins with. `valid`: whether scheme and subject have their form."""
-    verdicts.reject(~frame["event_id"].str.contains(EVENT_ID), Reason.ENVELOPE, "event_id")
-    sources = frame["source_id"].unique()
-    bad = sources.filter(~sources.str.contains(SOURCE_ID))
-    if len(bad):
-        verdicts.reject(frame["source_id"].is_in(bad.implode()), Reason.ENVELOPE, "source_id")
-    offset = frame["occurred_offset_minutes"]
-    if offset.null_count() < len(offset):
-        # A missing offset is no fault.
-        verdicts.reject((offset.abs() > FURTHEST_OFFSET).fill_null(value=False), Reason.ENVELOPE, offset.name)
-    verdicts.reject(~valid, Reason.SUBJECT, "subject_scheme, subject_id")
-    for name in ("occurred_at", "recorded_at"):
-        verdicts.reject(~frame[name].is_between(EARLIEST, LATEST, closed="left"), Reason.TIME_RANGE, name)
+    verdicts.judge(pl.DataFrame([*(frame[name] for name in _JUDGED), valid.alias("valid")]), _ENVELOPE)
 
 
 def _columns(batch: DecodedBatch, people: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:
     """`ENVELOPE`, `COORDINATES`, then the kept and coarsened fields of every row."""
-    offsets = pl.Series(batch.raw.offsets, dtype=pl.Int64)
-    partitions = pl.Series(batch.raw.partitions, dtype=pl.Int32)
-    frame = pl.DataFrame(
-        [
-            people["participant"],
-            *(batch.frame[name].alias(name) for name in ("event_id", "source_id", "occurred_at")),
-            *(batch.frame[name] for name in ("occurred_offset_minutes", "recorded_at")),
-            *(people[name] for name in ("enrolled_on", "birth_year", "sex")),
-            partitions.alias("raw_partition"),
-            offsets.alias("raw_offset"),
-            partitions.alias("first_partition"),
-            offsets.alias("first_offset"),
-        ]
-    ).with_columns(stream=pl.lit(STREAM_RAW))
-    head = frame.select(pl.col(name).cast(kind) for name, kind in (ENVELOPE | COORDINATES).items())
-    return head.hstack(kept.drop("event_id", "source_id"))
+    offsets, partitions = pl.Series(batch.raw.offsets), pl.Series(batch.raw.partitions)
+    columns = {
+        **{name: people[name] for name in ("participant", "enrolled_on", "birth_year", "sex")},
+        **{name: batch.frame[name] for name in ("event_id", "source_id", *_JUDGED[2:])},
+        "stream": pl.Series([STREAM_RAW]).new_from_index(0, len(batch)),
+        "raw_partition": partitions,
+        "raw_offset": offsets,
+        "first_partition": partitions,
+        "first_offset": offsets,
+    }
+    head = pl.DataFrame([columns[name].cast(kind).alias(name) for name, kind in (ENVELOPE | COORDINATES).items()])
+    return head.hstack(kept.get_columns()[2:])

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -68,20 +69,33 @@ class Database:
     def insert_new(self, connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert `rows`; one whose primary key is there already is left as it is."""
         if rows:
-            insert = sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
-            connection.execute(insert.on_conflict_do_nothing(), list(rows))
+            connection.execute(_insert_new(table, is_sqlite=self.is_sqlite), list(rows))
 
     def upsert(self, connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Insert `rows`, or overwrite what stands under their primary keys."""
+        """Insert `rows`, which have every column, or overwrite what stands under their primary keys."""
         if rows:
-            insert = sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
-            keys = [column.name for column in table.primary_key]
-            values = {name: insert.excluded[name] for name in rows[0] if name not in keys}
-            connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=values), list(rows))
+            connection.execute(_upsert(table, is_sqlite=self.is_sqlite), list(rows))
 
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+
+
+# Statements are made once: making one takes longer than running it.
+
+
+@cache
+def _insert_new(table: sa.Table, *, is_sqlite: bool) -> sa.Insert:
+    insert = sqlite.insert if is_sqlite else postgresql.insert
+    return insert(table).on_conflict_do_nothing()
+
+
+@cache
+def _upsert(table: sa.Table, *, is_sqlite: bool) -> sa.Insert:
+    insert = sqlite.insert(table) if is_sqlite else postgresql.insert(table)
+    keys = [column.name for column in table.primary_key]
+    values = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in keys}
+    return insert.on_conflict_do_update(index_elements=keys, set_=values)
 
 
 @contextmanager

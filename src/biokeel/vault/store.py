@@ -71,6 +71,11 @@ if TYPE_CHECKING:
 _EVENTS_A_TRANSACTION: Final = 2_000
 """Person events of one transaction: about 0.2 s, for which other workers wait."""
 
+_GENERATION: Final = sa.select(META.c.value).where(META.c.name == "generation")
+_DECIDED: Final = sa.select(PROGRESS.c.partition, PROGRESS.c.decided).where(PROGRESS.c.topic == sa.bindparam("topic"))
+"""Of all partitions, which are few: a statement that is always the same is made once. Making one takes longer here
+than running it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -408,10 +413,8 @@ class Vault:
 
 
 def _snapshot(connection: sa.Connection, topic: str, partitions: Iterable[int]) -> Snapshot:
-    generation = connection.execute(sa.select(META.c.value).where(META.c.name == "generation")).scalar_one()
-    # All of the topic: they are few, and a statement that is always the same is made once.
-    query = sa.select(PROGRESS.c.partition, PROGRESS.c.decided).where(PROGRESS.c.topic == topic)
-    known = {partition: int(decided) for partition, decided in connection.execute(query)}
+    generation = connection.execute(_GENERATION).scalar_one()
+    known = {partition: int(decided) for partition, decided in connection.execute(_DECIDED, {"topic": topic})}
     return Snapshot(int(generation), {partition: known.get(partition, -1) for partition in partitions})
 
 
