@@ -158,7 +158,6 @@ def test_a_subject_hidden_among_the_digits_of_an_event_id_is_found():
     assert [leak.pattern for leak in leaks] == ["subject"]
 
 
-@settings(deadline=None)
 @given(st.lists(st.text() | st.text(" -.aB1０é", max_size=8) | st.from_regex("[a-z0-9]{0,9}", fullmatch=True)))
 def test_subjects_are_searched_for_without_space_around_them_and_as_small_letters_and_digits_only(texts):
     subjects = pl.Series(texts, dtype=pl.String)
