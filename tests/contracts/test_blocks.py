@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import zlib
+from collections.abc import Iterator
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.ipc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -45,8 +48,31 @@ def batch(
     return PseudonymisedBatch(EVENT, frame.with_columns(note=pl.lit(note), parts=pl.lit(["a", "b"])))
 
 
+def memory(value: bytes) -> bytes:
+    """All bytes of a block's columns, unpacked: also those that belong to no row."""
+
+    def of(array: pa.Array) -> Iterator[bytes]:
+        yield from (buffer.to_pybytes() for buffer in array.buffers() if buffer is not None)
+
+    table = pa.ipc.open_stream(value).read_all()
+    return b"".join(part for column in table.columns for chunk in column.chunks for part in of(chunk))
+
+
 def together(*batches: PseudonymisedBatch) -> PseudonymisedBatch:
     return PseudonymisedBatch(EVENT, pl.concat([each.frame for each in batches]))
+
+
+@given(texts=st.lists(st.tuples(st.integers(0, 30), st.booleans()), min_size=1, max_size=12))
+def test_a_block_holds_no_byte_of_a_row_that_was_stopped_or_is_in_another_block(texts: list[tuple[int, bool]]) -> None:
+    whole = batch(list(range(len(texts))))
+    said = [f"<{row}>" + "x" * length for row, (length, _) in enumerate(texts)]
+    frame = whole.frame.with_columns(
+        pl.Series("note", said), pl.Series("parts", [[text] for text in said], pl.List(pl.String))
+    )
+    passed = PseudonymisedBatch(EVENT, frame.filter(pl.Series([goes_on for _, goes_on in texts])))
+    for block in split_blocks(passed, 3, "f" * 32):
+        rows = {row for row, (_, goes_on) in enumerate(texts) if goes_on and row % 3 == block.partition}
+        assert {row for row in range(len(texts)) if f"<{row}>".encode() in memory(block.value)} == rows
 
 
 @settings(max_examples=50)

@@ -20,10 +20,12 @@ import io
 import re
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.ipc
 
 from biokeel.batch import COORDINATES, ENVELOPE, STREAM_PARKING, STREAM_QUARANTINE, STREAM_RAW, PseudonymisedBatch
 from biokeel.errors import ContractError, DamagedBlock
@@ -46,6 +48,7 @@ HEADER_STREAM: Final = "biokeel-stream"
 HEADER_ROWS: Final = "biokeel-rows"
 HEADER_CHECKSUM: Final = "biokeel-crc32"
 
+_WRITE: Final = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 _NEEDED: Final = {**ENVELOPE, **COORDINATES}
 NEVER_NULL: Final = frozenset({"participant", "event_id", "occurred_at", *COORDINATES})
 """Columns without which a row can neither land nor be quarantined."""
@@ -164,7 +167,9 @@ def _blocks(rows: pl.DataFrame, partition: int, fingerprint: str) -> Iterator[Bl
     if not rows.height:
         return
     buffer = io.BytesIO()
-    rows.write_ipc_stream(buffer, compression="lz4")
+    batch = pa.RecordBatch.from_arrays([_own_bytes(column) for column in rows], rows.columns)
+    with pa.ipc.new_stream(buffer, batch.schema, options=_WRITE) as writer:
+        writer.write_batch(batch)
     if buffer.tell() > MAX_BLOCK_BYTES and rows.height > 1:
         yield from _blocks(rows[: rows.height // 2], partition, fingerprint)
         yield from _blocks(rows[rows.height // 2 :], partition, fingerprint)
@@ -177,6 +182,22 @@ def _blocks(rows: pl.DataFrame, partition: int, fingerprint: str) -> Iterator[Bl
         HEADER_CHECKSUM: _checksum(value),
     }
     yield Block(partition, value, list(headers.items()))
+
+
+def _own_bytes(column: pl.Series) -> pa.Array[Any]:
+    """`column` in a form that is written with no byte but its own.
+
+    polars' strings are views of memory that they share: those of a filtered or sliced column lie among those of the
+    rows that were left out, and so do the items of lists; all of it would be written. Left out are rows that were
+    stopped before the wall.
+    """
+    if column.dtype.is_nested():
+        return column.to_arrow(compat_level=pl.CompatLevel.oldest()).take(np.arange(len(column)))
+    views = column.to_arrow(compat_level=pl.CompatLevel.newest())
+    # Short strings stand in the views themselves. Those are smaller than offsets when they are compressed.
+    if column.dtype == pl.String and any(buffer.size for buffer in views.buffers()[2:] if buffer is not None):
+        return column.to_arrow(compat_level=pl.CompatLevel.oldest())
+    return views
 
 
 def _checksum(value: bytes) -> bytes:
