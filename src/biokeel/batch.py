@@ -66,11 +66,19 @@ STREAM_QUARANTINE: Final = "quarantine"
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a batch of Kafka's was not read; `why` goes on from "an event is"."""
+
+    reason: Reason
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class RawBatch:
     """One micro-batch of one raw partition, as Kafka gave it. Vault zone only.
 
     `offsets` int64, `values` binary (null for a message without bytes), both of the same length, offsets increasing.
-    `refused` says why Kafka's batch was not unpacked, and is empty where it was; then none of these is an event, and
+    `refused` says why Kafka's batch was not read, and is None where it was; then none of these is an event, and
     `values` holds at most the batch as it was packed.
     """
 
@@ -78,7 +86,7 @@ class RawBatch:
     partition: int
     offsets: npt.NDArray[np.int64]
     values: pa.BinaryArray
-    refused: str = ""
+    refused: Refusal | None = None
 
     def __len__(self) -> int:
         return len(self.offsets)

@@ -5,7 +5,9 @@ import contextlib
 import uuid
 
 import pytest
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import GroupAuthorizationFailedError
+from aiokafka.protocol.produce import ProduceRequest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import NewTopic
 
@@ -16,6 +18,7 @@ from biokeel.engine.transport import Consumption
 from biokeel.engine.worker import Worker
 from biokeel.errors import Stuck, TransportError
 from biokeel.observe.metrics import WorkerMetrics
+from tests.engine.record_batches import UNREADABLE
 
 pytestmark = pytest.mark.integration
 
@@ -207,6 +210,45 @@ def test_records_that_retention_took_before_they_landed_end_the_worker(stack, va
 
     with pytest.raises(TransportError, match="begins at offset 100"):
         asyncio.run(scenario())
+
+
+async def produced(settings, topic, *batches):
+    """Give the broker `batches` as they are; what it says to each."""
+    client = AIOKafkaClient(
+        bootstrap_servers=settings.kafka_bootstrap,
+        security_protocol=settings.kafka_security_protocol,
+        sasl_mechanism="PLAIN",
+        sasl_plain_username=settings.kafka_username,
+        sasl_plain_password=settings.kafka_password.get_secret_value(),
+    )
+    await client.bootstrap()
+    try:
+        codes = []
+        for data in batches:
+            request = ProduceRequest(
+                transactional_id=None, required_acks=-1, timeout=10_000, topics=[(topic, [(0, bytes(8) + data[8:])])]
+            )
+            response = await client.send(client.get_random_node(), request)
+            codes += [partition[1] for _topic, partitions in response.topics for partition in partitions]
+        return codes
+    finally:
+        await client.close()
+
+
+def test_batches_that_a_broker_takes_and_nobody_can_read_stop_nothing(vault_settings, topic):
+    async def scenario():
+        assert await produced(vault_settings, topic, *UNREADABLE.values()) == [0] * len(UNREADABLE)
+        await asyncio.to_thread(publish, vault_settings, topic)
+        worker = Recorder(vault_settings)
+        async with running(vault_settings, consumption(topic), worker):
+            await until(lambda: worker.count() >= 2 * RECORDS + 2 * len(UNREADABLE))
+        return worker
+
+    worker = asyncio.run(scenario())
+    size = RECORDS // PARTITIONS
+    assert worker.offsets()[Partition(topic, 0)] == list(range(2 * size + 2 * len(UNREADABLE)))
+    refused = [delivery.records.offsets.tolist() for delivery in worker.deliveries if delivery.records.refused]
+    assert refused == [[size + 2 * number, size + 2 * number + 1] for number in range(len(UNREADABLE))]
 
 
 def test_a_rebalance_loses_nothing_and_hands_out_nothing_of_a_revoked_partition(vault_settings, topic):

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
-from biokeel.batch import COORDINATES, ENVELOPE, RawBatch
+from biokeel.batch import COORDINATES, ENVELOPE, RawBatch, Refusal
 from biokeel.contracts.topics import event_type
 from biokeel.reasons import Reason
 from biokeel.vault.tables import DEAD_LETTER
@@ -94,7 +94,7 @@ WHY = "in a batch of 9 bytes that unpacks to more than 8"
 def refused(event, first, end):
     """What is had of a batch that was not unpacked: offsets, and with the first of them the batch as it was packed."""
     values = pa.array([b"a packed batch", *[None] * (end - first - 1)], pa.binary())
-    return RawBatch(event, 0, np.arange(first, end), values, refused=WHY)
+    return RawBatch(event, 0, np.arange(first, end), values, refused=Refusal(Reason.TOO_LARGE, WHY))
 
 
 @pytest.mark.parametrize("event", [GLUCOSE, event_type("person.enrolment")])

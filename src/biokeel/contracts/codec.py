@@ -63,7 +63,7 @@ class Codec:
         verdicts = _Verdicts(len(batch))
         frames = read_frames(batch.values)
         if batch.refused:
-            verdicts.reject(np.arange(len(batch)), Reason.TOO_LARGE, batch.refused)
+            verdicts.reject(np.arange(len(batch)), batch.refused.reason, batch.refused.why)
         else:
             self._triage(frames, verdicts)
         frame, rows = self._rows(batch, frames, verdicts)

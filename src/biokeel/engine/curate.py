@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from collections.abc import Set as AbstractSet
 
+    from biokeel.batch import Refusal
     from biokeel.contracts.schema import EventSchema
     from biokeel.contracts.topics import EventType
     from biokeel.engine.ledger import Delivery
@@ -113,14 +114,14 @@ def messages_of(delivery: Delivery) -> Iterator[tuple[int, bytes | None, Sequenc
 
 
 def read_rows(
-    event: EventType, value: bytes | None, headers: Headers, columns: Columns, refused: str = ""
+    event: EventType, value: bytes | None, headers: Headers, columns: Columns, refused: Refusal | None = None
 ) -> pl.DataFrame:
     """The rows of one block, whose fields have the types of the table's `columns`. Raises `DamagedBlock`.
 
-    `refused`: why Kafka's batch with the block was not unpacked, if it was not (`Records.refused`).
+    `refused`: why Kafka's batch with the block was not read, if it was not (`Records.refused`).
     """
     if refused:
-        raise DamagedBlock(f"A block of {event} cannot be had: it is {refused}.")
+        raise DamagedBlock(f"A block of {event} cannot be had: it is {refused.why}.")
     frame = read_block(event, value, headers).frame
     if wrong := [name for name, kind in frame.schema.items() if columns.get(name, kind) != kind]:
         raise DamagedBlock(f"A block of {event} mistypes {', '.join(wrong)}.")
