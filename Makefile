@@ -46,8 +46,12 @@ test: check ## make check, then every test, on a real Kafka and a real object st
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: faults
-faults: $(STAMP) ## the fault experiments, some 45 minutes: FAULTS="--fault-minutes 20", FAULTS="--runs full"
-	@$(BIN)/python -m pytest -v -m "faults or long" tests/faults tests/conformance tests/integration --run-long $(FAULTS)
+faults: $(STAMP) ## the fault experiments, some 50 minutes: FAULTS="--fault-minutes 20", FAULTS="--runs full"
+	@$(BIN)/python -m pytest -v -m "faults or long" tests/faults tests/conformance --run-long $(FAULTS)
+
+.PHONY: runbooks
+runbooks: $(STAMP) ## the runbooks of docs/operations.md as they stand there, and other long ways, some 12 minutes
+	@$(BIN)/python -m pytest -v -m long tests/integration --run-long
 
 .PHONY: bench
 bench: $(STAMP) ## how fast it is, on a stack of its own: BENCH="pressures --events 200000" (ten minutes)

@@ -21,11 +21,11 @@ settings.load_profile("unhurried")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--run-long", action="store_true", help="also what takes minutes: the long fault experiments")
+    parser.addoption("--run-long", action="store_true", help="also what takes minutes: long experiments, runbooks")
     parser.addoption(
         "--runs", choices=("scaled", "full"), default="scaled", help="runs of each: what time allows, or all"
     )
-    parser.addoption("--fault-minutes", type=float, default=45.0, help="time for all fault experiments together")
+    parser.addoption("--fault-minutes", type=float, default=40.0, help="time for all fault experiments together")
     parser.addoption("--fault-seed", type=int, default=6, help="seed of the fault experiments")
     parser.addoption(
         "--soak-events", type=int, default=1_000_000, help="events of the soak; the issue asks for 10 million"
@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not config.getoption("--run-long"):
         for item in items:
             if "long" in item.keywords:
-                item.add_marker(pytest.mark.skip(reason="takes minutes: --run-long, or make faults"))
+                item.add_marker(pytest.mark.skip(reason="takes minutes: --run-long, make faults, make runbooks"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

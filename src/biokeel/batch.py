@@ -70,34 +70,42 @@ STREAM_QUARANTINE: Final = "quarantine"
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a batch of Kafka's was not read; `why` goes on from "an event is"."""
+
+    reason: Reason
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class RawBatch:
     """One micro-batch of some raw partitions of a topic, as Kafka gave it. Vault zone only.
 
     `partitions` int32, `offsets` int64 and `values` (the framed datums, None for a message without bytes) have an entry
     a row. The rows of a partition stand together, their offsets increasing (parked events: as they are numbered).
-    `refused` is empty, or has for each row why Kafka's batch with it was not unpacked, "" where it was. What was not
-    unpacked is no event, and its value at most the batch as it was packed.
+    `refused` is empty, or has for each row why Kafka's batch with it was not read, None where it was. What was not read
+    is no event, and its value at most the batch as it was packed.
     """
 
     event: EventType
     partitions: npt.NDArray[np.int32]
     offsets: npt.NDArray[np.int64]
     values: Sequence[bytes | None]
-    refused: Sequence[str] = ()
+    refused: Sequence[Refusal | None] = ()
 
     @classmethod
     def of(
         cls,
         event: EventType,
         parts: Iterable[tuple[int, npt.NDArray[np.int64], Sequence[bytes | None]]],
-        whys: Sequence[str] = (),
+        refusals: Sequence[Refusal | None] = (),
     ) -> RawBatch:
         """What `parts` hold: for each of some partitions its number, offsets and values. At least one.
 
-        `whys`: for each part why it was refused, where any was.
+        `refusals`: for each part why it was refused, where any was.
         """
         numbers, offsets, values = zip(*parts, strict=True)
-        refused = [why for why, some in zip(whys, values, strict=True) for _ in some] if any(whys) else ()
+        refused = [why for why, some in zip(refusals, values, strict=True) for _ in some] if any(refusals) else ()
         if len(numbers) == 1:
             return cls(event, np.full(len(offsets[0]), numbers[0], dtype=np.int32), offsets[0], values[0], refused)
         partitions = np.repeat(np.array(numbers, dtype=np.int32), [len(each) for each in offsets])

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Iterator
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
-import pyarrow.ipc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,6 +17,7 @@ from biokeel.contracts import blocks
 from biokeel.contracts.blocks import Block, Named, Span, named, read_block, split_blocks
 from biokeel.contracts.topics import event_type
 from biokeel.errors import ContractError, DamagedBlock
+from tests.block_bytes import memory
 
 EVENT = event_type("clinical.blood_pressure")
 
@@ -46,16 +44,6 @@ def batch(
     }
     frame = pl.DataFrame(columns, schema={**ENVELOPE, **COORDINATES})
     return PseudonymisedBatch(EVENT, frame.with_columns(note=pl.lit(note), parts=pl.lit(["a", "b"])))
-
-
-def memory(value: bytes) -> bytes:
-    """All bytes of a block's columns, unpacked: also those that belong to no row."""
-
-    def of(array: pa.Array) -> Iterator[bytes]:
-        yield from (buffer.to_pybytes() for buffer in array.buffers() if buffer is not None)
-
-    table = pa.ipc.open_stream(value).read_all()
-    return b"".join(part for column in table.columns for chunk in column.chunks for part in of(chunk))
 
 
 def together(*batches: PseudonymisedBatch) -> PseudonymisedBatch:

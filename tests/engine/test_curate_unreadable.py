@@ -6,12 +6,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from biokeel.batch import Refusal
 from biokeel.contracts.blocks import HEADER_FORMAT
 from biokeel.engine.records import Records
 from biokeel.errors import ContractError, PoisonBatch
 from biokeel.land.aside import Aside
 from biokeel.land.lake import Lake
 from biokeel.land.tables import EventTables
+from biokeel.reasons import Reason
 from tests.engine.curate_world import AT, PRESSURE, assign, block, damaged, feed, land, landed, offsets, run, scenario
 
 
@@ -64,7 +66,8 @@ def test_a_batch_of_kafkas_that_was_not_unpacked_is_put_aside_and_what_stands_ar
         await assign(worker)
         await feed(worker, block(0, [120]))
         offsets, values = np.array([1, 2]), [b"a packed batch", None]
-        packed = Records(offsets, values, [[], []], 0, "in a batch of 14 bytes that unpacks to more than 8")
+        why = Refusal(Reason.TOO_LARGE, "in a batch of 14 bytes that unpacks to more than 8")
+        packed = Records(offsets, values, [[], []], 0, why)
         await worker.take([worker.ledger.deliver(AT, packed)])
         await feed(worker, block(3, [121]))
         await land(worker)

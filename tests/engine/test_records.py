@@ -9,50 +9,21 @@ from aiokafka.codec import snappy_encode
 from aiokafka.consumer import fetcher as driver
 from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED, PartitionRecords
 from aiokafka.errors import CorruptRecordException
-from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
-from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
+from biokeel.batch import Refusal
 from biokeel.engine import records as module
 from biokeel.engine import unpack
 from biokeel.engine.records import Fetcher, MicroBatches, Records
 from biokeel.errors import OversizedBatch
+from biokeel.reasons import Reason
+from tests.engine.record_batches import ABORT, CODECS, COMMIT, COMPRESSED, HEADER, UNREADABLE, batch, plain
 
 AT = TopicPartition("raw.clinical.glucose", 0)
-CODECS = {
-    "none": DefaultRecordBatch.CODEC_NONE,
-    "gzip": DefaultRecordBatch.CODEC_GZIP,
-    "snappy": DefaultRecordBatch.CODEC_SNAPPY,
-    "lz4": DefaultRecordBatch.CODEC_LZ4,
-    "zstd": DefaultRecordBatch.CODEC_ZSTD,
-}
-COMPRESSED = sorted(CODECS.keys() - {"none"})
-ATTRIBUTES, CRC, HEADER = 21, 17, 61
-CONTROL = 0x20
-ABORT, COMMIT = bytes([0, 0, 0, 0]), bytes([0, 0, 0, 1])
-
-
-def batch(base, records, codec="lz4", *, producer=-1, transactional=False, control=False):
-    """The bytes of one record batch at offset `base`; `records` are (offset delta, value, headers)."""
-    room = 1024 + sum(100 + 2 * len(value or b"") for _, value, _ in records)
-    builder = DefaultRecordBatchBuilder(2, CODECS[codec], int(transactional), producer, 0, 0, room)
-    for delta, value, headers in records:
-        key = value if control else b"a key"
-        assert builder.append(delta, 1_700_000_000_000 + delta, key, value, headers) is not None
-    data = builder.build()
-    data[0:8] = base.to_bytes(8, "big")
-    if control:
-        data[ATTRIBUTES + 1] |= CONTROL
-        data[CRC : CRC + 4] = calc_crc32c(bytes(data[ATTRIBUTES:])).to_bytes(4, "big")
-    return bytes(data)
-
-
-def plain(values):
-    return [(number, value, []) for number, value in enumerate(values)]
 
 
 def fetched(data, offset=0, aborted=(), isolation=READ_UNCOMMITTED):
@@ -200,14 +171,11 @@ def test_a_bomb_is_refused_offset_for_offset_and_its_neighbours_come_through(mos
     ours = MicroBatches(fetched(data, 3), 3, headers=True)
     before, first, second, behind = ours
     assert (columns([before]), columns([behind])) == ([(3, b"before", []), (4, b"it", [])], [(10, b"behind", [])])
-    assert (before.refused, behind.refused) == ("", "")
+    assert (before.refused, behind.refused) == (None, None)
     assert columns([first, second]) == [(5, first.values[0], []), *((each, None, []) for each in range(6, 10))]
     assert first.values[0] in data
-    assert (
-        first.refused
-        == second.refused
-        == f"in a batch of {len(first.values[0])} bytes that unpacks to more than {most}"
-    )
+    why = f"in a batch of {len(first.values[0])} bytes that unpacks to more than {most}"
+    assert first.refused == second.refused == Refusal(Reason.TOO_LARGE, why)
     assert ours.exhausted
     assert ours.next_fetch_offset == 11
 
@@ -229,7 +197,7 @@ def test_what_comes_to_just_the_bound_is_unpacked(monkeypatch, codec):
     data = batch(0, plain([bytes(1000)] * 3), codec)
     size = len(batch(0, plain([bytes(1000)] * 3), "none")) - HEADER
     monkeypatch.setattr(unpack, "MOST_BYTES", size)
-    assert [each.refused for each in MicroBatches(fetched(data), 10, headers=False)] == [""]
+    assert [each.refused for each in MicroBatches(fetched(data), 10, headers=False)] == [None]
     monkeypatch.setattr(unpack, "MOST_BYTES", size - 1)
     assert [bool(each.refused) for each in MicroBatches(fetched(data), 10, headers=False)] == [True]
 
@@ -273,6 +241,25 @@ def test_a_bomb_of_an_old_format_is_refused_from_where_the_batch_before_it_ended
     assert columns([before], headers=False) == [(0, b"an event", None), (1, b"an event", None)]
     assert refused.offsets.tolist() == [2, 3, 4]
     assert refused.refused
+
+
+@pytest.mark.parametrize("unreadable", UNREADABLE.values(), ids=UNREADABLE.keys())
+def test_a_batch_that_cannot_be_read_is_refused_and_its_neighbours_come_through(unreadable):
+    data = batch(0, plain([b"before"])) + unreadable + batch(3, plain([b"behind"]))
+    before, refused, behind = MicroBatches(fetched(data), 10, headers=False)
+    assert (before.values, behind.values) == ([b"before"], [b"behind"])
+    assert columns([refused], headers=False) == [(1, None, None), (2, None, None)]
+    assert refused.refused.reason is Reason.MALFORMED
+    assert refused.refused.why.startswith("in a batch that cannot be read (")
+
+
+def test_a_lack_of_memory_is_no_fault_of_the_batch(monkeypatch):
+    def lacking(*_arguments, **_more):
+        raise MemoryError
+
+    monkeypatch.setattr(module, "_columns", lacking)
+    with pytest.raises(MemoryError):
+        list(MicroBatches(fetched(batch(0, plain([b"good"]))), 10, headers=False))
 
 
 @pytest.mark.usefixtures("most")

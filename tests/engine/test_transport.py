@@ -5,6 +5,9 @@ import contextlib
 import uuid
 
 import pytest
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import GroupAuthorizationFailedError
+from aiokafka.protocol.produce import ProduceRequest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import NewTopic
 
@@ -13,8 +16,9 @@ from biokeel.engine.app import serve
 from biokeel.engine.ledger import Partition
 from biokeel.engine.transport import Consumption
 from biokeel.engine.worker import Worker
-from biokeel.errors import TransportError
+from biokeel.errors import Stuck, TransportError
 from biokeel.observe.metrics import WorkerMetrics
+from tests.engine.record_batches import UNREADABLE
 
 pytestmark = pytest.mark.integration
 
@@ -209,6 +213,45 @@ def test_records_that_retention_took_before_they_landed_end_the_worker(stack, va
         asyncio.run(scenario())
 
 
+async def produced(settings, topic, *batches):
+    """Give the broker `batches` as they are; what it says to each."""
+    client = AIOKafkaClient(
+        bootstrap_servers=settings.kafka_bootstrap,
+        security_protocol=settings.kafka_security_protocol,
+        sasl_mechanism="PLAIN",
+        sasl_plain_username=settings.kafka_username,
+        sasl_plain_password=settings.kafka_password.get_secret_value(),
+    )
+    await client.bootstrap()
+    try:
+        codes = []
+        for data in batches:
+            request = ProduceRequest(
+                transactional_id=None, required_acks=-1, timeout=10_000, topics=[(topic, [(0, bytes(8) + data[8:])])]
+            )
+            response = await client.send(client.get_random_node(), request)
+            codes += [partition[1] for _topic, partitions in response.topics for partition in partitions]
+        return codes
+    finally:
+        await client.close()
+
+
+def test_batches_that_a_broker_takes_and_nobody_can_read_stop_nothing(vault_settings, topic):
+    async def scenario():
+        assert await produced(vault_settings, topic, *UNREADABLE.values()) == [0] * len(UNREADABLE)
+        await asyncio.to_thread(publish, vault_settings, topic)
+        worker = Recorder(vault_settings)
+        async with running(vault_settings, consumption(topic), worker):
+            await until(lambda: worker.count() >= 2 * RECORDS + 2 * len(UNREADABLE))
+        return worker
+
+    worker = asyncio.run(scenario())
+    size = RECORDS // PARTITIONS
+    assert worker.offsets()[Partition(topic, 0)] == list(range(2 * size + 2 * len(UNREADABLE)))
+    refused = [delivery.records.offsets.tolist() for delivery in worker.deliveries if delivery.records.refused]
+    assert refused == [[size + 2 * number, size + 2 * number + 1] for number in range(len(UNREADABLE))]
+
+
 def test_a_rebalance_loses_nothing_and_hands_out_nothing_of_a_revoked_partition(vault_settings, topic):
     what = consumption(topic, poll_records=60)
 
@@ -268,3 +311,62 @@ def test_a_worker_that_goes_back_is_given_everything_from_there_again_although_n
     assert worker.offsets()[at] == [*range(size), *range(400, size)]
     assert len(worker.assignments) == 1
     assert committed(vault_settings, what.group, topic) == [size] * PARTITIONS
+
+
+def ends(settings, what, worker):
+    """Run `worker` until it ends by itself."""
+
+    async def scenario():
+        async with running(settings, what, worker) as task:
+            await asyncio.wait([task], timeout=40)
+
+    asyncio.run(scenario())
+
+
+def test_a_worker_whose_part_in_the_group_dies_ends_and_says_so(vault_settings, topic, monkeypatch):
+    """As when a broker that has just come back names no broker at all: aiokafka's task ends by an assertion."""
+
+    async def dies(*_arguments):
+        raise AssertionError("Did we not perform bootstrap?")
+
+    monkeypatch.setattr("aiokafka.client.AIOKafkaClient.coordinator_lookup", dies)
+    what = consumption(topic)
+    with pytest.raises(TransportError, match=f"The consumer group {what.group} is lost by AssertionError"):
+        ends(vault_settings, what, Recorder(vault_settings))
+
+
+def test_a_worker_that_the_group_refuses_ends_and_says_so(vault_settings, topic, monkeypatch):
+    async def refused(*_arguments):
+        raise GroupAuthorizationFailedError
+
+    monkeypatch.setattr("aiokafka.client.AIOKafkaClient.coordinator_lookup", refused)
+    with pytest.raises(TransportError, match="is lost by GroupAuthorizationFailedError"):
+        ends(vault_settings, consumption(topic), Recorder(vault_settings))
+
+
+def test_of_two_workers_under_one_name_the_first_ends_and_the_second_goes_on(vault_settings, topic):
+    settings = vault_settings.model_copy(update={"worker_name": "twin"})
+    what = consumption(topic, poll_records=60)
+
+    async def scenario():
+        first, second = Recorder(settings), Recorder(settings)
+        elder = asyncio.create_task(serve(settings, what, first, asyncio.Event()))
+        await until(lambda: first.count() >= RECORDS)
+        async with running(settings, what, second):
+            with pytest.raises(TransportError, match="has begun under the name of this one, twin"):
+                await asyncio.wait_for(elder, 40)
+            publish(settings, topic)
+            await until(lambda: second.count() >= RECORDS)
+            assert len(second.assignments) == 1
+        return second
+
+    second = asyncio.run(scenario())
+    assert len(second.offsets()) == PARTITIONS
+
+
+def test_a_worker_whose_offsets_do_not_move_is_ended_by_the_watchdog(vault_settings, topic):
+    settings = vault_settings.model_copy(update={"stuck_seconds": 2.0})
+    what = consumption(topic)
+    with pytest.raises(Stuck, match="Offsets have not moved for"):
+        ends(settings, what, Recorder(settings, settles=lambda _delivery: False))
+    assert committed(vault_settings, what.group, topic) == [-1] * PARTITIONS

@@ -16,9 +16,12 @@ def broker_killed(run):
     run.without("kafka", 0.5, 4)
 
 
-@experiment("SIGSTOP of the broker for 60 s", full=1, seconds=90, supervised=True)
+@experiment("SIGSTOP of the broker for 60 s", full=2, seconds=75, supervised=True)
 def broker_stopped(run):
+    """In the first run while workers start, if they are the world's first; then while they hold partitions."""
     world = run.world
+    if run.number:
+        world.settled()
     world.send(rows=1500)
     time.sleep(run.rng.uniform(0.1, 1))
     pid = world.stack.pid("kafka")

@@ -17,7 +17,7 @@ PLACES = 3
 """A worker dies the first, second or third time that it passes its point."""
 
 
-@experiment("SIGKILL at each of 14 points, both workers", full=20 * len(PAIRS), quick=1, seconds=10)
+@experiment("SIGKILL at each of 14 points, both workers", full=20 * len(PAIRS), quick=1, least=len(PAIRS), seconds=10)
 def kill_at_a_point(run):
     """Both die in one run, each at its point; pairs take turns, so that few runs see many points."""
     pair = PAIRS[(run.number * 3 + 1) % len(PAIRS)]

@@ -3,11 +3,15 @@
 import time
 
 from biokeel.engine.app import SESSION_SECONDS
+from biokeel.observe.metrics import Edge
+from biokeel.observe.stats import collect
 from tests.faults.plan import experiment
-from tests.faults.world import KINDS
+from tests.faults.traffic import PRESSURE
+from tests.faults.world import KINDS, PATIENCE
 
 NAMES = tuple(f"{kind}-{number}" for kind in KINDS for number in (1, 2))
 ASLEEP_SECONDS = SESSION_SECONDS + 4
+ROWS = 400
 
 
 @experiment("a second worker joins and leaves", full=1, seconds=12, supervised=True)
@@ -19,6 +23,28 @@ def joins_and_leaves(run):
     world.end(f"{kind}-2")
     run.harmed()
     world.send(rows=300)
+
+
+@experiment("told to stop, a worker lands what nothing else would land", full=5, seconds=14)
+def stop_lands(run):
+    """Its buffers are never full or old, so what is in the tables when it has ended is there because it was stopped."""
+    world = run.world
+    world.settled()
+    world.end("curate-1")
+    world.start("curate-1", BIOKEEL_FLUSH_SECONDS="100000", BIOKEEL_FLUSH_ROWS="1000000")
+    world.publish(ROWS, late=0)
+    until = time.monotonic() + PATIENCE
+    while collect(world.stack.state_dir).total(Edge.READ_PSEUDO, PRESSURE) < ROWS:
+        assert time.monotonic() < until, "curate has not read what it is to land"
+        world.watch(supervised=False)
+        time.sleep(0.2)
+    held = world.bookkeeper.look().total("missing")
+    assert held == ROWS, f"{held} of {ROWS} rows wait for the stop"
+    world.end("curate-1")
+    run.harmed()
+    missing = world.bookkeeper.look().total("missing")
+    assert not missing, f"{missing} rows were left behind"
+    world.start("curate-1")
 
 
 @experiment("two of each kind: joins, leaves, sleeps past its session", full=30, least=5, seconds=28, supervised=True)

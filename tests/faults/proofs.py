@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, TopicPartition
 from biokeel.contracts.blocks import read_block
 from biokeel.contracts.topics import event_type
 from biokeel.stack.users import User
+from tests.block_bytes import memory
 
 CANARY = "zqxjhong"
 """Part of every name, account and number of the people of these experiments, in any case of letters."""
@@ -109,7 +110,7 @@ class Leaks:
                 following = message.offset() + 1
                 frame = read_block(event_type(topic), message.value(), message.headers()).frame
                 self.read += frame.height
-                yield topic, repr(message.headers()) + _strings(frame)
+                yield topic, repr(message.headers()) + _strings(frame) + memory(message.value()).decode("latin-1")
         self._offsets[topic, partition] = end
 
 

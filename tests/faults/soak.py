@@ -29,8 +29,11 @@ def soak(run):
     names = [f"{kind}-1" for kind in KINDS]
     samples = defaultdict(list)
     began = crashed = time.monotonic()
-    while world.sent < wanted:
-        world.enrol(world.publish(CHUNK, late=0.02), range(20))
+    crashes = 0
+    while world.sent < wanted or world.bookkeeper.look().total("missing") > CHUNK:
+        if world.sent < wanted:
+            world.enrol(world.publish(CHUNK, late=0.02), range(20))
+            published = time.monotonic() - began
         world.watch(supervised=True)
         for name in names:
             sample(world, name, samples[name])
@@ -39,13 +42,16 @@ def soak(run):
             world.kill(name)
             world.start(name)
             crashed = time.monotonic()
-    published = time.monotonic() - began
+            crashes += 1
+        time.sleep(1)
     run.harmed()
     run.recovered(world, LAG_SECONDS)
     run.record.events += world.sent
     run.record.restarts += world.restarts
     rate = world.sent / (time.monotonic() - began)
-    run.record.notes.append(f"published in {published:.0f} s; landed at {rate:,.0f} events/s, crashes included")
+    run.record.notes.append(
+        f"published in {published:.0f} s; landed at {rate:,.0f} events/s, {crashes} crashes and the last flush included"
+    )
     for name in names:
         flat(run, name, samples[name])
 

@@ -28,6 +28,7 @@ from biokeel.source.files import Source, find_files, publish_files
 from biokeel.source.ids import source_key
 from biokeel.stack.stack import Stack
 from biokeel.stack.users import User
+from tests.block_bytes import memory
 
 pytestmark = pytest.mark.integration
 
@@ -89,6 +90,7 @@ def texts_outside_the_vault(stack: Stack):
         for message in newest(stack.settings(User.OPERATOR), event.pseudo_topic, 100_000):
             frame = read_block(event, message.value, message.headers).frame
             yield event.pseudo_topic, frame.write_ndjson()
+            yield f"bytes of {event.pseudo_topic}", memory(message.value).decode("utf-8", errors="replace")
             yield f"headers of {event.pseudo_topic}", repr(message.headers)
         for uri in (lake.curated(event), lake.quarantine(event)):
             yield uri, scan(uri, lake).collect().write_ndjson()

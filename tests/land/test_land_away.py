@@ -52,6 +52,18 @@ def test_a_store_that_is_away_is_unavailable(away, call):
     assert "hidden-secret" not in repr(caught.value)
 
 
+def test_a_store_that_goes_away_before_a_position_is_read_is_unavailable(tmp_path, monkeypatch):
+    """delta-rs asks the store for what a table says of an app transaction; a worker waits for that, too."""
+    tables = EventTables(Lake.local(tmp_path), SCHEMA)
+
+    def away(*_arguments):
+        raise OSError("the store does not answer")
+
+    monkeypatch.setattr("deltalake.DeltaTable.transaction_version", away)
+    with pytest.raises(StoreUnavailable):
+        tables.curated.position(0)
+
+
 def test_the_secret_of_the_store_does_not_show(away):
     assert "hidden-secret" not in repr(away)
 

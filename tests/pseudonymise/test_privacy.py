@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from biokeel.contracts.blocks import split_blocks
 from biokeel.contracts.topics import event_type
-from tests.contracts.test_blocks import memory
+from tests.block_bytes import memory
 from tests.pseudonymise.conftest import GLUCOSE, World
 
 NUMBERS = st.from_regex(r"[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|1[0-9])[-. ]?[1-8][0-9]{6}", fullmatch=True)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from biokeel.batch import COORDINATES, ENVELOPE, RawBatch
+from biokeel.batch import COORDINATES, ENVELOPE, RawBatch, Refusal
 from biokeel.contracts.topics import event_type
 from biokeel.reasons import Reason
 from biokeel.vault.tables import DEAD_LETTER
@@ -142,7 +142,7 @@ WHY = "in a batch of 9 bytes that unpacks to more than 8"
 def refused(event, first, end, partition=0):
     """What is had of a batch that was not unpacked: offsets, and with the first of them the batch as it was packed."""
     values = [b"a packed batch", *[None] * (end - first - 1)]
-    return RawBatch.of(event, [(partition, np.arange(first, end), values)], [WHY])
+    return RawBatch.of(event, [(partition, np.arange(first, end), values)], [Refusal(Reason.TOO_LARGE, WHY)])
 
 
 @pytest.mark.parametrize("event", [GLUCOSE, event_type("person.enrolment")])
@@ -164,7 +164,9 @@ def test_a_batch_that_was_not_unpacked_takes_no_other_partition_along(world):
     world.enrol(wall, "P-1")
     good = world.glucose("P-1")
     bomb = (1, np.arange(5, 8), [b"a packed batch", None, None])
-    result = wall.process(RawBatch.of(GLUCOSE, [(0, good.offsets, good.values), bomb], ["", WHY]))
+    result = wall.process(
+        RawBatch.of(GLUCOSE, [(0, good.offsets, good.values), bomb], [None, Refusal(Reason.TOO_LARGE, WHY)])
+    )
     assert dict(result.counts) == {Reason.TOO_LARGE: 3}
     assert offsets(result.batch) == good.offsets.tolist()
     assert places(wall, partition=1) == dict.fromkeys(range(5, 8), Reason.TOO_LARGE)

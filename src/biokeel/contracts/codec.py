@@ -65,8 +65,9 @@ class Codec:
         verdicts = _Verdicts(len(batch))
         frames = read_frames(batch.values)
         self._triage(frames, verdicts)
-        for why in {*batch.refused} - {""}:
-            verdicts.reject(np.flatnonzero([each == why for each in batch.refused]), Reason.TOO_LARGE, why)
+        for refusal in {each for each in batch.refused if each}:
+            rows = np.flatnonzero([each == refusal for each in batch.refused])
+            verdicts.reject(rows, refusal.reason, refusal.why)
         frame, rows = self._rows(batch, frames, verdicts)
         frame, rows = _without_impossible_times(frame, rows, verdicts)
         decoded = DecodedBatch(batch.take(rows) if verdicts.rejected else batch, frame)

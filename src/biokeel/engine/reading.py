@@ -22,6 +22,7 @@ from biokeel.land.aside import Aside
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from biokeel.batch import Refusal
     from biokeel.contracts.topics import EventType
     from biokeel.engine.ledger import Delivery, Partition
     from biokeel.land.lake import Lake
@@ -49,14 +50,14 @@ def messages_of(delivery: Delivery) -> Iterator[tuple[int, bytes | None, Headers
 
 
 def read_rows(
-    event: EventType, value: bytes | None, headers: Headers, columns: Columns, refused: str = ""
+    event: EventType, value: bytes | None, headers: Headers, columns: Columns, refused: Refusal | None = None
 ) -> pl.DataFrame:
     """The rows of one block, whose fields have the types of the table's `columns`. Raises `DamagedBlock`.
 
-    `refused`: why Kafka's batch with the block was not unpacked, if it was not (`Records.refused`).
+    `refused`: why Kafka's batch with the block was not read, if it was not (`Records.refused`).
     """
     if refused:
-        raise DamagedBlock(f"A block of {event} cannot be had: it is {refused}.")
+        raise DamagedBlock(f"A block of {event} cannot be had: it is {refused.why}.")
     frame = read_block(event, value, headers).frame
     if wrong := [name for name, kind in frame.schema.items() if columns.get(name, kind) != kind]:
         raise DamagedBlock(f"A block of {event} mistypes {', '.join(wrong)}.")

@@ -5,8 +5,8 @@ lock while the stages want it. `Fetcher` is its fetcher with one thing changed: 
 whole micro-batches. Which batches count (checksums, aborted transactions, control batches) stays aiokafka's own.
 
 Micro-batches have at most so many records, and at most `MOST_BYTES` of values. A compressed batch that comes to more
-than that by itself is refused: it is not unpacked, and its records come as offsets without values (`Records.refused`).
-Which offsets it has its header says, which is not compressed.
+than that by itself is refused, and so is one that the broker took and we cannot read: its records come as offsets
+without values (`Records.refused`). Which offsets it has its header says, which is not compressed.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ import numpy as np
 from aiokafka.consumer import fetcher as driver
 from aiokafka.errors import CorruptRecordException
 
+from biokeel.batch import Refusal
 from biokeel.engine.unpack import MOST_BYTES
 from biokeel.errors import OversizedBatch
+from biokeel.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,15 +37,15 @@ class Records:
     """Some records of one partition, oldest first, one entry a record in each column.
 
     `offsets` (int64) increase. `headers` is None where nobody wanted them. `timestamp` is the last record's, in
-    milliseconds since 1970. `refused` says why the records were not unpacked, and is empty where they were. Of refused
-    ones the first of a batch has the batch, as it was packed, for its value, and the others have none.
+    milliseconds since 1970. `refused` says why the records were not read, and is None where they were. Of refused ones
+    the first of a batch has for its value the batch as it was packed, where that can be had; the others have none.
     """
 
     offsets: npt.NDArray[np.int64]
     values: Sequence[bytes | None]
     headers: Sequence[Headers] | None
     timestamp: int
-    refused: str = ""
+    refused: Refusal | None = None
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -132,11 +134,14 @@ class MicroBatches(driver.PartitionRecords):  # type: ignore[misc]  # aiokafka h
         try:
             # A batch comes whole: those below the offset that was asked for are not wanted.
             records = _columns(batch, headers=self._headers).since(self.next_fetch_offset)
+        except MemoryError:
+            raise
         except OversizedBatch as error:
-            if self._waiting:
-                yield self._give(self._rows, begin)
-            # One of an old format does not say where it begins, but it begins no earlier than where the last one ended.
-            yield from self._refuse(max(getattr(batch, "base_offset", begin), begin), batch, error)
+            yield from self._refuse(begin, batch, Refusal(Reason.TOO_LARGE, error.what), error.packed)
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next fetch would bring the same
+            why = f"in a batch that cannot be read ({type(error).__name__}); it stays in Kafka"
+            yield from self._refuse(begin, batch, Refusal(Reason.MALFORMED, why), None)
             return
         size = records.size
         if self._waiting and self._waiting_bytes + size > MOST_BYTES:
@@ -147,15 +152,21 @@ class MicroBatches(driver.PartitionRecords):  # type: ignore[misc]  # aiokafka h
         while sum(map(len, self._waiting)) >= self._rows:
             yield self._give(self._rows, self._read_to)
 
-    def _refuse(self, first: int, batch: Any, error: OversizedBatch) -> Iterator[Records]:
-        """The offsets of `batch` from `first` on, which is not unpacked, without ever making all of them at once."""
-        value: bytes | None = error.packed
-        for begin in range(first, batch.next_offset, self._rows):
-            offsets = np.arange(begin, min(begin + self._rows, batch.next_offset))
+    def _refuse(self, begin: int, batch: Any, why: Refusal, value: bytes | None) -> Iterator[Records]:
+        """What waits, and then the offsets of `batch`, which is not read; `value` goes with the first of them.
+
+        There may be very many, so they are never made all at once.
+        """
+        if self._waiting:
+            yield self._give(self._rows, begin)
+        # One of an old format does not say where it begins, but it begins no earlier than where the last one ended.
+        first = max(getattr(batch, "base_offset", begin), begin)
+        for start in range(first, batch.next_offset, self._rows):
+            offsets = np.arange(start, min(start + self._rows, batch.next_offset))
             values = [value, *[None] * (len(offsets) - 1)]
             headers: list[Headers] | None = [[] for _ in values] if self._headers else None
             self.next_fetch_offset = int(offsets[-1]) + 1
-            yield Records(offsets, values, headers, getattr(batch, "max_timestamp", -1), error.what)
+            yield Records(offsets, values, headers, getattr(batch, "max_timestamp", -1), why)
             value = None
 
     def _counts(self, batch: Any) -> bool:

@@ -27,6 +27,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from biokeel.engine.ledger import Delivery, Ledger, Partition
+from biokeel.engine.membership import Coordinator
 from biokeel.engine.records import Fetcher
 from biokeel.errors import TransportError
 
@@ -87,18 +88,25 @@ class Handler(Protocol):
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's thread that fetches, with a fetcher that gives micro-batches."""
+    """Faust's thread that fetches, with a fetcher that gives micro-batches and a coordinator that says when it ends."""
 
     async def on_start(self) -> None:
         """Start the consumer; it has no partitions yet, so nothing has been fetched."""
         await super().on_start()
-        what = cast("Transport", self.transport).consumption
+        transport = cast("Transport", self.transport)
+        what = transport.consumption
+        consumer = self._ensure_consumer()
+        Coordinator.adopt(consumer, self._fail)
         Fetcher.adopt(
-            self._ensure_consumer(),
+            consumer,
             headers=what.headers,
             least_bytes=what.least_bytes,
             wait_seconds=what.wait_seconds,
         )
+
+    def _fail(self, error: BaseException) -> None:
+        """End the worker, which lives on another thread's event loop than the consumer."""
+        self.parent_loop.call_soon_threadsafe(cast("Transport", self.transport).handler.fail, error)
 
 
 class Consumer(driver.Consumer):

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-MOST_BYTES: Final = 64 << 20
-"""Four times what a message may have in a topic. A producer that compresses its batches tenfold, and measures them
-after that, comes to this with batches of 6 MiB; usual are 16 kB to 1 MiB."""
+MOST_BYTES: Final = 32 << 20
+"""Twice what a message may have in a topic. A producer that compresses its batches tenfold, and measures them after
+that, comes to this with batches of 3 MiB; usual are 16 kB to 1 MiB."""
 _ORDINARY: Final = 8
 """What is unpacked first, in sizes of what is packed: nearly always all of it."""
 _PART: Final = 1 << 20

@@ -11,7 +11,7 @@ from deltalake import DeltaTable
 
 from biokeel.batch import COORDINATES
 from biokeel.contracts.topics import LANDED_EVENTS, EventType
-from biokeel.land.checkpoint import Mapped
+from biokeel.land.checkpoint import Mapped, noted
 from biokeel.land.lake import Lake
 from biokeel.land.reading import collect, scan
 
@@ -85,11 +85,8 @@ class LakeReader:
     def positions(self, event: EventType, partition: int) -> tuple[int, int]:
         """(T, Q): up to where the curated and the quarantine table account for pseudo `partition`; -1 for nothing."""
         name = f"{event.pseudo_topic}/{partition}"
-        found = (
-            self._open(uri).transaction_version(name) if self._exists(uri) else None
-            for uri in self._tables(event).values()
-        )
-        curated, quarantine = (-1 if version is None else version for version in found)
+        uris = self._tables(event).values()
+        curated, quarantine = (noted(self._open(uri), name) if self._exists(uri) else -1 for uri in uris)
         return curated, quarantine
 
     def tables(self, events: Iterable[EventType] = LANDED_EVENTS) -> Iterator[tuple[EventType, str, str]]:

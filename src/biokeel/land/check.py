@@ -9,7 +9,7 @@ from deltalake import DeltaTable
 
 from biokeel.errors import StoreUnavailable
 from biokeel.land.books import CURATED, HISTORY, QUARANTINE, LakeReader
-from biokeel.land.checkpoint import Mapped
+from biokeel.land.checkpoint import Mapped, noted
 from biokeel.land.reading import collect, scan
 from biokeel.land.recovery import KEY
 from biokeel.land.restore import under_way
@@ -109,5 +109,4 @@ def _positions(lake: Lake, event: EventType, tables: dict[str, DeltaTable], save
 
 
 def _position(table: DeltaTable, event: EventType, partition: int) -> int:
-    version = table.transaction_version(f"{event.pseudo_topic}/{partition}")
-    return -1 if version is None else version
+    return noted(table, f"{event.pseudo_topic}/{partition}")

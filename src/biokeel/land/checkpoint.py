@@ -99,7 +99,10 @@ class PositionedTable:
             self.handle = DeltaTable(self.uri, storage_options=self._options)
 
     def position(self, partition: int) -> int:
-        """The last pseudo offset of `partition` that the table accounts for, -1 for none, as of the last reading."""
+        """The last pseudo offset of `partition` that the table accounts for, -1 for none, as of the last reading.
+
+        Raises `StoreUnavailable`, and so does `writer`.
+        """
         return self._version(f"{self._topic}/{partition}")
 
     def writer(self, partition: int) -> int:
@@ -115,8 +118,7 @@ class PositionedTable:
         append(self.handle, rows, {f"{self._topic}/{name}": version for name, version in versions.items()})
 
     def _version(self, name: str) -> int:
-        version = self.handle.transaction_version(name)
-        return -1 if version is None else version
+        return noted(self.handle, name)
 
 
 class Mapped:
@@ -138,6 +140,16 @@ class Mapped:
                 f"The table {self._uri} cannot be read or written ({type(error).__name__}).",
                 "Check that the object store runs (biokeel stack status).",
             ) from error
+
+
+def noted(table: DeltaTable, name: str) -> int:
+    """The version of the app transaction `name` as of the last reading of `table`, -1 for none.
+
+    delta-rs may go to the store for it: raises `StoreUnavailable`.
+    """
+    with Mapped(table.table_uri):
+        version = table.transaction_version(name)
+    return -1 if version is None else version
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, WriterPropertie
 
 from biokeel.contracts.topics import EventType
 from biokeel.errors import CommitConflict
-from biokeel.land.checkpoint import Mapped, conflicts
+from biokeel.land.checkpoint import Mapped, conflicts, noted
 from biokeel.land.lake import Lake
 from biokeel.land.snapshots import Snapshots
 
@@ -62,9 +62,7 @@ def refresh_participants(lake: Lake, build: Build) -> int | None:
 def _newer(snapshots: Snapshots, table: DeltaTable) -> dict[tuple[EventType, int], tuple[int, bytes]] | None:
     """All newest snapshots with their offsets; None where `table` was made from all of them."""
     offsets = snapshots.offsets()
-    with Mapped(table.table_uri):
-        known_of = {key: table.transaction_version(made_from(*key)) for key in offsets}
-    if all((known := known_of[key]) is not None and known >= offset for key, offset in offsets.items()):
+    if all(noted(table, made_from(*key)) >= offset for key, offset in offsets.items()):
         return None
     found = {key: snapshots.latest(*key) for key in offsets}
     return {key: each for key, each in found.items() if each is not None}

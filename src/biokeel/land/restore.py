@@ -37,7 +37,7 @@ from pydantic import TypeAdapter
 
 from biokeel.batch import STREAM_PARKING, STREAM_QUARANTINE, STREAM_RAW
 from biokeel.errors import CommitConflict, LandingError
-from biokeel.land.checkpoint import Mapped, append
+from biokeel.land.checkpoint import Mapped, append, noted
 from biokeel.land.log import oldest, version_at
 from biokeel.land.maintenance import made_from
 from biokeel.land.snapshots import Snapshots
@@ -129,7 +129,7 @@ def restore(lake: Lake, event: EventType, wanted: Plan, raw_partitions: int) -> 
         then = _at(lake, uri, version)
         back = {f"{topic}/{partition}": position for partition, position in positions.items()}
         further = [f"{topic}/{partition}/{name}" for partition in positions for name in names]
-        back |= {name: _transaction(then, name) for name in further}
+        back |= {name: noted(then, name) for name in further}
         _put_back(lake, uri, then.version(), back, (f"{topic}/restores", wanted.number))
     for partition, last in wanted.positions.items():
         Snapshots(lake).delete_above(event, partition, last if wanted.keeps_state else -1)
@@ -147,7 +147,7 @@ def _put_back(lake: Lake, uri: str, version: int, positions: Mapping[str, int], 
     for _ in range(TRIES):
         with Mapped(uri):
             table = DeltaTable(uri, storage_options=lake.options)
-            if table.transaction_version(number[0]) == number[1]:
+            if noted(table, number[0]) == number[1]:
                 return
             try:
                 table.restore(version, commit_properties=CommitProperties(app_transactions=transactions))
@@ -191,7 +191,7 @@ def _partner(lake: Lake, event: EventType, number: int, positions: Mapping[int, 
 def _covers(table: DeltaTable, event: EventType, number: int, positions: Mapping[int, int]) -> bool:
     if (its := _number(table, event)) != number:
         return its > number
-    return all(_transaction(table, f"{event.pseudo_topic}/{p}") >= last for p, last in positions.items())
+    return all(noted(table, f"{event.pseudo_topic}/{p}") >= last for p, last in positions.items())
 
 
 def _at(lake: Lake, uri: str, version: int | None) -> DeltaTable:
@@ -226,16 +226,11 @@ def _quarantine(lake: Lake, event: EventType, wanted: Plan) -> tuple[str, int]:
 
 
 def _positions(table: DeltaTable, event: EventType, partitions: int) -> dict[int, int]:
-    return {p: _transaction(table, f"{event.pseudo_topic}/{p}") for p in range(partitions)}
+    return {p: noted(table, f"{event.pseudo_topic}/{p}") for p in range(partitions)}
 
 
 def _number(table: DeltaTable, event: EventType) -> int:
-    return max(0, _transaction(table, f"{event.pseudo_topic}/restores"))
-
-
-def _transaction(table: DeltaTable, name: str) -> int:
-    version = table.transaction_version(name)
-    return -1 if version is None else version
+    return max(0, noted(table, f"{event.pseudo_topic}/restores"))
 
 
 def _mark(event: EventType) -> str:

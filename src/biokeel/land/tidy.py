@@ -31,7 +31,7 @@ from deltalake import DeltaTable, WriterProperties
 
 from biokeel.contracts.identity import KEY, VERSION, contents, is_withdrawal
 from biokeel.errors import CommitConflict
-from biokeel.land.checkpoint import Mapped, append, conflicts, is_above, nothing
+from biokeel.land.checkpoint import Mapped, append, conflicts, is_above, noted, nothing
 from biokeel.land.columns import CURATED_STAMPS, curated_columns
 from biokeel.land.reading import collect, scan
 from biokeel.land.tables import open_table
@@ -118,8 +118,7 @@ def _partitions(*tables: DeltaTable) -> range:
 
 def _positions(table: DeltaTable, topic: str, partitions: range, suffix: str = "") -> dict[int, int]:
     """The last pseudo offset of each of `partitions` that `table` has noted, -1 for none."""
-    found = {partition: table.transaction_version(f"{topic}/{partition}{suffix}") for partition in partitions}
-    return {partition: -1 if at is None else at for partition, at in found.items()}
+    return {partition: noted(table, f"{topic}/{partition}{suffix}") for partition in partitions}
 
 
 def _found(
