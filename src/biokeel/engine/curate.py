@@ -56,13 +56,13 @@ log = logging.getLogger(__name__)
 GROUP: Final = "biokeel-curate"
 POLL_BLOCKS: Final = 64
 """Blocks of one poll: some 5,000 rows each where the raw side runs at full speed."""
-FETCH_BYTES: Final = 16 << 20
+FETCH_BYTES: Final = 8 << 20
 """All partitions together. The broker gives a message that is larger all the same."""
 TAKE_BYTES: Final = 4 << 20
 """Some 50,000 blood pressures, four times as many bytes when they are read. More at a time costs no less an event, and
 memory at each of a dozen steps."""
-LEAST_BYTES: Final = 8 << 20
-"""Some 100,000 blood pressures. Judging costs by the micro-batch where that has fewer than some 10,000 rows."""
+LEAST_BYTES: Final = 4 << 20
+"""Some 50,000 blood pressures. Judging costs by the micro-batch where that has fewer than some 10,000 rows."""
 WAIT_SECONDS: Final = 1.0
 """Rows wait much longer to land."""
 TICK_SECONDS: Final = 0.25
@@ -116,6 +116,7 @@ class CurateWorker(Worker):
             return
         for delivery in deliveries:
             self._standings[delivery.at] = judged.standings[delivery.partition]
+            delivery.empty()
         self.runner.passed(event, Edge.REPEATED, judged.repeats)
         await self._landing.add(event, deliveries, judged)
 
