@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     flush_seconds: Annotated[float, Field(description="Age of the oldest row that causes a landing.", gt=0)] = 30.0
     held_bytes: Annotated[
         int, Field(description="Bytes of all event types, waiting to land, above which nothing more is read.", ge=1)
-    ] = 1 << 30
+    ] = 384 << 20
     stuck_seconds: Annotated[float, Field(description="A worker without progress for this long ends.", gt=0)] = 300.0
 
     remembered_events: Annotated[

@@ -1,5 +1,7 @@
 """What waits to be landed: when it is due, and what it comes to."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -74,3 +76,12 @@ def test_the_age_is_that_of_the_first_delivery(monkeypatch):
     assert not buffer.due(settings(flush_seconds=30.0))
     now[0] = 40.0
     assert buffer.due(settings(flush_seconds=30.0))
+
+
+def test_a_short_text_counts_with_the_bytes_that_say_where_it_is():
+    buffer = Buffer()
+    one = judged(0, [1])
+    buffer.add([delivery()], replace(one, curated=one.curated.with_columns(text=pl.lit("x"))))
+    plain = Buffer()
+    plain.add([delivery()], one)
+    assert buffer.size >= plain.size + 16

@@ -113,3 +113,14 @@ def test_going_back_makes_everything_before_stale_and_is_told_once():
     assert not ledger.settle(first)
     assert (ledger.position(AT), ledger.rewound(), ledger.rewound()) == (1, {AT}, set())
     assert ledger.deliver(AT, records(1, 2)).first == 1
+
+
+def test_an_emptied_delivery_keeps_its_places_only_and_is_settled_as_before():
+    ledger = Ledger()
+    ledger.assign(AT, 0)
+    delivery = ledger.deliver(AT, Records(np.arange(3), [b"x"] * 3, [[]] * 3, 7))
+    delivery.empty()
+    assert delivery.records.values == [None] * 3
+    assert (delivery.first, delivery.last, delivery.records.timestamp) == (0, 2, 7)
+    assert ledger.settle(delivery)
+    assert ledger.committable() == {AT: 3}

@@ -24,6 +24,8 @@ from biokeel.reasons import Reason
 from tests.engine.record_batches import ABORT, CODECS, COMMIT, COMPRESSED, HEADER, UNREADABLE, batch, plain
 
 AT = TopicPartition("raw.clinical.glucose", 0)
+SIZE = 1 << 20
+"""Of a micro-batch."""
 
 
 def fetched(data, offset=0, aborted=(), isolation=READ_UNCOMMITTED):
@@ -86,7 +88,7 @@ def responses(draw):
 def test_columns_hold_what_aiokafka_unpacks_and_no_more_rows_than_allowed(response, rows, isolation):
     data, aborted, end, offset = response
     expected = fetched(data, offset, aborted, isolation)
-    ours = MicroBatches(fetched(data, offset, aborted, isolation), rows, headers=True)
+    ours = MicroBatches(fetched(data, offset, aborted, isolation), rows, SIZE, headers=True)
     given_out = list(ours)
     assert columns(given_out) == objects(expected)
     assert ours.next_fetch_offset == expected.next_fetch_offset == end
@@ -98,7 +100,7 @@ def test_columns_hold_what_aiokafka_unpacks_and_no_more_rows_than_allowed(respon
 def test_fetching_on_from_behind_what_was_given_out_gives_the_rest(response, rows):
     data, aborted, *_ = response
     whole = objects(fetched(data, 0, aborted, READ_COMMITTED))
-    ours = MicroBatches(fetched(data, 0, aborted, READ_COMMITTED), rows, headers=True)
+    ours = MicroBatches(fetched(data, 0, aborted, READ_COMMITTED), rows, SIZE, headers=True)
     seen = []
     for records in ours:
         seen += columns([records])
@@ -108,7 +110,7 @@ def test_fetching_on_from_behind_what_was_given_out_gives_the_rest(response, row
 @given(response=responses(), rows=st.integers(1, 12))
 def test_it_is_exhausted_as_soon_as_nothing_is_left(response, rows):
     data, aborted, end, _ = response
-    ours = MicroBatches(fetched(data, 0, aborted), rows, headers=False)
+    ours = MicroBatches(fetched(data, 0, aborted), rows, SIZE, headers=False)
     for _ in ours:
         if ours.exhausted:
             assert ours.next_fetch_offset == end
@@ -120,7 +122,7 @@ def test_it_is_exhausted_as_soon_as_nothing_is_left(response, rows):
 @pytest.mark.parametrize("codec", sorted(CODECS))
 def test_a_message_of_ten_megabytes_comes_through(codec):
     big = bytes(range(256)) * 40_960
-    given_out = list(MicroBatches(fetched(batch(7, plain([big, None]), codec), 7), 100, headers=False))
+    given_out = list(MicroBatches(fetched(batch(7, plain([big, None]), codec), 7), 100, SIZE, headers=False))
     assert columns(given_out, headers=False) == [(7, big, None), (8, None, None)]
 
 
@@ -128,7 +130,7 @@ def test_a_damaged_batch_is_an_error_after_what_came_before_it():
     whole = batch(0, plain([b"first"]), "none")
     damaged = bytearray(batch(1, plain([b"second"]), "none"))
     damaged[-3] ^= 1
-    ours = MicroBatches(fetched(whole + bytes(damaged)), 1, headers=False)
+    ours = MicroBatches(fetched(whole + bytes(damaged)), 1, SIZE, headers=False)
     assert next(ours).values == [b"first"]
     with pytest.raises(CorruptRecordException, match="Invalid CRC"):
         next(ours)
@@ -136,8 +138,8 @@ def test_a_damaged_batch_is_an_error_after_what_came_before_it():
 
 def test_headers_are_left_alone_where_nobody_wants_them():
     data = batch(0, [(0, b"value", [("name", b"text")])])
-    (with_headers,) = MicroBatches(fetched(data), 10, headers=True)
-    (without,) = MicroBatches(fetched(data), 10, headers=False)
+    (with_headers,) = MicroBatches(fetched(data), 10, SIZE, headers=True)
+    (without,) = MicroBatches(fetched(data), 10, SIZE, headers=False)
     assert with_headers.headers == [[("name", b"text")]]
     assert without.headers is None
     assert without.timestamp == 1_700_000_000_000
@@ -155,9 +157,8 @@ def test_rows_from_an_offset_on_are_those_at_it_and_above(data):
 @pytest.fixture
 def most(monkeypatch):
     """A batch may unpack to a megabyte, and a micro-batch may hold as much."""
-    monkeypatch.setattr(unpack, "MOST_BYTES", 1 << 20)
-    monkeypatch.setattr(module, "MOST_BYTES", 1 << 20)
-    return 1 << 20
+    monkeypatch.setattr(unpack, "MOST_BYTES", SIZE)
+    return SIZE
 
 
 def bomb(base, records=5, codec="gzip", size=8 << 20):
@@ -168,7 +169,7 @@ def bomb(base, records=5, codec="gzip", size=8 << 20):
 @pytest.mark.parametrize("codec", COMPRESSED)
 def test_a_bomb_is_refused_offset_for_offset_and_its_neighbours_come_through(most, codec):
     data = batch(3, plain([b"before", b"it"]), codec) + bomb(5, codec=codec) + batch(10, plain([b"behind"]), codec)
-    ours = MicroBatches(fetched(data, 3), 3, headers=True)
+    ours = MicroBatches(fetched(data, 3), 3, SIZE, headers=True)
     before, first, second, behind = ours
     assert (columns([before]), columns([behind])) == ([(3, b"before", []), (4, b"it", [])], [(10, b"behind", [])])
     assert (before.refused, behind.refused) == (None, None)
@@ -183,10 +184,10 @@ def test_a_bomb_is_refused_offset_for_offset_and_its_neighbours_come_through(mos
 @pytest.mark.parametrize("codec", COMPRESSED)
 def test_a_bomb_is_never_held(most, codec):
     data = bomb(0, codec=codec, size=64 << 20)
-    list(MicroBatches(fetched(batch(0, plain([b"an ordinary one"]), codec)), 10, headers=False))
+    list(MicroBatches(fetched(batch(0, plain([b"an ordinary one"]), codec)), 10, SIZE, headers=False))
     tracemalloc.start()
     try:
-        list(MicroBatches(fetched(data), 10, headers=False))
+        list(MicroBatches(fetched(data), 10, SIZE, headers=False))
         assert tracemalloc.get_traced_memory()[1] < 3 * most + 2 * len(data)
     finally:
         tracemalloc.stop()
@@ -197,21 +198,21 @@ def test_what_comes_to_just_the_bound_is_unpacked(monkeypatch, codec):
     data = batch(0, plain([bytes(1000)] * 3), codec)
     size = len(batch(0, plain([bytes(1000)] * 3), "none")) - HEADER
     monkeypatch.setattr(unpack, "MOST_BYTES", size)
-    assert [each.refused for each in MicroBatches(fetched(data), 10, headers=False)] == [None]
+    assert [each.refused for each in MicroBatches(fetched(data), 10, SIZE, headers=False)] == [None]
     monkeypatch.setattr(unpack, "MOST_BYTES", size - 1)
-    assert [bool(each.refused) for each in MicroBatches(fetched(data), 10, headers=False)] == [True]
+    assert [bool(each.refused) for each in MicroBatches(fetched(data), 10, SIZE, headers=False)] == [True]
 
 
 @pytest.mark.usefixtures("most")
 def test_a_bomb_in_the_middle_of_which_fetching_begins_is_refused_from_there_on():
-    (given_out,) = MicroBatches(fetched(bomb(0), 3), 10, headers=False)
+    (given_out,) = MicroBatches(fetched(bomb(0), 3), 10, SIZE, headers=False)
     assert given_out.offsets.tolist() == [3, 4]
 
 
 @pytest.mark.usefixtures("most")
 def test_of_a_compacted_bomb_every_offset_is_refused_for_which_are_left_nobody_has_looked():
     data = batch(0, [(0, bytes(2 << 20), []), (4, b"the last", [])], "zstd")
-    (given_out,) = MicroBatches(fetched(data), 10, headers=False)
+    (given_out,) = MicroBatches(fetched(data), 10, SIZE, headers=False)
     assert given_out.offsets.tolist() == [0, 1, 2, 3, 4]
 
 
@@ -219,7 +220,7 @@ def test_of_a_compacted_bomb_every_offset_is_refused_for_which_are_left_nobody_h
 def test_a_bomb_of_an_aborted_transaction_is_no_event():
     data = batch(0, plain([bytes(2 << 20)]), "gzip", producer=1, transactional=True)
     data += batch(1, [(0, ABORT, [])], "none", producer=1, transactional=True, control=True)
-    ours = MicroBatches(fetched(data, 0, [(1, 0)], READ_COMMITTED), 10, headers=False)
+    ours = MicroBatches(fetched(data, 0, [(1, 0)], READ_COMMITTED), 10, SIZE, headers=False)
     assert list(ours) == []
     assert ours.next_fetch_offset == 2
 
@@ -237,7 +238,7 @@ def old_batch(magic, codec, offsets, value):
 @pytest.mark.parametrize("codec", ["gzip", "snappy"])
 def test_a_bomb_of_an_old_format_is_refused_from_where_the_batch_before_it_ended(magic, codec):
     data = old_batch(magic, codec, [0, 1], b"an event") + old_batch(magic, codec, [2, 3, 4], bytes(1 << 20))
-    before, refused = MicroBatches(fetched(data, 0), 10, headers=False)
+    before, refused = MicroBatches(fetched(data, 0), 10, SIZE, headers=False)
     assert columns([before], headers=False) == [(0, b"an event", None), (1, b"an event", None)]
     assert refused.offsets.tolist() == [2, 3, 4]
     assert refused.refused
@@ -246,7 +247,7 @@ def test_a_bomb_of_an_old_format_is_refused_from_where_the_batch_before_it_ended
 @pytest.mark.parametrize("unreadable", UNREADABLE.values(), ids=UNREADABLE.keys())
 def test_a_batch_that_cannot_be_read_is_refused_and_its_neighbours_come_through(unreadable):
     data = batch(0, plain([b"before"])) + unreadable + batch(3, plain([b"behind"]))
-    before, refused, behind = MicroBatches(fetched(data), 10, headers=False)
+    before, refused, behind = MicroBatches(fetched(data), 10, SIZE, headers=False)
     assert (before.values, behind.values) == ([b"before"], [b"behind"])
     assert columns([refused], headers=False) == [(1, None, None), (2, None, None)]
     assert refused.refused.reason is Reason.MALFORMED
@@ -259,23 +260,21 @@ def test_a_lack_of_memory_is_no_fault_of_the_batch(monkeypatch):
 
     monkeypatch.setattr(module, "_columns", lacking)
     with pytest.raises(MemoryError):
-        list(MicroBatches(fetched(batch(0, plain([b"good"]))), 10, headers=False))
+        list(MicroBatches(fetched(batch(0, plain([b"good"]))), 10, SIZE, headers=False))
 
 
-@pytest.mark.usefixtures("most")
-def test_many_batches_that_are_no_bombs_do_not_add_up_to_one():
-    size = 400 << 10
-    data = b"".join(batch(number, plain([bytes(size)]), "lz4") for number in range(5))
-    given_out = list(MicroBatches(fetched(data), 100, headers=False))
+def test_a_micro_batch_has_so_many_bytes_and_no_more():
+    data = b"".join(batch(number, plain([bytes(400 << 10)]), "lz4") for number in range(5))
+    given_out = list(MicroBatches(fetched(data), 100, SIZE, headers=False))
     assert [each.offsets.tolist() for each in given_out] == [[0, 1], [2, 3], [4]]
 
 
-def test_partitions_are_not_gathered_past_the_bound_though_they_have_few_records(most, monkeypatch):
+def test_partitions_are_not_gathered_past_the_bound_though_they_have_few_records(monkeypatch):
     fetcher = Fetcher.__new__(Fetcher)
-    fetcher._records = {}
+    fetcher._records, fetcher._size = {}, SIZE
     for number in range(5):
         result = driver.FetchResult.__new__(driver.FetchResult)
-        result._partition_records = MicroBatches(fetched(batch(0, plain([bytes(most // 2)]))), 10, headers=False)
+        result._partition_records = MicroBatches(fetched(batch(0, plain([bytes(SIZE // 2)]))), 10, SIZE, headers=False)
         fetcher._records[TopicPartition(AT.topic, number)] = result
 
     async def one(_self, ready, _timeout, _records):

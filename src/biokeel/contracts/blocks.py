@@ -151,10 +151,11 @@ def read_block(event: EventType, value: bytes | None, headers: Sequence[tuple[st
         if not isinstance(error, OSError) and not may_be_poison(error):
             raise
         raise DamagedBlock(f"A block of {event} is no Arrow stream ({type(error).__name__}).") from None
+    there = frame.schema
     wrong = [
         name
         for name, dtype in _NEEDED.items()
-        if frame.schema.get(name) != dtype or (name in NEVER_NULL and frame[name].null_count())
+        if there.get(name) != dtype or (name in NEVER_NULL and frame[name].null_count())
     ]
     if wrong or not frame.height:
         raise DamagedBlock(f"A block of {event} has no rows, or lacks or mistypes {', '.join(wrong) or 'nothing'}.")

@@ -9,6 +9,7 @@ file repeats; of two rows with one version a withdrawal is the later, else the o
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -17,7 +18,9 @@ import polars as pl
 from biokeel.batch import COORDINATES, ENVELOPE, POSITION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
+    import numpy.typing as npt
 
 KEY: Final = ("source_id", "event_id")
 VERSION: Final = ("recorded_at", "withdrawal", "first_offset", "first_partition", "raw_offset")
@@ -47,13 +50,8 @@ def withdrawals(frame: pl.DataFrame) -> pl.Series:
 
 
 def hashes() -> str:
-    """What the numbers of `keys` and `contents` depend on: with other `hashes` they are others."""
+    """What the numbers of `identities` depend on: with other `hashes` they are others."""
     return f"{pl.__version__} 2"
-
-
-def keys(frame: pl.DataFrame) -> pl.Series:
-    """The key of each row as 64 bits (UInt64), the same in every process with these `hashes`."""
-    return _hashed(frame, KEY)
 
 
 def contents(frame: pl.DataFrame, stamps: Iterable[str] = ()) -> pl.Series:
@@ -61,22 +59,43 @@ def contents(frame: pl.DataFrame, stamps: Iterable[str] = ()) -> pl.Series:
 
     `stamps` are columns that the source did not send, beside those that every batch has.
     """
-    return _hashed(frame, sorted(set(frame.columns) - _NOT_SAID - set(stamps)))
+    return _hashed(frame, _said(frame, stamps))[0]
 
 
-def _hashed(frame: pl.DataFrame, names: Iterable[str]) -> pl.Series:
-    """One number for the columns `names` of each row.
+def identities(frame: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
+    """The key of each row as 64 bits (UInt64), and its `contents`."""
+    of_key, of_content = _hashed(frame, KEY, _said(frame))
+    return of_key, of_content
 
-    Column by column, in this thread: `hash_rows` wakes polars' pool, which costs more than to hash a micro-batch.
+
+def _said(frame: pl.DataFrame, stamps: Iterable[str] = ()) -> list[str]:
+    return sorted(set(frame.columns) - _NOT_SAID - set(stamps))
+
+
+def _hashed(frame: pl.DataFrame, *groups: Sequence[str]) -> list[pl.Series]:
+    """For each of `groups` one number for those columns of each row.
+
+    In this thread, one column after the other: `hash_rows` wakes polars' pool, which costs more than to hash a
+    micro-batch. But all in one call: of a small micro-batch it is the calls that cost.
     """
-    hashed = np.zeros(frame.height, np.uint64)
-    for place, name in enumerate(names):
-        column = frame[name]
-        # Lists hash alike in any order of their items.
-        said = column.list.join("\x1f") if column.dtype == pl.List else column
-        hashed *= _ODD
-        hashed += said.hash(place).to_numpy()
-    return pl.Series(hashed)
+    types = dict(zip(frame.columns, frame.dtypes, strict=True))
+    wanted = [(name, place) for group in groups for place, name in enumerate(group)]
+    # Lists hash alike in any order of their items.
+    texts = {name: pl.col(name).list.join("\x1f") for name, _ in wanted if types[name] == pl.List}
+    hashed = frame.select_seq(
+        texts.get(name, pl.col(name)).hash(place).alias(str(number)) for number, (name, place) in enumerate(wanted)
+    )
+    columns = iter(hashed.get_columns())
+    return [_one([column.to_numpy() for column in islice(columns, len(group))]) for group in groups]
+
+
+def _one(hashed: Sequence[npt.NDArray[np.uint64]]) -> pl.Series:
+    first, *others = hashed
+    whole = first.copy()
+    for other in others:
+        whole *= _ODD
+        whole += other
+    return pl.Series(whole)
 
 
 def _status(columns: Iterable[str]) -> str | None:

@@ -40,7 +40,7 @@ class Buffer:
                 kept.append(frame)
                 counts = np.bincount(frame["pseudo_partition"].to_numpy())
                 self.rows_of.update({partition: int(count) for partition, count in enumerate(counts) if count})
-                self.size += int(frame.estimated_size())
+                self.size += _size(frame)
 
     @property
     def rows(self) -> int:
@@ -62,6 +62,12 @@ class Buffer:
     def quarantined(self) -> pl.DataFrame | None:
         """All rows that are quarantined, or None."""
         return _one(self._quarantined)
+
+
+def _size(frame: pl.DataFrame) -> int:
+    """Bytes of `frame`: polars counts what strings point to, not the 16 bytes of each that say where that is."""
+    strings = sum(kind == pl.String for kind in frame.dtypes)
+    return int(frame.estimated_size()) + 16 * strings * frame.height
 
 
 def _one(frames: list[pl.DataFrame]) -> pl.DataFrame | None:

@@ -56,10 +56,13 @@ log = logging.getLogger(__name__)
 GROUP: Final = "biokeel-curate"
 POLL_BLOCKS: Final = 64
 """Blocks of one poll: some 5,000 rows each where the raw side runs at full speed."""
-FETCH_BYTES: Final = 32 << 20
-"""A block may be a whole message of 16 MiB; a fetch must hold some."""
-LEAST_BYTES: Final = 8 << 20
-"""Some 100,000 blood pressures. Judging costs by the micro-batch where that has fewer than some 10,000 rows."""
+FETCH_BYTES: Final = 8 << 20
+"""All partitions together. The broker gives a message that is larger all the same."""
+TAKE_BYTES: Final = 4 << 20
+"""Some 50,000 blood pressures, four times as many bytes when they are read. More at a time costs no less an event, and
+memory at each of a dozen steps."""
+LEAST_BYTES: Final = 4 << 20
+"""Some 50,000 blood pressures. Judging costs by the micro-batch where that has fewer than some 10,000 rows."""
 WAIT_SECONDS: Final = 1.0
 """Rows wait much longer to land."""
 TICK_SECONDS: Final = 0.25
@@ -74,7 +77,9 @@ RECOVERIES: Final = 8
 def consumption() -> Consumption:
     """What this application reads: every pseudo topic, few and big messages."""
     topics = tuple(event.pseudo_topic for event in LANDED_EVENTS)
-    return Consumption(GROUP, topics, POLL_BLOCKS, FETCH_BYTES, True, LEAST_BYTES, WAIT_SECONDS)
+    return Consumption(
+        GROUP, topics, POLL_BLOCKS, FETCH_BYTES, True, LEAST_BYTES, WAIT_SECONDS, FETCH_BYTES, TAKE_BYTES
+    )
 
 
 class CurateWorker(Worker):
@@ -111,6 +116,7 @@ class CurateWorker(Worker):
             return
         for delivery in deliveries:
             self._standings[delivery.at] = judged.standings[delivery.partition]
+            delivery.empty()
         self.runner.passed(event, Edge.REPEATED, judged.repeats)
         await self._landing.add(event, deliveries, judged)
 

@@ -28,11 +28,12 @@ class Partition(NamedTuple):
     partition: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Delivery:
     """One micro-batch of one partition as the transport hands it out. `highwater` is the partition's end at the time.
 
-    `epoch` numbers the assignment it belongs to: after a rebalance it is stale, and settling it does nothing.
+    `epoch` numbers the assignment it belongs to: after a rebalance it is stale, and settling it does nothing. It is
+    kept until it is settled: whoever has read it lets go of what is in its records (`empty`).
     """
 
     topic: str
@@ -55,6 +56,10 @@ class Delivery:
     def last(self) -> int:
         """Offset of its last record."""
         return self.records.last
+
+    def empty(self) -> None:
+        """Keep of the records where they stand, and nothing else."""
+        self.records = self.records.emptied()
 
     def __len__(self) -> int:
         return len(self.records)

@@ -4,9 +4,10 @@ aiokafka makes a Python object with twelve fields for each record, in pure Pytho
 lock while the stages want it. `Fetcher` is its fetcher with one thing changed: what it unpacks of a response are
 whole micro-batches. Which batches count (checksums, aborted transactions, control batches) stays aiokafka's own.
 
-Micro-batches have at most so many records, and at most `MOST_BYTES` of values. A compressed batch that comes to more
-than that by itself is refused, and so is one that the broker took and we cannot read: its records come as offsets
-without values (`Records.refused`). Which offsets it has its header says, which is not compressed.
+Micro-batches have at most so many records and bytes of values; of one batch of Kafka's they may be more. A compressed
+batch that comes to more than `biokeel.engine.unpack.MOST_BYTES` is refused, and so is one that the broker took and we
+cannot read: its records come as offsets without values (`Records.refused`). Which offsets it has its header says, which
+is not compressed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from aiokafka.consumer import fetcher as driver
 from aiokafka.errors import CorruptRecordException
 
 from biokeel.batch import Refusal
-from biokeel.engine.unpack import MOST_BYTES
 from biokeel.errors import OversizedBatch
 from biokeel.reasons import Reason
 
@@ -76,6 +76,10 @@ class Records:
         headers = None if self.headers is None else self.headers[first:end]
         return Records(self.offsets[first:end], self.values[first:end], headers, self.timestamp, self.refused)
 
+    def emptied(self) -> Records:
+        """The same places without what stands there."""
+        return Records(self.offsets, [None] * len(self), None, self.timestamp, self.refused)
+
     @staticmethod
     def joined(parts: Sequence[Records]) -> Records:
         """All rows of `parts`, at least one and none refused, in their order; headers as the first one's."""
@@ -87,14 +91,15 @@ class Records:
 
 
 class MicroBatches(driver.PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
-    """What one response holds of one partition: gives `Records` of at most `rows` records in place of single records.
+    """What one response holds of one partition: gives `Records` in place of single records.
 
+    They have at most `rows` records, and at most `size` bytes of values unless one batch of Kafka's has more.
     `next_fetch_offset` stands just behind what was given out, whenever something is.
     """
 
     next_fetch_offset: int
 
-    def __init__(self, fetched: driver.PartitionRecords, rows: int, *, headers: bool) -> None:
+    def __init__(self, fetched: driver.PartitionRecords, rows: int, size: int, *, headers: bool) -> None:
         super().__init__(
             fetched._tp,
             fetched._records,
@@ -106,6 +111,7 @@ class MicroBatches(driver.PartitionRecords):  # type: ignore[misc]  # aiokafka h
             fetched._isolation_level,
         )
         self._rows = rows
+        self._size = size
         self._headers = headers
         self._waiting: list[Records] = []
         self._waiting_bytes = 0
@@ -144,7 +150,7 @@ class MicroBatches(driver.PartitionRecords):  # type: ignore[misc]  # aiokafka h
             yield from self._refuse(begin, batch, Refusal(Reason.MALFORMED, why), None)
             return
         size = records.size
-        if self._waiting and self._waiting_bytes + size > MOST_BYTES:
+        if self._waiting and self._waiting_bytes + size > self._size:
             yield self._give(self._rows, begin)
         if len(records):
             self._waiting.append(records)
@@ -208,18 +214,22 @@ class Fetcher(driver.Fetcher):  # type: ignore[misc]  # aiokafka has no types
     """aiokafka's fetcher, giving micro-batches. Make one with `adopt`."""
 
     _rows: int
+    _size: int
     _headers: bool
 
     @classmethod
-    def adopt(cls, consumer: Any, *, headers: bool, least_bytes: int, wait_seconds: float) -> None:
+    def adopt(
+        cls, consumer: Any, *, headers: bool, take_bytes: int, answer_bytes: int, least_bytes: int, wait_seconds: float
+    ) -> None:
         """Let `consumer`, which has not fetched yet, give micro-batches of at most its `max_poll_records` records.
 
-        The broker answers when it has `least_bytes`, or after `wait_seconds`.
+        The other bounds are those of `biokeel.engine.transport.Consumption`.
         aiokafka's consumer makes its fetcher itself and has no place for another class, Faust none for bytes and time.
         """
         fetcher = consumer._fetcher
         fetcher.__class__ = cls
-        fetcher._rows, fetcher._headers = consumer._max_poll_records, headers
+        fetcher._rows, fetcher._size, fetcher._headers = consumer._max_poll_records, take_bytes, headers
+        fetcher._fetch_max_bytes = answer_bytes
         fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms = least_bytes, int(1000 * wait_seconds)
 
     async def _proc_fetch_request(self, assignment: Any, node_id: Any, request: Any) -> bool:
@@ -227,7 +237,8 @@ class Fetcher(driver.Fetcher):  # type: ignore[misc]  # aiokafka has no types
         # Nothing else ran since the response was taken in, so nobody has seen it yet.
         for result in self._records.values():
             if isinstance(result, driver.FetchResult) and type(result._partition_records) is driver.PartitionRecords:
-                result._partition_records = MicroBatches(result._partition_records, self._rows, headers=self._headers)
+                fetched = result._partition_records
+                result._partition_records = MicroBatches(fetched, self._rows, self._size, headers=self._headers)
         return news
 
     async def fetched_records(
@@ -236,14 +247,14 @@ class Fetcher(driver.Fetcher):  # type: ignore[misc]  # aiokafka has no types
         timeout: float = 0,  # noqa: ASYNC109 - aiokafka's own
         max_records: int | None = None,
     ) -> dict[Any, Records]:
-        """A micro-batch of each of `partitions` that has one, until they hold `max_records` records or `MOST_BYTES`.
+        """A micro-batch of each of `partitions` that has one, until they hold `max_records` records or `take_bytes`.
 
         Those of one topic come together, as far as they are there: they are worked on in one go.
         """
         found: dict[Any, Records] = {}
         ready = set(partitions)
         size = 0
-        while ready and size < MOST_BYTES and (max_records is None or sum(map(len, found.values())) < max_records):
+        while ready and size < self._size and (max_records is None or sum(map(len, found.values())) < max_records):
             some = await super().fetched_records(ready, 0 if found else timeout, 1)
             if not some:
                 break

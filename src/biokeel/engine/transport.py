@@ -29,6 +29,7 @@ from faust.types import TP, ConsumerMessage
 from biokeel.engine.ledger import Delivery, Ledger, Partition
 from biokeel.engine.membership import Coordinator
 from biokeel.engine.records import Fetcher
+from biokeel.engine.unpack import MOST_BYTES
 from biokeel.errors import TransportError
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ class Consumption:
 
     `headers`: whether it reads the records' headers, at a tenth of a microsecond a record. `least_bytes`: what the
     broker gathers, over all partitions, before it answers, unless `wait_seconds` pass first: so a trickle makes a few
-    micro-batches, not very many tiny ones.
+    micro-batches, not very many tiny ones. Of memory: `answer_bytes` are the most that an answer of the broker has,
+    `take_bytes` the most of what is worked on in one go, unpacked, but for the batch of Kafka's that passes them.
     """
 
     group: str
@@ -54,6 +56,8 @@ class Consumption:
     headers: bool = False
     least_bytes: int = 1
     wait_seconds: float = 0.5
+    answer_bytes: int = 50 << 20
+    take_bytes: int = MOST_BYTES
 
 
 class Handler(Protocol):
@@ -100,6 +104,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         Fetcher.adopt(
             consumer,
             headers=what.headers,
+            take_bytes=what.take_bytes,
+            answer_bytes=what.answer_bytes,
             least_bytes=what.least_bytes,
             wait_seconds=what.wait_seconds,
         )

@@ -40,6 +40,7 @@ from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, SchemaMismatchError
@@ -190,12 +191,28 @@ def is_above(positions: Positions) -> pl.Expr:
     return pl.any_horizontal((partition == p) & (offset > last) for p, last in positions.items())
 
 
+def reach(rows: pl.DataFrame) -> dict[int, tuple[int, int]]:
+    """The least and the greatest pseudo offset of the rows of each pseudo partition.
+
+    Of runs of one partition, of which a flush has a few: at 260,000 rows a hundredth of what a `group_by` costs.
+    """
+    if rows.is_empty():
+        return {}
+    partitions, offsets = rows["pseudo_partition"].to_numpy(), rows["pseudo_offset"].to_numpy()
+    begins = np.flatnonzero(np.concatenate(([True], partitions[1:] != partitions[:-1])))
+    least, greatest = np.minimum.reduceat(offsets, begins), np.maximum.reduceat(offsets, begins)
+    found: dict[int, tuple[int, int]] = {}
+    for partition, low, high in zip(partitions[begins].tolist(), least.tolist(), greatest.tolist(), strict=True):
+        before = found.get(partition, (low, high))
+        found[partition] = min(low, before[0]), max(high, before[1])
+    return found
+
+
 def above(rows: pl.DataFrame, positions: Positions) -> pl.DataFrame:
     """The rows that lie above `positions`; rows of a partition that is not named there are not kept."""
-    if rows.is_empty():
+    if all(partition in positions and low > positions[partition] for partition, (low, _) in reach(rows).items()):
         return rows
-    kept = rows.select(is_above(positions)).to_series()
-    return rows if kept.all() else rows.filter(kept)
+    return rows.filter(is_above(positions))
 
 
 def decide(table: PositionedTable, rows: pl.DataFrame, basis: Positions, positions: Positions, reached: Hook) -> int:

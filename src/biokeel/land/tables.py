@@ -117,8 +117,7 @@ class EventTables:
         """`frame` as the table has it. Raises `LandingError` for rows beyond `positions`: they would be lost."""
         if frame is None:
             return pl.DataFrame(schema=columns)
-        reach = frame.group_by("pseudo_partition").agg(pl.col("pseudo_offset").max())
-        if any(last > positions.get(partition, -1) for partition, last in reach.iter_rows()):
+        if any(last > positions.get(partition, -1) for partition, (_, last) in checkpoint.reach(frame).items()):
             raise LandingError(
                 f"Rows of {self.event} lie beyond the positions that they were to land with.",
                 "This is a defect: please report it.",

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import polars as pl
 
 from biokeel.batch import PseudonymisedBatch
-from biokeel.contracts.identity import contents, hashes, keys, withdrawals
+from biokeel.contracts.identity import hashes, identities, withdrawals
 from biokeel.link.partitions import rows_by_partition
 from biokeel.reasons import Reason
 
@@ -42,7 +42,7 @@ def identified(frame: pl.DataFrame) -> pl.DataFrame:
     That two keys share 64 bits makes one of them forgotten early; only where their contents do so too would a row be
     taken for a repeat wrongly, once in 2^128 pairs.
     """
-    return frame.hstack([keys(frame).alias(IDENTITY[0]), contents(frame).alias(IDENTITY[1])])
+    return frame.hstack([each.alias(name) for name, each in zip(IDENTITY, identities(frame), strict=True)])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
