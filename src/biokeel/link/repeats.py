@@ -140,9 +140,10 @@ def remembered(windows: Mapping[int, Window], frames: Iterable[pl.DataFrame], li
     Of a key the newest version is remembered, of equal ones the one that came last, and a later frame's.
     """
     after = dict(windows)
-    for frame in frames:
+    for frame in filter(len, frames):
         wanted, said = (frame[name].to_numpy() for name in IDENTITY)
-        versions = frame["recorded_at"].to_physical().fill_null(0).to_numpy()
+        recorded = frame["recorded_at"].to_physical()
+        versions = (recorded.fill_null(0) if recorded.has_nulls() else recorded).to_numpy()
         for partition, rows in rows_by_partition(frame).items():
             after[partition] = after[partition].after(_newest(wanted[rows], said[rows], versions[rows]), limit)
     return after
