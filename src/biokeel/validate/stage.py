@@ -67,7 +67,7 @@ class Judgement:
         frame, failed = self.batch.frame, self.failed
         if accepted is not None:
             frame, failed = frame.filter(accepted), _where(failed, accepted)
-        return frame.with_columns(self._version(), id_lists(failed.select(flags), frame.height).alias("warnings"))
+        return frame.with_columns_seq(self._version(), id_lists(failed.select(flags), frame.height).alias("warnings"))
 
     def _version(self) -> pl.Expr:
         return pl.lit(self.suite.version, pl.String).alias("suite_version")
@@ -78,7 +78,7 @@ class Judgement:
             stopped, failed = frame.clear(), self.failed.clear()
         else:
             stopped, failed = frame.filter(~accepted), _where(self.failed, ~accepted)
-        return stopped.with_columns(
+        return stopped.with_columns_seq(
             self._version(),
             pl.lit(Reason.RULE.value, pl.String).alias("reason"),
             id_lists(failed.select(critical), stopped.height).alias("failed_rules"),
