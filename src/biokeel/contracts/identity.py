@@ -46,7 +46,8 @@ def withdrawals(frame: pl.DataFrame) -> pl.Series:
     status = _status(frame.columns)
     if status is None:
         return pl.repeat(False, frame.height, dtype=pl.Boolean, eager=True)
-    return (frame[status] == ENTERED_IN_ERROR).fill_null(value=False)
+    said = frame[status] == ENTERED_IN_ERROR
+    return said.fill_null(value=False) if said.has_nulls() else said
 
 
 def hashes() -> str:

@@ -107,9 +107,8 @@ class Judge:
         known = (linked.frame, found.withdrawals)
         windows = run("sent again", remembered, windows, known, self._settings.remembered_events)
         after = {p: Standing(each.offset, states[p], marks[p], windows[p]) for p, each in standings.items()}
-        failed_rules = outcome.rejected.frame.drop(IDENTITY)
-        stopped = [frame for frame in (found.aside, failed_rules) if frame.height]
-        quarantined = pl.concat(stopped, how="diagonal") if stopped else failed_rules
+        stopped = [frame for frame in (found.aside, outcome.rejected.frame) if frame.height]
+        quarantined = pl.concat(stopped, how="diagonal").drop(IDENTITY, strict=False) if stopped else found.aside
         return Judged(linked.frame.drop(IDENTITY), quarantined, after, repeats)
 
     def _quarantine(

@@ -72,7 +72,7 @@ def blocks_of(event: EventType, blocks: Sequence[Placed]) -> PseudonymisedBatch:
     frames = [block.rows for block in blocks]
     places = np.repeat([block[:2] for block in blocks], [frame.height for frame in frames], axis=0)
     positions = (pl.Series(name, place, kind) for (name, kind), place in zip(POSITION.items(), places.T, strict=True))
-    return PseudonymisedBatch(event, pl.concat(frames, how="diagonal").with_columns(positions))
+    return PseudonymisedBatch(event, pl.concat(frames, how="diagonal").with_columns_seq(positions))
 
 
 class BlockReader:

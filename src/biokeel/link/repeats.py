@@ -140,9 +140,10 @@ def remembered(windows: Mapping[int, Window], frames: Iterable[pl.DataFrame], li
     Of a key the newest version is remembered, of equal ones the one that came last, and a later frame's.
     """
     after = dict(windows)
-    for frame in frames:
+    for frame in filter(len, frames):
         wanted, said = (frame[name].to_numpy() for name in IDENTITY)
-        versions = frame["recorded_at"].to_physical().fill_null(0).to_numpy()
+        recorded = frame["recorded_at"].to_physical()
+        versions = (recorded.fill_null(0) if recorded.has_nulls() else recorded).to_numpy()
         for partition, rows in rows_by_partition(frame).items():
             after[partition] = after[partition].after(_newest(wanted[rows], said[rows], versions[rows]), limit)
     return after
@@ -152,8 +153,8 @@ def remembered(windows: Mapping[int, Window], frames: Iterable[pl.DataFrame], li
 class SentAgain:
     """A batch without what is not judged: `rest` (`identified`) goes on, `decided` is what is known about its rows.
 
-    `aside` goes to the quarantine table as it is; `withdrawals` are those rows of it (`identified`) that the window is
-    to remember.
+    `aside` goes to the quarantine table as it is; `withdrawals` are those rows of it that the window is to remember,
+    `identified` where there are any.
     """
 
     rest: PseudonymisedBatch
@@ -178,8 +179,8 @@ def sent_again(batch: PseudonymisedBatch, windows: Mapping[int, Window], decided
     if decided is not None:
         stopped &= ~decided.fill_null(value=False).to_numpy()
     if not stopped.any():  # As nearly always: copy nothing.
-        nothing = frame.clear().with_columns(reason=pl.lit(None, pl.String))
-        return SentAgain(PseudonymisedBatch(batch.event, frame), decided, nothing.drop(IDENTITY), nothing)
+        nothing = batch.frame.clear().hstack([pl.Series("reason", [], pl.String)])
+        return SentAgain(PseudonymisedBatch(batch.event, frame), decided, nothing, nothing)
     stops = pl.Series(stopped)
     reason = pl.when(pl.Series(repeated)).then(pl.lit(Reason.REPEATED.value)).otherwise(pl.lit(Reason.RETRACTED.value))
     aside = frame.with_columns(

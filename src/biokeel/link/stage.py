@@ -116,7 +116,7 @@ def _stamp(frame: pl.DataFrame, sequence: Ints, seconds: Floats) -> pl.DataFrame
     local = pl.col("occurred_at") + pl.duration(minutes=pl.col("occurred_offset_minutes").fill_null(0))
     return frame.with_columns(
         pl.Series("sequence", sequence, pl.Int64),
-        pl.Series("seconds_since_previous", seconds, pl.Float64).fill_nan(None),
+        pl.Series("seconds_since_previous", seconds, pl.Float64, nan_to_null=True),
         (local.dt.year() - pl.col("birth_year")).cast(pl.Int32).alias("age_at_event"),
         (local.dt.date() - pl.col("enrolled_on")).dt.total_days().cast(pl.Int32).alias("days_since_enrolment"),
     )

@@ -16,9 +16,11 @@ from threading import Lock
 from typing import Final
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 from pyarrow import ipc
 
+from biokeel.contracts.arrow import integers
 from biokeel.errors import LandingError
 from biokeel.link.repeats import Window
 from biokeel.link.table import RECORD, Events, Ints, Table
@@ -152,9 +154,8 @@ def to_bytes(snapshot: Snapshot) -> bytes:
     metadata = {"format": FORMAT, "offset": str(snapshot.offset), "marks": "\n".join(marks)}
     beside = {name.encode(): text.encode() for name, text in metadata.items()}
     beside[WINDOW] = snapshot.repeats.to_bytes()
-    table = pa.table(
-        [pa.array(run.participants), *(pa.array(column) for column in run.values.T)], names=["participant", *RECORD]
-    ).replace_schema_metadata(beside)
+    columns = [integers(values) for values in (run.participants, *run.values.T)]
+    table = pa.Table.from_arrays(columns, names=["participant", *RECORD]).replace_schema_metadata(beside)
     sink = io.BytesIO()
     with ipc.new_file(sink, table.schema, options=ipc.IpcWriteOptions(compression="zstd")) as writer:
         writer.write_table(table)
@@ -182,6 +183,8 @@ def from_bytes(data: bytes | None) -> Snapshot:
         pair, mark = line.rsplit("=", 1)
         stream, partition = pair.rsplit("/", 1)
         marks[stream, int(partition)] = int(mark)
-    participants, *records = (table.column(name).to_numpy().astype(np.int64) for name in ("participant", *RECORD))
+    # By way of polars: Arrow's own `to_numpy` imports pandas too.
+    columns = pl.DataFrame(table.replace_schema_metadata())
+    participants, *records = (columns[name].to_numpy().astype(np.int64) for name in ("participant", *RECORD))
     run = Run(participants, np.stack(records, axis=1))
     return Snapshot(int(metadata["offset"]), PersonState(run), marks, window)

@@ -90,4 +90,4 @@ class CompiledSuite:
         """
         stored, expressions = self._view
         absent = [pl.lit(None, dtype).alias(name) for name, dtype in stored.items() if name not in frame.columns]
-        return (frame.with_columns(absent) if absent else frame).select(expressions)
+        return (frame.with_columns_seq(absent) if absent else frame).select_seq(expressions)

@@ -17,16 +17,19 @@ import polars as pl
 import pyarrow as pa
 
 from biokeel.batch import Outcome, PseudonymisedBatch, QuarantinedBatch, ValidatedBatch
+from biokeel.contracts.arrow import integers
 from biokeel.reasons import Reason
 from biokeel.validate.rules import Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from biokeel.validate.rules import CompiledSuite, Rule
+    from biokeel.validate.rules import CompiledSuite
 
 LISTS: Final = pl.List(pl.String())
 """Type of the columns `warnings` and `failed_rules`."""
+_NONE: Final = pl.Series([[]], dtype=LISTS)
+"""The list of a row that failed nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +48,9 @@ class Judgement:
     def outcome(self, decided: pl.Series | None = None) -> Outcome[ValidatedBatch, QuarantinedBatch]:
         """Split the batch into what lands and what is quarantined; see `validate`."""
         critical = self._rules(Severity.CRITICAL)
-        frame = self.batch.frame.with_columns(suite_version=pl.lit(self.suite.version, pl.String))
         accepted = _accepted(self.failed.select(critical), len(self.batch), decided)
-        landed = _landed(frame, self.failed, self._flags(decided), accepted)
-        quarantined = self._quarantined(frame, accepted, critical)
+        landed = self._landed(self._flags(decided), accepted)
+        quarantined = self._quarantined(accepted, critical)
         event = self.batch.event
         return Outcome(ValidatedBatch(event, landed), QuarantinedBatch(event, quarantined))
 
@@ -61,12 +63,23 @@ class Judgement:
             return self._rules(Severity.WARNING)
         return self._rules(Severity.WARNING, Severity.CRITICAL)
 
-    def _quarantined(self, frame: pl.DataFrame, accepted: pl.Series | None, critical: list[str]) -> pl.DataFrame:
+    def _landed(self, flags: list[str], accepted: pl.Series | None) -> pl.DataFrame:
+        frame, failed = self.batch.frame, self.failed
+        if accepted is not None:
+            frame, failed = frame.filter(accepted), _where(failed, accepted)
+        return frame.with_columns_seq(self._version(), id_lists(failed.select(flags), frame.height).alias("warnings"))
+
+    def _version(self) -> pl.Expr:
+        return pl.lit(self.suite.version, pl.String).alias("suite_version")
+
+    def _quarantined(self, accepted: pl.Series | None, critical: list[str]) -> pl.DataFrame:
+        frame = self.batch.frame
         if accepted is None:
             stopped, failed = frame.clear(), self.failed.clear()
         else:
             stopped, failed = frame.filter(~accepted), _where(self.failed, ~accepted)
-        return stopped.with_columns(
+        return stopped.with_columns_seq(
+            self._version(),
             pl.lit(Reason.RULE.value, pl.String).alias("reason"),
             id_lists(failed.select(critical), stopped.height).alias("failed_rules"),
             id_lists(failed.select(self._rules(Severity.WARNING)), stopped.height).alias("warnings"),
@@ -75,10 +88,8 @@ class Judgement:
 
 def judge(batch: PseudonymisedBatch, suite: CompiledSuite) -> Judgement:
     """Judge every row of `batch` by `suite`; the runner takes `counts` for its metrics and `outcome` to go on."""
-    rules: Sequence[Rule] = suite.row_rules
     flags = suite.view(batch.frame).select(suite.unexpected)
-    counts = dict(zip(flags.columns, flags.select(pl.all().sum()).row(0), strict=True)) if rules else {}
-    counts = {name: int(count) for name, count in counts.items() if count}
+    counts = {each.name: count for each in flags.get_columns() if (count := int(each.sum()))}
     return Judgement(batch, suite, counts, flags.select(list(counts)))
 
 
@@ -116,12 +127,6 @@ def _accepted(critical: pl.DataFrame, height: int, decided: pl.Series | None) ->
     return judged if decided is None else decided.zip_with(decided.is_not_null(), judged)
 
 
-def _landed(frame: pl.DataFrame, failed: pl.DataFrame, flags: list[str], accepted: pl.Series | None) -> pl.DataFrame:
-    if accepted is not None:
-        frame, failed = frame.filter(accepted), _where(failed, accepted)
-    return frame.with_columns(id_lists(failed.select(flags), frame.height).alias("warnings"))
-
-
 def _where(flags: pl.DataFrame, mask: pl.Series) -> pl.DataFrame:
     """The rows of `flags` where `mask` is true; a frame without columns has no rows to pick."""
     return flags.filter(mask) if flags.width else flags
@@ -129,14 +134,16 @@ def _where(flags: pl.DataFrame, mask: pl.Series) -> pl.DataFrame:
 
 def id_lists(flags: pl.DataFrame, height: int) -> pl.Series:
     """For each of `height` rows the names of the columns of `flags` that are true there, in their order (LISTS)."""
+    if not flags.width:
+        return _NONE.new_from_index(0, height)
     rows = [flags[name].arg_true().to_numpy() for name in flags.columns]
     lengths = [len(each) for each in rows]
-    numbers = np.concatenate(rows) if rows else np.empty(0, np.uint32)
+    numbers = np.concatenate(rows)
     order = np.argsort(numbers, kind="stable")
     offsets = np.zeros(height + 1, np.int64)
     np.cumsum(np.bincount(numbers, minlength=height), out=offsets[1:])
     codes = np.repeat(np.arange(flags.width, dtype=np.int32), lengths)[order]
-    ids = pa.array(flags.columns, pa.large_string()).take(pa.array(codes, pa.int32()))
-    lists = pl.from_arrow(pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), ids))
+    ids = pl.Series(flags.columns, dtype=pl.String).gather(codes).to_arrow()
+    lists = pl.from_arrow(pa.LargeListArray.from_arrays(integers(offsets), ids))
     assert isinstance(lists, pl.Series)
     return lists
