@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
@@ -117,6 +120,22 @@ def drain(wall: Wall, partition: int = 0, event: EventType = GLUCOSE) -> list[in
         got += batch.frame["first_offset"].to_list()
         wall.released(event, partition, int(batch.frame["raw_offset"].max()))
     return got
+
+
+MEMORY = "/dev/shm"
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory where the system has one: what dies here is a process, and each commit would wait for a disk.
+
+    What a vault keeps when a disk or a machine dies is SQLite's part and not shown here.
+    """
+    if not os.access(MEMORY, os.W_OK):
+        yield tmp_path
+        return
+    with TemporaryDirectory(dir=MEMORY) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

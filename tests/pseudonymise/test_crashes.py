@@ -81,6 +81,7 @@ def every_step(tmp_path: Path, prepare, act, again=None):
         assert set(emitted) == set(want_emitted), f"step {step}"
         assert books(world) == want, f"step {step}"
         world.close()
+        shutil.rmtree(world.folder)
         if not state["reached"]:
             return step - 1
 
@@ -214,6 +215,7 @@ def test_a_replay_after_merges_gives_every_event_the_participant_of_the_first_ti
         assert len(seen) == 6, f"step {step}"
         assert other.process(later).batch.frame["participant"].n_unique() == 1, "undecided events are the survivor's"
         world.close()
+        shutil.rmtree(world.folder)
         reached = state["reached"]
     assert step > 10
     assert repeated > step, "the test must see replays"

@@ -1,10 +1,11 @@
 import json
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biokeel.vault.identifiers import normalise
+from biokeel.vault.identifiers import digests, messages, normalise
 from biokeel.vault.keys import Key
 
 FULL_WIDTH = str.maketrans("0123456789-", "０１２３４５６７８９－")
@@ -59,3 +60,21 @@ def test_what_has_not_its_schemes_form_is_no_identifier(scheme, text):
 
 def test_an_identifier_prints_as_its_scheme_only():
     assert "secret" not in repr(normalise("app/x", "secret")) + str(normalise("app/x", "secret"))
+
+
+SCHEMES = st.sampled_from(["KR_RRN", "KR_FRN", "hospital/one", "app/a.b-c", "SSN", "hospital/", "hospital/one\n"])
+TEXTS = st.one_of(
+    st.text(max_size=140),
+    st.from_regex(r"[0-9]{6}[-. ]?[0-9]{7}\n?", fullmatch=True),
+    st.text("aB9-~ \t\n", max_size=4),
+)
+
+
+@given(st.lists(st.tuples(SCHEMES, TEXTS), max_size=20))
+def test_many_identifiers_at_once_get_the_digests_that_each_would_get(pairs):
+    key = Key.new()
+    forms = [normalise(*pair) for pair in pairs]
+    schemes, texts = (pl.Series([pair[place] for pair in pairs], dtype=pl.String) for place in (0, 1))
+    said = messages(schemes, texts)
+    assert said.is_null().to_list() == [form is None for form in forms]
+    assert digests(said.drop_nulls(), key) == b"".join(form.digest(key) for form in forms if form is not None)

@@ -43,9 +43,9 @@ def read_frames(values: Sequence[bytes | None]) -> Frames:
     if not framed.all():
         starts = np.where(framed, starts, 0)
     framed &= data[starts] == 0
-    ids = np.zeros(count, dtype=np.int64)
-    for position in range(1, FRAME_BYTES):
-        ids = (ids << 8) | data[starts + position]
+    # The four bytes after each byte of `data`, as one number, without a copy.
+    after = np.ndarray(len(data) - FRAME_BYTES + 1, dtype=">u4", buffer=data, offset=1, strides=(1,))
+    ids = after[starts].astype(np.int64)
     return Frames(lengths, framed, ids)
 
 

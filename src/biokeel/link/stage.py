@@ -17,7 +17,8 @@ import polars as pl
 from biokeel.batch import LinkedBatch, PseudonymisedBatch, ValidatedBatch
 from biokeel.link.partitions import rows_by_partition
 from biokeel.link.state import Marks, PersonState
-from biokeel.link.table import Events, Ints
+from biokeel.link.table import Events
+from biokeel.rows import Ints
 
 Floats = npt.NDArray[np.float64]
 

@@ -23,7 +23,8 @@ from pyarrow import ipc
 from biokeel.contracts.arrow import integers
 from biokeel.errors import LandingError
 from biokeel.link.repeats import Window
-from biokeel.link.table import RECORD, Events, Ints, Table
+from biokeel.link.table import RECORD, Events, Table
+from biokeel.rows import Ints
 
 Marks = dict[tuple[str, int], int]
 """High-water marks: the highest `raw_offset` seen of each (stream, raw partition)."""

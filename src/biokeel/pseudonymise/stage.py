@@ -135,7 +135,7 @@ def pseudonymise(
 ) -> Outcome[PseudonymisedBatch, list[SealedRejection]]:
     """`batch` without what identifies anybody. A rejection for `NOT_ENROLLED` is to be parked, any other sealed.
 
-    `people` has `biokeel.vault.people.PERSON` and `valid`, a row for each of the batch's. Rows that `decided` marks
+    `people` has `biokeel.vault.known.PERSON` and `valid`, a row for each of the batch's. Rows that `decided` marks
     were let through before (this is a replay): what the person decided since then does not stop them.
     Raises `SchemaError` where a field cannot be scanned for leaks.
     """
