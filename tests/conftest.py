@@ -25,7 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--runs", choices=("scaled", "full"), default="scaled", help="runs of each: what time allows, or all"
     )
-    parser.addoption("--fault-minutes", type=float, default=40.0, help="time for all fault experiments together")
+    parser.addoption("--fault-minutes", type=float, default=35.0, help="time for all fault experiments together")
     parser.addoption("--fault-seed", type=int, default=6, help="seed of the fault experiments")
     parser.addoption(
         "--soak-events", type=int, default=1_000_000, help="events of the soak; the issue asks for 10 million"

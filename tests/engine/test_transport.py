@@ -365,7 +365,7 @@ def test_of_two_workers_under_one_name_the_first_ends_and_the_second_goes_on(vau
 
 
 def test_a_worker_whose_offsets_do_not_move_is_ended_by_the_watchdog(vault_settings, topic):
-    settings = vault_settings.model_copy(update={"stuck_seconds": 2.0})
+    settings = vault_settings.model_copy(update={"stuck_seconds": 1.0})
     what = consumption(topic)
     with pytest.raises(Stuck, match="Offsets have not moved for"):
         ends(settings, what, Recorder(settings, settles=lambda _delivery: False))
