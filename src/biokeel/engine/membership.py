@@ -18,6 +18,7 @@ from aiokafka.consumer.group_coordinator import (
     GroupCoordinator,
     HeartbeatRequest,
     JoinGroupRequest,
+    OffsetCommitRequest,
     SyncGroupRequest,
 )
 from aiokafka.errors import NoError, UnknownMemberIdError
@@ -67,19 +68,30 @@ class Coordinator(GroupCoordinator):  # type: ignore[misc]  # aiokafka has no ty
 
     async def _send_req(self, request: Any) -> Any:
         response = await super()._send_req(request)
-        if isinstance(request, (JoinGroupRequest, SyncGroupRequest, HeartbeatRequest)):
-            now = monotonic()
-            if response.error_code == NoError.errno:
-                self._known_at = now
-            elif (
-                isinstance(request, HeartbeatRequest)
-                and response.error_code == UnknownMemberIdError.errno
-                and self._group_instance_id
-                and now - self._known_at < self._session_timeout_ms / 1000
-            ):
-                # Its session has not run out, so the broker has forgotten us for an heir under our name.
-                self._fail(_succeeded(self.group_id, self._group_instance_id))
+        codes = _codes(request, response)
+        now = monotonic()
+        if NoError.errno in codes:
+            self._known_at = now
+        elif (
+            UnknownMemberIdError.errno in codes
+            and self._group_instance_id
+            and now - self._known_at < self._session_timeout_ms / 1000
+        ):
+            # Its session has not run out, so the broker has forgotten us for an heir under our name. Raised, too, lest
+            # aiokafka joins anew and takes the heir's place in turn before the worker has ended.
+            error = _succeeded(self.group_id, self._group_instance_id)
+            self._fail(error)
+            raise error
         return response
+
+
+def _codes(request: Any, response: Any) -> set[int]:
+    """What the broker says to a request that only a member of the group may make; nothing for any other."""
+    if isinstance(request, OffsetCommitRequest):
+        return {code for _topic, partitions in response.topics for _partition, code in partitions}
+    if isinstance(request, (JoinGroupRequest, SyncGroupRequest, HeartbeatRequest)):
+        return {response.error_code}
+    return set()
 
 
 def _succeeded(group: str, name: str) -> TransportError:
