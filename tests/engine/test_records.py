@@ -286,6 +286,15 @@ def test_partitions_are_not_gathered_past_the_bound_though_they_have_few_records
     assert len(asyncio.run(fetcher.fetched_records(fetcher._records.keys(), 0, 20_000))) == 2
 
 
+@pytest.mark.parametrize(("in_hand", "waits"), [({}, 800), ({AT: "records"}, 200)])
+def test_while_records_are_in_hand_idle_partitions_do_not_hold_the_broker_for_long(monkeypatch, in_hand, waits):
+    fetcher = Fetcher.__new__(Fetcher)
+    fetcher._records, fetcher._fetch_max_wait_ms = in_hand, 800
+    monkeypatch.setattr(driver.Fetcher, "_get_actions_per_node", lambda self, _assignment: self._fetch_max_wait_ms)
+    assert fetcher._get_actions_per_node(None) == waits
+    assert fetcher._fetch_max_wait_ms == 800
+
+
 def test_snappy_without_a_library_that_cuts_it_into_blocks_is_bounded_too(most):
     assert unpack.snappy(snappy_encode(b"x" * most, xerial_compatible=False)) == b"x" * most
     with pytest.raises(OversizedBatch):

@@ -13,7 +13,7 @@ is not compressed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from aiokafka.consumer import fetcher as driver
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 Headers = list[tuple[str, bytes]]
+
+BUSY_SECONDS: Final = 0.2
+"""Half of what the 8 MiB in hand of one partition last at full speed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -213,6 +216,7 @@ def _columns(batch: Any, *, headers: bool) -> Records:
 class Fetcher(driver.Fetcher):  # type: ignore[misc]  # aiokafka has no types
     """aiokafka's fetcher, giving micro-batches. Make one with `adopt`."""
 
+    _fetch_max_wait_ms: int
     _rows: int
     _size: int
     _headers: bool
@@ -231,6 +235,20 @@ class Fetcher(driver.Fetcher):  # type: ignore[misc]  # aiokafka has no types
         fetcher._rows, fetcher._size, fetcher._headers = consumer._max_poll_records, take_bytes, headers
         fetcher._fetch_max_bytes = answer_bytes
         fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms = least_bytes, int(1000 * wait_seconds)
+
+    def _get_actions_per_node(self, assignment: Any) -> Any:
+        """As aiokafka's; but while records are in hand the broker is to gather for `BUSY_SECONDS` only.
+
+        A broker is asked one thing at a time. Partitions that have nothing new would hold its answer back until the
+        others, of which there is enough, have run out: with three idle partitions and one full one, half of the time.
+        """
+        whole = self._fetch_max_wait_ms
+        if self._records:
+            self._fetch_max_wait_ms = min(whole, int(1000 * BUSY_SECONDS))
+        try:
+            return super()._get_actions_per_node(assignment)
+        finally:
+            self._fetch_max_wait_ms = whole
 
     async def _proc_fetch_request(self, assignment: Any, node_id: Any, request: Any) -> bool:
         news: bool = await super()._proc_fetch_request(assignment, node_id, request)

@@ -272,6 +272,16 @@ class Consumer(driver.Consumer):
         of the event loop for each further one, after 4,000 some 200 ms.
         """
 
+    def on_buffer_full(self, tp: TP) -> None:
+        """Nothing: a full queue holds fetching back by itself.
+
+        Faust would leave the partition out until the queue has room, and let those that wait in again in no order: of
+        four full partitions two stood still until the others had come to their end.
+        """
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        """Nothing, see `on_buffer_full`."""
+
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Nothing: Faust's check compares record times with process time; the worker watches the ledger instead."""
 
