@@ -149,3 +149,21 @@ def test_a_file_that_is_gone_again_is_a_failure_of_that_file(tmp_path: Path, sin
     result = publish_files([tmp_path / "gone.json"], Source("s", b""), sink)[0]
     assert "No such file" in result.failure
     assert result.failed_wholly
+
+
+def test_records_of_many_files_go_together_and_one_that_does_not_fit_is_told_of_its_own_file(
+    tmp_path: Path, sink: Keeping
+) -> None:
+    """An activity that is a number has no place in the schema; which file it came from only its record says."""
+    files = []
+    for number, activity in enumerate(("walking", 7, "running")):
+        files.append(tmp_path / f"{number}.jsonl")
+        record = RECORD | {"activity": activity, "subject_id": str(number)}
+        files[-1].write_text(json.dumps(record) + "\n" + json.dumps(RECORD | {"subject_id": "9"}) + "\n")
+    told: list[Path] = []
+    results = publish_files(files, Source("app-a", b"k"), sink, done=lambda result: told.append(result.path))
+    assert told == files
+    assert [result.sent["lifestyle.exercise"] for result in results] == [2, 1, 2]
+    assert [len(result.report.problems) for result in results] == [0, 1, 0]
+    assert sum(frame.height for _, frame in sink.sent) == 5
+    assert len(sink.sent) < 5

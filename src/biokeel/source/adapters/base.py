@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import tzinfo
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias
@@ -96,13 +97,20 @@ class Adapter(Protocol):
 
 
 def read_json(path: Path) -> Any:
-    """The JSON in `path`. Raises `AdapterError` saying where it stops being JSON."""
+    """The JSON in `path`, not to be changed. Raises `AdapterError` saying where it stops being JSON."""
     try:
-        return orjson.loads(path.read_bytes())
+        seen = path.stat()
+        return _read_json(path, seen.st_mtime_ns, seen.st_size)
     except orjson.JSONDecodeError as error:
         raise AdapterError(f"{path.name} is not JSON: line {error.lineno}, column {error.colno}.") from None
     except OSError as error:
         raise AdapterError(f"Cannot read {path.name}: {error.strerror}.") from None
+
+
+@lru_cache(maxsize=1)
+def _read_json(path: Path, _changed: int, _size: int) -> Any:
+    """What was read last is kept: a file is looked at before its adapter reads it."""
+    return orjson.loads(path.read_bytes())
 
 
 def content_key(document: Any) -> str:
