@@ -57,7 +57,7 @@ def main(
     parts: Annotated[list[str] | None, typer.Argument(help=f"Which of: {', '.join(PARTS)}. Default: all.")] = None,
     *,
     events: Annotated[int, typer.Option(help="Blood pressure events of the run end to end.", min=1)] = 5_000_000,
-    mix_events: Annotated[int, typer.Option(help="Events of all types of the second run.", min=1)] = 1_000_000,
+    mix_events: Annotated[int, typer.Option(help="Events of all types of the second run.", min=1)] = 3_000_000,
     side_events: Annotated[int, typer.Option(help="Events of each run for rules and for people.", min=1)] = 2_000_000,
     people: Annotated[int, typer.Option(help="Enrolled people.", min=1)] = 100_000,
     many_people: Annotated[int, typer.Option(help="Enrolled people of the part people.", min=1)] = MANY_PEOPLE,

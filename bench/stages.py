@@ -284,8 +284,15 @@ def _judge(suite: CompiledSuite) -> Callable[[PseudonymisedBatch], object]:
     return lambda batch: validate(batch, suite)
 
 
-def _linked(batch: ValidatedBatch, state: PersonState) -> Callable[[None], object]:
-    return lambda _: link(batch, {0: state})
+def _linked(batch: ValidatedBatch, state: PersonState) -> Callable[[None], None]:
+    states = {0: state}
+
+    def call(_: None) -> None:
+        nonlocal states
+        # The newest state each time, as in a worker: an older one has to be copied first.
+        _, states = link(batch, states)
+
+    return call
 
 
 def _variant(rule: dict[str, Any], number: int) -> dict[str, Any]:
