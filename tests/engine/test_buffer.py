@@ -8,10 +8,10 @@ import pytest
 
 from biokeel.engine import buffer as module
 from biokeel.engine.buffer import Buffer
-from biokeel.engine.judging import Judged, Standing
+from biokeel.engine.judging import Judged
 from biokeel.engine.ledger import Delivery
 from biokeel.engine.records import Records
-from biokeel.link.state import PersonState
+from biokeel.link.state import PersonState, Snapshot
 from biokeel.settings import Settings
 
 
@@ -24,7 +24,7 @@ def judged(offset, good, bad=(), repeats=0, partitions=(0,)):
         )
         for values in (good, bad)
     )
-    standing = Standing(offset, PersonState(), {("raw", 0): offset})
+    standing = Snapshot(offset, PersonState(), {("raw", 0): offset})
     standings = dict.fromkeys(partitions, standing)
     return Judged(frame, refused.with_columns(reason=pl.lit("rule")), standings, repeats)
 

@@ -13,8 +13,9 @@ import polars as pl
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from biokeel.engine.judging import Judged, Standing
+    from biokeel.engine.judging import Judged
     from biokeel.engine.ledger import Delivery
+    from biokeel.link.state import Snapshot
     from biokeel.settings import Settings
 
 
@@ -23,7 +24,7 @@ class Buffer:
     """Judged deliveries of one event type, in the order of their partitions."""
 
     deliveries: list[Delivery] = field(default_factory=list)
-    standings: dict[int, Standing] = field(default_factory=dict)
+    standings: dict[int, Snapshot] = field(default_factory=dict)
     rows_of: Counter[int] = field(default_factory=Counter)
     """Rows by pseudo partition."""
     size: int = 0

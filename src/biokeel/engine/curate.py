@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from biokeel.contracts.topics import LANDED_EVENTS, event_type
-from biokeel.engine.judging import Judge, Judged, Standing
+from biokeel.engine.judging import Judge, Judged
 from biokeel.engine.landing import Landing
 from biokeel.engine.ledger import Partition
 from biokeel.engine.reading import BlockReader
@@ -35,7 +35,7 @@ from biokeel.errors import StoreUnavailable
 from biokeel.land.columns import curated_columns
 from biokeel.land.recovery import Recovered, recover
 from biokeel.land.tables import EventTables
-from biokeel.link.state import from_bytes
+from biokeel.link.state import Snapshot, from_bytes
 from biokeel.observe.metrics import Edge
 from biokeel.testing.crash import reached
 
@@ -78,7 +78,15 @@ def consumption() -> Consumption:
     """What this application reads: every pseudo topic, few and big messages."""
     topics = tuple(event.pseudo_topic for event in LANDED_EVENTS)
     return Consumption(
-        GROUP, topics, POLL_BLOCKS, FETCH_BYTES, True, LEAST_BYTES, WAIT_SECONDS, FETCH_BYTES, TAKE_BYTES
+        GROUP,
+        topics,
+        POLL_BLOCKS,
+        FETCH_BYTES,
+        headers=True,
+        least_bytes=LEAST_BYTES,
+        wait_seconds=WAIT_SECONDS,
+        answer_bytes=FETCH_BYTES,
+        take_bytes=TAKE_BYTES,
     )
 
 
@@ -102,7 +110,7 @@ class CurateWorker(Worker):
         self._saver = SnapshotSaver(settings, self.runner, lake)
         self._landing = Landing(self, self._saver)
         self._recovered: dict[Partition, Recovered] = {}
-        self._standings: dict[Partition, Standing] = {}
+        self._standings: dict[Partition, Snapshot] = {}
         self._last_delivery = monotonic()
         self._stages = ThreadPoolExecutor(1, "stages")
 
@@ -246,7 +254,6 @@ class CurateWorker(Worker):
         self._recovered.clear()
 
 
-def _standing(recovered: Recovered) -> Standing:
+def _standing(recovered: Recovered) -> Snapshot:
     """The standing of a partition as its snapshot has it, just before `seek_to`."""
-    snapshot = from_bytes(recovered.snapshot)
-    return Standing(recovered.seek_to - 1, snapshot.state, snapshot.marks, snapshot.repeats)
+    return replace(from_bytes(recovered.snapshot), offset=recovered.seek_to - 1)

@@ -1,13 +1,13 @@
 """Rows to verdicts: repeats dropped, what sources sent again set aside, judged by the suite, linked; poison isolated.
 
-Nothing in here is durable. What a call is told and what it gives (`Standing`) never changes, so one that raised is
+Nothing in here is durable. What a call is told and what it gives (`Standings`) never changes, so one that raised is
 repeated from where it began, and one that was in vain leaves nothing behind.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,32 +15,22 @@ import polars as pl
 
 from biokeel.errors import PoisonBatch, describe
 from biokeel.link.partitions import rows_by_partition
-from biokeel.link.repeats import IDENTITY, Window, remembered, sent_again
+from biokeel.link.repeats import IDENTITY, remembered, sent_again
 from biokeel.link.stage import drop_repeats, link
+from biokeel.link.state import Snapshot
 from biokeel.poison import guarded
 from biokeel.validate.stage import failed, validate
 
 if TYPE_CHECKING:
     from biokeel.batch import PseudonymisedBatch
     from biokeel.engine.runner import StageRunner
-    from biokeel.link.state import Marks, PersonState
     from biokeel.settings import Settings
     from biokeel.validate.suites import SuiteStore
 
 Decided = Callable[[pl.DataFrame], pl.Series]
 """What was decided about each row of a frame of one pseudo partition: `Recovered.decide`."""
-Standings = Mapping[int, "Standing"]
-"""By pseudo partition."""
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where one pseudo partition stands after a delivery: its state, marks and window as of `offset`, inclusive."""
-
-    offset: int
-    state: PersonState
-    marks: Marks
-    repeats: Window = field(default_factory=Window)
+Standings = Mapping[int, Snapshot]
+"""By pseudo partition, where it stands: what is remembered of it as of its last delivery."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +96,7 @@ class Judge:
         linked, states = run("link", link, outcome.accepted, {p: each.state for p, each in standings.items()})
         known = (linked.frame, found.withdrawals)
         windows = run("sent again", remembered, windows, known, self._settings.remembered_events)
-        after = {p: Standing(each.offset, states[p], marks[p], windows[p]) for p, each in standings.items()}
+        after = {p: Snapshot(each.offset, states[p], marks[p], windows[p]) for p, each in standings.items()}
         stopped = [frame for frame in (found.aside, outcome.rejected.frame) if frame.height]
         quarantined = pl.concat(stopped, how="diagonal").drop(IDENTITY, strict=False) if stopped else found.aside
         return Judged(linked.frame.drop(IDENTITY), quarantined, after, repeats)

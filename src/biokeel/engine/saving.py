@@ -9,15 +9,15 @@ from biokeel.engine.ledger import Partition
 from biokeel.land.maintenance import refresh_participants
 from biokeel.land.snapshots import Snapshots
 from biokeel.link.participants import from_snapshots
-from biokeel.link.state import Snapshot, to_bytes
+from biokeel.link.state import to_bytes
 from biokeel.testing.crash import reached
 
 if TYPE_CHECKING:
     from biokeel.contracts.topics import EventType
     from biokeel.engine.buffer import Buffer
-    from biokeel.engine.judging import Standing
     from biokeel.engine.runner import StageRunner
     from biokeel.land.lake import Lake
+    from biokeel.link.state import Snapshot
     from biokeel.settings import Settings
 
 SNAPSHOT_ROWS: Final = 4
@@ -35,11 +35,11 @@ class SnapshotSaver:
         self._runner = runner
         self._lake = lake
         self._snapshots = Snapshots(lake)
-        self._landed: dict[Partition, Standing] = {}
+        self._landed: dict[Partition, Snapshot] = {}
         self._rows_since: dict[Partition, int] = {}
         self._in_snapshot: dict[Partition, int] = {}
 
-    def adopt(self, at: Partition, standing: Standing) -> None:
+    def adopt(self, at: Partition, standing: Snapshot) -> None:
         """Go on from `standing`, as it was recovered: the newest snapshot of `at` holds it."""
         self._in_snapshot[at] = len(standing.state)
         self._landed.pop(at, None)
@@ -69,9 +69,9 @@ class SnapshotSaver:
         if grown:
             self._runner.run("participants", refresh_participants, self._lake, from_snapshots)
 
-    def _save(self, at: Partition, standing: Standing) -> None:
+    def _save(self, at: Partition, standing: Snapshot) -> None:
         """Write a snapshot; what it covers has landed. If the process dies in here, the snapshot before is used."""
-        data = to_bytes(Snapshot(standing.offset, standing.state, standing.marks, standing.repeats))
+        data = to_bytes(standing)
         event = event_type(at.topic)
         self._runner.run("snapshot", self._snapshots.save, event, at.partition, standing.offset, data)
         self._rows_since[at] = 0
