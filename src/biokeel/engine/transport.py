@@ -1,6 +1,6 @@
 """A Faust transport whose one message is what one fetch brought of one topic: a micro-batch of each partition.
 
-Faust goes on doing what it is here for: the consumer group, rebalances, flow control, agents. What changes is the unit
+Faust goes on doing what it is here for: the consumer group, rebalances, agents. What changes is the unit
 and the books: `getmany` hands out whole `Records` of several partitions as one message, so that many thin partitions
 cost no more than one thick one; the `Ledger` says what may be committed, and after every rebalance the worker says
 where to go on (`Handler.assigned`).
@@ -144,7 +144,7 @@ class Consumer(driver.Consumer):
             deliveries = []
             for tp, batch in fetched:
                 at = Partition(tp.topic, tp.partition)
-                wanted = active is None or tp in active or tp in self._buffered_partitions
+                wanted = active is None or tp in active
                 if before != self._seeks or not self.flow_active or not wanted:
                     self._rewind.add(at)
                     continue
