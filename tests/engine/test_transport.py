@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import uuid
+from types import SimpleNamespace
 
 import pytest
 from aiokafka.client import AIOKafkaClient
@@ -10,8 +11,11 @@ from aiokafka.errors import GroupAuthorizationFailedError
 from aiokafka.protocol.produce import ProduceRequest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import NewTopic
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
 
 from biokeel.contracts.topics import Zone
+from biokeel.engine import transport
 from biokeel.engine.app import serve
 from biokeel.engine.ledger import Partition
 from biokeel.engine.transport import Consumption
@@ -145,6 +149,18 @@ def test_faust_keeps_no_list_of_offsets_that_would_grow_with_every_micro_batch(v
     worker = asyncio.run(scenario())
     assert len(worker.deliveries) > PARTITIONS
     assert noted == []
+
+
+def test_a_full_queue_leaves_no_partition_out():
+    """Faust would, and lets it in again when others have come to their end."""
+    at = TP("raw.test", 0)
+    consumer = transport.Consumer.__new__(transport.Consumer)
+    consumer.app = SimpleNamespace(in_recovery=False)
+    consumer._active_partitions, consumer._buffered_partitions = {at}, set()
+    consumer.on_buffer_full(at)
+    assert consumer._active_partitions == {at}
+    driver.Consumer.on_buffer_full(consumer, at)
+    assert consumer._active_partitions == set(), "Faust does so no more: ours need not keep it from it"
 
 
 def test_what_is_not_settled_is_never_committed_and_comes_again(vault_settings, topic):
