@@ -7,7 +7,8 @@ BiokeelError
 │   ├── SchemaError          a schema breaks the rules for schemas
 │   ├── DamagedBlock         a message of a pseudo topic that cannot be read as a block
 │   ├── IncompatibleSchema   a schema change that the evolution gate refuses
-│   └── UnknownSchema        a schema id or subject that the catalogue does not hold
+│   ├── UnknownSchema        a schema id or subject that the catalogue does not hold
+│   └── RegistryUnavailable  the schema registry does not answer; trying again may help
 ├── SourceError
 │   ├── AdapterError         a file (or a part of it) that no event can be made of
 │   └── DeliveryError        Kafka did not take an event
@@ -83,6 +84,10 @@ class IncompatibleSchema(ContractError):  # noqa: N818 - reads better at the pla
 
 class UnknownSchema(ContractError):  # noqa: N818
     """A schema id or subject that the catalogue does not hold."""
+
+
+class RegistryUnavailable(ContractError):  # noqa: N818
+    """The schema registry does not answer; trying again may help."""
 
 
 class SourceError(BiokeelError):

@@ -9,7 +9,7 @@ from biokeel.engine import outage
 from biokeel.engine.ledger import Partition
 from biokeel.engine.pseudonymise import WINDOW, PseudonymiseWorker
 from biokeel.engine.records import Records
-from biokeel.errors import VaultUnavailable
+from biokeel.errors import RegistryUnavailable, VaultUnavailable
 from biokeel.observe.metrics import WorkerMetrics
 from biokeel.settings import Settings
 from tests.pseudonymise.conftest import CATALOGUE, GLUCOSE, World, world
@@ -109,6 +109,31 @@ def test_a_vault_that_is_away_is_waited_for_and_then_everything_goes_on_in_order
     assert waiting(worker) == 0
     assert rows(kafka) == [f"0:{2 * number}-{2 * number + 1}" for number in range(2 * WINDOW)]
     assert worker.ledger.committable() == {AT: 4 * WINDOW}
+
+
+def test_a_schema_registry_that_is_away_is_waited_for(world, monkeypatch, caplog):
+    kafka = Kafka()
+    worker = made_worker(world, kafka)
+    world.enrol(world.wall(), "P-1")
+    decode, tries = world.codec.decode, []
+
+    def away_once(batch):
+        tries.append(len(batch))
+        if len(tries) == 1:
+            raise RegistryUnavailable("The schema registry does not answer.")
+        return decode(batch)
+
+    monkeypatch.setattr(world.codec, "decode", away_once)
+
+    async def scenario():
+        await worker.take([delivered(worker, world.glucose("P-1"))])
+        await worker._arrived()
+
+    asyncio.run(scenario())
+    worker.check()
+    assert "Waits since 0 s: The schema registry does not answer." in caplog.text
+    assert tries == [1, 1]
+    assert rows(kafka) == ["0:0-0"]
 
 
 def test_a_vault_that_can_only_be_read_is_away_until_it_can_be_written_too(world, monkeypatch, caplog):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from biokeel.contracts.catalogue import DirectoryCatalogue, Registered, fingerprint
 from biokeel.contracts.schema import parse_schema
 from biokeel.contracts.topics import EVENTS, EventType
-from biokeel.errors import ContractError, SchemaError, UnknownSchema
+from biokeel.errors import ContractError, RegistryUnavailable, SchemaError, UnknownSchema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _SUBJECTS = {event.subject: event for event in EVENTS}
 _NOT_FOUND: Final = 404
+_SERVER_ERRORS: Final = 500
+"""HTTP statuses from here on are the registry's own trouble."""
 _READER_SECONDS: Final = 60.0
 _UNKNOWN_SECONDS: Final = 60.0
 _MOST_UNKNOWN: Final = 10_000
@@ -33,7 +35,7 @@ class RegistryCatalogue:
 
     A known id never changes, so it is asked for once. The current version of an event is asked for once a minute, and
     an id that the registry does not know is asked about again after a minute. If the registry cannot answer,
-    `ContractError` is raised: no event may be rejected because a server was down.
+    `RegistryUnavailable` is raised, if it refuses, `ContractError`: no event may be rejected because a server was down.
     """
 
     def __init__(self, config: Mapping[str, Any], clock: Callable[[], float] = time.monotonic) -> None:
@@ -51,7 +53,7 @@ class RegistryCatalogue:
         self._readers: dict[EventType, tuple[float, Registered]] = {}
 
     def by_id(self, schema_id: int) -> Registered:
-        """The schema with this id. Raises `UnknownSchema`, or `ContractError` if the registry does not answer."""
+        """The schema with this id. Raises `UnknownSchema`, or `ContractError` if the registry cannot be asked."""
         if schema_id in self._by_id:
             return self._by_id[schema_id]
         if self._unknown.get(schema_id, 0.0) <= self._clock():
@@ -66,7 +68,7 @@ class RegistryCatalogue:
         )
 
     def reader(self, event: EventType) -> Registered:
-        """The current schema of `event`. Raises `UnknownSchema`, or `ContractError` if the registry does not answer.
+        """The current schema of `event`. Raises `UnknownSchema`, or `ContractError` if the registry cannot be asked.
 
         Once a version is known it stays in use while the registry is down.
         """
@@ -104,7 +106,7 @@ class RegistryCatalogue:
         return Registered(answer.subject, answer.version, answer.schema_id, fingerprint(avro), schema)
 
     def _ask(self, question: Callable[[], Registered | None]) -> Registered | None:
-        """The answer, None for "not found"; whatever else goes wrong is a `ContractError`."""
+        """The answer, None for "not found"; whatever else goes wrong is a `ContractError`, away or not."""
         from confluent_kafka.schema_registry.error import SchemaRegistryError
         from httpx2 import HTTPError
 
@@ -114,9 +116,10 @@ class RegistryCatalogue:
         except SchemaRegistryError as error:
             if error.http_status_code == _NOT_FOUND:
                 return None
-            raise ContractError(f"The schema registry refused: HTTP {error.http_status_code}.", todo) from None
+            kind = RegistryUnavailable if error.http_status_code >= _SERVER_ERRORS else ContractError
+            raise kind(f"The schema registry refused: HTTP {error.http_status_code}.", todo) from None
         except (HTTPError, OSError) as error:
-            raise ContractError(f"The schema registry does not answer ({type(error).__name__}).", todo) from None
+            raise RegistryUnavailable(f"The schema registry does not answer ({type(error).__name__}).", todo) from None
 
 
 def open_catalogue(root: Path, registry_url: str = "") -> Catalogue:

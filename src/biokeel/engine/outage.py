@@ -1,11 +1,11 @@
 """What a worker does while something outside is away: it waits, says so, and holds what it has.
 
-To end and come back would not bring the store or the vault back; it would only read again what is held already. So an
-outage is waited out in place: a line in the log and a gauge at every try, the watchdog is told that the worker is no
-less well than before, and reading stops by itself, because nothing is taken while what was taken cannot go on.
+To end and come back would bring neither the store nor the vault nor the schema registry back; it would only read again
+what is held already. So an outage is waited out in place: a line in the log and a gauge at every try, the watchdog is
+told that the worker is no less well than before, and reading stops by itself, because nothing is taken while what was
+taken cannot go on.
 
-Each try must end by itself, as those of the store and the vault do: one that hangs is not excused, and the watchdog
-ends the worker.
+Each try must end by itself, as those of all three do: one that hangs is not excused, and the watchdog ends the worker.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from biokeel.errors import StoreUnavailable, VaultUnavailable
+from biokeel.errors import RegistryUnavailable, StoreUnavailable, VaultUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Away = StoreUnavailable | VaultUnavailable
-AWAY: Final = (StoreUnavailable, VaultUnavailable)
+Away = StoreUnavailable | VaultUnavailable | RegistryUnavailable
+AWAY: Final = (StoreUnavailable, VaultUnavailable, RegistryUnavailable)
 """Errors that are waited out."""
 PAUSE_SECONDS: Final = 5.0
 """Between two tries; a try of the store takes up to a minute itself."""

@@ -25,9 +25,9 @@ from biokeel.batch import RawBatch
 from biokeel.contracts.blocks import split_blocks
 from biokeel.contracts.topics import EVENTS, event_type
 from biokeel.engine.ledger import Partition
+from biokeel.engine.outage import AWAY
 from biokeel.engine.transport import Consumption
 from biokeel.engine.worker import Worker
-from biokeel.errors import VaultUnavailable
 from biokeel.observe.metrics import Edge
 from biokeel.testing.crash import reached
 
@@ -150,7 +150,7 @@ class PseudonymiseWorker(Worker):
         while True:
             try:
                 await self._release_ready()
-            except VaultUnavailable as error:
+            except AWAY as error:
                 await self.outage.wait("releasing", error)
                 continue
             self.outage.over("releasing")

@@ -44,7 +44,7 @@ class Worker:
     async def take(self, deliveries: Sequence[Delivery]) -> None:
         """Process those of `deliveries`, of one topic, that are not stale; a stopping or failed worker takes nothing.
 
-        While the store or the vault is away this does not return, so that nothing more is fetched.
+        While the store, the vault or the schema registry is away this does not return, so that nothing more is fetched.
         """
         try:
             while not await self._taken(deliveries):
