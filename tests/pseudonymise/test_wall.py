@@ -6,10 +6,14 @@ import pytest
 import sqlalchemy as sa
 
 from biokeel.batch import COORDINATES, ENVELOPE, RawBatch, Refusal
+from biokeel.contracts.codec import Codec
 from biokeel.contracts.topics import event_type
+from biokeel.errors import PoisonBatch
+from biokeel.pseudonymise import stage
+from biokeel.pseudonymise.leaks import Leak
 from biokeel.reasons import Reason
 from biokeel.vault.tables import DEAD_LETTER
-from tests.pseudonymise.conftest import GLUCOSE, START, World, drain, offsets, together
+from tests.pseudonymise.conftest import CATALOGUE, GLUCOSE, START, World, drain, offsets, together
 
 
 def places(wall, event=GLUCOSE, partition=0):
@@ -327,3 +331,52 @@ def test_a_full_cache_forgets_and_still_answers_rightly(world):
         got = wall.process(world.glucose(*some)).batch.frame["participant"].to_list()
         assert got == [want[names.index(name)] for name in some]
     assert wall.process(world.glucose(*names)).batch.frame["participant"].to_list() == want
+
+
+@pytest.fixture
+def stricter(monkeypatch):
+    """Call it, and every row holds what is a leak by the rules of a later release."""
+
+    def leak(kept, *_more):
+        return [Leak("code", "a new pattern", np.ones(kept.height, dtype=bool))]
+
+    return lambda: monkeypatch.setattr(stage, "find_leaks", leak)
+
+
+def test_what_was_let_through_or_offered_before_rules_became_stricter_is_let_through_again(world, stricter):
+    wall = world.wall()
+    parked = world.glucose("P-1", partition=1)
+    wall.process(parked)
+    world.enrol(wall, "P-1")
+    assert wall.releases(GLUCOSE, 1, 10) is not None
+    batch = world.glucose("P-1", "P-1")
+    wall.process(batch)
+    stricter()
+    newer = world.glucose("P-1")
+    assert offsets(wall.process(batch).batch) == [0, 1]
+    assert drain(wall, partition=1) == [0]
+    assert dict(wall.process(newer).counts) == {Reason.LEAK: 1}
+    assert places(wall) == {2: Reason.LEAK}
+
+
+def test_an_event_that_went_on_before_the_size_limit_was_lowered_ends_the_worker_and_is_not_sealed(world):
+    wall = world.wall()
+    world.enrol(wall, "P-1")
+    batch = world.glucose("P-1", "P-1")
+    wall.process(batch)
+    world.codec = Codec(CATALOGUE, 16)
+    with pytest.raises(PoisonBatch, match=r"/0@0 .* went on before: wire.too_large .* as 1 more do"):
+        world.wall().process(batch)
+    assert places(wall) == {}
+
+
+def test_what_an_older_backup_has_forgotten_is_judged_as_a_new_event(world, stricter):
+    wall = world.wall()
+    world.enrol(wall, "P-1")
+    wall.process(world.glucose("P-1"))
+    lost = world.glucose("P-1", "P-1")
+    wall._vault.accept({(GLUCOSE.raw_topic, 0): 3})
+    stricter()
+    assert dict(wall.process(lost).counts) == {Reason.LEAK: 2}
+    assert dict(wall.process(lost).counts) == {}, "sealed once"
+    assert places(wall) == {1: Reason.LEAK, 2: Reason.LEAK}

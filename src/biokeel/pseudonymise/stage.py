@@ -3,6 +3,9 @@
 A row is judged in this order, and the first thing that is wrong with it is its reason: the envelope's form, the
 subject's form, the times, leaks, whether the person is enrolled, has withdrawn, has consented to the domain.
 A leak comes before the person, so that no parked event holds one.
+
+A row that was let through before is judged by less: it may have landed, so what the rules and its person say since then
+does not stop it (`Check.always`).
 """
 
 from __future__ import annotations
@@ -43,18 +46,22 @@ _HASHED: Final = frozenset({"event_id"})
 class Check:
     """One thing that may be wrong with a row: `wrong` says with which (Boolean, null counts as true).
 
-    `some` says whether any row is wrong, where that is quicker to tell than by `wrong`.
+    `some` says whether any row is wrong, where that is quicker to tell than by `wrong`. `always`: rows that were let
+    through before are stopped, too, since they cannot go on without what is checked.
     """
 
     wrong: pl.Expr
     reason: Reason
     detail: str
     some: pl.Expr
+    always: bool
 
     @classmethod
-    def of(cls, wrong: pl.Expr, reason: Reason, detail: str, some: pl.Expr | None = None) -> Check:
+    def of(
+        cls, wrong: pl.Expr, reason: Reason, detail: str, some: pl.Expr | None = None, *, always: bool = False
+    ) -> Check:
         """A check of `wrong`."""
-        return cls(wrong, reason, detail, wrong.fill_null(value=True).any() if some is None else some)
+        return cls(wrong, reason, detail, wrong.fill_null(value=True).any() if some is None else some, always)
 
 
 def _time_range(name: str) -> Check:
@@ -77,28 +84,27 @@ _ENVELOPE: Final = (
         Reason.ENVELOPE,
         "occurred_offset_minutes",
     ),
-    Check.of(~pl.col("valid"), Reason.SUBJECT, "subject_scheme, subject_id"),
+    Check.of(~pl.col("valid"), Reason.SUBJECT, "subject_scheme, subject_id", always=True),
     _time_range("occurred_at"),
     _time_range("recorded_at"),
 )
 _JUDGED: Final = ("event_id", "source_id", "occurred_offset_minutes", "occurred_at", "recorded_at")
-_OPEN: Final = pl.col("open")
-"""Rows that were not let through before: what the person decided since then stops these only."""
 _PERSON: Final = {
     domain: (
-        Check.of(pl.col("participant").is_null(), Reason.NOT_ENROLLED, "subject_id"),
-        Check.of(pl.col("withdrawn").fill_null(value=True) & _OPEN, Reason.WITHDRAWN, "person"),
-        Check.of(((pl.col("consent").fill_null(0) & bit) == 0) & _OPEN, Reason.NO_CONSENT, f"domain {domain}"),
+        Check.of(pl.col("participant").is_null(), Reason.NOT_ENROLLED, "subject_id", always=True),
+        Check.of(pl.col("withdrawn"), Reason.WITHDRAWN, "person"),
+        Check.of((pl.col("consent").fill_null(0) & bit) == 0, Reason.NO_CONSENT, f"domain {domain}"),
     )
     for domain, bit in CONSENT.items()
 }
 
 
 class Verdicts:
-    """For each row the first thing that is wrong with it."""
+    """For each row the first thing that is wrong with it. `decided` marks those that were let through before."""
 
-    def __init__(self, height: int) -> None:
+    def __init__(self, height: int, decided: npt.NDArray[np.bool_] | None = None) -> None:
         self._codes: npt.NDArray[np.int16] = np.zeros(height, dtype=np.int16)
+        self._open: npt.NDArray[np.bool_] = np.ones(height, dtype=np.bool_) if decided is None else ~decided
         self._reasons: list[tuple[Reason, str]] = []
 
     def judge(self, facts: pl.DataFrame, checks: Sequence[Check]) -> None:
@@ -107,10 +113,11 @@ class Verdicts:
         for check, found in zip(checks, some, strict=True):
             if found:
                 wrong = facts.select(check.wrong.fill_null(value=True)).to_series()
-                self.reject(wrong.to_numpy(), check.reason, check.detail)
+                self.reject(wrong.to_numpy(), check.reason, check.detail, always=check.always)
 
-    def reject(self, rows: npt.NDArray[np.bool_], reason: Reason, detail: str) -> None:
-        """Reject `rows` that nothing was wrong with so far."""
+    def reject(self, rows: npt.NDArray[np.bool_], reason: Reason, detail: str, *, always: bool = False) -> None:
+        """Reject `rows` that nothing was wrong with so far; those that were let through before only if `always`."""
+        rows = rows if always else rows & self._open
         if rows.any():
             self._reasons.append((reason, detail))
             self._codes[rows & (self._codes == 0)] = len(self._reasons)
@@ -136,19 +143,18 @@ def pseudonymise(
     """`batch` without what identifies anybody. A rejection for `NOT_ENROLLED` is to be parked, any other sealed.
 
     `people` has `biokeel.vault.known.PERSON` and `valid`, a row for each of the batch's. Rows that `decided` marks
-    were let through before (this is a replay): what the person decided since then does not stop them.
+    were let through before (this is a replay): only a subject without form or person stops them.
     Raises `SchemaError` where a field cannot be scanned for leaks.
     """
     frame = batch.frame
-    verdicts = Verdicts(frame.height)
+    verdicts = Verdicts(frame.height, decided)
     judge_envelope(frame, people["valid"], verdicts)
     kept = pl.DataFrame([frame[name] for name in ("event_id", "source_id", *policy.kept)])
     if policy.coarsened:
         kept = kept.hstack(frame.select(policy.coarsened))
     for leak in find_leaks(kept, frame["subject_id"], _HASHED):
         verdicts.reject(leak.rows, Reason.LEAK, f"{leak.field}: {leak.pattern}")
-    open_ = pl.Series("open", np.ones(frame.height, dtype=np.bool_) if decided is None else ~decided)
-    verdicts.judge(people.hstack([open_]), _PERSON[batch.event.domain])
+    verdicts.judge(people, _PERSON[batch.event.domain])
     good = verdicts.good
     accepted = _columns(batch, people, kept)
     if not good.all():

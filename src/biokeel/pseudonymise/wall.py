@@ -10,8 +10,11 @@ batch is of one topic, of one partition or of several, which are decided togethe
 | 3 `Vault.decide`: park and seal, mark the offsets as decided | nothing has happened; after it, all is durable |
 | 4 return; the worker produces and flushes | the replay lets the same rows through again; curate drops repeats |
 
-Where step 2 raises on an event, that event is sealed in step 3 with the others (`biokeel.poison`). Only one that went
-on before cannot be: it may be in a table, so the worker ends and says which.
+Where step 2 raises on an event, that event is sealed in step 3 with the others (`biokeel.poison`).
+
+An event that went on before is never sealed: it may be in a table. So a decision stands: a replay lets it through again
+whatever the rules and its person say since. Where it cannot be (it is not read any more, say after a setting was
+changed), the worker ends and says which it is.
 """
 
 from __future__ import annotations
@@ -48,6 +51,8 @@ if TYPE_CHECKING:
     from biokeel.vault.store import Snapshot, Vault
 
     LetThrough = Callable[[RawBatch], npt.NDArray[np.int64]]
+    Span = tuple[int, int, int]
+    """Partition, first and last offset."""
 
 _DRAIN: Final = 2_000
 """Parked person events that are applied in one go."""
@@ -99,7 +104,8 @@ class Wall:
         """Decode, look up, pseudonymise, park and seal; person events are applied (then `batch` is None).
 
         Whatever does not go on is durable in the vault before this returns, each event once however often it comes.
-        Raises `VaultUnavailable` (nothing was decided; try again) and `ContractError` where the catalogue is not there.
+        Raises `VaultUnavailable` and `RegistryUnavailable` (nothing was decided; try again), and `ContractError` where
+        the catalogue refuses.
         """
         if not len(batch):
             return WallResult(None)
@@ -142,8 +148,8 @@ class Wall:
         event, spans = batch.event, batch.spans()
         while True:
             snapshot = self._vault.snapshot(event, spans)
-            fresh = self._without_settled(batch, spans, snapshot)
-            judged = self._judge(fresh, snapshot.generation, STREAM_RAW, partial(_let_through, snapshot))
+            fresh, forgotten = self._replayed(batch, spans, snapshot)
+            judged = self._judge(fresh, snapshot.generation, STREAM_RAW, partial(_let_through, snapshot, forgotten))
             if self._creates and judged.strangers:
                 self._vault.create([each.identifier for each in judged.strangers])
                 continue
@@ -153,34 +159,38 @@ class Wall:
                 accepted = judged.accepted if len(judged.accepted) else None
                 return WallResult(accepted, Counter(each.reason for each in sealed), parked=len(strangers))
 
-    def _without_settled(self, batch: RawBatch, spans: Mapping[int, tuple[int, int]], snapshot: Snapshot) -> RawBatch:
-        """`batch` without what was parked or sealed before; only partitions with a replay can hold such rows."""
+    def _replayed(
+        self, batch: RawBatch, spans: Mapping[int, tuple[int, int]], snapshot: Snapshot
+    ) -> tuple[RawBatch, list[Span]]:
+        """`batch` without what was parked or sealed before, and the spans of it that are to be decided anew.
+
+        Only partitions with a replay can have either.
+        """
         replayed = {each: span for each, span in spans.items() if span[0] <= snapshot.decided[each]}
-        settled = self._vault.settled(batch.event, replayed) if replayed else set()
+        if not replayed:
+            return batch, []
+        settled, forgotten = self._vault.settled(batch.event, replayed), self._vault.forgotten(batch.event, replayed)
         if not settled:
-            return batch
+            return batch, forgotten
         keep = [at not in settled for at in zip(batch.partitions.tolist(), batch.offsets.tolist(), strict=True)]
-        return batch.take(np.flatnonzero(keep))
+        return batch.take(np.flatnonzero(keep)), forgotten
 
     def _judge(self, batch: RawBatch, generation: int, stream: str, let_through: LetThrough) -> _Judged:
         """Decode `batch` and judge it; what raises is sealed.
 
         `let_through` gives the numbers in `stream` of rows that were let through before, -1 for the others.
-        Raises `PoisonBatch` where one of those raises.
+        Raises `PoisonBatch` where one of those would be sealed.
         """
 
         def stage(first: int, end: int) -> _Judged:
             return self._judge_rows(batch.rows(first, end), generation, stream, let_through)
 
         def set_aside(row: int, error: BaseException) -> _Judged:
-            if let_through(batch.rows(row, row + 1))[0] >= 0:
-                raise PoisonBatch(
-                    f"{_place(batch, row)} fails on an event that went on before: {describe(error)}.",
-                    "It cannot be sealed, since it may have landed. Go back to the release that let it through.",
-                )
             return _Judged(_nothing(batch.event), [], [_poison(batch, row, error)])
 
-        return _joined(guarded(stage, set_aside, len(batch), partial(_place, batch), self._set_aside))
+        judged = _joined(guarded(stage, set_aside, len(batch), partial(_place, batch), self._set_aside))
+        _refuse_to_seal_what_went_on(batch, judged.sealed, let_through)
+        return judged
 
     def _judge_rows(self, batch: RawBatch, generation: int, stream: str, let_through: LetThrough) -> _Judged:
         outcome = self._codec.decode(batch)
@@ -283,13 +293,33 @@ def _parked(event: EventType, events: Sequence[ParkedEvent]) -> RawBatch:
     return RawBatch(event, partitions, offsets, [each.payload for each in events])
 
 
-def _let_through(snapshot: Snapshot, rows: RawBatch) -> npt.NDArray[np.int64]:
-    """The offsets of `rows` that were decided upon before `snapshot`, -1 for the others."""
+def _refuse_to_seal_what_went_on(batch: RawBatch, sealed: Sequence[SealedRejection], let_through: LetThrough) -> None:
+    """Raise `PoisonBatch` where one of `sealed` is of the rows that `let_through` has a number for."""
+    if not sealed:
+        return
+    before = np.flatnonzero(let_through(batch) >= 0)
+    went_on = {(int(batch.partitions[row]), int(batch.offsets[row])) for row in before.tolist()}
+    stopped = [each for each in sealed if each.at in went_on]
+    if stopped:
+        first, more = stopped[0], f", as {len(stopped) - 1} more do" if len(stopped) > 1 else ""
+        raise PoisonBatch(
+            f"The wall at {batch.event.raw_topic}/{first.partition}@{first.offset} fails on an event that went on"
+            f" before: {first.reason.value} ({first.detail}){more}.",
+            "It cannot be sealed, since it may have landed. Go back to the release, or the setting, that let it through"
+            " until the worker has passed it.",
+        )
+
+
+def _let_through(snapshot: Snapshot, forgotten: Sequence[Span], rows: RawBatch) -> npt.NDArray[np.int64]:
+    """The offsets of `rows` that were decided upon before `snapshot`, -1 for the others and for `forgotten` ones."""
     decided = np.full(len(rows), -1, dtype=np.int64)
     for partition, last in snapshot.decided.items():
         if last >= 0:
             decided[rows.partitions == partition] = last
-    return np.where(rows.offsets <= decided, rows.offsets, -1)
+    numbers = np.where(rows.offsets <= decided, rows.offsets, -1)
+    for partition, first, last in forgotten:
+        numbers[(rows.partitions == partition) & (rows.offsets >= first) & (rows.offsets <= last)] = -1
+    return numbers
 
 
 def _poison(batch: RawBatch, row: int, error: BaseException) -> SealedRejection:

@@ -7,7 +7,9 @@ worker refuses to start on it (`biokeel.engine.behind`) until an operator says t
 
 - what was let through since the backup is in the lake and stays, under IDs that the vault does not know;
 - what was parked or sealed since is gone: `biokeel verify` names the coordinates, and sources can publish it again;
-- enrolments since are applied again; people who were new then have another ID from now on.
+- enrolments since are applied again; people who were new then have another ID from now on;
+- should Kafka give one of those events once more, it is judged as a new one (`forgotten`): which were let through and
+  which were stopped is not known any more, and one that held a leak must not go on.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import sqlalchemy as sa
 
 from biokeel.contracts.topics import LANDED_EVENTS
 from biokeel.vault.audit import Audit, Entry
-from biokeel.vault.tables import APPLIED, DEAD_LETTER, META, PARKED, PROGRESS, RELEASE_COUNTER
+from biokeel.vault.tables import APPLIED, DEAD_LETTER, FORGOTTEN, META, PARKED, PROGRESS, RELEASE_COUNTER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -48,6 +50,13 @@ def _last(connection: sa.Connection, table: sa.Table, column: sa.Column[int], pl
     return -1 if last is None else int(last)
 
 
+def forgotten(connection: sa.Connection, topic: str, partitions: Iterable[int]) -> list[tuple[int, int, int]]:
+    """Spans (partition, first and last offset) of which it is not known what was decided."""
+    mine = FORGOTTEN.c.topic == topic, FORGOTTEN.c.partition.in_(list(partitions))
+    query = sa.select(FORGOTTEN.c.partition, FORGOTTEN.c.first, FORGOTTEN.c.last).where(*mine)
+    return [(int(row.partition), int(row.first), int(row.last)) for row in connection.execute(query)]
+
+
 def is_accepted(connection: sa.Connection) -> bool:
     """Whether an operator has accepted that this vault is behind."""
     return connection.execute(sa.select(META.c.value).where(META.c.name == _ACCEPTED)).scalar() is not None
@@ -74,6 +83,12 @@ def accept(connection: sa.Connection, database: Database, audit: Audit, committe
             for (topic, partition), last in ahead.items()
         ],
     )
+    gaps = [
+        {"topic": topic, "partition": partition, "first": here[topic, partition] + 1, "last": last}
+        for (topic, partition), last in ahead.items()
+        if last > here[topic, partition]
+    ]
+    database.upsert(connection, FORGOTTEN, gaps)
     counters = {(row.topic, row.partition): row.last for row in connection.execute(sa.select(RELEASE_COUNTER))}
     places = counters.keys() | {place for place in committed if place[0] in landed}
     database.upsert(

@@ -165,6 +165,11 @@ class Vault:
         with self._database.read() as connection:
             return self._parking.settled(connection, event.raw_topic, spans)
 
+    def forgotten(self, event: EventType, partitions: Iterable[int]) -> list[tuple[int, int, int]]:
+        """Spans (partition, first and last offset) whose decisions an older backup did not hold: they are made anew."""
+        with self._database.read() as connection:
+            return age.forgotten(connection, event.raw_topic, partitions)
+
     def look_up(self, schemes: pl.Series, ids: pl.Series, generation: int) -> pl.DataFrame:
         """Who each (scheme, identifier as written) is: see `biokeel.vault.people.People.look_up`."""
         return self._people.look_up(schemes, ids, generation)

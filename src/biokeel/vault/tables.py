@@ -115,6 +115,16 @@ PROGRESS = sa.Table(
 )
 """Last offset of each raw partition that was decided upon: a replay below it gives what the first time gave."""
 
+FORGOTTEN = sa.Table(
+    "forgotten",
+    METADATA,
+    sa.Column("topic", sa.String(128), primary_key=True),
+    sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("first", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("last", sa.BigInteger, nullable=False),
+)
+"""Offsets `first` to `last` were decided by this vault's later self, whose decisions an older backup does not hold."""
+
 MERGE_MARK = sa.Table(
     "merge_mark",
     METADATA,
