@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -11,12 +12,15 @@ import polars as pl
 from confluent_kafka import Consumer, TopicPartition
 
 from biokeel.contracts.blocks import read_block
-from biokeel.contracts.topics import event_type
+from biokeel.contracts.topics import LANDED_EVENTS, event_type
+from biokeel.engine.watermarks import pseudo_watermarks
 from biokeel.stack.users import User
 from tests.block_bytes import memory
 
 CANARY = "zqxjhong"
 """Part of every name, account and number of the people of these experiments, in any case of letters."""
+READ_SECONDS = 60.0
+"""How long the new blocks of all topics may take to be read."""
 
 
 class Positions:
@@ -55,7 +59,7 @@ class Leaks:
         self._stack = stack
         self._folders = [stack.state_dir / name for name in ("objects/data", "logs", "run")] + list(folders)
         self._seen = {}
-        self._offsets = {}
+        self._offsets = defaultdict(int)
         self.read = 0
 
     def check(self):
@@ -87,31 +91,36 @@ class Leaks:
         )
 
     def _topics(self):
-        client = self._stack.settings(User.OPERATOR).kafka_client()
-        consumer = Consumer({**client, "group.id": "none", "enable.auto.commit": False})
+        """All new blocks of all pseudo topics, read together: one by one each partition would wait for a fetch."""
+        settings = self._stack.settings(User.OPERATOR)
+        ends = {
+            (event.pseudo_topic, partition): end
+            for event, marks in pseudo_watermarks(settings, LANDED_EVENTS).items()
+            for partition, (_, end) in marks.items()
+        }
+        left = {at: end for at, end in ends.items() if end > self._offsets[at]}
+        if not left:
+            return
+        consumer = Consumer({**settings.kafka_client(), "group.id": "none", "enable.auto.commit": False})
         try:
-            topics = [name for name in consumer.list_topics(timeout=30).topics if name.startswith("pseudo.")]
-            for topic in topics:
-                for partition in consumer.list_topics(topic, timeout=30).topics[topic].partitions:
-                    yield from self._partition(consumer, topic, partition)
+            consumer.assign([TopicPartition(*at, self._offsets[at]) for at in left])
+            until = time.monotonic() + READ_SECONDS
+            while left:
+                assert time.monotonic() < until, f"blocks of {sorted(left)[:3]} cannot be read"
+                for message in consumer.consume(500, timeout=0.1):
+                    assert message.error() is None, message.error().name()
+                    yield message.topic(), self._block(message)
+                    at = message.topic(), message.partition()
+                    self._offsets[at] = message.offset() + 1
+                    if self._offsets[at] >= left.get(at, 0):
+                        left.pop(at, None)
         finally:
             consumer.close()
 
-    def _partition(self, consumer, topic, partition):
-        at = TopicPartition(topic, partition, self._offsets.get((topic, partition), 0))
-        _, end = consumer.get_watermark_offsets(at, timeout=30)
-        if end <= at.offset:
-            return
-        consumer.assign([at])
-        following = at.offset
-        while following < end:
-            for message in consumer.consume(min(end - following, 500), timeout=10):
-                assert message.error() is None, message.error().name()
-                following = message.offset() + 1
-                frame = read_block(event_type(topic), message.value(), message.headers()).frame
-                self.read += frame.height
-                yield topic, repr(message.headers()) + _strings(frame) + memory(message.value()).decode("latin-1")
-        self._offsets[topic, partition] = end
+    def _block(self, message):
+        frame = read_block(event_type(message.topic()), message.value(), message.headers()).frame
+        self.read += frame.height
+        return repr(message.headers()) + _strings(frame) + memory(message.value()).decode("latin-1")
 
 
 def _text(path):
