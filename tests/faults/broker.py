@@ -11,12 +11,12 @@ from tests.faults.traffic import PRESSURE
 from tests.faults.world import KINDS
 
 
-@experiment("SIGKILL of the broker, some seconds away", full=20, quick=1, seconds=14, supervised=True)
+@experiment("SIGKILL of the broker, some seconds away", full=20, quick=1, seconds=18, supervised=True)
 def broker_killed(run):
     run.without("kafka", 0.5, 4)
 
 
-@experiment("SIGSTOP of the broker for 60 s", full=2, seconds=75, supervised=True)
+@experiment("SIGSTOP of the broker for 60 s", full=2, least=2, seconds=90, supervised=True)
 def broker_stopped(run):
     """In the first run while workers start, if they are the world's first; then while they hold partitions."""
     world = run.world
@@ -34,7 +34,7 @@ def broker_stopped(run):
     world.send(rows=500)
 
 
-@experiment("both workers killed during a broker restart", full=20, seconds=16, supervised=True)
+@experiment("both workers killed during a broker restart", full=20, seconds=20, supervised=True)
 def workers_during_a_restart(run):
     world = run.world
     world.send(rows=1500)
@@ -49,7 +49,7 @@ def workers_during_a_restart(run):
     world.send(rows=500)
 
 
-@experiment("Kafka's connections cut, answers lost, slow", full=20, seconds=12, supervised=True)
+@experiment("Kafka's connections cut, answers lost, slow", full=20, seconds=17, supervised=True)
 def bad_network(run):
     """Produced blocks whose acknowledgement is lost are sent again by librdkafka; so are commits of offsets."""
     world, proxy = run.world, run.world.kafka

@@ -17,7 +17,7 @@ PLACES = 3
 """A worker dies the first, second or third time that it passes its point."""
 
 
-@experiment("SIGKILL at each of 14 points, both workers", full=20 * len(PAIRS), quick=1, least=len(PAIRS), seconds=10)
+@experiment("SIGKILL at each of 14 points, both workers", full=20 * len(PAIRS), quick=1, least=len(PAIRS), seconds=16)
 def kill_at_a_point(run):
     """Both die in one run, each at its point; pairs take turns, so that few runs see many points."""
     pair = PAIRS[(run.number * 3 + 1) % len(PAIRS)]
@@ -34,7 +34,7 @@ def kill_at_a_point(run):
         run.world.start(name)
 
 
-@experiment("SIGKILL at random, a second one into the recovery", full=100, seconds=7)
+@experiment("SIGKILL at random, a second one into the recovery", full=100, seconds=13)
 def kill_at_random(run):
     run.world.send(rows=2000)
     time.sleep(run.rng.uniform(0.1, 2.5))
@@ -50,7 +50,7 @@ def kill_at_random(run):
     run.harmed()
 
 
-@experiment("changed suite between the two commits", full=20, seconds=15)
+@experiment("changed suite between the two commits", full=20, seconds=38)
 def changed_suite(run):
     """A stricter or laxer suite comes after a decision, and before what was decided has landed."""
     world = run.world

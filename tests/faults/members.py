@@ -14,7 +14,7 @@ ASLEEP_SECONDS = SESSION_SECONDS + 4
 ROWS = 400
 
 
-@experiment("a second worker joins and leaves", full=1, seconds=12, supervised=True)
+@experiment("a second worker joins and leaves", full=1, seconds=22, supervised=True)
 def joins_and_leaves(run):
     world, kind = run.world, run.rng.choice(KINDS)
     world.send(rows=800)
@@ -47,7 +47,7 @@ def stop_lands(run):
     world.start("curate-1")
 
 
-@experiment("two of each kind: joins, leaves, sleeps past its session", full=30, least=5, seconds=28, supervised=True)
+@experiment("two of each kind: joins, leaves, sleeps past its session", full=30, least=5, seconds=34, supervised=True)
 def membership(run):
     world = run.world
     world.ensure(*NAMES)

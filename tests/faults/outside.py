@@ -92,7 +92,7 @@ def registry_away(run):
     world.ensure()
 
 
-@experiment("the same file twice; half a file, then the whole", full=5, seconds=15)
+@experiment("the same file twice; half a file, then the whole", full=5, seconds=22)
 def repeated_files(run):
     """By the books: every message that Kafka holds is in one place. What repeats mean is told elsewhere."""
     world = run.world

@@ -59,7 +59,7 @@ def rival(world, table):
     handle.alter.set_table_properties({"delta.checkpointInterval": str(50 + handle.version() % 50)})
 
 
-@experiment("30 % of S3 requests fail or are slow", full=1, seconds=140, limit=420, supervised=True)
+@experiment("30 % of S3 requests fail or are slow", full=1, seconds=150, limit=420, supervised=True)
 def bad_store(run):
     """For two minutes, while events flow: 15 % answer 500 or 503, 15 % take up to 5 s more."""
     for status in (500, 503):
@@ -73,6 +73,6 @@ def bad_store(run):
     run.harmed()
 
 
-@experiment("SIGKILL of the object store, some seconds away", full=20, seconds=12, supervised=True)
+@experiment("SIGKILL of the object store, some seconds away", full=20, seconds=16, supervised=True)
 def store_killed(run):
     run.without("objectstore", 1, 6)
