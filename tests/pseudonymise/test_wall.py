@@ -252,6 +252,21 @@ def test_person_events_of_several_partitions_that_waited_are_applied_when_their_
     assert [places(wall, link, each) for each in (0, 3)] == [{0: "applied"}] * 2
 
 
+@pytest.mark.parametrize("partitions", [(0, 1), (0, 0)])
+def test_a_link_that_waits_for_a_later_one_of_its_batch_is_applied_with_it(world, partitions):
+    wall = world.wall()
+    world.enrol(wall, "P-1")
+    wall.process(parked := world.batch(GLUCOSE, [{"subject_scheme": "app/band", "subject_id": "u-1"}]))
+    link = event_type("person.identifier_link")
+    names = [{"scheme": "hospital/two", "value": "L-1"}, {"scheme": "app/band", "value": "u-1"}]
+    second = world.batch(
+        link, [{"subject_scheme": "hospital/two", "subject_id": "L-1", "identifiers": names[1:]}], partitions[0]
+    )
+    first = world.batch(link, [{"subject_id": "P-1", "identifiers": names[:1]}], partitions[1])
+    assert wall.process(together(second, first)).applied == 2
+    assert drain(wall) == parked.offsets.tolist()
+
+
 def test_person_events_that_come_before_the_enrolment_wait_for_it_and_are_applied_then(world):
     wall = world.wall()
     link = {"subject_id": "P-1", "identifiers": [{"scheme": "app/band", "value": "u-1"}]}

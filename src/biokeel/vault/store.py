@@ -333,9 +333,10 @@ class Vault:
                 waiting.append(ToPark(each.at, verdict.identifier, each.payload))
             else:
                 sealed.append(SealedRejection(*each.at, verdict, f"person.{event.name}", each.payload))
+        # Before what was bound lets events out: an event may wait for what a later one of this very batch binds.
+        self._parking.park(connection, topic, waiting)
         self._save(connection, roll)
         self._database.insert_new(connection, APPLIED, applied)
-        self._parking.park(connection, topic, waiting)
         self._parking.bury(connection, topic, sealed)
         return Applied(len(applied), len(waiting), Counter(each.reason for each in sealed))
 
