@@ -17,7 +17,7 @@ from faust.types import TP
 from biokeel.contracts.topics import Zone
 from biokeel.engine import transport
 from biokeel.engine.app import serve
-from biokeel.engine.ledger import Partition
+from biokeel.engine.ledger import Ledger, Partition
 from biokeel.engine.transport import Consumption
 from biokeel.engine.worker import Worker
 from biokeel.errors import Stuck, TransportError
@@ -327,6 +327,23 @@ def test_a_worker_that_goes_back_is_given_everything_from_there_again_although_n
     assert worker.offsets()[at] == [*range(size), *range(400, size)]
     assert len(worker.assignments) == 1
     assert committed(vault_settings, what.group, topic) == [size] * PARTITIONS
+
+
+def test_a_position_that_a_worker_goes_back_to_twice_is_fetched_again_each_time():
+    """As after two conflicts without a snapshot between: each time a later fetch is still on its way."""
+    ledger, at = Ledger(), Partition("raw.test", 1)
+    ledger.assign(at, 400)
+    consumer = SimpleNamespace(_ledger=ledger, _doubted={}, _rewind=set())
+
+    def jumps(first):
+        return asyncio.run(transport.Consumer._jumps(consumer, at, first))
+
+    for _ in range(2):
+        ledger.rewind(at, 400)
+        assert jumps(900)
+        assert consumer._rewind == {at}
+        consumer._rewind.clear()
+        assert not jumps(400)
 
 
 def ends(settings, what, worker):

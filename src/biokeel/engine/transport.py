@@ -160,12 +160,14 @@ class Consumer(driver.Consumer):
         """Whether records between the ledger's position and `first` may have been dropped on their way to us.
 
         The first time, fetch again. The second time the offsets do not exist in the topic: markers of a transaction,
-        or records that retention took before they landed, which ends the worker.
+        or records that retention took before they landed, which ends the worker. A doubt is over then: the worker may
+        go back to the same position once more, while a later fetch is on its way.
         """
         position = self._ledger.position(at)
+        doubted = self._doubted.pop(at, None)
         if position is None or first <= position:
             return False
-        if self._doubted.get(at) != position:
+        if doubted != position:
             self._doubted[at] = position
             self._rewind.add(at)
             return True
