@@ -113,7 +113,7 @@ def _body(head, default):
 
 @dataclass(eq=False)
 class _Way:
-    """One connection: both ends, and the requests whose answers have not come yet."""
+    """One connection: both ends, and the requests whose answers have not come yet; None after the last one."""
 
     client: asyncio.StreamWriter
     store: asyncio.StreamWriter
@@ -202,9 +202,9 @@ class Proxy:
         answers = asyncio.create_task(self._answers(store_reader, way))
         try:
             await self._requests(reader, way)
-            store.write_eof()
+            way.asked.put_nowait(None)
             await answers
-        except (OSError, asyncio.IncompleteReadError, RuntimeError):
+        except (OSError, asyncio.IncompleteReadError):
             pass  # one of the two went away, as it may
         finally:
             answers.cancel()
@@ -234,8 +234,8 @@ class Proxy:
 
     async def _answers(self, reader, way):
         try:
-            while True:
-                message, lost = await way.asked.get()
+            while (asked := await way.asked.get()) is not None:
+                message, lost = asked
                 answer = await self._protocol.answer(reader, message)
                 while answer.interim:
                     way.client.write(answer.head)
