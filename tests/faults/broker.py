@@ -6,6 +6,8 @@ import time
 
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
+from biokeel.engine.watermarks import pseudo_watermarks
+from biokeel.stack.users import User
 from tests.faults.plan import experiment
 from tests.faults.traffic import PRESSURE
 from tests.faults.world import KINDS
@@ -53,11 +55,14 @@ def workers_during_a_restart(run):
 def bad_network(run):
     """Produced blocks whose acknowledgement is lost are sent again by librdkafka; so are commits of offsets."""
     world, proxy = run.world, run.world.kafka
-    lost = proxy.fault("^(Produce|OffsetCommit|Heartbeat|JoinGroup)$", share=0.3, lose=True)
+    lost = [proxy.fault(f"^{what}$", share=0.3, lose=True) for what in ("Produce", "OffsetCommit")]
+    proxy.fault("^(Heartbeat|JoinGroup)$", share=0.3, lose=True)
     proxy.fault("", share=0.1, delay=0.3)
     proxy.rate = 2_000_000
     rounds, began = 3, time.monotonic()
-    while rounds > 0 or not lost.hits:  # workers that have just been started need a while to ask for anything
+    while rounds > 0 or not all(
+        each.hits for each in lost
+    ):  # workers that have just been started need a while to ask for anything
         assert time.monotonic() - began < 90, "no answer was there to be lost"
         world.live(run.rng.uniform(0.5, 2), rows=500)
         proxy.cut()
@@ -70,19 +75,26 @@ def bad_network(run):
     "one message is undeliverable for long, others are not", full=2, least=2, seconds=75, limit=900, supervised=True
 )
 def undeliverable(run):
-    """Ten minutes (40 s where runs are scaled): first all of one topic, then only what is large of it.
+    """Ten minutes (40 s where runs are scaled): all of one topic and nothing of another, then only what is large of it.
 
     Kafka refuses, in the first run, every block of one pseudo topic for want of replicas, which is worth a retry; in
     the second, blocks above a size that small ones stay below, which is none. No later row may pass an earlier one.
     """
     world = run.world
+    world.settled()
+    settings = world.stack.settings(User.OPERATOR)
+    before = sum(high for _, high in pseudo_watermarks(settings, [PRESSURE])[PRESSURE].values())
+    restarts = world.restarts
     name, value = (("min.insync.replicas", "2"), ("max.message.bytes", "2500"))[run.number % 2]
     configure(world, name, value)
     try:
         until = time.monotonic() + run.lasting(40, 600)
         while time.monotonic() < until:
             world.publish(run.rng.choice([1, 2, 3, 400, 900]))
+            world.others(50)
             world.live(run.rng.uniform(0.5, 2))
+        through = sum(high for _, high in pseudo_watermarks(settings, [PRESSURE])[PRESSURE].values()) - before
+        assert world.restarts > restarts if run.number % 2 else not through, f"{through} blocks came through"
     finally:
         configure(world, name, None)
     run.harmed()

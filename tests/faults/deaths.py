@@ -50,18 +50,22 @@ def kill_at_random(run):
     run.harmed()
 
 
-@experiment("changed suite between the two commits", full=20, seconds=38)
+@experiment("changed suite between the two commits", full=20, least=2, seconds=38)
 def changed_suite(run):
-    """A stricter or laxer suite comes after a decision, and before what was decided has landed."""
+    """A stricter or, in every second run, a laxer suite comes after a decision, before what was decided has landed."""
     world = run.world
+    highest = [200, run.rng.choice([110, 125, 140])]
+    first, then = highest if run.number % 2 == 0 else reversed(highest)
+    world.fixed_suite = False
     world.end("curate-1")
     point = run.rng.choice(["curate.land.decided", "curate.land.decision_known"])
-    world.start("curate-1", f"{point}:{run.rng.randint(1, PLACES)}", BIOKEEL_EXPECTATIONS_DIR=str(suites(world, 200)))
+    world.start("curate-1", f"{point}:{run.rng.randint(1, PLACES)}", BIOKEEL_EXPECTATIONS_DIR=str(suites(world, first)))
     world.send(rows=900)
     world.await_deaths("curate-1", sending=400)
     run.harmed()
-    world.start("curate-1", BIOKEEL_EXPECTATIONS_DIR=str(suites(world, run.rng.choice([110, 125, 140]))))
+    world.start("curate-1", BIOKEEL_EXPECTATIONS_DIR=str(suites(world, then)))
     run.recovered(world, timed=False)
+    world.fixed_suite = True
     world.end("curate-1")
     world.start("curate-1")
 

@@ -70,6 +70,7 @@ def full_vault(run):
     world.publisher.publish_raw(PRESSURE, [b"to be sealed"] * 50)
     world.sent += 50
     world.live(FULL_SECONDS)
+    assert world.bookkeeper.look().total("missing"), "the disk was not full enough to stop anything"
     freed(run, world, disk)
 
 
@@ -79,6 +80,7 @@ def full_store(run):
     disk.fill()
     world.live(FULL_SECONDS, rows=800, every=3)
     assert not world.restarts, "a worker that holds rows is to wait for the store"
+    assert "Waits since" in world.log("curate-1"), "the disk was not full enough to stop anything"
     freed(run, world, disk)
 
 
@@ -97,6 +99,7 @@ def full_broker(run):
         world.sent,
         sum(high - low for of in world.bookkeeper.watermarks().values() for low, high in of.values()),
     )
+    assert kept < ATTEMPTS, "the disk was not full"
     assert sent + kept <= world.sent <= sent + ATTEMPTS, f"{kept} acknowledged, {world.sent - sent} kept"
     run.record.notes.append(
         f"on the full disk {kept} of {ATTEMPTS} messages were acknowledged, {world.sent - sent} kept"

@@ -19,7 +19,8 @@ def joins_and_leaves(run):
     world, kind = run.world, run.rng.choice(KINDS)
     world.send(rows=800)
     world.start(f"{kind}-2")
-    world.live(3, rows=500, every=1.5)
+    world.await_members(kind, f"{kind}-1", f"{kind}-2")
+    world.live(1, rows=500)
     world.end(f"{kind}-2")
     run.harmed()
     world.send(rows=300)
@@ -49,29 +50,33 @@ def stop_lands(run):
 
 @experiment("two of each kind: joins, leaves, sleeps past its session", full=30, least=5, seconds=34, supervised=True)
 def membership(run):
+    """A worker that has a name keeps its place for a session's time; the other one has it all after that."""
     world = run.world
     world.ensure(*NAMES)
-    world.live(2, rows=600)
+    for kind in KINDS:
+        world.await_members(kind, *(each for each in NAMES if each.startswith(kind)))
+    world.send(rows=600)
     name = run.rng.choice(NAMES)
+    kind, _, number = name.partition("-")
+    heir, third = f"{kind}-{3 - int(number)}", f"{kind}-3"
     what = ("sleeps", "leaves", "joins", "sleeps", "dies")[run.number % 5]
-    if what == "leaves":
-        world.end(name)
-        world.live(2, rows=600)
-        world.start(name)
-    elif what == "joins":
-        world.start(name.replace("-1", "-3").replace("-2", "-3"))
-        world.live(3, rows=600, every=1)
-        world.end(name.replace("-1", "-3").replace("-2", "-3"))
-    elif what == "dies":
-        world.kill(name)
-        world.live(SESSION_SECONDS + 2, rows=600, every=3)
-        world.start(name)
-    else:
+    if what == "joins":
+        world.start(third)
+        world.await_members(kind, name, heir, third)
+        world.live(1, rows=600)
+        world.end(third)
+    elif what == "sleeps":
         world.pause(name)
         try:
             world.live(ASLEEP_SECONDS, rows=600, every=3)
+            world.await_members(kind, heir)
         finally:
             world.go_on(name)
+    else:
+        world.end(name) if what == "leaves" else world.kill(name)
+        world.live(1, rows=600)
+        world.await_members(kind, heir)
+        world.start(name)
     run.harmed()
     world.send(rows=400)
     time.sleep(1)

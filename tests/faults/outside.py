@@ -18,7 +18,7 @@ from tests.faults.traffic import PRESSURE, pressures
 @experiment("the vault's database locked for a minute", full=1, seconds=80, supervised=True)
 def vault_locked(run):
     """Another program holds its only writer's place, for longer than the 60 s that a worker waits by itself."""
-    world = run.world
+    world, restarts = run.world, run.world.restarts
     database = world.stack.state_dir / "vault" / "vault.sqlite"
     holder = sqlite3.connect(database, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
@@ -27,6 +27,8 @@ def vault_locked(run):
         world.publisher.publish_raw(PRESSURE, [b"to be sealed"])
         world.sent += 1
         world.live(66)
+        assert world.bookkeeper.look().total("missing"), "the lock stopped nothing"
+        assert not world.restarts - restarts, "a worker is to wait for its vault"
     finally:
         holder.rollback()
         holder.close()
@@ -72,7 +74,7 @@ def registry_away(run):
             world.ensure()
             world.send(rows=400)
             world.settled()
-            sealed = world.bookkeeper.look().total("sealed")
+            sealed, restarts = world.bookkeeper.look().total("sealed"), world.restarts
             registry.down = True
             world.publish(400, late=0)
             unknown = [framed(99_999_998) + b"of a schema that nobody can tell about now"]
@@ -82,6 +84,7 @@ def registry_away(run):
             registry.down = False
             run.harmed()
             run.recovered(world, timed=False)
+            assert world.restarts == restarts, "a worker is to wait for the registry"
             assert not early, "a message was sealed for a schema that nobody could look up"
         finally:
             registry.down = False

@@ -1,4 +1,6 @@
-"""What is proved besides the books: no identifier outside the vault zone, and no position that goes back."""
+"""What is proved besides the books: rows say what was sent, of whom it was sent; no identifier is outside the vault
+zone; no position goes back.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,59 @@ from confluent_kafka import Consumer, TopicPartition
 from biokeel.contracts.blocks import read_block
 from biokeel.contracts.topics import LANDED_EVENTS, event_type
 from biokeel.engine.watermarks import pseudo_watermarks
+from biokeel.land.reading import collect, scan
 from biokeel.stack.users import User
 from tests.block_bytes import memory
 
 CANARY = "zqxjhong"
 """Part of every name, account and number of the people of these experiments, in any case of letters."""
+CARRIED = ("event_id", "source_id", "occurred_at", "recorded_at", "systolic", "diastolic", "heart_rate", "status")
+"""Fields that a row has as they were sent."""
+judged = pl.col("judged")
 READ_SECONDS = 60.0
 """How long the new blocks of all topics may take to be read."""
+
+
+class Content:
+    """What was sent of one event type, and whether the tables say just that."""
+
+    def __init__(self, lake, event, highest):
+        """Rows with a `systolic` above `highest` are to be quarantined, the others to be curated."""
+        self._lake = lake
+        self._event = event
+        self._highest = highest
+        self._sent = []
+
+    def sent(self, frame, *, judged=True):
+        """`frame` was published; not `judged`: either verdict is right."""
+        self._sent.append(frame.drop("subject_scheme").with_columns(judged=pl.lit(judged)))
+
+    def check(self):
+        """Fail where a row is missing, has the wrong verdict or other values, or is of somebody else.
+
+        That each is there once is for the books. Each person's rows are numbered from 1 without a gap.
+        """
+        if not self._sent:
+            return
+        sent = pl.concat(self._sent).lazy()
+        event, lake = self._event, self._lake
+        tables = {"curated": lake.curated(event), "quarantine": lake.quarantine(event)}
+        rows = {name: collect(scan(uri, lake)) for name, uri in tables.items()}
+        ids = [table.select("event_id", pl.lit(name).alias("table")) for name, table in rows.items()]
+        places = collect(sent.join(pl.concat(ids).lazy(), on="event_id", how="left"))
+        failing = places["systolic"] > self._highest
+        wrong = places.filter(judged & (pl.lit(failing) != (pl.col("table") == "quarantine")).fill_null(value=True))
+        assert wrong.is_empty(), f"{wrong.height} rows of {places.height} have a wrong verdict or none"
+        found = pl.concat([table.select(*CARRIED, "participant_id") for table in rows.values()])
+        both = collect(found.lazy().join(sent, on="event_id", suffix="_sent"))
+        differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_sent")) for name in CARRIED[1:])
+        assert not both.filter(differs).height, f"{both.filter(differs).height} rows say something else than was sent"
+        pairs = both.select("subject_id", "participant_id").unique()
+        assert pairs["subject_id"].is_unique().all(), "somebody has two IDs"
+        assert pairs["participant_id"].is_unique().all(), "an ID is of two people"
+        numbered = rows["curated"].group_by("participant_id").agg(pl.col("sequence").sort())
+        gap = numbered.filter(pl.col("sequence") != pl.int_ranges(1, pl.col("sequence").list.len() + 1))
+        assert gap.is_empty(), f"the rows of {gap.height} people are not numbered from 1 without a gap"
 
 
 class Positions:
@@ -37,6 +85,8 @@ class Positions:
             while (commit := log / f"{self._next[log]:020d}.json").is_file():
                 self._follow(log, commit)
                 self._next[log] += 1
+            assert not (later := sorted(log.glob("*.json"))[-1:]) or later[0].name < commit.name, f"{commit} is gone"
+        assert self._highest, "no position is to be seen"
 
     def _follow(self, log, commit):
         for line in commit.read_text("utf-8").splitlines():
@@ -46,10 +96,6 @@ class Positions:
             key = (log, transaction["appId"])
             assert transaction["version"] >= self._highest[key], f"{key[1]} goes back in {commit.parent.parent}"
             self._highest[key] = transaction["version"]
-
-    def all(self):
-        """How many positions and marks are followed."""
-        return len(self._highest)
 
 
 class Leaks:
@@ -120,7 +166,7 @@ class Leaks:
     def _block(self, message):
         frame = read_block(event_type(message.topic()), message.value(), message.headers()).frame
         self.read += frame.height
-        return repr(message.headers()) + _strings(frame) + memory(message.value()).decode("latin-1")
+        return repr((message.key(), message.headers())) + _strings(frame) + memory(message.value()).decode("latin-1")
 
 
 def _text(path):

@@ -22,7 +22,7 @@ LAG_SECONDS = 1800.0
 def soak(run):
     wanted = 10_000_000 if run.length is Length.FULL else run.options["soak"]
     run.record.notes.append(f"{wanted:,} of 10,000,000 events, a crash every {BETWEEN_CRASHES[run.length]:.0f} s")
-    world = run.fresh_world(environment={})
+    world = run.fresh_world(environment={}, remembers=False)
     direct = world.stack.settings(Zone.VAULT)
     world.environment |= {"BIOKEEL_KAFKA_BOOTSTRAP": direct.kafka_bootstrap, "BIOKEEL_S3_ENDPOINT": direct.s3_endpoint}
     world.ensure()

@@ -34,15 +34,18 @@ def lost_answer(run):
 @experiment("conditional PUT refused", full=100, seconds=6)
 def refused_put(run):
     """The version is taken by another commit; in every third run the store says so (412, 409) though it is free."""
-    world = run.world
+    world, rivals = run.world, []
     if run.number % 3 == 2:
         status = run.rng.choice([412, 409])
         refused = world.s3.fault(COMMIT, status=status, times=run.rng.randint(1, 2))
     else:
-        refused = world.s3.fault(COMMIT.replace("(curated|quarantine)", rival_table(run)), times=1)
-        refused.first = lambda: rival(world, rival_table(run))
+        commit = COMMIT.replace("(curated|quarantine)", rival_table(run))
+        refused = world.s3.fault(commit, times=1, first=lambda: rivals.append(rival(world, rival_table(run))))
     await_hits(world, refused, 1)
     run.harmed()
+    if run.number % 3 != 2:
+        world.settled()
+        assert len(rivals) == 1, "the rival committed nothing"
 
 
 def rival_table(run):
@@ -57,6 +60,7 @@ def rival(world, table):
     uri = lake.curated(PRESSURE) if table == "curated" else lake.quarantine(PRESSURE)
     handle = DeltaTable(uri, storage_options=lake.options)
     handle.alter.set_table_properties({"delta.checkpointInterval": str(50 + handle.version() % 50)})
+    return handle.version()
 
 
 @experiment("30 % of S3 requests fail or are slow", full=1, seconds=150, limit=420, supervised=True)
@@ -67,8 +71,9 @@ def bad_store(run):
     for delay in (0.5, 2.0, 5.0):
         run.world.s3.fault("", share=0.06, delay=delay)
     run.world.live(120, rows=400, every=3)
-    hits = sum(fault.hits for fault in run.world.s3.faults)
-    run.record.notes.append(f"{hits} requests failed or slowed")
+    hits = [fault.hits for fault in run.world.s3.faults]
+    assert all(hits), "a fault has hit nothing"
+    run.record.notes.append(f"{sum(hits)} requests failed or slowed")
     run.world.s3.heal()
     run.harmed()
 

@@ -11,6 +11,9 @@ from tests.faults.proofs import CANARY
 
 ENROLMENT = event_type("person.enrolment")
 PRESSURE = event_type("clinical.blood_pressure")
+GLUCOSE = event_type("clinical.glucose")
+HIGHEST, FAILING = 300.0, 900.0
+"""No systolic value above the first passes the suite; events that are to fail have the second."""
 STEADY, LATE = 150, 20
 """People who are enrolled from the beginning, and those of each sending who enrol after their events."""
 BROKEN = (None, b"", f"no frame of {CANARY}".encode(), b"\x00\x00\x00\x00\x01cut" + CANARY.encode())
@@ -36,6 +39,13 @@ def enrolments(tag, numbers):
     ]
 
 
+def glucose(schema, rows, seed):
+    """`rows` events of the steady people."""
+    frame = random_frame(schema, rows, seed=seed, people=STEADY)
+    number = pl.col("subject_id").str.strip_prefix("u")
+    return frame.with_columns(subject_id=pl.format(f"{CANARY}-steady{{}}", number))
+
+
 def pressures(schema, tag, rows, failing=0.05, late=0.15):
     """`rows` events: most of the steady people, a share of `late` of those who enrol with `tag` later."""
     frame = random_frame(schema, rows, seed=zlib.crc32(tag.encode()), people=STEADY)
@@ -50,7 +60,7 @@ def pressures(schema, tag, rows, failing=0.05, late=0.15):
         .alias("subject_id"),
         panel_code=pl.lit("85354-9"),
         status=pl.lit("final"),
-        systolic=pl.when(row % every == 0).then(900.0).otherwise(100.0 + row % 50),
+        systolic=pl.when(row % every == 0).then(FAILING).otherwise(100.0 + row % 50),
         diastolic=pl.lit(80.0),
         heart_rate=pl.lit(70.0),
         body_position=pl.lit(None, pl.String),

@@ -10,15 +10,27 @@ from contextlib import ExitStack
 from biokeel.console.books import Bookkeeper
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.topics import Zone
+from biokeel.land.lake import Lake
 from biokeel.source.client import Publisher
 from biokeel.stack.kafka import Detour
 from biokeel.stack.stack import Stack
 from biokeel.stack.state import HOST, free_ports
 from biokeel.stack.supervisor import LAUNCH as LAUNCHER
 from biokeel.testing.crash import VARIABLE
-from tests.faults.proofs import Leaks, Positions
+from tests.faults.proofs import Content, Leaks, Positions
 from tests.faults.proxy import Http, Kafka, Proxy
-from tests.faults.traffic import BROKEN, ENROLMENT, LATE, PRESSURE, STEADY, enrolments, pressures
+from tests.faults.traffic import (
+    BROKEN,
+    ENROLMENT,
+    GLUCOSE,
+    HIGHEST,
+    LATE,
+    PRESSURE,
+    STEADY,
+    enrolments,
+    glucose,
+    pressures,
+)
 
 KINDS = ("pseudonymise", "curate")
 PATIENCE = 120.0
@@ -40,11 +52,15 @@ class World:
     """A stack without workers of its own, in `folder`. A worker is known by its name: `curate-1`.
 
     Workers reach Kafka and the store through `kafka` and `s3`, proxies that do nothing until they are told to. `sent`
-    counts what lies in the raw topics. `environment` is given to every worker that is started.
+    counts what lies in the raw topics. `environment` is given to every worker that is started. Verdicts are checked of
+    what is published while `fixed_suite` holds.
     """
 
-    def __init__(self, folder, environment=SMALL, before=lambda _state: ()):
-        """`before` is called with the state directory before anything starts, and returns what is held meanwhile."""
+    def __init__(self, folder, environment=SMALL, before=lambda _state: (), *, remembers=True):
+        """`before` is called with the state directory before anything starts, and returns what is held meanwhile.
+
+        `remembers`: what was published is kept, to compare with the tables.
+        """
         self.folder = folder
         self.logs = folder / "worker-logs"
         self.logs.mkdir(parents=True)
@@ -52,6 +68,8 @@ class World:
         self.running = {}
         self.sent = self.restarts = self.tags = 0
         self.late = None
+        self.fixed_suite = True
+        self.remembers = remembers
         self._ended_at = {}
         self._held = ExitStack()
         for held in before(folder / "state"):
@@ -74,6 +92,7 @@ class World:
         self.bookkeeper = Bookkeeper.of(self.stack.state_dir)
         self.bucket = self.stack.state_dir / "objects" / "data" / settings.lake_bucket
         self.positions = Positions(self.bucket)
+        self.content = Content(Lake.of(self.stack.settings(Zone.RESEARCH)), PRESSURE, HIGHEST)
         self.leaks = Leaks(self.stack, self.logs)
         self.enrol("steady", range(STEADY))
 
@@ -158,6 +177,19 @@ class World:
                 self.restarts += 1
                 self.start(name)
 
+    def await_members(self, kind, *names):
+        """Wait until exactly these workers share the partitions of a kind, each having some; workers supervised."""
+        until = time.monotonic() + PATIENCE
+        while (holding := self._members(kind)) != set(names):
+            assert time.monotonic() < until, f"{sorted(holding)} have partitions, not {sorted(names)}"
+            self.watch(supervised=True)
+            time.sleep(0.2)
+
+    def _members(self, kind):
+        admin, group = self.stack.admin(), f"biokeel-{kind}"  # named: an answer dies with the client that asked
+        found = admin.describe_consumer_groups([group])[group].result(30)
+        return {each.group_instance_id for each in found.members if each.assignment.topic_partitions}
+
     def live(self, seconds, *, rows=0, every=2.0):
         """Let time pass, workers supervised, with `rows` events sent at once and again `every` so many seconds."""
         until = time.monotonic() + seconds
@@ -169,9 +201,13 @@ class World:
                 following = time.monotonic() + every
             time.sleep(0.1)
 
+    def log(self, name):
+        """What a worker, and those before it of this name, have logged."""
+        return (self.logs / f"{name}.log").read_text("utf-8", "replace")
+
     def last_words(self, name):
         """The last line of a worker's log that says why it ended."""
-        lines = (self.logs / f"{name}.log").read_text("utf-8", "replace").splitlines()
+        lines = self.log(name).splitlines()
         told = [line for line in lines if "Worker ends" in line or "biokeel:" in line or "Error" in line]
         return (told or lines or ["it said nothing"])[-1][:400]
 
@@ -185,14 +221,23 @@ class World:
         """Events with a new tag, which is returned; the people of that tag are not enrolled."""
         self.tags += 1
         tag = f"late{self.tags}-"
-        self.sent += self.publisher.publish(PRESSURE, pressures(self.schema, tag, rows, late=late))
+        frame = pressures(self.schema, tag, rows, late=late)
+        self.sent += self.publisher.publish(PRESSURE, frame)
+        if self.remembers:
+            self.content.sent(frame, judged=self.fixed_suite)
         self.publisher.flush()
         return tag
 
+    def others(self, rows):
+        """Events of another type, of people who are enrolled; whatever its suite says of them."""
+        schema = self.catalogue.reader(GLUCOSE).schema
+        self.sent += self.publisher.publish(GLUCOSE, glucose(schema, rows, seed=self.sent))
+
     def send(self, rows):
-        """More events, some of people who enrol only with the next call or `send_late`, and a broken message of each
-        kind."""
+        """More events of two types, some of people who enrol only with the next call or `send_late`, and a broken
+        message of each kind."""
         self.send_late()
+        self.others(rows // 10)
         self.late = self.publish(rows)
         self.sent += len(self.publisher.publish_raw(PRESSURE, BROKEN, partition=1))
 
@@ -219,7 +264,8 @@ class World:
             time.sleep(0.3)
 
     def check(self):
-        """No identifier outside the vault zone, no position that goes back."""
+        """Rows as they were sent, no identifier outside the vault zone, no position that goes back."""
+        self.content.check()
         self.positions.check()
         self.leaks.check()
 
