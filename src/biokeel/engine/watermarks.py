@@ -30,8 +30,15 @@ _LEADERLESS: Final = (
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.OFFSET_NOT_AVAILABLE,
 )
-"""What a broker says of a partition whose leader is being elected, or of which it has not heard yet."""
+"""What a broker says of a partition whose leader is being elected, or of which it has not heard yet.
+
+Also of one whose leader it became or ceased to be a moment ago: one that hung for a minute comes back with an older
+epoch than the client's, and a new leader does not know at once how far the partition reaches.
+"""
 
 
 def raw_watermarks(settings: Settings, events: Iterable[EventType]) -> Watermarks:
