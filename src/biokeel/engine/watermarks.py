@@ -54,6 +54,24 @@ def pseudo_watermarks(settings: Settings, events: Iterable[EventType]) -> Waterm
     return _watermarks(settings, {event.pseudo_topic: event for event in events})
 
 
+def beginnings(settings: Settings, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    """The first offset that Kafka still holds of each of `places` (topic, partition), which exist."""
+    return _asked(settings, places, _EARLIEST)
+
+
+def ends(settings: Settings, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    """The offset that the next event of each of `places` will get."""
+    return _asked(settings, places, _LATEST)
+
+
+def _asked(settings: Settings, places: Iterable[tuple[str, int]], spec: OffsetSpec) -> dict[tuple[str, int], int]:
+    try:
+        admin = AdminClient(settings.kafka_client())
+        return _offsets(admin, [TopicPartition(*place) for place in places], spec, monotonic() + _TIMEOUT)
+    except KafkaException as error:
+        raise _failed(error) from None
+
+
 def _watermarks(settings: Settings, by_topic: dict[str, EventType]) -> Watermarks:
     require_kafka(settings)
     try:
@@ -69,14 +87,18 @@ def _watermarks(settings: Settings, by_topic: dict[str, EventType]) -> Watermark
         lows = _offsets(admin, partitions, _EARLIEST, deadline)
         highs = _offsets(admin, partitions, _LATEST, deadline)
     except KafkaException as error:
-        raise TransportError(
-            f"Cannot read the watermarks of topics: {error.args[0].str()}.",
-            "Is Kafka up, and may this user describe them?",
-        ) from None
+        raise _failed(error) from None
     marks: Watermarks = {event: {} for event in by_topic.values()}
     for (topic, partition), low in sorted(lows.items()):
         marks[by_topic[topic]][partition] = (low, highs[topic, partition])
     return marks
+
+
+def _failed(error: KafkaException) -> TransportError:
+    return TransportError(
+        f"Cannot read the watermarks of topics: {error.args[0].str()}.",
+        "Is Kafka up, and may this user describe them?",
+    )
 
 
 def _offsets(
