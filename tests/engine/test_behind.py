@@ -1,7 +1,8 @@
-"""A vault that is older than what was published, on the real Kafka; under a consumer group of the test's own."""
+"""A vault and a Kafka that do not fit together, on the real Kafka; under a consumer group of the test's own."""
 
 from __future__ import annotations
 
+import uuid
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +15,7 @@ from biokeel.contracts.topics import Zone, event_type
 from biokeel.engine import behind as module
 from biokeel.engine.behind import behind, committed, read_persons_again, require_current
 from biokeel.engine.groups import members
-from biokeel.errors import VaultError
+from biokeel.errors import TransportError, VaultError
 from biokeel.vault.keys import create_key_file
 from biokeel.vault.store import Vault
 from tests.conformance.landing_world import rows
@@ -27,7 +28,7 @@ ENROLMENT = (event_type("person.enrolment").raw_topic, 2)
 
 
 def commit(settings, places):
-    consumer = Consumer(settings.kafka_client() | {"group.id": GROUP})
+    consumer = Consumer(settings.kafka_client() | {"group.id": module.GROUP})
     consumer.commit(offsets=[TopicPartition(*place, offset) for place, offset in places.items()], asynchronous=False)
     consumer.close()
 
@@ -38,13 +39,58 @@ def world(stack, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "GROUP", GROUP)
     # What other tests have published on this stack is none of this vault's.
     monkeypatch.setattr(module, "_published", lambda _settings: {})
-    create_key_file(tmp_path / "keys")
-    settings = stack.settings(Zone.VAULT).model_copy(
-        update={"vault_url": f"sqlite:///{tmp_path / 'vault.db'}", "vault_key_file": tmp_path / "keys"}
-    )
+    monkeypatch.setattr(module, "ends", lambda _settings, places: dict.fromkeys(places, 5))
+    settings = vault_settings(stack, tmp_path)
     commit(settings, {GLUCOSE: 5, ENROLMENT: 3})
     vault = Vault.open(settings)
     yield settings, vault
+    vault.close()
+
+
+def vault_settings(stack, folder):
+    create_key_file(folder / "keys")
+    return stack.settings(Zone.VAULT).model_copy(
+        update={"vault_url": f"sqlite:///{folder / 'vault.db'}", "vault_key_file": folder / "keys"}
+    )
+
+
+class Raw:
+    """A raw topic of the test's own, of one partition, which the only event type there is writes."""
+
+    def __init__(self, admin, settings, vault):
+        self.admin, self.settings, self.vault = admin, settings, vault
+        self.event = SimpleNamespace(raw_topic=f"test.raw.{uuid.uuid4().hex}", is_person=False)
+        self.place = self.event.raw_topic, 0
+        admin.create_topics([NewTopic(self.event.raw_topic, 1)])[self.event.raw_topic].result(30)
+
+    def publish(self, count):
+        producer = Producer(self.settings.kafka_client())
+        for _ in range(count):
+            producer.produce(self.event.raw_topic, b"event", partition=0)
+        assert producer.flush(20) == 0
+
+    def delete_below(self, offset):
+        for future in self.admin.delete_records([TopicPartition(*self.place, offset)]).values():
+            future.result(30)
+
+    def decide(self, last):
+        self.vault.decide(self.event, self.vault.snapshot(self.event, [0]), {0: last}, parked=[], sealed=[])
+
+    def require_current(self):
+        require_current(self.settings, self.vault)
+
+
+@pytest.fixture
+def raw(stack, tmp_path, monkeypatch):
+    """A raw topic with a new vault and no consumer group."""
+    settings = vault_settings(stack, tmp_path)
+    vault = Vault.open(settings)
+    raw = Raw(stack.admin(), settings, vault)
+    monkeypatch.setattr(module, "GROUP", f"biokeel-test-{uuid.uuid4().hex}")
+    monkeypatch.setattr(module, "EVENTS", (raw.event,))
+    monkeypatch.setattr("biokeel.vault.age.LANDED_EVENTS", (raw.event,))
+    monkeypatch.setattr(module, "_published", lambda _settings: {})
+    yield raw
     vault.close()
 
 
@@ -98,3 +144,60 @@ def test_the_newest_blocks_tell_it_where_the_consumer_group_is_lost(stack, world
 def test_a_group_that_is_not_there_has_no_member(world):
     settings, _ = world
     assert members(settings, "biokeel-curate-nobody") == 0
+
+
+def test_a_kafka_that_holds_less_than_the_vault_knows_is_refused(raw):
+    raw.publish(3)
+    raw.decide(4)
+    commit(raw.settings, {raw.place: 5})
+    with pytest.raises(VaultError, match=rf"knows {raw.place[0]}/0 up to offset 4, but Kafka's ends at 3: "):
+        raw.require_current()
+    raw.vault.accept({})
+    with pytest.raises(VaultError, match="but Kafka's ends at 3: "):
+        raw.require_current()
+
+
+def test_a_kafka_that_holds_just_what_the_vault_knows_is_asked_for_its_ends_only(raw, monkeypatch):
+    monkeypatch.setattr(module, "beginnings", None)
+    raw.publish(5)
+    raw.decide(4)
+    commit(raw.settings, {raw.place: 5})
+    raw.require_current()
+
+
+def test_a_new_vault_needs_nothing_that_retention_took_before(raw):
+    raw.require_current()
+    raw.publish(5)
+    raw.delete_below(4)
+    raw.require_current()
+
+
+def test_a_lost_consumer_group_is_no_loss_while_the_topic_holds_all_that_the_vault_does_not_know(raw):
+    raw.publish(6)
+    raw.decide(2)
+    raw.require_current()
+    raw.delete_below(3)
+    raw.require_current()
+
+
+def test_what_retention_took_behind_a_lost_consumer_group_is_refused_until_the_loss_is_accepted(raw):
+    raw.publish(6)
+    raw.decide(2)
+    raw.delete_below(5)
+    with pytest.raises(TransportError, match=rf"{raw.place[0]}/0 begins at offset 5, but is to go on from 3\."):
+        raw.require_current()
+    # As docs/operations.md says: the group is put at the beginning, then the loss is accepted.
+    commit(raw.settings, {raw.place: 5})
+    with pytest.raises(VaultError, match="it lacks 2 events"):
+        raw.require_current()
+    raw.vault.accept(committed(raw.settings))
+    raw.require_current()
+
+
+def test_person_events_that_retention_took_are_not_asked_for_again(raw):
+    raw.event.is_person = True
+    raw.publish(6)
+    raw.delete_below(5)
+    commit(raw.settings, {raw.place: 6})
+    read_persons_again(raw.settings, raw.vault)
+    assert committed(raw.settings) == {raw.place: 5}

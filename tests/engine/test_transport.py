@@ -229,6 +229,37 @@ def test_records_that_retention_took_before_they_landed_end_the_worker(stack, va
         asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("is_told", [True, False], ids=["by the worker", "by Kafka's committed offset"])
+def test_a_place_beyond_the_end_of_its_topic_ends_the_worker(vault_settings, topic, is_told):
+    """As after a power cut of the only broker: new events there would be dropped as known."""
+    what = consumption(topic)
+    size = RECORDS // PARTITIONS
+    at = Partition(topic, 0)
+    if not is_told:
+        consumer = Consumer(vault_settings.kafka_client() | {"group.id": what.group})
+        consumer.commit(offsets=[TopicPartition(*at, size + 1)], asynchronous=False)
+        consumer.close()
+    worker = Recorder(vault_settings, places={at: size + 1} if is_told else {})
+    with pytest.raises(TransportError, match=f"{topic}/0 ends at offset {size}, but is to go on from {size + 1}"):
+        ends(vault_settings, what, worker)
+    assert worker.count() == 0
+
+
+def test_a_topic_that_ends_before_where_a_running_worker_stands_ends_it(vault_settings, topic):
+    size = RECORDS // PARTITIONS
+    at = Partition(topic, 0)
+
+    async def scenario():
+        worker = Recorder(vault_settings)
+        async with running(vault_settings, consumption(topic), worker) as task:
+            await until(lambda: worker.count() >= RECORDS)
+            worker.ledger.rewind(at, 2 * size)  # the other way round: not the topic shrinks, the worker is ahead
+            await asyncio.wait([task], timeout=40)
+
+    with pytest.raises(TransportError, match=f"{topic}/0 ends at offset {size}, but is to go on from {2 * size}"):
+        asyncio.run(scenario())
+
+
 async def produced(settings, topic, *batches):
     """Give the broker `batches` as they are; what it says to each."""
     client = AIOKafkaClient(

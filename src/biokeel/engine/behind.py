@@ -1,4 +1,9 @@
-"""Whether the vault is behind what was published: a restored backup from before. See `biokeel.vault.age`."""
+"""Whether the vault and Kafka fit together, before a pseudonymise worker begins.
+
+The vault may be behind what was published: a restored backup from before, see `biokeel.vault.age`. Or Kafka may hold
+less than the vault knows: its new events would get offsets about which the vault has decided, and would go through the
+wall unchecked as replays.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,8 @@ from biokeel.batch import STREAM_RAW
 from biokeel.contracts.blocks import named
 from biokeel.contracts.topics import EVENTS, LANDED_EVENTS, event_type
 from biokeel.engine.pseudonymise import GROUP
+from biokeel.engine.transport import taken
+from biokeel.engine.watermarks import beginnings, ends
 from biokeel.errors import TransportError, VaultError
 
 if TYPE_CHECKING:
@@ -35,9 +42,12 @@ _NEWEST: Final = 2
 def require_current(settings: Settings, vault: Vault) -> None:
     """Raise `VaultError` where more was published than the vault knows of, unless an operator has accepted that.
 
-    Called before a worker begins. Raises `TransportError` where Kafka does not answer.
+    Also where Kafka holds less than the vault knows, which nobody can accept. Called before a worker begins. Raises
+    `TransportError` where Kafka does not answer, or where retention took what a lost consumer group had yet to read.
     """
-    lacking = behind(settings, vault)
+    group = _group(settings)
+    _require_held(settings, vault, group)
+    lacking = _lacking(settings, vault, _there(group))
     if not lacking:
         vault.forget_acceptance()
     elif not vault.may_be_behind():
@@ -46,6 +56,25 @@ def require_current(settings: Settings, vault: Vault) -> None:
             "and would give people who were enrolled since new IDs.",
             "Restore a newer backup, or accept the loss (biokeel vault accept): docs/operations.md.",
         )
+
+
+def _require_held(settings: Settings, vault: Vault, group: Mapping[Place, int]) -> None:
+    """Compare what Kafka holds of each raw partition with what the vault knows of it. `group`: see `_group`."""
+    knows = vault.known(group)
+    held = ends(settings, group)  # asked after the vault: other workers go on meanwhile, and Kafka is always ahead
+    for place, end in sorted(held.items()):
+        if knows[place] >= end:
+            raise VaultError(
+                f"The vault knows {place[0]}/{place[1]} up to offset {knows[place]}, but Kafka's ends at {end}: new "
+                "events would get offsets about which was decided, and go on unchecked.",
+                "Kafka lost events that it had confirmed, or the topic was made anew. Stop the sources and bring back "
+                "the disk or replica that has them: docs/operations.md.",
+            )
+    # The others have a committed offset, which the transport compares when it goes there.
+    lost = {place for place, offset in group.items() if offset < 0 <= knows[place]}
+    for place, beginning in sorted(beginnings(settings, lost).items() if lost else ()):
+        if beginning > knows[place] + 1:
+            raise taken(place, knows[place] + 1, beginning)
 
 
 def told(lacking: Mapping[Place, int]) -> str:
@@ -59,7 +88,11 @@ def behind(settings: Settings, vault: Vault) -> dict[Place, int]:
 
     By Kafka's committed offsets, which lag by a second or are lost with the group, and by the newest blocks themselves.
     """
-    reached = {place: following - 1 for place, following in committed(settings).items()}
+    return _lacking(settings, vault, committed(settings))
+
+
+def _lacking(settings: Settings, vault: Vault, group: Mapping[Place, int]) -> dict[Place, int]:
+    reached = {place: following - 1 for place, following in group.items()}
     for place, last in _published(settings).items():
         reached[place] = max(last, reached.get(place, -1))
     knows = vault.known(reached)  # asked last: other workers go on meanwhile, and the vault is always ahead of Kafka
@@ -68,10 +101,19 @@ def behind(settings: Settings, vault: Vault) -> dict[Place, int]:
 
 def committed(settings: Settings) -> dict[Place, int]:
     """Where the pseudonymisers go on in each raw partition, as Kafka has it; none where the group is not there."""
+    return _there(_group(settings))
+
+
+def _there(group: Mapping[Place, int]) -> dict[Place, int]:
+    return {place: offset for place, offset in group.items() if offset >= 0}
+
+
+def _group(settings: Settings) -> dict[Place, int]:
+    """The group's offset in every raw partition, below 0 where it has none."""
     consumer = _consumer(settings)
     try:
         found = _offsets(consumer, _partitions(consumer, [event.raw_topic for event in EVENTS]))
-        return {(each.topic, each.partition): each.offset for each in found if each.offset >= 0}
+        return {(each.topic, each.partition): each.offset for each in found}
     except KafkaException as error:
         raise _failed(error) from None
     finally:
@@ -91,13 +133,18 @@ def _offsets(consumer: Consumer, partitions: list[TopicPartition]) -> list[Topic
 
 
 def read_persons_again(settings: Settings, vault: Vault) -> None:
-    """Let Kafka give the person events after those that the vault knows once more. No worker may run meanwhile."""
+    """Let Kafka give the person events after those that the vault knows once more, as far back as it holds them.
+
+    No worker may run meanwhile.
+    """
     consumer = _consumer(settings)
     try:
         partitions = _partitions(consumer, [event.raw_topic for event in EVENTS if event.is_person])
         knows = vault.known((each.topic, each.partition) for each in partitions)
+        held = beginnings(settings, knows)
         for each in partitions:
-            each.offset = knows[each.topic, each.partition] + 1
+            place = each.topic, each.partition
+            each.offset = max(knows[place] + 1, held[place])
         done = consumer.commit(offsets=partitions, asynchronous=False) or []
         refused = [each.error for each in done if each.error is not None]
     except KafkaException as error:

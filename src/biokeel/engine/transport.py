@@ -10,8 +10,8 @@ Three things would lose or double events, and are closed here:
 - A fetch that was under way when a rebalance or a seek happened may return records of the old position. Every seek
   begins a new epoch; such records are dropped and the partition is rewound to the position in the ledger.
 - Faust acknowledges in a `finally`, even when the agent raised. `ack` does nothing; only `Ledger.settle` counts.
-- A partition whose topic no longer holds the offset that the table asks for would be reset without a word. That is
-  an error here.
+- A partition whose topic does not hold the offset that the table asks for, because retention took it or because the
+  topic ends before it, would be reset without a word. That is an error here.
 """
 
 from __future__ import annotations
@@ -162,18 +162,26 @@ class Consumer(driver.Consumer):
         The first time, fetch again. The second time the offsets do not exist in the topic: markers of a transaction,
         or records that retention took before they landed, which ends the worker. A doubt is over then: the worker may
         go back to the same position once more, while a later fetch is on its way.
+
+        A jump back because the topic ends before the position now ends the worker, too: what comes at those offsets is
+        new, and would be dropped as known.
         """
         position = self._ledger.position(at)
         doubted = self._doubted.pop(at, None)
-        if position is None or first <= position:
+        if position is None or first == position:
             return False
+        if first < position:
+            end = (await self._thread.highwaters(TopicPartition(*at)))[TopicPartition(*at)]
+            if position > end:
+                self._handler.fail(_beyond(at, position, end))
+            return position > end
         if doubted != position:
             self._doubted[at] = position
             self._rewind.add(at)
             return True
         beginning = (await self._thread.earliest_offsets(TopicPartition(*at)))[TopicPartition(*at)]
         if position < beginning:
-            self._handler.fail(_taken(at, position, beginning))
+            self._handler.fail(taken(at, position, beginning))
             return True
         return False
 
@@ -225,14 +233,16 @@ class Consumer(driver.Consumer):
         self._ledger.revoke(self._ledger.assigned())
         wanted = await self._handler.assigned(partitions)
         committed = await self.seek_to_committed()
-        beginnings = await self._thread.earliest_offsets(*(TopicPartition(*at) for at in partitions))
-        places = {at: _place(at, wanted.get(at), committed, beginnings[TopicPartition(*at)]) for at in partitions}
+        asked = [TopicPartition(*at) for at in partitions]
+        beginnings = await self._thread.earliest_offsets(*asked)
+        ends = await self._thread.highwaters(*asked)  # after the places, which others may be moving on
+        places = {tp: _place(Partition(*tp), wanted, committed, beginnings[tp], ends[tp]) for tp in asked}
         # Always seek, never ask aiokafka where it stands: a fetch that began before the rebalance may have moved it on,
         # and its records are dropped by `getmany`.
-        await self._thread.seek_wait({TopicPartition(*at): place for at, place in places.items()})
-        for at, place in places.items():
-            self._ledger.assign(at, place)
-            self._read_offset[TP(*at)] = None
+        await self._thread.seek_wait(places)
+        for tp, place in places.items():
+            self._ledger.assign(Partition(*tp), place)
+            self._read_offset[TP(*tp)] = None
 
     def resume_flow(self) -> None:
         """Let records through again. Faust does so even when `perform_seek` ran into its time limit: not here."""
@@ -288,20 +298,33 @@ class Consumer(driver.Consumer):
         """Nothing: Faust's check compares record times with process time; the worker watches the ledger instead."""
 
 
-def _place(at: Partition, wanted: int | None, committed: Mapping[TP, int], beginning: int) -> int:
-    """Where `at` goes on. Raises `TransportError` where the topic no longer holds that offset."""
-    offset = committed.get(TopicPartition(*at)) if wanted is None else wanted
+def _place(
+    at: Partition, wanted: Mapping[Partition, int], committed: Mapping[TP, int], beginning: int, end: int
+) -> int:
+    """Where `at` goes on. Raises `TransportError` where the topic does not hold that offset, or holds less."""
+    offset = wanted.get(at, committed.get(TP(*at)))
     if offset is None:
         return beginning
     if offset < beginning:
-        raise _taken(at, offset, beginning)
+        raise taken(at, offset, beginning)
+    if offset > end:
+        raise _beyond(at, offset, end)
     return offset
 
 
-def _taken(at: Partition, offset: int, beginning: int) -> TransportError:
+def taken(at: tuple[str, int], offset: int, beginning: int) -> TransportError:
+    """What is said of a partition (topic, number) that begins behind `offset`, where it is to go on."""
     return TransportError(
-        f"{at.topic}/{at.partition} begins at offset {beginning}, but is to go on from {offset}.",
+        f"{at[0]}/{at[1]} begins at offset {beginning}, but is to go on from {offset}.",
         "Retention deleted events that had not landed; give the topic a longer one and see docs/operations.md.",
+    )
+
+
+def _beyond(at: Partition, offset: int, end: int) -> TransportError:
+    return TransportError(
+        f"{at.topic}/{at.partition} ends at offset {end}, but is to go on from {offset}.",
+        "Kafka lost events that it had confirmed, or the topic was made anew. Stop whoever writes there and bring back "
+        "the disk or replica that has them: see docs/operations.md.",
     )
 
 

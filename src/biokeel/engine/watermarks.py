@@ -30,8 +30,15 @@ _LEADERLESS: Final = (
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.OFFSET_NOT_AVAILABLE,
 )
-"""What a broker says of a partition whose leader is being elected, or of which it has not heard yet."""
+"""What a broker says of a partition whose leader is being elected, or of which it has not heard yet.
+
+Also of one whose leader it became or ceased to be a moment ago: one that hung for a minute comes back with an older
+epoch than the client's, and a new leader does not know at once how far the partition reaches.
+"""
 
 
 def raw_watermarks(settings: Settings, events: Iterable[EventType]) -> Watermarks:
@@ -45,6 +52,24 @@ def raw_watermarks(settings: Settings, events: Iterable[EventType]) -> Watermark
 def pseudo_watermarks(settings: Settings, events: Iterable[EventType]) -> Watermarks:
     """The same of their pseudo topics; person events have none."""
     return _watermarks(settings, {event.pseudo_topic: event for event in events})
+
+
+def beginnings(settings: Settings, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    """The first offset that Kafka still holds of each of `places` (topic, partition), which exist."""
+    return _asked(settings, places, _EARLIEST)
+
+
+def ends(settings: Settings, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    """The offset that the next event of each of `places` will get."""
+    return _asked(settings, places, _LATEST)
+
+
+def _asked(settings: Settings, places: Iterable[tuple[str, int]], spec: OffsetSpec) -> dict[tuple[str, int], int]:
+    try:
+        admin = AdminClient(settings.kafka_client())
+        return _offsets(admin, [TopicPartition(*place) for place in places], spec, monotonic() + _TIMEOUT)
+    except KafkaException as error:
+        raise _failed(error) from None
 
 
 def _watermarks(settings: Settings, by_topic: dict[str, EventType]) -> Watermarks:
@@ -62,14 +87,18 @@ def _watermarks(settings: Settings, by_topic: dict[str, EventType]) -> Watermark
         lows = _offsets(admin, partitions, _EARLIEST, deadline)
         highs = _offsets(admin, partitions, _LATEST, deadline)
     except KafkaException as error:
-        raise TransportError(
-            f"Cannot read the watermarks of topics: {error.args[0].str()}.",
-            "Is Kafka up, and may this user describe them?",
-        ) from None
+        raise _failed(error) from None
     marks: Watermarks = {event: {} for event in by_topic.values()}
     for (topic, partition), low in sorted(lows.items()):
         marks[by_topic[topic]][partition] = (low, highs[topic, partition])
     return marks
+
+
+def _failed(error: KafkaException) -> TransportError:
+    return TransportError(
+        f"Cannot read the watermarks of topics: {error.args[0].str()}.",
+        "Is Kafka up, and may this user describe them?",
+    )
 
 
 def _offsets(
