@@ -13,7 +13,7 @@ from biokeel.batch import PseudonymisedBatch
 from biokeel.contracts.blocks import split_blocks
 from biokeel.contracts.topics import Zone, event_type
 from biokeel.engine import behind as module
-from biokeel.engine.behind import behind, committed, read_persons_again, require_current
+from biokeel.engine.behind import behind, committed, place_group, require_current, taken_up_to
 from biokeel.engine.groups import members
 from biokeel.errors import TransportError, VaultError
 from biokeel.vault.keys import create_key_file
@@ -112,9 +112,11 @@ def test_a_vault_that_knows_all_is_not_refused(world):
 
 def test_what_was_accepted_is_gone_on_with_and_person_events_come_again(world):
     settings, vault = world
-    read_persons_again(settings, vault)
-    vault.accept(committed(settings))
-    assert committed(settings)[ENROLMENT] == 0
+    taken = taken_up_to(settings)
+    assert {place: offset for place, offset in taken.items() if offset} == {GLUCOSE: 5, ENROLMENT: 3}
+    place_group(settings, vault, taken)
+    vault.accept(taken)
+    assert (committed(settings)[ENROLMENT], committed(settings)[GLUCOSE]) == (0, 5)
     require_current(settings, vault)
     # Once it has caught up, being behind is news again.
     assert not vault.may_be_behind()
@@ -139,6 +141,7 @@ def test_the_newest_blocks_tell_it_where_the_consumer_group_is_lost(stack, world
     monkeypatch.setattr(module, "LANDED_EVENTS", (event,))
     monkeypatch.setattr(module, "event_type", lambda _topic: event)
     assert behind(settings, vault) == {(raw_topic, 3): 12}
+    assert taken_up_to(settings)[raw_topic, 3] == 12
 
 
 def test_a_group_that_is_not_there_has_no_member(world):
@@ -190,7 +193,7 @@ def test_what_retention_took_behind_a_lost_consumer_group_is_refused_until_the_l
     commit(raw.settings, {raw.place: 5})
     with pytest.raises(VaultError, match="it lacks 2 events"):
         raw.require_current()
-    raw.vault.accept(committed(raw.settings))
+    raw.vault.accept(taken_up_to(raw.settings))
     raw.require_current()
 
 
@@ -199,5 +202,5 @@ def test_person_events_that_retention_took_are_not_asked_for_again(raw):
     raw.publish(6)
     raw.delete_below(5)
     commit(raw.settings, {raw.place: 6})
-    read_persons_again(raw.settings, raw.vault)
+    place_group(raw.settings, raw.vault, taken_up_to(raw.settings))
     assert committed(raw.settings) == {raw.place: 5}

@@ -105,7 +105,7 @@ def accept(
 
     What was parked or sealed since the backup is gone, and people who were enrolled since get new IDs.
     """
-    from biokeel.engine.behind import behind, committed, read_persons_again, told
+    from biokeel.engine.behind import behind, place_group, taken_up_to, told
     from biokeel.engine.groups import members
     from biokeel.engine.pseudonymise import GROUP
     from biokeel.errors import VaultError
@@ -121,8 +121,9 @@ def accept(
             raise VaultError("Nothing was changed.", "Restore a newer backup, or say --loss: docs/operations.md.")
         if count := members(settings, GROUP):
             raise VaultError(f"{count} pseudonymise workers run.", "Stop them (biokeel stack down), then try again.")
-        read_persons_again(settings, vault)
-        vault.accept(committed(settings))
+        taken = taken_up_to(settings)
+        place_group(settings, vault, taken)
+        vault.accept(taken)
     finally:
         vault.close()
     print("Accepted. Start the workers; biokeel verify then names the events that sources should publish again.")

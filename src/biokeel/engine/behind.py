@@ -91,6 +91,16 @@ def behind(settings: Settings, vault: Vault) -> dict[Place, int]:
     return _lacking(settings, vault, committed(settings))
 
 
+def taken_up_to(settings: Settings) -> dict[Place, int]:
+    """Of every raw partition, the offset behind all that was taken through the wall, as far as can be told; 0: nothing.
+
+    Committed offsets alone lag: what was published behind them would be decided a second time, and of people whom an
+    older vault does not know under new IDs.
+    """
+    published = _published(settings)
+    return {place: max(offset, published.get(place, -1) + 1, 0) for place, offset in _group(settings).items()}
+
+
 def _lacking(settings: Settings, vault: Vault, group: Mapping[Place, int]) -> dict[Place, int]:
     reached = {place: following - 1 for place, following in group.items()}
     for place, last in _published(settings).items():
@@ -132,19 +142,21 @@ def _offsets(consumer: Consumer, partitions: list[TopicPartition]) -> list[Topic
         time.sleep(_PAUSE)
 
 
-def read_persons_again(settings: Settings, vault: Vault) -> None:
-    """Let Kafka give the person events after those that the vault knows once more, as far back as it holds them.
+def place_group(settings: Settings, vault: Vault, taken: Mapping[Place, int]) -> None:
+    """Put the group where a vault that is behind goes on. No worker may run meanwhile.
 
-    No worker may run meanwhile.
+    Kafka gives the person events after those that the vault knows once more, as far back as it holds them; the others
+    from `taken` on (`taken_up_to`).
     """
+    persons = {event.raw_topic for event in EVENTS if event.is_person}
     consumer = _consumer(settings)
     try:
-        partitions = _partitions(consumer, [event.raw_topic for event in EVENTS if event.is_person])
-        knows = vault.known((each.topic, each.partition) for each in partitions)
-        held = beginnings(settings, knows)
+        partitions = [TopicPartition(*place) for place in taken]
+        knows, held = vault.known(taken), beginnings(settings, taken)
         for each in partitions:
             place = each.topic, each.partition
-            each.offset = max(knows[place] + 1, held[place])
+            goes_on = knows[place] + 1 if each.topic in persons else taken[place]
+            each.offset = max(goes_on, held[place])
         done = consumer.commit(offsets=partitions, asynchronous=False) or []
         refused = [each.error for each in done if each.error is not None]
     except KafkaException as error:

@@ -67,13 +67,13 @@ def forget_acceptance(connection: sa.Connection) -> None:
     connection.execute(sa.delete(META).where(META.c.name == _ACCEPTED))
 
 
-def accept(connection: sa.Connection, database: Database, audit: Audit, committed: Mapping[Place, int]) -> None:
-    """Go on from `committed` (raw partition → the offset that Kafka says comes next); in an exclusive transaction.
+def accept(connection: sa.Connection, database: Database, audit: Audit, taken: Mapping[Place, int]) -> None:
+    """Go on from `taken` (every raw partition → the offset behind all that was taken); in an exclusive transaction.
 
     Person events are left as they are: whoever calls this lets Kafka give them again.
     """
     landed = {event.raw_topic for event in LANDED_EVENTS}
-    ahead = {place: next_ - 1 for place, next_ in committed.items() if place[0] in landed and next_ > 0}
+    ahead = {place: next_ - 1 for place, next_ in taken.items() if place[0] in landed and next_ > 0}
     here = known(connection, ahead)
     database.upsert(
         connection,
@@ -90,7 +90,7 @@ def accept(connection: sa.Connection, database: Database, audit: Audit, committe
     ]
     database.upsert(connection, FORGOTTEN, gaps)
     counters = {(row.topic, row.partition): row.last for row in connection.execute(sa.select(RELEASE_COUNTER))}
-    places = counters.keys() | {place for place in committed if place[0] in landed}
+    places = counters.keys() | {place for place in taken if place[0] in landed}
     database.upsert(
         connection,
         RELEASE_COUNTER,

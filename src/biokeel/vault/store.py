@@ -370,10 +370,10 @@ class Vault:
         with self._database.write() as connection:
             age.forget_acceptance(connection)
 
-    def accept(self, committed: Mapping[age.Place, int]) -> None:
+    def accept(self, taken: Mapping[age.Place, int]) -> None:
         """Accept what a restored older vault has lost: see `biokeel.vault.age`."""
         with self._database.write() as connection:
-            age.accept(connection, self._database, self._audit, committed)
+            age.accept(connection, self._database, self._audit, taken)
 
     # -- seeing it
 
