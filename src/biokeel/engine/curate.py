@@ -156,7 +156,10 @@ class CurateWorker(Worker):
         return {each.partition: was.decide for each, was in found if each.first <= was.decided_up_to}
 
     async def run(self) -> None:
-        """Land what has grown old; write snapshots and refresh the participants table when nothing arrives."""
+        """Land what has grown old; write snapshots and refresh the participants table.
+
+        Both when nothing arrives, and hourly where something always does.
+        """
         while True:
             await asyncio.sleep(TICK_SECONDS)
             self.runner.metrics.beat()
@@ -174,6 +177,12 @@ class CurateWorker(Worker):
         if not self._landing.buffers and monotonic() - self._last_delivery >= IDLE_SECONDS:
             await self._landing.done()
             await self._landing.run(self._saver.save_grown)
+        if self._saver.aged():
+            await self._landing.run(self._saver.save_aged)
+            if self._saver.outdated():
+                # Who reads all snapshots wants memory: no more is in use then than when nothing arrives.
+                await self._landing.land_all()
+                await self._landing.run(self._saver.refresh)
 
     async def assigned(self, partitions: AbstractSet[Partition]) -> Mapping[Partition, int]:
         """Recover every partition from the lake; the table says where each goes on.
