@@ -6,7 +6,7 @@ import pytest
 
 from biokeel.engine import curate, saving
 from biokeel.engine.ledger import Partition
-from biokeel.errors import StoreUnavailable
+from biokeel.errors import CommitConflict, StoreUnavailable
 from biokeel.land.reading import scan
 from biokeel.land.snapshots import Snapshots
 from tests.engine.curate_world import AT, PRESSURE, assign, block, feed, land, landed, offsets, run
@@ -170,6 +170,23 @@ def test_what_waits_lands_before_the_participants_table_is_made_so_that_there_is
 
     run(tmp_path, scenario)
     assert held == [0]
+
+
+def test_a_worker_goes_on_where_others_are_quicker_to_make_the_participants_table(tmp_path, clock, monkeypatch):
+    def loses(*_arguments):
+        raise CommitConflict("others", "again")
+
+    monkeypatch.setattr(saving, "refresh_participants", loses)
+
+    async def scenario(worker, lake):
+        await assign(worker)
+        await feed(worker, block(0, [120]))
+        await land(worker)
+        clock[0] = HOUR
+        await tick(worker)
+        assert kept(lake)[0] == [0]
+
+    run(tmp_path, scenario)
 
 
 def test_a_snapshot_that_the_store_does_not_take_is_written_when_it_is_back(tmp_path, clock, monkeypatch):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from biokeel.contracts.topics import event_type
 from biokeel.engine.ledger import Partition
+from biokeel.errors import CommitConflict
 from biokeel.land.maintenance import refresh_participants
 from biokeel.land.snapshots import Snapshots
 from biokeel.link.participants import from_snapshots
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from biokeel.land.lake import Lake
     from biokeel.link.state import Snapshot
     from biokeel.settings import Settings
+
+log = logging.getLogger(__name__)
 
 SNAPSHOT_ROWS: Final = 4
 """Rows for each participant of a partition's last snapshot until the next one, under load. A state that grows with
@@ -106,8 +110,14 @@ class SnapshotSaver:
         return monotonic() - self._refreshed >= REFRESH_SECONDS and not self.aged()
 
     def refresh(self) -> None:
-        """Make the participants table anew from all snapshots that there are."""
-        self._runner.run("participants", refresh_participants, self._lake, from_snapshots)
+        """Make the participants table anew from all snapshots that there are.
+
+        Where many workers do so at once, others may be quicker each time; then the table is theirs, and as good as new.
+        """
+        try:
+            self._runner.run("participants", refresh_participants, self._lake, from_snapshots)
+        except CommitConflict:
+            log.warning("The participants table is left as other workers made it meanwhile.")
         self._refreshed = monotonic()
 
     def _save(self, at: Partition, standing: Snapshot) -> None:
