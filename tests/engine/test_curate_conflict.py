@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from biokeel.engine import curate
 from biokeel.engine import landing as module
 from biokeel.engine.buffer import Buffer
 from biokeel.engine.landing import CONFLICTS
@@ -17,12 +18,39 @@ OTHER = Partition(PRESSURE.pseudo_topic, 1)
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch):
     monkeypatch.setattr(module, "CONFLICT_SECONDS", 0.0)
+    monkeypatch.setattr(curate, "TICK_SECONDS", 0.01)
 
 
 async def recovered(worker):
     async with worker._turn:
         await worker._recover_dropped()
     worker.check()
+
+
+async def held_back(worker, record, at=AT):
+    """What waits to hand over `record`, of an event type that is dropped."""
+    feeding = asyncio.create_task(feed(worker, record, at=at))
+    await asyncio.sleep(0.1)
+    assert not feeding.done()
+    return feeding
+
+
+async def in_conflict(worker, lake):
+    """Bring `worker` to where another one has landed the row that it wanted to land."""
+    heir = made_worker(lake)
+    await assign(worker)
+    await assign(heir)
+    await feed(worker, block(0, [120]))
+    await feed(heir, block(0, [120]))
+    await land(heir)
+    await land(worker)
+    assert set(worker._landing.dropped) == {PRESSURE}
+
+
+def held(worker):
+    """Bytes of blocks that the ledger keeps."""
+    waiting = worker.ledger._held[AT].waiting
+    return sum(len(value) for delivery in waiting for value in delivery.records.values if value is not None)
 
 
 def offsets(frame):
@@ -44,11 +72,12 @@ def test_after_a_conflict_the_worker_reads_again_and_lands_each_row_once(tmp_pat
         late.check()
         assert "Another worker decided" in caplog.text
 
-        await feed(late, block(3, [123]))
+        waiting = await held_back(late, block(3, [123]))
         await land(late)
         assert offsets(landed(lake)[0]) == [0], "nothing lands while what came before it has not"
 
         await recovered(late)
+        await waiting
         assert late.ledger.rewound() == {AT}
         assert late.ledger.position(AT) == 0, "there is no snapshot: the state is rebuilt from the beginning"
         assert not late.ledger.is_current(stale)
@@ -74,9 +103,10 @@ def test_a_conflict_in_one_partition_holds_back_every_partition_of_the_event_typ
         await feed(late, block(0, [120]))
         await feed(late, block(0, [121], first=50), at=OTHER)
         await land(late)
-        await feed(late, block(1, [122]), at=OTHER)
+        waiting = await held_back(late, block(1, [122]), at=OTHER)
         await land(late)
         await recovered(late)
+        await waiting
         assert {at: late.ledger.position(at) for at in (AT, OTHER)} == {AT: 0, OTHER: 0}
         await feed(late, block(0, [120]))
         await feed(late, block(0, [121], first=50), block(1, [122]), at=OTHER)
@@ -121,6 +151,71 @@ def test_a_worker_that_hears_meanwhile_that_it_lost_the_partition_recovers_nothi
         return late.ledger.rewound()
 
     assert run(tmp_path, scenario) == set()
+
+
+def test_until_its_event_type_is_recovered_a_worker_takes_no_more_and_holds_no_bytes_of_it(tmp_path):
+    """The store may be away for hours, and Kafka gives as fast as it is asked."""
+    begun = []
+
+    async def scenario(late, lake):
+        await in_conflict(late, lake)
+
+        async def burst():
+            for number in range(1, 10):
+                begun.append(number)
+                await feed(late, block(number, [120] * 100))
+
+        feeding = asyncio.create_task(burst())
+        await asyncio.sleep(0.3)
+        assert (begun, late.ledger.under_way()) == ([1], 2), "the first does not return"
+        assert held(late) == 0
+        feeding.cancel()
+        await recovered(late)
+        for number in range(10):
+            await feed(late, block(number, [120]))
+        await land(late)
+        late.check()
+        return landed(lake)
+
+    curated, _ = run(tmp_path, scenario)
+    assert offsets(curated) == [100 * number for number in range(10)]
+
+
+def test_what_was_judged_while_its_event_type_was_dropped_is_let_go_of(tmp_path, monkeypatch):
+    async def scenario(late, lake):
+        await assign(late)
+        real = late._judged
+
+        def judged(event, deliveries):
+            late._landing.dropped[event] = 0.0
+            return real(event, deliveries)
+
+        monkeypatch.setattr(late, "_judged", judged)
+        waiting = await held_back(late, block(0, [120]))
+        assert (late.ledger.under_way(), held(late), late._landing.held()) == (1, 0, 0)
+        await recovered(late)
+        await waiting
+
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("ends", ["revoked", "drained", "failed"])
+def test_what_waits_for_a_recovery_goes_on_when_there_will_be_none(tmp_path, ends):
+    async def scenario(late, lake):
+        await in_conflict(late, lake)
+        waiting = await held_back(late, block(1, [121]))
+        async with asyncio.timeout(5):
+            if ends == "revoked":
+                await late.revoked({AT})
+            elif ends == "drained":
+                await late.drain()
+            else:
+                late.fail(RuntimeError())
+            await waiting
+        return landed(lake)
+
+    curated, _ = run(tmp_path, scenario)
+    assert offsets(curated) == [0]
 
 
 def test_after_a_landing_that_failed_nothing_that_came_later_lands(tmp_path, monkeypatch):

@@ -114,17 +114,28 @@ class CurateWorker(Worker):
         self._last_delivery = monotonic()
         self._stages = ThreadPoolExecutor(1, "stages")
 
+    async def take(self, deliveries: Sequence[Delivery]) -> None:
+        """As every worker does; it does not return while their event type is dropped, so that no more is fetched.
+
+        The turn is free meanwhile: the recovery wants it, and so do partitions that leave.
+        """
+        await super().take(deliveries)
+        events = {event_type(delivery.topic) for delivery in deliveries}
+        while events & set(self._landing.dropped) and not (self.stopping or self.has_failed):  # noqa: ASYNC110 - several parts change it
+            await asyncio.sleep(TICK_SECONDS)
+
     async def process(self, event: EventType, deliveries: Sequence[Delivery]) -> None:
         """Judge and link `deliveries`, buffer them, and land the buffer if that is due."""
         self._last_delivery = monotonic()
         if event in self._landing.dropped:
-            return  # what was judged before it has not landed; all of it comes again
+            _let_go(deliveries)  # what was judged before it has not landed; all of it comes again
+            return
         judged = await asyncio.get_running_loop().run_in_executor(self._stages, self._judged, event, deliveries)
+        _let_go(deliveries)
         if event in self._landing.dropped:
             return
         for delivery in deliveries:
             self._standings[delivery.at] = judged.standings[delivery.partition]
-            delivery.empty()
         self.runner.passed(event, Edge.REPEATED, judged.repeats)
         await self._landing.add(event, deliveries, judged)
 
@@ -145,7 +156,10 @@ class CurateWorker(Worker):
         return {each.partition: was.decide for each, was in found if each.first <= was.decided_up_to}
 
     async def run(self) -> None:
-        """Land what has grown old; write snapshots and refresh the participants table when nothing arrives."""
+        """Land what has grown old; write snapshots and refresh the participants table.
+
+        Both when nothing arrives, and hourly where something always does.
+        """
         while True:
             await asyncio.sleep(TICK_SECONDS)
             self.runner.metrics.beat()
@@ -163,6 +177,12 @@ class CurateWorker(Worker):
         if not self._landing.buffers and monotonic() - self._last_delivery >= IDLE_SECONDS:
             await self._landing.done()
             await self._landing.run(self._saver.save_grown)
+        if self._saver.aged():
+            await self._landing.run(self._saver.save_aged)
+            if self._saver.outdated():
+                # Who reads all snapshots wants memory: no more is in use then than when nothing arrives.
+                await self._landing.land_all()
+                await self._landing.run(self._saver.refresh)
 
     async def assigned(self, partitions: AbstractSet[Partition]) -> Mapping[Partition, int]:
         """Recover every partition from the lake; the table says where each goes on.
@@ -252,6 +272,12 @@ class CurateWorker(Worker):
         self._reader.forget()
         self._standings.clear()
         self._recovered.clear()
+
+
+def _let_go(deliveries: Sequence[Delivery]) -> None:
+    """Nobody reads `deliveries` any more; the ledger keeps them all the same, until they are settled or stale."""
+    for delivery in deliveries:
+        delivery.empty()
 
 
 def _standing(recovered: Recovered) -> Snapshot:
