@@ -9,7 +9,7 @@ from biokeel.engine import outage
 from biokeel.engine.ledger import Partition
 from biokeel.engine.pseudonymise import WINDOW, PseudonymiseWorker
 from biokeel.engine.records import Records
-from biokeel.errors import RegistryUnavailable, VaultUnavailable
+from biokeel.errors import RegistryUnavailable, TransportError, VaultUnavailable
 from biokeel.observe.metrics import WorkerMetrics
 from biokeel.settings import Settings
 from tests.pseudonymise.conftest import CATALOGUE, GLUCOSE, World, world
@@ -134,6 +134,31 @@ def test_a_schema_registry_that_is_away_is_waited_for(world, monkeypatch, caplog
     assert "Waits since 0 s: The schema registry does not answer." in caplog.text
     assert tries == [1, 1]
     assert rows(kafka) == ["0:0-0"]
+
+
+def test_a_pseudo_topic_that_grows_spreads_nobody_anew_and_one_that_shrinks_ends_the_worker(world, monkeypatch):
+    """A replay after it would come to another partition, where nothing knows that it is one."""
+    world.enrol(world.wall(), *(f"P-{number}" for number in range(40)))
+    batch = world.glucose(*(f"P-{number}" for number in range(40)))
+
+    def spread(partitions):
+        kafka = Kafka()
+        monkeypatch.setattr(kafka, "partitions", lambda _topic: partitions)
+        worker = made_worker(world, kafka)
+
+        async def scenario():
+            await worker.take([delivered(worker, batch)])
+            await worker._arrived()
+
+        asyncio.run(scenario())
+        worker.check()
+        return {block.partition: dict(block.headers)["biokeel-rows"] for block in kafka.sent}
+
+    first = spread(3)
+    assert set(first) == {0, 1, 2}
+    assert spread(8) == first
+    with pytest.raises(TransportError, match=r"pseudo\.clinical\.glucose has 2 partitions, .* spread over 3"):
+        spread(2)
 
 
 def test_a_vault_that_can_only_be_read_is_away_until_it_can_be_written_too(world, monkeypatch, caplog):

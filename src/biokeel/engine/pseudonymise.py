@@ -121,7 +121,8 @@ class PseudonymiseWorker(Worker):
             nothing.set_result(None)
             return nothing
         if event not in self._partitions:
-            self._partitions[event] = self._producer.partitions(event.pseudo_topic)
+            there = self._producer.partitions(event.pseudo_topic)
+            self._partitions[event] = self._wall.partitions(event, there)
         fingerprint = self._catalogue.reader(event).fingerprint
         blocks = self.runner.run("blocks", split_blocks, batch, self._partitions[event], fingerprint)
         return self.runner.run("produce", self._producer.send, event.pseudo_topic, blocks)

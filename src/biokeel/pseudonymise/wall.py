@@ -29,7 +29,7 @@ import polars as pl
 
 from biokeel.batch import COORDINATES, STREAM_PARKING, STREAM_RAW, PseudonymisedBatch, RawBatch, SealedRejection
 from biokeel.contracts.topics import PERSON_EVENTS
-from biokeel.errors import PoisonBatch, SettingsError, describe
+from biokeel.errors import PoisonBatch, SettingsError, TransportError, describe
 from biokeel.poison import guarded
 from biokeel.pseudonymise.persons import read_persons
 from biokeel.pseudonymise.policy import Policy
@@ -110,6 +110,19 @@ class Wall:
         if not len(batch):
             return WallResult(None)
         return self._apply(batch) if batch.event.is_person else self._decide(batch)
+
+    def partitions(self, event: EventType, found: int) -> int:
+        """Over how many partitions the participants of `event` are spread, of the `found` that its pseudo topic has.
+
+        Raises `TransportError` where it has fewer than it began with.
+        """
+        began = self._vault.partitions(event.pseudo_topic, found)
+        if found < began:
+            raise TransportError(
+                f"{event.pseudo_topic} has {found} partitions, but participants are spread over {began}.",
+                f"It was made anew, or this is another cluster: give the topic {began} partitions.",
+            )
+        return began
 
     def releases(self, event: EventType, partition: int, limit: int) -> PseudonymisedBatch | None:
         """Up to `limit` parked events whose person has come, in stream "parking"; None when there are none.

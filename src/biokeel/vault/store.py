@@ -51,6 +51,7 @@ from biokeel.vault.tables import (
     PARKED,
     PARTICIPANT,
     PROGRESS,
+    SPREAD,
     Parked,
 )
 
@@ -232,6 +233,16 @@ class Vault:
                 for identifier in some:
                     create(roll, identifier)
                 self._save(connection, roll)
+
+    def partitions(self, topic: str, found: int) -> int:
+        """Over how many partitions people are spread in pseudo `topic`: what `found` was the first time, for ever.
+
+        Repeats are dropped, and people's rows numbered, by partition. Were participants spread anew after a topic grew,
+        a replay would land a second time, and everybody's numbers would begin again.
+        """
+        with self._database.write() as connection:
+            self._database.insert_new(connection, SPREAD, [{"topic": topic, "partitions": found}])
+            return int(connection.execute(sa.select(SPREAD.c.partitions).where(SPREAD.c.topic == topic)).scalar_one())
 
     # -- releasing
 

@@ -125,6 +125,14 @@ FORGOTTEN = sa.Table(
 )
 """Offsets `first` to `last` were decided by this vault's later self, whose decisions an older backup does not hold."""
 
+SPREAD = sa.Table(
+    "spread",
+    METADATA,
+    sa.Column("topic", sa.String(128), primary_key=True),
+    sa.Column("partitions", sa.Integer, nullable=False),
+)
+"""Over how many partitions participants are spread in each pseudo topic, however many it has by now."""
+
 MERGE_MARK = sa.Table(
     "merge_mark",
     METADATA,
