@@ -395,3 +395,16 @@ def test_what_an_older_backup_has_forgotten_is_judged_as_a_new_event(world, stri
     assert dict(wall.process(lost).counts) == {Reason.LEAK: 2}
     assert dict(wall.process(lost).counts) == {}, "sealed once"
     assert places(wall) == {1: Reason.LEAK, 2: Reason.LEAK}
+
+
+def test_what_was_forgotten_and_let_through_anew_is_let_through_again_like_any_other(world, stricter):
+    wall = world.wall()
+    world.enrol(wall, "P-1")
+    wall.process(world.glucose("P-1"))
+    first, second = world.glucose("P-1", "P-1"), world.glucose("P-1", "P-1")
+    wall._vault.accept({(GLUCOSE.raw_topic, 0): 5})
+    assert offsets(wall.process(first).batch) == [1, 2]
+    stricter()
+    assert offsets(wall.process(first).batch) == [1, 2]
+    assert dict(wall.process(second).counts) == {Reason.LEAK: 2}
+    assert wall._vault.forgotten(GLUCOSE, [0]) == []

@@ -168,7 +168,8 @@ class Wall:
                 continue
             strangers, sealed = judged.strangers, judged.sealed
             last = {partition: reached for partition, (_, reached) in spans.items()}
-            if self._vault.decide(event, snapshot, last, parked=strangers, sealed=sealed):
+            anew = {partition: spans[partition] for partition, _, _ in forgotten}
+            if self._vault.decide(event, snapshot, last, parked=strangers, sealed=sealed, anew=anew):
                 accepted = judged.accepted if len(judged.accepted) else None
                 return WallResult(accepted, Counter(each.reason for each in sealed), parked=len(strangers))
 

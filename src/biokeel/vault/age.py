@@ -57,6 +57,17 @@ def forgotten(connection: sa.Connection, topic: str, partitions: Iterable[int]) 
     return [(int(row.partition), int(row.first), int(row.last)) for row in connection.execute(query)]
 
 
+def decided_anew(connection: sa.Connection, topic: str, spans: Mapping[int, tuple[int, int]]) -> None:
+    """What lies in `spans` (by partition its first and last offset) is decided once more: forget that it was forgotten.
+
+    Of a span that begins before, nothing: Kafka gives offsets in order, so that is the middle of one that comes again.
+    """
+    for partition, (first, last) in spans.items():
+        mine = FORGOTTEN.c.topic == topic, FORGOTTEN.c.partition == partition, FORGOTTEN.c.first >= first
+        connection.execute(sa.delete(FORGOTTEN).where(*mine, FORGOTTEN.c.last <= last))
+        connection.execute(sa.update(FORGOTTEN).where(*mine, FORGOTTEN.c.first <= last).values(first=last + 1))
+
+
 def is_accepted(connection: sa.Connection) -> bool:
     """Whether an operator has accepted that this vault is behind."""
     return connection.execute(sa.select(META.c.value).where(META.c.name == _ACCEPTED)).scalar() is not None

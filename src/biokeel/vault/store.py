@@ -204,9 +204,11 @@ class Vault:
         *,
         parked: Sequence[ToPark],
         sealed: Sequence[SealedRejection],
+        anew: Mapping[int, tuple[int, int]] | None = None,
     ) -> bool:
         """Park and seal, and write down that every offset of each partition up to `last` is decided.
 
+        `anew`: spans (by partition) with offsets that an older backup had `forgotten`; now it is known of them again.
         All of it or nothing, for all partitions together. False, with nothing written, where the world is no longer
         that of `snapshot`, which is of the same partitions: somebody changed people, somebody in `parked` was enrolled
         meanwhile, or another worker decided on one of the partitions. Then start over.
@@ -218,6 +220,7 @@ class Vault:
                 return False
             self._parking.park(connection, topic, parked)
             self._parking.bury(connection, topic, sealed)
+            age.decided_anew(connection, topic, anew or {})
             rows = [
                 {"topic": topic, "partition": partition, "decided": max(reached, snapshot.decided[partition])}
                 for partition, reached in last.items()
