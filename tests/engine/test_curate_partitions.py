@@ -96,6 +96,22 @@ def test_partitions_in_one_call_land_as_they_do_one_by_one_with_one_call_of_the_
         assert frame.select(columns).equals(other.select(columns))
 
 
+def test_what_waited_while_its_partitions_left_is_left_to_their_next_owner(tmp_path):
+    async def scenario(worker, lake):
+        await assign(worker, *ATS)
+        waiting = deliveries(worker, [block(0, [120], 0)], [block(0, [121], 400)])
+        await worker.revoked(set(ATS))
+        await worker.take(waiting)  # the transport revokes them in the ledger after this only
+        worker.check()
+        await assign(worker, *ATS)
+        await feed_all(worker, [block(0, [120], 0)], [block(0, [121], 400)])
+        await land(worker)
+        return landed(lake)
+
+    curated, _ = run(tmp_path, scenario)
+    assert curated["systolic"].to_list() == [120, 121]
+
+
 def test_poison_in_several_partitions_is_isolated_and_the_others_land_as_if_it_had_never_been(tmp_path, poison):
     values = [[120, POISON, 121], [POISON, 122], [123, 124, POISON]]
     call = [[block(0, of, 400 * number)] for number, of in enumerate(values)]

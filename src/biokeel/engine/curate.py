@@ -127,6 +127,10 @@ class CurateWorker(Worker):
     async def process(self, event: EventType, deliveries: Sequence[Delivery]) -> None:
         """Judge and link `deliveries`, buffer them, and land the buffer if that is due."""
         self._last_delivery = monotonic()
+        # While partitions leave, there is a moment in which what was handed out of them is not stale yet.
+        deliveries = [delivery for delivery in deliveries if delivery.at in self._standings]
+        if not deliveries:
+            return
         if event in self._landing.dropped:
             _let_go(deliveries)  # what was judged before it has not landed; all of it comes again
             return
