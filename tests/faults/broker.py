@@ -9,7 +9,7 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 from biokeel.engine.watermarks import pseudo_watermarks
 from biokeel.stack.users import User
 from tests.faults.plan import experiment
-from tests.faults.traffic import PRESSURE
+from tests.faults.traffic import GLUCOSE, PRESSURE
 from tests.faults.world import KINDS
 
 
@@ -55,7 +55,7 @@ def workers_during_a_restart(run):
 def bad_network(run):
     """Produced blocks whose acknowledgement is lost are sent again by librdkafka; so are commits of offsets."""
     world, proxy = run.world, run.world.kafka
-    lost = [proxy.fault(f"^{what}$", share=0.3, lose=True) for what in ("Produce", "OffsetCommit")]
+    lost = [proxy.fault(f"^{what}", share=0.3, lose=True) for what in ("Produce", "OffsetCommit")]
     proxy.fault("^(Heartbeat|JoinGroup)$", share=0.3, lose=True)
     proxy.fault("", share=0.1, delay=0.3)
     proxy.rate = 2_000_000
@@ -77,37 +77,45 @@ def bad_network(run):
 def undeliverable(run):
     """Ten minutes (40 s where runs are scaled): all of one topic and nothing of another, then only what is large of it.
 
-    Kafka refuses, in the first run, every block of one pseudo topic for want of replicas, which is worth a retry; in
-    the second, blocks above a size that small ones stay below, which is none. No later row may pass an earlier one.
+    In the first run no block of one pseudo topic reaches Kafka, which is worth a retry; in the second it refuses blocks
+    above a size that small ones stay below, which is none. No later row may pass an earlier one.
     """
     world = run.world
     world.settled()
-    settings = world.stack.settings(User.OPERATOR)
-    before = sum(high for _, high in pseudo_watermarks(settings, [PRESSURE])[PRESSURE].values())
-    restarts = world.restarts
-    name, value = (("min.insync.replicas", "2"), ("max.message.bytes", "2500"))[run.number % 2]
-    configure(world, name, value)
+    restarts, before = world.restarts, blocks(world)
+    too_large = run.number % 2
+    stopped = None
+    if too_large:
+        configure(world, "max.message.bytes", "2500")
+    else:
+        stopped = world.kafka.fault(f"^Produce {PRESSURE.pseudo_topic}$", cut=True)
     try:
         until = time.monotonic() + run.lasting(40, 600)
         while time.monotonic() < until:
             world.publish(run.rng.choice([1, 2, 3, 400, 900]))
             world.others(50)
             world.live(run.rng.uniform(0.5, 2))
-        through = sum(high for _, high in pseudo_watermarks(settings, [PRESSURE])[PRESSURE].values()) - before
-        assert world.restarts > restarts if run.number % 2 else not through, f"{through} blocks came through"
+        came = {event: after - before[event] for event, after in blocks(world).items()}
+        assert came[GLUCOSE], "no block of the other topic came through"
+        assert stopped is None or (stopped.hits and not came[PRESSURE]), f"{came[PRESSURE]} blocks came through"
+        assert stopped is not None or world.restarts > restarts, "nothing was refused"
     finally:
-        configure(world, name, None)
+        world.kafka.heal()
+        configure(world, "max.message.bytes", str(16 << 20))
     run.harmed()
     for number in range(1, world.tags + 1):
         world.enrol(f"late{number}-", range(20))
 
 
+def blocks(world):
+    """How many messages lie in the two pseudo topics."""
+    marks = pseudo_watermarks(world.stack.settings(User.OPERATOR), [PRESSURE, GLUCOSE])
+    return {event: sum(high for _, high in of.values()) for event, of in marks.items()}
+
+
 def configure(world, name, value):
-    """Set a configuration of the pseudo topic of blood pressures, or take it back."""
-    how = AlterConfigOpType.DELETE if value is None else AlterConfigOpType.SET
-    entry = ConfigEntry(name, value or "", incremental_operation=how)
-    if value is None and name == "max.message.bytes":
-        entry = ConfigEntry(name, str(16 << 20), incremental_operation=AlterConfigOpType.SET)
+    """Set a configuration of the pseudo topic of blood pressures."""
+    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, PRESSURE.pseudo_topic, incremental_configs=[entry])
     admin = world.stack.admin()
     for future in admin.incremental_alter_configs([resource]).values():

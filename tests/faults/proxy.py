@@ -1,6 +1,6 @@
 """A proxy that does what networks do to requests: before S3 (HTTP/1.1) and before Kafka (frames of four-byte lengths).
 
-Every request has a *subject*, a line that a `Fault` is chosen by: `PUT /bucket/key?query` of S3, `Produce` or
+Every request has a *subject*, a line that a `Fault` is chosen by: `PUT /bucket/key?query` of S3, `Produce <topic>` or
 `OffsetCommit` of Kafka. Both protocols answer in the order of the requests of a connection, which is all that is
 needed to lose the answer to one request and not another's.
 """
@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 CHUNK = 1 << 16
+BEGIN = 200
+"""Bytes of a request of Kafka's that are looked at."""
 LINES = 1 << 17
 """Longest head of an HTTP message, in bytes."""
 OPEN_SECONDS = 10.0
@@ -25,15 +27,16 @@ OPEN_SECONDS = 10.0
 class Fault:
     """What happens to requests whose subject matches: to a `share` of them, at most `times` times in all.
 
-    In this order: `first` is called (while the request waits), `delay` seconds pass, `status` is answered in the
-    store's place (the request never reaches it), or with `lose` the request goes on, and the connection ends in place
-    of its answer. `hits` counts.
+    In this order: `first` is called (while the request waits), `delay` seconds pass, with `cut` the connection ends in
+    place of the request, `status` is answered in the store's place (the request never reaches it), or with `lose` the
+    request goes on, and the connection ends in place of its answer. `hits` counts.
     """
 
     matching: str
     share: float = 1.0
     times: int | None = None
     delay: float = 0.0
+    cut: bool = False
     status: int | None = None
     lose: bool = False
     first: Callable[[], None] | None = None
@@ -67,13 +70,20 @@ KAFKA_REQUESTS = {0: "Produce", 1: "Fetch", 3: "Metadata", 8: "OffsetCommit", 11
 
 
 class Kafka:
-    """Frames: a length of four bytes, then (in a request) the number of what is asked for."""
+    """Frames: a length of four bytes, then (in a request) the number of what is asked for.
+
+    librdkafka produces to one partition a request; the topic's name is among its first bytes.
+    """
 
     async def request(self, reader):
         size = await reader.readexactly(4)
-        key = await reader.readexactly(2)
-        number = int.from_bytes(key, "big")
-        return Message(KAFKA_REQUESTS.get(number, str(number)), size + key, int.from_bytes(size, "big") - 2)
+        length = int.from_bytes(size, "big")
+        begin = await reader.readexactly(min(length, BEGIN))
+        number = int.from_bytes(begin[:2], "big")
+        subject = KAFKA_REQUESTS.get(number, str(number))
+        if subject == "Produce" and (topic := re.search(rb"(raw|pseudo)\.[a-z_.]+", begin)):
+            subject += f" {topic[0].decode()}"
+        return Message(subject, size + begin, length - len(begin))
 
     async def answer(self, reader, asked):
         del asked
@@ -222,6 +232,8 @@ class Proxy:
                 await self._loop.run_in_executor(None, fault.first)
             if fault is not None and fault.delay:
                 await asyncio.sleep(fault.delay)
+            if fault is not None and fault.cut:
+                return
             if fault is not None and fault.status is not None:
                 if not message.waits:
                     await self._pass(reader, message.rest, None)
