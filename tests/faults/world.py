@@ -201,13 +201,9 @@ class World:
                 following = time.monotonic() + every
             time.sleep(0.1)
 
-    def log(self, name):
-        """What a worker, and those before it of this name, have logged."""
-        return (self.logs / f"{name}.log").read_text("utf-8", "replace")
-
     def last_words(self, name):
         """The last line of a worker's log that says why it ended."""
-        lines = self.log(name).splitlines()
+        lines = (self.logs / f"{name}.log").read_text("utf-8", "replace").splitlines()
         told = [line for line in lines if "Worker ends" in line or "biokeel:" in line or "Error" in line]
         return (told or lines or ["it said nothing"])[-1][:400]
 
