@@ -104,7 +104,9 @@ class World:
         """Where all events are, in sum."""
         books = Bookkeeper.of(self.state_dir).look()
         assert books.balanced, books.as_json()
-        return {name: books.total(name) for name in ("raw", "curated", "quarantined", "parked", "sealed", "applied")}
+        found = {name: books.total(name) for name in ("raw", "curated", "parked", "sealed", "applied")}
+        # One number: the repeat of a row that fails its suite is a repeat in one batch with it, and fails in another.
+        return found | {"quarantined": books.total("quarantined") + books.total("repeated")}
 
     def send_again(self, seed: int) -> None:
         """What was sent before comes again, now that workers are back: none of it makes a row, so that everybody has
@@ -200,6 +202,7 @@ class TestRunbooks:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("BIOKEEL_LAKE_BUCKET", "biokeel-lake-2")
             assert world.books() == before
+            assert world.rows().keys() == rows.keys()
             for event, found in world.rows().items():
                 assert_frame_equal(found, rows[event])
 
