@@ -46,7 +46,7 @@ test: check ## make check, then every test, on a real Kafka and a real object st
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: faults
-faults: $(STAMP) ## the fault experiments, some 50 minutes: FAULTS="--fault-minutes 20", FAULTS="--runs full"
+faults: $(STAMP) ## the fault experiments, some 45 minutes: FAULTS="--fault-minutes 20", FAULTS="--runs full"
 	@$(BIN)/python -m pytest -v -m "faults or long" tests/faults tests/conformance --run-long $(FAULTS)
 
 .PHONY: runbooks
