@@ -13,7 +13,7 @@ from biokeel.batch import PseudonymisedBatch
 from biokeel.contracts.blocks import split_blocks
 from biokeel.contracts.topics import Zone, event_type
 from biokeel.engine import behind as module
-from biokeel.engine.behind import behind, committed, place_group, require_current, taken_up_to
+from biokeel.engine.behind import behind, place_group, require_current, taken_up_to
 from biokeel.engine.groups import members
 from biokeel.errors import TransportError, VaultError
 from biokeel.vault.keys import create_key_file
@@ -31,6 +31,11 @@ def commit(settings, places):
     consumer = Consumer(settings.kafka_client() | {"group.id": module.GROUP})
     consumer.commit(offsets=[TopicPartition(*place, offset) for place, offset in places.items()], asynchronous=False)
     consumer.close()
+
+
+def committed(settings):
+    """Where the group goes on, of the raw partitions in which it has an offset."""
+    return {place: offset for place, offset in module._group(settings).items() if offset >= 0}
 
 
 @pytest.fixture

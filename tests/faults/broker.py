@@ -60,9 +60,8 @@ def bad_network(run):
     proxy.fault("", share=0.1, delay=0.3)
     proxy.rate = 2_000_000
     rounds, began = 3, time.monotonic()
-    while rounds > 0 or not all(
-        each.hits for each in lost
-    ):  # workers that have just been started need a while to ask for anything
+    # Workers that have just been started need a while to ask for anything.
+    while rounds > 0 or not all(each.hits for each in lost):
         assert time.monotonic() - began < 90, "no answer was there to be lost"
         world.live(run.rng.uniform(0.5, 2), rows=500)
         proxy.cut()
@@ -86,7 +85,7 @@ def undeliverable(run):
     too_large = run.number % 2
     stopped = None
     if too_large:
-        configure(world, "max.message.bytes", "2500")
+        limit_blocks(world, 2500)
     else:
         stopped = world.kafka.fault(f"^Produce {PRESSURE.pseudo_topic}$", cut=True)
     try:
@@ -101,7 +100,7 @@ def undeliverable(run):
         assert stopped is not None or world.restarts > restarts, "nothing was refused"
     finally:
         world.kafka.heal()
-        configure(world, "max.message.bytes", str(16 << 20))
+        limit_blocks(world, 16 << 20)
     run.harmed()
     for number in range(1, world.tags + 1):
         world.enrol(f"late{number}-", range(20))
@@ -113,9 +112,9 @@ def blocks(world):
     return {event: sum(high for _, high in of.values()) for event, of in marks.items()}
 
 
-def configure(world, name, value):
-    """Set a configuration of the pseudo topic of blood pressures."""
-    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+def limit_blocks(world, size):
+    """Let the pseudo topic of blood pressures take no batch above `size` bytes."""
+    entry = ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, PRESSURE.pseudo_topic, incremental_configs=[entry])
     admin = world.stack.admin()
     for future in admin.incremental_alter_configs([resource]).values():

@@ -28,7 +28,7 @@ def vault_locked(run):
         world.sent += 1
         world.live(66)
         assert world.bookkeeper.look().total("missing"), "the lock stopped nothing"
-        assert not world.restarts - restarts, "a worker is to wait for its vault"
+        assert world.restarts == restarts, "a worker is to wait for its vault"
     finally:
         holder.rollback()
         holder.close()

@@ -47,7 +47,7 @@ def require_current(settings: Settings, vault: Vault) -> None:
     """
     group = _group(settings)
     _require_held(settings, vault, group)
-    lacking = _lacking(settings, vault, _there(group))
+    lacking = _lacking(settings, vault, group)
     if not lacking:
         vault.forget_acceptance()
     elif not vault.may_be_behind():
@@ -88,7 +88,7 @@ def behind(settings: Settings, vault: Vault) -> dict[Place, int]:
 
     By Kafka's committed offsets, which lag by a second or are lost with the group, and by the newest blocks themselves.
     """
-    return _lacking(settings, vault, committed(settings))
+    return _lacking(settings, vault, _group(settings))
 
 
 def taken_up_to(settings: Settings) -> dict[Place, int]:
@@ -97,25 +97,23 @@ def taken_up_to(settings: Settings) -> dict[Place, int]:
     Committed offsets alone lag: what was published behind them would be decided a second time, and of people whom an
     older vault does not know under new IDs.
     """
-    published = _published(settings)
-    return {place: max(offset, published.get(place, -1) + 1, 0) for place, offset in _group(settings).items()}
+    group = _group(settings)
+    reached = _reached(settings, group)
+    return {place: reached[place] for place in group}
 
 
 def _lacking(settings: Settings, vault: Vault, group: Mapping[Place, int]) -> dict[Place, int]:
-    reached = {place: following - 1 for place, following in group.items()}
-    for place, last in _published(settings).items():
-        reached[place] = max(last, reached.get(place, -1))
+    reached = _reached(settings, group)
     knows = vault.known(reached)  # asked last: other workers go on meanwhile, and the vault is always ahead of Kafka
-    return {place: last - knows[place] for place, last in reached.items() if last > knows[place]}
+    return {place: end - 1 - knows[place] for place, end in reached.items() if end - 1 > knows[place]}
 
 
-def committed(settings: Settings) -> dict[Place, int]:
-    """Where the pseudonymisers go on in each raw partition, as Kafka has it; none where the group is not there."""
-    return _there(_group(settings))
-
-
-def _there(group: Mapping[Place, int]) -> dict[Place, int]:
-    return {place: offset for place, offset in group.items() if offset >= 0}
+def _reached(settings: Settings, group: Mapping[Place, int]) -> dict[Place, int]:
+    """The offset behind what `group` (see `_group`) and the newest blocks say was taken; 0 where they say nothing."""
+    reached = {place: max(offset, 0) for place, offset in group.items()}
+    for place, last in _published(settings).items():
+        reached[place] = max(last + 1, reached.get(place, 0))
+    return reached
 
 
 def _group(settings: Settings) -> dict[Place, int]:
@@ -146,7 +144,8 @@ def place_group(settings: Settings, vault: Vault, taken: Mapping[Place, int]) ->
     """Put the group where a vault that is behind goes on. No worker may run meanwhile.
 
     Kafka gives the person events after those that the vault knows once more, as far back as it holds them; the others
-    from `taken` on (`taken_up_to`).
+    from `taken` on (`taken_up_to`). Dying after it, before the vault has accepted, leaves a vault that is refused as
+    before; done once more it comes to the same.
     """
     persons = {event.raw_topic for event in EVENTS if event.is_person}
     consumer = _consumer(settings)

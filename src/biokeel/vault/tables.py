@@ -27,12 +27,15 @@ class Parked(StrEnum):
     """It is in Kafka; the sealed bytes are gone."""
 
 
-def _coordinates() -> tuple[sa.Column[str], sa.Column[int], sa.Column[int]]:
+def _partition() -> tuple[sa.Column[str], sa.Column[int]]:
     return (
         sa.Column("topic", sa.String(128), primary_key=True),
         sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("offset", sa.BigInteger, primary_key=True, autoincrement=False),
     )
+
+
+def _coordinates() -> tuple[sa.Column[str], sa.Column[int], sa.Column[int]]:
+    return (*_partition(), sa.Column("offset", sa.BigInteger, primary_key=True, autoincrement=False))
 
 
 META = sa.Table(
@@ -101,16 +104,14 @@ APPLIED = sa.Table("applied", METADATA, *_coordinates())
 RELEASE_COUNTER = sa.Table(
     "release_counter",
     METADATA,
-    sa.Column("topic", sa.String(128), primary_key=True),
-    sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
+    *_partition(),
     sa.Column("last", sa.BigInteger, nullable=False),
 )
 
 PROGRESS = sa.Table(
     "progress",
     METADATA,
-    sa.Column("topic", sa.String(128), primary_key=True),
-    sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
+    *_partition(),
     sa.Column("decided", sa.BigInteger, nullable=False),
 )
 """Last offset of each raw partition that was decided upon: a replay below it gives what the first time gave."""
@@ -118,8 +119,7 @@ PROGRESS = sa.Table(
 FORGOTTEN = sa.Table(
     "forgotten",
     METADATA,
-    sa.Column("topic", sa.String(128), primary_key=True),
-    sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
+    *_partition(),
     sa.Column("first", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("last", sa.BigInteger, nullable=False),
 )
@@ -137,8 +137,7 @@ MERGE_MARK = sa.Table(
     "merge_mark",
     METADATA,
     sa.Column("participant", sa.BigInteger, sa.ForeignKey("participant.participant"), primary_key=True),
-    sa.Column("topic", sa.String(128), primary_key=True),
-    sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
+    *_partition(),
     sa.Column("stream", sa.String(16), primary_key=True),
     sa.Column("last", sa.BigInteger, nullable=False),
 )
