@@ -27,16 +27,16 @@ OPEN_SECONDS = 10.0
 class Fault:
     """What happens to requests whose subject matches: to a `share` of them, at most `times` times in all.
 
-    In this order: `first` is called (while the request waits), `delay` seconds pass, with `cut` the connection ends in
-    place of the request, `status` is answered in the store's place (the request never reaches it), or with `lose` the
-    request goes on, and the connection ends in place of its answer. `hits` counts.
+    In this order: `first` is called (while the request waits), `delay` seconds pass, with `drop` the request is
+    forgotten and never answered while later ones go on, `status` is answered in the store's place (the request never
+    reaches it), or with `lose` the request goes on, and the connection ends in place of its answer. `hits` counts.
     """
 
     matching: str
     share: float = 1.0
     times: int | None = None
     delay: float = 0.0
-    cut: bool = False
+    drop: bool = False
     status: int | None = None
     lose: bool = False
     first: Callable[[], None] | None = None
@@ -232,8 +232,9 @@ class Proxy:
                 await self._loop.run_in_executor(None, fault.first)
             if fault is not None and fault.delay:
                 await asyncio.sleep(fault.delay)
-            if fault is not None and fault.cut:
-                return
+            if fault is not None and fault.drop:
+                await self._pass(reader, message.rest, None)
+                continue
             if fault is not None and fault.status is not None:
                 if not message.waits:
                     await self._pass(reader, message.rest, None)
