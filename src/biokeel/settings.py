@@ -74,6 +74,10 @@ class Settings(BaseSettings):
         str, Field(description="park or create: an event whose person is not enrolled.", pattern="^(park|create)$")
     ] = "park"
 
+    sources: Annotated[
+        str, Field(description="Ids of the sources that the programme registered, by comma; of others all is sealed.")
+    ] = ""
+
     # -- engine
     worker_name: Annotated[
         str, Field(description="Name of this worker, no two alike; under it a restart has its partitions at once.")
@@ -128,6 +132,11 @@ class Settings(BaseSettings):
             raise SettingsError(
                 f"Settings that make no sense: {names}.", "See docs/operations.md for what each may be."
             ) from None
+
+    @property
+    def registered_sources(self) -> frozenset[str]:
+        """The ids in `sources`."""
+        return frozenset(part for each in self.sources.split(",") if (part := each.strip()))
 
     def kafka_client(self) -> dict[str, str | int | float | bool]:
         """How a librdkafka client reaches the brokers: addresses and, where set, SASL PLAIN credentials.

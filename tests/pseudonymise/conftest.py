@@ -26,6 +26,7 @@ SCHEMAS = PROJECT_ROOT / "schemas"
 START = dt.datetime(2024, 3, 1, 9, tzinfo=dt.UTC)
 CATALOGUE = DirectoryCatalogue(SCHEMAS)
 GLUCOSE = event_type("clinical.glucose")
+SOURCES = ("hospital/one",)
 
 
 class World:
@@ -46,7 +47,7 @@ class World:
         return self.open[-1]
 
     def wall(self, unknown_person: str = "park") -> Wall:
-        return Wall(self.codec, self.vault(), self.schemas, unknown_person)
+        return Wall(self.codec, self.vault(), self.schemas, SOURCES, unknown_person=unknown_person)
 
     def close(self) -> None:
         for vault in self.open:
@@ -116,7 +117,7 @@ def offsets(batch: PseudonymisedBatch | None) -> list[int]:
 def drain(wall: Wall, partition: int = 0, event: EventType = GLUCOSE) -> list[int]:
     """First offsets of everything that is released, marked as the worker marks it."""
     got: list[int] = []
-    while (batch := wall.releases(event, partition, 1000)) is not None:
+    while (batch := wall.releases(event, partition, 1000).batch) is not None:
         got += batch.frame["first_offset"].to_list()
         wall.released(event, partition, int(batch.frame["raw_offset"].max()))
     return got

@@ -93,7 +93,7 @@ def process(wall, batch, emit):
 
 
 def release(wall, emit):
-    while (batch := wall.releases(GLUCOSE, 0, 2)) is not None:
+    while (batch := wall.releases(GLUCOSE, 0, 2).batch) is not None:
         for number, first in batch.frame.select("raw_offset", "first_offset").iter_rows():
             emit(("parking", number, first))
         wall.released(GLUCOSE, 0, batch.frame["raw_offset"].max())
@@ -177,7 +177,7 @@ def run_through(wall, batches, emit):
         rows = [] if through is None else through.frame.select("raw_offset", "participant").iter_rows()
         for offset, participant in rows:
             emit(("raw", offset), participant)
-    while (released := wall.releases(GLUCOSE, 0, 2)) is not None:
+    while (released := wall.releases(GLUCOSE, 0, 2).batch) is not None:
         for number, participant in released.frame.select("raw_offset", "participant").iter_rows():
             emit(("parking", number), participant)
         wall.released(GLUCOSE, 0, released.frame["raw_offset"].max())

@@ -46,7 +46,7 @@ def test_no_input_identifier_occurs_in_any_output_byte_nor_in_the_vaults_files(t
     ]
     frames = [wall.process(world.batch(GLUCOSE, events)).batch]
     wall.process(world.batch(event_type("person.enrolment"), enrolments))
-    frames.append(wall.releases(GLUCOSE, 0, 100))
+    frames.append(wall.releases(GLUCOSE, 0, 100).batch)
     secrets = [text for number, local, _ in rows for text in (number, local)]
     secrets += [name, phone, "종로구"]
     out = b""

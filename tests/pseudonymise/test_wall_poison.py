@@ -98,9 +98,9 @@ def test_a_parked_event_that_was_offered_before_is_never_sealed(world, turned_on
     with turned_on(False):
         wall.process(glucose(world, "P-1!"))
         world.enrol(wall, "P-1")
-        assert offsets(wall.releases(GLUCOSE, 0, 10)) == [0]
+        assert offsets(wall.releases(GLUCOSE, 0, 10).batch) == [0]
     with pytest.raises(PoisonBatch, match="went on before"):
-        wall.releases(GLUCOSE, 0, 10)
+        wall.releases(GLUCOSE, 0, 10).batch
     assert places(wall) == {0: "parked"}
 
 

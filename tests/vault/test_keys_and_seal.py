@@ -18,7 +18,7 @@ def test_a_key_file_is_private_comes_back_and_is_never_overwritten(tmp_path):
 
 def test_a_key_never_prints_its_secret():
     key = Keys.new().lookup[0]
-    for text in (repr(key), str(key), f"{key}", repr(Keys((key,), (key,), key))):
+    for text in (repr(key), str(key), f"{key}", repr(Keys((key,), (key,), key, key))):
         assert "*****" in text
         assert repr(key.secret)[2:-1] not in text
         assert key.secret.hex() not in text

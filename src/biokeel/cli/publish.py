@@ -57,7 +57,7 @@ def publish(
     """
     from biokeel.cli.terminal import terminal
     from biokeel.contracts.registry import open_catalogue
-    from biokeel.errors import AdapterError
+    from biokeel.errors import AdapterError, SettingsError
     from biokeel.observe.reach import require_kafka
     from biokeel.settings import Settings
     from biokeel.source.client import Publisher
@@ -69,6 +69,11 @@ def publish(
     if site:
         _check(site, _SITE, "--site")
     settings = Settings.load("source")
+    if settings.sources and source_id not in settings.registered_sources:
+        raise SettingsError(
+            f"The programme has registered no source {source_id}: all of its events would be sealed.",
+            f"Registered are {', '.join(sorted(settings.registered_sources))}; BIOKEEL_SOURCES names them.",
+        )
     source = Source(
         source_id,
         source_key(key_file or settings.state_dir / "source.key", make=not dry_run),

@@ -32,7 +32,15 @@ def pseudonymise_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Con
     schemas = {event: catalogue.reader(event).schema for event in EVENTS}
     vault = Vault.open(settings)
     require_current(settings, vault)
-    wall = Wall(codec, vault, schemas, settings.unknown_person, settings.set_aside_events)
+    settings.require("sources")
+    wall = Wall(
+        codec,
+        vault,
+        schemas,
+        settings.registered_sources,
+        unknown_person=settings.unknown_person,
+        set_aside=settings.set_aside_events,
+    )
     worker = PseudonymiseWorker(settings, metrics, wall, catalogue, BlockProducer(settings))
     return consumption(settings), worker
 

@@ -10,7 +10,8 @@ it runs:
         metrics.passed(batch.event, Edge.CURATED, len(outcome.accepted))
         metrics.rejected(batch.event, Reason.RULE, len(outcome.rejected))
 
-Labels are worker names, event types, partitions, stages, reasons: never a value of data. Every method may be called
+Labels are worker names, event types, registered sources, fields, partitions, stages, reasons: never a value of data.
+Every method may be called
 from any thread. What is counted is for people who watch; that nothing is lost is proved by `biokeel verify`, which
 reads the tables and the vault, not these counters.
 """
@@ -97,6 +98,12 @@ class WorkerMetrics:
             ["worker", "event", "reason"],
             registry=self.registry,
         )
+        self._withheld = Counter(
+            "biokeel_withheld",
+            "Values that did not have the form or range of their field, and did not cross the wall.",
+            ["worker", "event", "source", "field"],
+            registry=self.registry,
+        )
         self._unreadable = Counter(
             "biokeel_unreadable_blocks",
             "Messages of pseudo topics that could not be read and were put aside.",
@@ -170,6 +177,10 @@ class WorkerMetrics:
         """Count `n` events that left the main path for `reason`; where they went is counted by `passed`."""
         if n:
             self._rejected.labels(self.worker, str(event), str(reason)).inc(n)
+
+    def withheld(self, event: EventType, source: str, field: str, n: int) -> None:
+        """Count `n` values of `field` that did not cross the wall; `source` is a registered one."""
+        self._withheld.labels(self.worker, str(event), source, field).inc(n)
 
     def unreadable(self, event: EventType) -> None:
         """Count a message that was put aside."""

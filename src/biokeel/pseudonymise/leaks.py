@@ -241,3 +241,7 @@ def _strings(column: pl.Series, rows: npt.NDArray[np.int64] | None) -> Iterator[
             yield from _strings(column.struct.field(name).alias(f"{column.name}.{name}"), rows)
     elif kind in (pl.Binary, pl.Object):
         raise SchemaError(f"Field {column.name}: {kind} cannot be scanned for identifiers.", "Give it another type.")
+
+
+def numbers_like_registration(values: pl.Series) -> pl.Series:
+    return pl.repeat(False, len(values), dtype=pl.Boolean, eager=True)

@@ -6,7 +6,7 @@ The object store knows one pair of credentials only, so all files hold the same;
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from biokeel.stack import kafka, objectstore
@@ -20,7 +20,11 @@ OWN = ("KAFKA_", "S3_", "VAULT_")
 """Settings that say where the parts are and how to get in: a process has its own user's or none."""
 
 
-def of_user(user: User, state: State, vault_folder: Path) -> dict[str, str]:
+SOURCES = ("hospital-a", "centre-a", "app-a", "demo")
+"""Sources that every local stack knows beside the demo's, to try things out with; `BIOKEEL_SOURCES` names others."""
+
+
+def of_user(user: User, state: State, vault_folder: Path, sources: Collection[str]) -> dict[str, str]:
     """The settings of one user, by their names in `biokeel.settings.Settings`."""
     settings = {
         "kafka_bootstrap": kafka.bootstrap(state),
@@ -32,6 +36,8 @@ def of_user(user: User, state: State, vault_folder: Path) -> dict[str, str]:
         "s3_access_key": state.access_key,
         "s3_secret_key": state.secret_key,
     }
+    if user in (User.VAULT, User.SOURCE):
+        settings["sources"] = ",".join(sorted(sources))
     if user is User.VAULT:
         settings |= {
             "vault_url": f"sqlite:///{vault_folder / 'vault.sqlite'}",

@@ -145,7 +145,10 @@ class Stack:
             create_key_file(key_file)
 
     def _of_user(self, user: User) -> dict[str, str]:
-        return environment.of_user(user, self.state, self.state_dir / "vault")
+        from biokeel.source.demo import SOURCES
+
+        sources = {*environment.SOURCES, *SOURCES, *self._base.registered_sources}
+        return environment.of_user(user, self.state, self.state_dir / "vault", sources)
 
     def _folder(self, name: str) -> Path:
         folder = self.state_dir / name

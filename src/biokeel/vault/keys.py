@@ -5,6 +5,7 @@
 | look-up | HMAC-SHA256 of identifiers | first of the list writes, all read; re-indexed on sight |
 | sealing | AES-256-GCM of parked events and dead letters | first of the list seals, all open |
 | audit | HMAC-SHA256 chain of the audit | never: a chain is one key's |
+| event ids | AES-256 of the event ids that leave the vault zone | never: what is sent again is known by its id |
 
 A key prints as its id only.
 """
@@ -16,7 +17,7 @@ import json
 import os
 import secrets
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from biokeel.errors import VaultKeyError
@@ -53,11 +54,12 @@ class Keys:
     lookup: tuple[Key, ...]
     sealing: tuple[Key, ...]
     audit: Key
+    event_ids: Key
 
     @classmethod
     def new(cls) -> Keys:
         """Fresh random keys."""
-        return cls((Key.new(),), (Key.new(),), Key.new())
+        return cls((Key.new(),), (Key.new(),), Key.new(), Key.new())
 
 
 def create_key_file(path: Path) -> Keys:
@@ -89,7 +91,7 @@ def rotate_key_file(path: Path) -> Keys:
     written beside it and takes its place in one step.
     """
     old = load_key_file(path)
-    keys = Keys((Key.new(), *old.lookup), (Key.new(), *old.sealing), old.audit)
+    keys = replace(old, lookup=(Key.new(), *old.lookup), sealing=(Key.new(), *old.sealing))
     beside = path.with_name(path.name + ".new")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
@@ -124,12 +126,14 @@ def _text(keys: Keys) -> str:
         "lookup": [entry(key) for key in keys.lookup],
         "sealing": [entry(key) for key in keys.sealing],
         "audit": entry(keys.audit),
+        "event_ids": entry(keys.event_ids),
     }
     return json.dumps(content, indent=1) + "\n"
 
 
 def _keys(content: Any) -> Keys:  # what JSON holds
-    keys = Keys(tuple(map(_key, content["lookup"])), tuple(map(_key, content["sealing"])), _key(content["audit"]))
+    lookup, sealing = (tuple(map(_key, content[name])) for name in ("lookup", "sealing"))
+    keys = Keys(lookup, sealing, _key(content["audit"]), _key(content["event_ids"]))
     if content["format"] != _FORMAT or not keys.lookup or not keys.sealing:
         raise ValueError
     return keys

@@ -36,6 +36,7 @@ from biokeel.vault import age
 from biokeel.vault.audit import Audit, AuditHead, AuditReport
 from biokeel.vault.database import Database, chunks
 from biokeel.vault.enrolment import Roll, Waits, apply, create, named
+from biokeel.vault.event_ids import EventIdCipher
 from biokeel.vault.keys import Keys, load_key_file
 from biokeel.vault.merges import before_merges
 from biokeel.vault.parking import ParkedEvent, Parking, ToPark
@@ -126,6 +127,8 @@ class Vault:
         self._people = People(database, keys.lookup)
         self._parking = Parking(database, Sealer(keys.sealing), keys.lookup)
         self._audit = Audit(keys.audit)
+        self.event_ids = EventIdCipher(keys.event_ids)
+        """Turns the event ids of sources into those of rows."""
 
     @classmethod
     def open(cls, settings: Settings) -> Vault:
@@ -138,7 +141,8 @@ class Vault:
         assert settings.vault_key_file is not None
         keys = load_key_file(settings.vault_key_file)
         database = Database(settings.vault_url)
-        proof = hmac.new(keys.audit.secret, b"biokeel vault", "sha256").hexdigest()
+        # Of the keys these two never change.
+        proof = hmac.new(keys.audit.secret, b"biokeel vault" + keys.event_ids.secret, "sha256").hexdigest()
         with database.write() as connection:
             METADATA.create_all(connection)
             database.insert_new(

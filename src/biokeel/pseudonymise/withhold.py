@@ -1,0 +1,139 @@
+"""Forms at work: what does not have the form or the range of its field does not cross the wall.
+
+The field becomes null in that row and its name stands in the column `withheld` (String: names by comma in the schema's
+order, null where nothing was withheld; never a value). The event goes on, and its suite judges that. NaN is no number:
+it becomes null without being withheld, so that no bits of it cross.
+
+Speed: each distinct text is judged once, and of numbers the least and the greatest; rows cost more only where something
+is withheld.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from biokeel.contracts.forms import Form
+    from biokeel.contracts.schema import Field
+
+    Mask = npt.NDArray[np.bool_]
+    """For each row whether something is so."""
+
+_NOTHING: Final = pl.Series("withheld", [None], dtype=pl.String)
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """What of some rows may cross: `kept` has their fields, null where they do not fit; `misfits` says where that is.
+
+    `suspects` are the texts that were taken out, and all of fields with an open form: to be searched for identifiers.
+    """
+
+    kept: pl.DataFrame
+    misfits: Mapping[str, Mask]
+    suspects: pl.DataFrame
+
+    def column(self) -> pl.Series:
+        """The column `withheld`."""
+        if not self.misfits:
+            return _NOTHING.new_from_index(0, self.kept.height)
+        names = list(self.misfits)
+        packed = np.packbits(np.stack(list(self.misfits.values())), axis=0)
+        patterns, which = np.unique(packed, axis=1, return_inverse=True)
+        flags = np.unpackbits(patterns, axis=0, count=len(names)).astype(np.bool_).T
+        words = [",".join(name for name, here in zip(names, flag, strict=True) if here) or None for flag in flags]
+        return pl.Series("withheld", words, dtype=pl.String).gather(which.reshape(-1))
+
+
+class Withholder:
+    """Holds the kept fields of one event type to their forms and ranges.
+
+    `long_numbers` says which of some numbers read as a registration number.
+    """
+
+    def __init__(self, fields: Sequence[Field], long_numbers: Callable[[pl.Series], pl.Series]) -> None:
+        self._fields = fields
+        self._long_numbers = long_numbers
+
+    def apply(self, frame: pl.DataFrame) -> Withheld:
+        """What of the kept fields of `frame` may cross."""
+        kept: list[pl.Series] = []
+        misfits: dict[str, Mask] = {}
+        suspects: list[pl.Series] = []
+        for field in self._fields:
+            column = frame[field.name]
+            if field.form is not None:
+                wrong = _misfits(column, field.form, frame)
+                suspects += _suspects(column, field.form, wrong)
+            else:
+                column, wrong = self._numbers(column, field)
+            if wrong is not None:
+                misfits[field.name] = wrong
+                column = column.set(pl.Series(wrong), None)
+            kept.append(column)
+        return Withheld(pl.DataFrame(kept), misfits, pl.DataFrame(suspects))
+
+    def _numbers(self, column: pl.Series, field: Field) -> tuple[pl.Series, Mask | None]:
+        """`column` without NaN, and which rows are out of the range, or read as a registration number."""
+        if column.dtype.is_float() and column.is_nan().any():
+            column = column.fill_nan(None)
+        wrong = None if field.range is None else _outside(column, field.range.least, field.range.greatest)
+        if field.counts_bytes_or_bases or column.dtype.is_float():
+            alike = self._long_numbers(column)
+            if alike.any():
+                found = np.asarray(alike.fill_null(value=False).to_numpy())
+                wrong = found if wrong is None else wrong | found
+        return column, wrong
+
+
+def _outside(column: pl.Series, least: Any, greatest: Any) -> Mask | None:  # ends of the column's own type
+    if column.dtype == pl.Date:
+        least, greatest = least.date(), greatest.date()
+    low, high = column.min(), column.max()
+    if low is None or (least <= low and high <= greatest):
+        return None
+    return np.asarray((~column.is_between(least, greatest)).fill_null(value=False).to_numpy())
+
+
+def misfit_rows(column: pl.Series, form: Form) -> Mask | None:
+    """Which rows of `column` (texts, or lists of texts) do not have `form`, null does; None where all do."""
+    if isinstance(column.dtype, pl.List):
+        texts = column.list.explode()
+        inner = misfit_rows(texts, form)
+        if inner is None:
+            return None
+        rows = np.repeat(np.arange(len(column)), np.maximum(column.list.len().fill_null(1).to_numpy(), 1))
+        return np.isin(np.arange(len(column)), rows[inner])
+    distinct = column.unique().drop_nulls()
+    good = form.fits(distinct)
+    if good.all():
+        return None
+    return np.asarray(column.is_in(distinct.filter(~good).implode()).fill_null(value=False).to_numpy())
+
+
+def _misfits(column: pl.Series, form: Form, frame: pl.DataFrame) -> Mask | None:
+    if form.beside is None:
+        return misfit_rows(column, form)
+    pairs = pl.DataFrame([column.alias("text"), frame[form.beside].alias("beside")])
+    distinct = pairs.unique().filter(pl.col("text").is_not_null())
+    good = form.fits(distinct["text"], distinct["beside"])
+    if good.all():
+        return None
+    bad = distinct.filter(~good).with_columns(wrong=pl.lit(value=True))
+    joined = pairs.join(bad, on=["text", "beside"], how="left", nulls_equal=True, maintain_order="left")
+    return np.asarray(joined["wrong"].fill_null(value=False).to_numpy())
+
+
+def _suspects(column: pl.Series, form: Form, wrong: Mask | None) -> Iterator[pl.Series]:
+    if form.open:
+        yield column
+    elif wrong is not None:
+        yield column.set(pl.Series(~wrong), None)
