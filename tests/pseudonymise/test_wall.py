@@ -306,7 +306,8 @@ def test_a_replayed_person_event_is_applied_once(world):
     assert wall._vault.status().audit_entries == 2
 
 
-def test_policy_create_makes_one_participant_for_an_unknown_person_and_enrolment_finds_it(world):
+def test_policy_create_makes_one_participant_for_an_unknown_person_and_enrolment_finds_it(tmp_path):
+    world = World(tmp_path, unstated_consent="clinical")
     wall = world.wall("create")
     frame = wall.process(world.glucose("P-1", "P-1", "P-2")).batch.frame
     assert (frame.height, frame["participant"].n_unique(), frame["enrolled_on"].null_count()) == (3, 2, 3)

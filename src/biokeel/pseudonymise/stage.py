@@ -20,7 +20,7 @@ import polars as pl
 from biokeel.batch import COORDINATES, ENVELOPE, STREAM_RAW, Outcome, PseudonymisedBatch, SealedRejection
 from biokeel.pseudonymise.leaks import find_leaks
 from biokeel.reasons import Reason
-from biokeel.vault.people import CONSENT
+from biokeel.vault.consent import CONSENT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

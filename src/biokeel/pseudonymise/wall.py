@@ -140,7 +140,9 @@ class Wall:
                 return None
             judged = self._judge_parked(event, events, snapshot)
             good = judged.accepted.frame["first_offset"].to_list()
-            if self._vault.offer(event, partition, snapshot, good, judged.sealed) and good:
+            if not self._vault.offer(event, partition, snapshot, good, judged.sealed):
+                self._drain()
+            elif good:
                 return judged.accepted
 
     def ready_at(self) -> set[tuple[EventType, int]]:
@@ -172,6 +174,7 @@ class Wall:
             if self._vault.decide(event, snapshot, last, parked=strangers, sealed=sealed, anew=anew):
                 accepted = judged.accepted if len(judged.accepted) else None
                 return WallResult(accepted, Counter(each.reason for each in sealed), parked=len(strangers))
+            self._drain()
 
     def _replayed(
         self, batch: RawBatch, spans: Mapping[int, tuple[int, int]], snapshot: Snapshot
@@ -265,6 +268,7 @@ class Wall:
     def _drain(self) -> Applied:
         """Apply the person events that waited for an enrolment which has come since.
 
+        Any worker does so before it decides about an event (`Vault.decide` refuses): one of them may narrow a consent.
         Dying in here leaves the rest to the next call, of any worker: what is applied is no longer parked.
         """
         total = Applied()
