@@ -73,6 +73,12 @@ class Settings(BaseSettings):
     unknown_person: Annotated[
         str, Field(description="park or create: an event whose person is not enrolled.", pattern="^(park|create)$")
     ] = "park"
+    unstated_consent: Annotated[
+        str,
+        Field(
+            description="Domains (comma list) that count as consented to while nobody has stated a person's consent."
+        ),
+    ] = ""
 
     sources: Annotated[
         str, Field(description="Ids of the sources that the programme registered, by comma; of others all is sealed.")

@@ -32,8 +32,12 @@ SOURCES = ("hospital/one",)
 class World:
     """One vault on the disk; `wall()` opens it as a fresh process would."""
 
-    def __init__(self, folder: Path) -> None:
-        self.settings = Settings(vault_url=f"sqlite:///{folder / 'vault.db'}", vault_key_file=folder / "vault.keys")
+    def __init__(self, folder: Path, unstated_consent: str = "") -> None:
+        self.settings = Settings(
+            vault_url=f"sqlite:///{folder / 'vault.db'}",
+            vault_key_file=folder / "vault.keys",
+            unstated_consent=unstated_consent,
+        )
         self.folder = folder
         folder.mkdir(exist_ok=True)
         if not (folder / "vault.keys").exists():
@@ -96,6 +100,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "sex": "female",
         "birth_date": dt.date(1980, 5, 17),
         "consent_scope": ["genome", "clinical", "lifestyle"],
+        "consent_stated": True,
     },
     "identifier_link": {"identifiers": []},
     "consent_change": {"consent_scope": []},

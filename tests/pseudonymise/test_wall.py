@@ -306,7 +306,8 @@ def test_a_replayed_person_event_is_applied_once(world):
     assert wall._vault.status().audit_entries == 2
 
 
-def test_policy_create_makes_one_participant_for_an_unknown_person_and_enrolment_finds_it(world):
+def test_policy_create_makes_one_participant_for_an_unknown_person_and_enrolment_finds_it(tmp_path):
+    world = World(tmp_path, unstated_consent="clinical")
     wall = world.wall("create")
     frame = wall.process(world.glucose("P-1", "P-1", "P-2")).batch.frame
     assert (frame.height, frame["participant"].n_unique(), frame["enrolled_on"].null_count()) == (3, 2, 3)
@@ -352,8 +353,8 @@ def test_a_full_cache_forgets_and_still_answers_rightly(world):
 def stricter(monkeypatch):
     """Call it, and every row holds what is a leak by the rules of a later release."""
 
-    def leak(kept, *_more):
-        return [Leak("code", "a new pattern", np.ones(kept.height, dtype=bool))]
+    def leak(_suspects, subjects):
+        return [Leak("code", "a new pattern", np.ones(len(subjects), dtype=bool))]
 
     return lambda: monkeypatch.setattr(stage, "find_leaks", leak)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from biokeel.contracts.schema import EventSchema
     from biokeel.vault.identifiers import Identifier
 
-_PLAIN: Final = ("identifiers", "consent_scope", "sex", "merged_scheme", "merged_id", "scope")
+_PLAIN: Final = ("identifiers", "consent_scope", "consent_stated", "sex", "merged_scheme", "merged_id", "scope")
 
 
 def read_persons(
@@ -63,7 +63,7 @@ def _event(at: At, payload: bytes, subject: Identifier, row: dict[str, Any]) -> 
         decided_at=round(decided.timestamp() * 1000),
         day=local.date(),
         identifiers=tuple(normalise(each["scheme"], each["value"]) for each in row.get("identifiers") or ()),
-        consent_scope=tuple(row.get("consent_scope") or ()),
+        consent_scope=tuple(row.get("consent_scope") or ()) if row.get("consent_stated", True) else None,
         birth_year=row.get("birth_date_year"),
         sex=row.get("sex"),
         province=row.get("address_province"),

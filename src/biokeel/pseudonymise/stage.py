@@ -24,7 +24,7 @@ from biokeel.contracts.grammars import EVENT_ID
 from biokeel.contracts.lint import EARLIEST, LATEST
 from biokeel.pseudonymise.leaks import find_leaks
 from biokeel.reasons import Reason
-from biokeel.vault.people import CONSENT
+from biokeel.vault.consent import CONSENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

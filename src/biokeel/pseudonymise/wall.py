@@ -150,10 +150,12 @@ class Wall:
                 return WallResult(None, counts)
             judged = self._judge_parked(event, events, snapshot)
             good = judged.accepted.frame["first_offset"].to_list()
-            if self._vault.offer(event, partition, snapshot, good, judged.sealed):
-                counts.update(each.reason for each in judged.sealed)
-                if good:
-                    return WallResult(judged.accepted, counts, withheld=judged.withheld)
+            if not self._vault.offer(event, partition, snapshot, good, judged.sealed):
+                self._drain()
+                continue
+            counts.update(each.reason for each in judged.sealed)
+            if good:
+                return WallResult(judged.accepted, counts, withheld=judged.withheld)
 
     def ready_at(self) -> set[tuple[EventType, int]]:
         """The event types and raw partitions for which `releases` has something to do."""
@@ -185,6 +187,7 @@ class Wall:
                 accepted = judged.accepted if len(judged.accepted) else None
                 counts = Counter(each.reason for each in sealed)
                 return WallResult(accepted, counts, parked=len(strangers), withheld=judged.withheld)
+            self._drain()
 
     def _replayed(
         self, batch: RawBatch, spans: Mapping[int, tuple[int, int]], snapshot: Snapshot
@@ -279,6 +282,7 @@ class Wall:
     def _drain(self) -> Applied:
         """Apply the person events that waited for an enrolment which has come since.
 
+        Any worker does so before it decides about an event (`Vault.decide` refuses): one of them may narrow a consent.
         Dying in here leaves the rest to the next call, of any worker: what is applied is no longer parked.
         """
         total = Applied()

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 import sqlalchemy as sa
 
+from biokeel.contracts.topics import PERSON_EVENTS
 from biokeel.vault.database import chunks
 from biokeel.vault.tables import APPLIED, DEAD_LETTER, PARKED, RELEASE_COUNTER, Parked
 
@@ -35,6 +36,11 @@ if TYPE_CHECKING:
 READY_BYTES: Final = 32 << 20
 """Bytes of the parked events that are taken out at a time: a thousand people may have left a megabyte each."""
 _FETCHED: Final = 100
+_PERSON_EVENTS: Final = (
+    sa.select(PARKED.c.topic)
+    .where(PARKED.c.state == Parked.NUMBERED, PARKED.c.topic.in_([event.raw_topic for event in PERSON_EVENTS]))
+    .limit(1)
+)
 BOOKS: Final = {"offset": pl.Int64(), "place": pl.String(), "reason": pl.String()}
 
 
@@ -186,6 +192,10 @@ class Parking:
             PARKED.c.state.in_((Parked.NUMBERED, Parked.OFFERED))
         )
         return {(topic, partition) for topic, partition in connection.execute(query.distinct())}
+
+    def holds_people(self, connection: sa.Connection) -> bool:
+        """Whether there are person events whose person has come, and which are not applied yet."""
+        return connection.execute(_PERSON_EVENTS).first() is not None
 
     def waiting(self, connection: sa.Connection) -> dict[str, int]:
         """By raw topic, how many events are parked and not released."""

@@ -34,6 +34,7 @@ from biokeel.errors import VaultKeyError
 from biokeel.reasons import Reason
 from biokeel.vault import age
 from biokeel.vault.audit import Audit, AuditHead, AuditReport
+from biokeel.vault.consent import unstated
 from biokeel.vault.database import Database, chunks
 from biokeel.vault.enrolment import Roll, Waits, apply, create, named
 from biokeel.vault.event_ids import EventIdCipher
@@ -121,10 +122,10 @@ class VaultStatus:
 class Vault:
     """One process' handle on the vault. One thread at a time."""
 
-    def __init__(self, database: Database, keys: Keys) -> None:
+    def __init__(self, database: Database, keys: Keys, unstated: int) -> None:
         self._database = database
         self._keys = keys
-        self._people = People(database, keys.lookup)
+        self._people = People(database, keys.lookup, unstated)
         self._parking = Parking(database, Sealer(keys.sealing), keys.lookup)
         self._audit = Audit(keys.audit)
         self.event_ids = EventIdCipher(keys.event_ids)
@@ -134,11 +135,13 @@ class Vault:
     def open(cls, settings: Settings) -> Vault:
         """Open (and the first time create) the vault that `vault_url` and `vault_key_file` name.
 
-        Raises `SettingsError` where they are not set, `VaultKeyError` where the keys are not the vault's,
-        `VaultUnavailable` where the database does not answer. Two processes may create it at once.
+        Raises `SettingsError` where they are not set or `unstated_consent` names no domain, `VaultKeyError` where the
+        keys are not the vault's, `VaultUnavailable` where the database does not answer. Two processes may create it at
+        once.
         """
         settings.require("vault_url", "vault_key_file")
         assert settings.vault_key_file is not None
+        unstated_consent = unstated(settings.unstated_consent)
         keys = load_key_file(settings.vault_key_file)
         database = Database(settings.vault_url)
         # Of the keys these two never change.
@@ -152,7 +155,7 @@ class Vault:
         if not hmac.compare_digest(written, proof):
             database.close()
             raise VaultKeyError("The key file is not the one of this vault.", "Check BIOKEEL_VAULT_KEY_FILE.")
-        return cls(database, keys)
+        return cls(database, keys, unstated_consent)
 
     def close(self) -> None:
         """Close the database."""
@@ -215,12 +218,13 @@ class Vault:
         `anew`: spans (by partition) with offsets that an older backup had `forgotten`; now it is known of them again.
         All of it or nothing, for all partitions together. False, with nothing written, where the world is no longer
         that of `snapshot`, which is of the same partitions: somebody changed people, somebody in `parked` was enrolled
-        meanwhile, or another worker decided on one of the partitions. Then start over.
+        meanwhile, or another worker decided on one of the partitions; or where a person event that waited for its
+        person is not applied yet. Then apply what waited, and start over.
         Dying before it returns leaves all of it or nothing, too.
         """
         topic = event.raw_topic
         with self._database.write(shared=True) as connection:
-            if _snapshot(connection, topic, snapshot.decided) != snapshot or self._is_known(connection, parked):
+            if self._has_moved(connection, topic, snapshot) or self._is_known(connection, parked):
                 return False
             self._parking.park(connection, topic, parked)
             self._parking.bury(connection, topic, sealed)
@@ -276,10 +280,13 @@ class Vault:
         offsets: Sequence[int],
         sealed: Sequence[SealedRejection],
     ) -> bool:
-        """Write down which parked events are good (`offsets`) and which are not (`sealed`); false: start over."""
+        """Write down which parked events are good (`offsets`) and which are not (`sealed`).
+
+        False, with nothing written, for the reasons that `decide` has.
+        """
         topic = event.raw_topic
         with self._database.write(shared=True) as connection:
-            if _snapshot(connection, topic, snapshot.decided) != snapshot:
+            if self._has_moved(connection, topic, snapshot):
                 return False
             self._parking.offer(connection, topic, partition, offsets)
             self._parking.bury(connection, topic, sealed)
@@ -366,6 +373,14 @@ class Vault:
         if roll.stale:
             value = sa.cast(sa.cast(META.c.value, sa.BigInteger) + 1, sa.String(128))
             connection.execute(sa.update(META).where(META.c.name == "generation").values(value=value))
+
+    def _has_moved(self, connection: sa.Connection, topic: str, snapshot: Snapshot) -> bool:
+        """Whether the world is no longer that of `snapshot`, or what waited for an enrolment is about to change it.
+
+        A consent that was narrowed before the person was enrolled is applied after the enrolment, in a transaction of
+        its own. Whoever enrolled may die in between; nothing may be let through by the enrolment alone meanwhile.
+        """
+        return _snapshot(connection, topic, snapshot.decided) != snapshot or self._parking.holds_people(connection)
 
     def _is_known(self, connection: sa.Connection, parked: Sequence[ToPark]) -> bool:
         digests = {each.identifier.digest(key) for each in parked for key in self._keys.lookup}
