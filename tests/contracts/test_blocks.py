@@ -36,6 +36,7 @@ def batch(
         "enrolled_on": [19_000] * rows,
         "birth_year": [1980] * rows,
         "sex": ["female"] * rows,
+        "withheld": [None] * rows,
         "stream": ["raw"] * rows,
         "raw_partition": [raw_partition] * rows,
         "raw_offset": list(range(first, first + 2 * rows, 2)),

@@ -6,7 +6,7 @@ or a registration number. Each shape is anchored and bounded, and Rust's regular
 | grammar | shape | check digit |
 | --- | --- | --- |
 | `loinc` | `2339-0` | mod 10 (LOINC Users' Guide, appendix C) |
-| `loinc-answer` | `LA6576-8` | the same |
+| `loinc-answer` | `LA6576-8` | the same, letters included |
 | `snomed-ct` | 6 to 11 digits of the core, or 11 to 18 of an extension with its namespace `1000xxx` | Verhoeff (SNOMED CT Release File Specifications, 6) |
 | `icd-10` | `E11.9` (WHO) | none |
 | `icd-10-cm` | `S72.001A` (CDC/NCHS) | none |
@@ -72,12 +72,22 @@ def _digits(codes: pl.Series) -> Digits:
     return np.frombuffer("".join(plain).encode(), np.uint8).reshape(-1, _LONGEST) - ord("0")
 
 
-def _mod10(codes: pl.Series) -> npt.NDArray[np.bool_]:
-    """Every second digit doubled, from the one before the check digit: Luhn's check."""
+def _luhn(codes: pl.Series) -> npt.NDArray[np.int64]:
+    """The sum of Luhn's check: every second digit doubled, from the one before the check digit."""
     digits = _digits(codes).astype(np.int64)
     doubled = digits[:, -2::-2] * 2
-    total = digits[:, -1::-2].sum(1) + (doubled - 9 * (doubled > 9)).sum(1)
-    return np.asarray(total % 10 == 0)
+    return np.asarray(digits[:, -1::-2].sum(1) + (doubled - 9 * (doubled > 9)).sum(1))
+
+
+def _mod10(codes: pl.Series) -> npt.NDArray[np.bool_]:
+    """LOINC's check digit, which is Luhn's."""
+    return np.asarray(_luhn(codes) % 10 == 0)
+
+
+def _mod10_of_answer(codes: pl.Series) -> npt.NDArray[np.bool_]:
+    """The same with the letters `LA` before the digits, as 28 and 17 (ASCII less 48): they add 5, or 8, by the place."""
+    is_odd = codes.str.len_bytes().to_numpy() % 2  # LA, hyphen and check digit are four characters
+    return np.asarray((_luhn(codes) + np.where(is_odd, 8, 5)) % 10 == 0)
 
 
 def _gtin(codes: pl.Series) -> npt.NDArray[np.bool_]:
@@ -130,7 +140,7 @@ def _hashes(codes: pl.Series) -> npt.NDArray[np.bool_]:
 
 GRAMMARS: Final[dict[str, Grammar]] = {
     "loinc": Grammar("LOINC code with its check digit", r"^[1-9][0-9]{0,5}-[0-9]$", _mod10),
-    "loinc-answer": Grammar("LOINC answer code with its check digit", r"^LA[1-9][0-9]{0,5}-[0-9]$", _mod10),
+    "loinc-answer": Grammar("LOINC answer code with its check digit", r"^LA[1-9][0-9]{0,5}-[0-9]$", _mod10_of_answer),
     "snomed-ct": Grammar(
         "SNOMED CT concept identifier with its check digit",
         r"^(?:[1-9][0-9]{2,7}00[0-9]|[1-9][0-9]{0,7}1000[0-9]{3}10[0-9])$",
