@@ -77,14 +77,14 @@ class Withholder:
                 column, wrong = self._numbers(column, field)
             if wrong is not None:
                 misfits[field.name] = wrong
-                column = column.set(pl.Series(wrong), None)
+                column = _without(column, pl.Series(wrong))
             kept.append(column)
         return Withheld(pl.DataFrame(kept), misfits, pl.DataFrame(suspects))
 
     def _numbers(self, column: pl.Series, field: Field) -> tuple[pl.Series, Mask | None]:
         """`column` without NaN, and which rows are out of the range, or read as a registration number."""
-        if column.dtype.is_float() and column.is_nan().any():
-            column = column.fill_nan(None)
+        if column.dtype.is_float() and (nan := column.is_nan()).any():
+            column = _without(column, nan.fill_null(value=False))
         wrong = None if field.range is None else _outside(column, field.range.least, field.range.greatest)
         if field.counts_bytes_or_bases or column.dtype.is_float():
             alike = self._long_numbers(column)
@@ -130,6 +130,19 @@ def _misfits(column: pl.Series, form: Form, frame: pl.DataFrame) -> Mask | None:
     bad = distinct.filter(~good).with_columns(wrong=pl.lit(value=True))
     joined = pairs.join(bad, on=["text", "beside"], how="left", nulls_equal=True, maintain_order="left")
     return np.asarray(joined["wrong"].fill_null(value=False).to_numpy())
+
+
+def _without(column: pl.Series, rows: pl.Series) -> pl.Series:
+    """`column` with null in `rows`.
+
+    What stood there is overwritten first: a null hides a value and does not erase it. It would lie in the memory of the
+    column still, and with it in a block.
+    """
+    if isinstance(column.dtype, pl.List):
+        return column.set(rows, pl.Series([[]], dtype=column.dtype)).set(rows, None)
+    nothing: Any = "" if column.dtype == pl.String else 0
+    physical = column.to_physical()
+    return physical.set(rows, nothing).set(rows, None).cast(column.dtype)
 
 
 def _suspects(column: pl.Series, form: Form, wrong: Mask | None) -> Iterator[pl.Series]:
