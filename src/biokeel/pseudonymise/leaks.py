@@ -1,18 +1,13 @@
 """The leak scan: every string that is about to cross the wall, looked through for what identifies a person.
 
-| pattern | what it finds |
-| --- | --- |
-| `registration` | RRN or FRN: a date (yymmdd) and seven digits, whatever stands between; the check digit is not asked |
-| `phone` | Korean mobile, area and internet numbers, at home or with +82 |
-| `email` | an e-mail address |
-| `passport` | a Korean passport number, old (`M12345678`) or new (`M123A4567`) |
-| `card` | a payment card: its issuer's range, its length and the Luhn check |
-| `subject` | the row's own `subject_id`, of six characters or more, inside another string |
+It is the second line: the forms that fields declare come first. `patterns` says what it finds, `writings` in which
+writings. A `subject` is the row's own `subject_id`, of six characters or more, inside another string; one of five
+characters or fewer is not searched for, because it would be found in every other code.
 
-Full-width digits and letters are read as plain ones. Hash values and UUIDs (32, 40, 64 or 128 hexadecimal digits and
-nothing else) are left alone: random digits in them would look like anything. A `subject_id` of five characters
-or fewer is not searched for, because it would be found in every other code. The scan errs on the side of stopping: a
-13-digit code that reads as a date and seven digits is stopped, too.
+Hash values and UUIDs (32, 40, 64 or 128 hexadecimal digits and nothing else) are left alone unless they are padded with
+zeros or stand for other text: random digits in them would look like anything. The scan errs on the side of stopping: a
+13-digit code that reads as a date and seven digits is stopped, too. A name, or another person's hospital number, has no
+form that a scan could know.
 
 Speed: the patterns run once, over the *distinct* strings of all columns together. Each call of polars costs some 50
 microseconds however few rows there are, so one call does for all columns what it can.
@@ -28,6 +23,8 @@ import polars as pl
 import pyarrow as pa
 
 from biokeel.errors import SchemaError
+from biokeel.pseudonymise.patterns import find_patterns, is_hash
+from biokeel.pseudonymise.writings import unfold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,47 +36,8 @@ SHORTEST_SUBJECT: Final = 6
 SHORTEST_HIDDEN: Final = 8
 """The same for a column of 32 hexadecimal digits, where chance finds 8 given ones in 1 of 170 million rows."""
 
-_SEPARATOR: Final = r"[\s\-.·_/‐-―−]"
-_NO_DIGIT: Final = "[^0-9]"
-_NO_WORD: Final = "[^0-9A-Za-z]"
-
-
-def _alone(pattern: str, boundary: str = _NO_DIGIT) -> str:
-    """`pattern` where nothing of the kind goes on before or after it (the regular expressions have no look-around)."""
-    return f"(?:^|{boundary})(?:{pattern})(?:$|{boundary})"
-
-
-_HOME: Final = rf"\(?(?:0|(?:\+|00)82{_SEPARATOR}?\(?0?\)?|82{_SEPARATOR}\(?0?\)?)"
-_NUMBER: Final = rf"{_SEPARATOR}{{0,2}}[0-9]{{3,4}}{_SEPARATOR}{{0,2}}[0-9]{{4}}"
-
-_PATTERNS: Final = {
-    "registration": _alone(rf"[0-9]{{2}}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01]){_SEPARATOR}{{0,3}}[0-9]{{7}}"),
-    "phone": "|".join(
-        (
-            _alone(rf"{_HOME}1[016789]{_NUMBER}"),
-            # Fixed lines only where no code goes on: food codes are made of such digits.
-            _alone(rf"{_HOME}(?:2|[3-6][1-5]|70|50[0-9]?)\)?{_NUMBER}", r"[^0-9A-Za-z\-.]"),
-        )
-    ),
-    "email": r"[^\s@]+@[^\s@]+\.[^\s@.]{2,}",
-    "passport": _alone(r"(?i:[MSROGD])(?:[0-9]{8}|[0-9]{3}[A-Za-z][0-9]{4})", _NO_WORD),
-}
-_CARD: Final = r"(?:^|[^0-9])((?:[3-6][0-9]{3}|2[2-7][0-9]{2})(?:[\s\-.]?[0-9]){9,15})(?:$|[^0-9])"
-_HASH: Final = (
-    r"^(?:[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64}|[0-9a-fA-F]{128}"
-    r"|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$"
-)
-_SNOMED: Final = r"^[0-9]{1,8}1000[0-9]{3}1[0-6][0-9]$"
-"""A SNOMED CT code of an extension: item, namespace 1000xxx, partition 10 to 16, check digit."""
-
 _SHORTEST: Final = 6
 """Bytes of the shortest string that any pattern matches (`a@b.cd`)."""
-_MAY_LEAK: Final = (pl.col("text").str.len_bytes() >= _SHORTEST) & ~pl.col("text").str.contains(_HASH)
-_FOUND: Final = [
-    *(pl.col("text").str.contains(pattern).alias(name) for name, pattern in _PATTERNS.items()),
-    (pl.col("text").str.contains(_CARD) & ~pl.col("text").str.contains(_SNOMED)).alias("card"),
-]
-"""Which strings each pattern is found in; of `card` those that have its shape."""
 
 _ASCII: Final = 0x80
 _SPACE: Final = 0x20
@@ -140,7 +98,7 @@ def _matches(searched: Sequence[_Strings], height: int) -> Iterator[Leak]:
     if not searched:
         return
     distinct = pl.concat_list(pl.lit(each.values).unique().implode() for each in searched).explode()
-    texts = pl.select(distinct.alias("text")).filter(_MAY_LEAK).to_series()
+    texts = pl.select(distinct.alias("text")).drop_nulls().to_series()
     found = {pattern: texts.filter(hits) for pattern, hits in scan(texts).items()}
     bad = [(pattern, some.implode()) for pattern, some in found.items() if len(some)]
     for strings in searched:
@@ -152,23 +110,17 @@ def _matches(searched: Sequence[_Strings], height: int) -> Iterator[Leak]:
 
 def scan(values: pl.Series) -> dict[str, pl.Series]:
     """For each pattern, which of `values` (String) it is found in."""
-    text = values.alias("text")
-    if (text.str.len_bytes() != text.str.len_chars()).any():
-        text = text.str.normalize("NFKC").str.replace_all("[\u200b-\u200f\u2060\ufeff]", "")
-    hits = pl.DataFrame([text]).select(_FOUND).to_dict()
-    shaped = hits["card"]
-    if shaped.any():
-        # The Luhn check runs only over what has a card's shape.
-        numbers = text.filter(shaped).str.extract_all(_CARD).to_list()
-        good = [any(_luhn([int(c) for c in number if c in "0123456789"]) for number in some) for some in numbers]
-        hits["card"] = shaped.scatter(shaped.arg_true(), good)
-    return hits
-
-
-def _luhn(digits: list[int]) -> bool:
-    """The check of ISO/IEC 7812-1, annex B."""
-    doubled = (digit * 2 - 9 * (digit > 4) for digit in digits[-2::-2])
-    return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
+    known = unfold(values.alias("text"))
+    known = known.filter(pl.col("text").str.len_bytes() >= _SHORTEST, ~is_hash(pl.col("text")))
+    hits = find_patterns(known["text"])
+    rows = known["row"]
+    nothing = np.zeros(len(values), dtype=np.bool_)
+    found = {}
+    for name, some in hits.items():
+        flags = nothing.copy()
+        flags[rows.filter(some).to_numpy()] = True
+        found[name] = pl.Series(name, flags)
+    return found
 
 
 def _own_subjects(searched: Sequence[tuple[_Strings, bool, int]], subjects: pl.Series) -> Iterator[Leak]:
