@@ -93,11 +93,3 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         for future in admin.create_acls([everybody]).values():
             future.result(30)
         yield running
-
-
-@pytest.fixture(scope="session")
-def shared_cases(shared_data: Path) -> Path:
-    """The folder with what outsiders tried (read only); tests that need it are skipped where it is absent."""
-    if not (shared_data.parent / "cases").is_dir():
-        pytest.skip("the cases are not here: they lie beside the real data (BIOKEEL_SHARED_DATA)")
-    return shared_data.parent / "cases"

@@ -353,7 +353,7 @@ def test_a_full_cache_forgets_and_still_answers_rightly(world):
 def stricter(monkeypatch):
     """Call it, and every row holds what is a leak by the rules of a later release."""
 
-    def leak(_suspects, subjects):
+    def leak(_suspects, subjects, *_more):
         return [Leak("code", "a new pattern", np.ones(len(subjects), dtype=bool))]
 
     return lambda: monkeypatch.setattr(stage, "find_leaks", leak)

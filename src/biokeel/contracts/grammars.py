@@ -85,7 +85,7 @@ def _mod10(codes: pl.Series) -> npt.NDArray[np.bool_]:
 
 
 def _mod10_of_answer(codes: pl.Series) -> npt.NDArray[np.bool_]:
-    """The same with the letters `LA` before the digits, as 28 and 17 (ASCII less 48): they add 5, or 8, by the place."""
+    """The same with the letters `LA` before the digits, as 28 and 17 (ASCII less 48): they add 5 or 8, by the place."""
     is_odd = codes.str.len_bytes().to_numpy() % 2  # LA, hyphen and check digit are four characters
     return np.asarray((_luhn(codes) + np.where(is_odd, 8, 5)) % 10 == 0)
 

@@ -17,7 +17,7 @@ import polars as pl
 from biokeel.contracts.lint import form_faults
 from biokeel.contracts.schema import Coarsening, Tag
 from biokeel.errors import SchemaError
-from biokeel.pseudonymise.leaks import numbers_like_registration
+from biokeel.pseudonymise.registration import numbers_like_registration
 from biokeel.pseudonymise.withhold import Withholder
 
 if TYPE_CHECKING:

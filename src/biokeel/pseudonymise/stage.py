@@ -165,7 +165,7 @@ def pseudonymise(
     judge_envelope(frame, people["valid"], gate.sources, verdicts)
     withheld = policy.withhold.apply(frame)
     kept = withheld.kept.hstack(frame.select(policy.coarsened)) if policy.coarsened else withheld.kept
-    for leak in find_leaks(withheld.suspects, frame["subject_id"]):
+    for leak in find_leaks(withheld.suspects, frame["subject_id"], withheld.codes):
         verdicts.reject(leak.rows, Reason.LEAK, f"{leak.field}: {leak.pattern}")
     verdicts.judge(people, _PERSON[batch.event.domain])
     good = verdicts.good

@@ -34,12 +34,14 @@ _NOTHING: Final = pl.Series("withheld", [None], dtype=pl.String)
 class Withheld:
     """What of some rows may cross: `kept` has their fields, null where they do not fit; `misfits` says where that is.
 
-    `suspects` are the texts that were taken out, and all of fields with an open form: to be searched for identifiers.
+    `suspects` are the texts that were taken out, and those that fit an open form: to be searched for identifiers.
+    `codes` are the other texts that a source can choose freely within their form.
     """
 
     kept: pl.DataFrame
     misfits: Mapping[str, Mask]
     suspects: pl.DataFrame
+    codes: pl.DataFrame
 
     def column(self) -> pl.Series:
         """The column `withheld`."""
@@ -68,18 +70,21 @@ class Withholder:
         kept: list[pl.Series] = []
         misfits: dict[str, Mask] = {}
         suspects: list[pl.Series] = []
+        codes: list[pl.Series] = []
         for field in self._fields:
             column = frame[field.name]
             if field.form is not None:
                 wrong = _misfits(column, field.form, frame)
                 suspects += _suspects(column, field.form, wrong)
+                if not (field.form.closed or field.form.open):
+                    codes.append(column)
             else:
                 column, wrong = self._numbers(column, field)
             if wrong is not None:
                 misfits[field.name] = wrong
                 column = _without(column, pl.Series(wrong))
             kept.append(column)
-        return Withheld(pl.DataFrame(kept), misfits, pl.DataFrame(suspects))
+        return Withheld(pl.DataFrame(kept), misfits, pl.DataFrame(suspects), pl.DataFrame(codes))
 
     def _numbers(self, column: pl.Series, field: Field) -> tuple[pl.Series, Mask | None]:
         """`column` without NaN, and which rows are out of the range, or read as a registration number."""
