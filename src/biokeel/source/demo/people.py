@@ -137,6 +137,7 @@ def enrolments(people: pl.DataFrame, event_ids: list[str]) -> pl.DataFrame:
             consent_scope=pl.when("limited")
             .then(pl.lit(pl.Series([["genome", "clinical"]])))
             .otherwise(pl.lit(pl.Series([["genome", "clinical", "lifestyle"]]))),
+            consent_stated=pl.lit(value=True),
         )
     )
 
