@@ -9,7 +9,7 @@ import polars as pl
 
 from biokeel.pseudonymise.policy import coarsen
 from biokeel.pseudonymise.stage import Verdicts, judge_envelope
-from biokeel.pseudonymise.withhold import misfit_rows
+from biokeel.pseudonymise.withhold import Judge
 from biokeel.reasons import Reason
 from biokeel.vault.enrolment import PersonEvent
 from biokeel.vault.identifiers import normalise
@@ -36,7 +36,7 @@ def read_persons(
     valid = pl.Series([each is not None for each in subjects], dtype=pl.Boolean)
     judge_envelope(frame, valid, sources, verdicts)
     for field in schema.kept():
-        if field.form is not None and (wrong := misfit_rows(frame[field.name], field.form)) is not None:
+        if field.form is not None and (wrong := Judge(field.form).misfits(frame[field.name], frame)) is not None:
             verdicts.reject(wrong, Reason.PERSON_INVALID, field.name)
     good = verdicts.good
     coarse = [expression for each in schema.payload if each.coarsen and (expression := coarsen(each)) is not None]

@@ -4,14 +4,14 @@ The field becomes null in that row and its name stands in the column `withheld` 
 order, null where nothing was withheld; never a value). The event goes on, and its suite judges that. NaN is no number:
 it becomes null without being withheld, so that no bits of it cross.
 
-Speed: each distinct text is judged once, and of numbers the least and the greatest; rows cost more only where something
-is withheld.
+Speed: of texts each distinct one is looked up, and judged the first time; of numbers the least and the greatest are
+judged. Rows cost more only where something is withheld.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 import polars as pl
@@ -27,7 +27,11 @@ if TYPE_CHECKING:
     Mask = npt.NDArray[np.bool_]
     """For each row whether something is so."""
 
+T = TypeVar("T")
+
 _NOTHING: Final = pl.Series("withheld", [None], dtype=pl.String)
+_REMEMBERED: Final = 20_000
+"""Texts of one field that a judge remembers, and as many as a batch has more: some megabytes at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class Withholder:
     """
 
     def __init__(self, fields: Sequence[Field], long_numbers: Callable[[pl.Series], pl.Series]) -> None:
-        self._fields = fields
+        self._fields = [(field, None if field.form is None else Judge(field.form)) for field in fields]
         self._long_numbers = long_numbers
 
     def apply(self, frame: pl.DataFrame) -> Withheld:
@@ -71,10 +75,10 @@ class Withholder:
         misfits: dict[str, Mask] = {}
         suspects: list[pl.Series] = []
         codes: list[pl.Series] = []
-        for field in self._fields:
+        for field, judge in self._fields:
             column = frame[field.name]
-            if field.form is not None:
-                wrong = _misfits(column, field.form, frame)
+            if field.form is not None and judge is not None:
+                wrong = judge.misfits(column, frame)
                 suspects += _suspects(column, field.form, wrong)
                 if not (field.form.closed or field.form.open):
                     codes.append(column)
@@ -108,33 +112,64 @@ def _outside(column: pl.Series, least: Any, greatest: Any) -> Mask | None:  # en
     return np.asarray((~column.is_between(least, greatest)).fill_null(value=False).to_numpy())
 
 
-def misfit_rows(column: pl.Series, form: Form) -> Mask | None:
-    """Which rows of `column` (texts, or lists of texts) do not have `form`, null does; None where all do."""
-    if isinstance(column.dtype, pl.List):
-        texts = column.list.explode()
-        inner = misfit_rows(texts, form)
+class Judge:
+    """Says which texts of one field do not have its form, and remembers those that do.
+
+    A code comes again and again: what was seen to have the form is looked up and not judged anew.
+    """
+
+    def __init__(self, form: Form) -> None:
+        self._form = form
+        self._good: set[Any] = set()
+        """Texts, or pairs of a text and what stood beside it; `_REMEMBERED` at most."""
+
+    def misfits(self, column: pl.Series, frame: pl.DataFrame) -> Mask | None:
+        """Which rows of `column` (texts, or lists of texts) do not have the form, null does; None where all do.
+
+        `frame` has the field that stands beside, where the form needs one.
+        """
+        if isinstance(column.dtype, pl.List):
+            return self._in_lists(column, frame)
+        if self._form.beside is not None:
+            return self._beside(column, frame[self._form.beside])
+        distinct = column.unique().drop_nulls()
+        bad = self._bad(distinct.to_list(), lambda texts: self._form.fits(pl.Series(texts, dtype=pl.String)))
+        if not bad:
+            return None
+        return np.asarray(column.is_in(bad).fill_null(value=False).to_numpy())
+
+    def _beside(self, column: pl.Series, beside: pl.Series) -> Mask | None:
+        pairs = pl.DataFrame([column.alias("text"), beside.alias("beside")])
+        kind = {"text": pl.String(), "beside": pl.String()}
+
+        def fits(some: list[tuple[str, str | None]]) -> pl.Series:
+            known = pl.DataFrame(some, kind, orient="row")
+            return self._form.fits(known["text"], known["beside"])
+
+        bad = self._bad(pairs.unique().drop_nulls("text").rows(), fits)
+        if not bad:
+            return None
+        wrong = pl.DataFrame(bad, kind, orient="row").with_columns(wrong=pl.lit(value=True))
+        joined = pairs.join(wrong, on=["text", "beside"], how="left", nulls_equal=True, maintain_order="left")
+        return np.asarray(joined["wrong"].fill_null(value=False).to_numpy())
+
+    def _in_lists(self, column: pl.Series, frame: pl.DataFrame) -> Mask | None:
+        inner = self.misfits(column.list.explode(), frame)
         if inner is None:
             return None
-        rows = np.repeat(np.arange(len(column)), np.maximum(column.list.len().fill_null(1).to_numpy(), 1))
+        # An empty list, and null, become one null each.
+        rows = np.repeat(np.arange(len(column)), np.maximum(column.list.len().fill_null(0).to_numpy(), 1))
         return np.isin(np.arange(len(column)), rows[inner])
-    distinct = column.unique().drop_nulls()
-    good = form.fits(distinct)
-    if good.all():
-        return None
-    return np.asarray(column.is_in(distinct.filter(~good).implode()).fill_null(value=False).to_numpy())
 
-
-def _misfits(column: pl.Series, form: Form, frame: pl.DataFrame) -> Mask | None:
-    if form.beside is None:
-        return misfit_rows(column, form)
-    pairs = pl.DataFrame([column.alias("text"), frame[form.beside].alias("beside")])
-    distinct = pairs.unique().filter(pl.col("text").is_not_null())
-    good = form.fits(distinct["text"], distinct["beside"])
-    if good.all():
-        return None
-    bad = distinct.filter(~good).with_columns(wrong=pl.lit(value=True))
-    joined = pairs.join(bad, on=["text", "beside"], how="left", nulls_equal=True, maintain_order="left")
-    return np.asarray(joined["wrong"].fill_null(value=False).to_numpy())
+    def _bad(self, distinct: list[T], fits: Callable[[list[T]], pl.Series]) -> list[T]:
+        """What of `distinct` does not fit."""
+        new = [each for each in distinct if each not in self._good]
+        if not new:
+            return []
+        good = fits(new).to_list()
+        if len(self._good) < _REMEMBERED:
+            self._good.update(each for each, fit in zip(new, good, strict=True) if fit)
+        return [each for each, fit in zip(new, good, strict=True) if not fit]
 
 
 def _without(column: pl.Series, rows: pl.Series) -> pl.Series:
