@@ -77,7 +77,7 @@ def demo(
         settings = stack.settings(Zone.RESEARCH)
         lake = Lake.of(settings)
         console.rule("4 · Every known defect and its verdict")
-        show_verdicts(corpus, broken, lake, console)
+        show_verdicts(corpus, broken, lake, stack.settings(Zone.VAULT), console)
         console.rule("5 · One participant across the three domains")
         show_participant(lake, books.total("curated"), console)
         console.rule("6 · Quarantined events and why")
@@ -144,7 +144,7 @@ def _publish_files(publisher: Publisher, data: list[Path], state_dir: Path, prog
 
     files = find_files(data)
     bar = progress.add_task("real files", total=len(files))
-    source = Source("demo-files", source_key(state_dir / "source.key"))
+    source = Source("demo", source_key(state_dir / "source.key"))
     results = publish_files(files, source, publisher, Enroller(), lambda _result: progress.advance(bar))
     progress.console.print(
         f"{len(files)} real files: {sum(result.sent.total() for result in results):,} events, "

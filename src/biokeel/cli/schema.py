@@ -80,18 +80,27 @@ def list_(schemas: Root = None) -> None:
 
 @commands.command()
 def show(event: Annotated[str, typer.Argument(help="For example clinical.glucose.")], schemas: Root = None) -> None:
-    """Show the fields of an event type: type, unit, privacy tag and meaning."""
+    """Show the fields of an event type: type, unit, privacy tag, form or range, and meaning."""
     from rich.table import Table
 
     from biokeel.cli.terminal import terminal
     from biokeel.contracts.catalogue import DirectoryCatalogue
 
     registered = DirectoryCatalogue(_root(schemas)).reader(_event(event))
-    table = Table("field", "type", "null", "unit", "tag", "meaning", title=registered.schema.doc)
+    table = Table("field", "type", "null", "unit", "tag", "may hold", "meaning", title=registered.schema.doc)
     for field in registered.schema.fields:
         null = "yes" if field.nullable else ""
-        table.add_row(field.name, field.kind, null, field.unit or "", field.tag, field.doc)
+        table.add_row(field.name, field.kind, null, field.unit or "", field.tag, field.demand, field.doc)
     terminal().print(table, markup=False)
+
+
+@commands.command()
+def forms(schemas: Root = None) -> None:
+    """Print, as the Markdown table of docs/privacy.md, what of each field may cross the privacy wall."""
+    from biokeel.contracts.document import forms_of
+    from biokeel.contracts.schema import load_schemas
+
+    typer.echo(forms_of(load_schemas(_root(schemas)).values()), nl=False)
 
 
 def _root(schemas: Path | None) -> Path:

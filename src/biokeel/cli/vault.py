@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
     vault.command("backup")(backup)
     vault.command("restore")(restore)
     vault.command("accept")(accept)
+    vault.command("event-id")(event_id)
     audit.command("verify")(verify)
     audit.command("head")(head)
     vault.add_typer(audit)
@@ -56,6 +57,27 @@ def status() -> None:
         table.add_row(f"sealed events, {reason}", str(count))
     table.add_row("audit entries", str(counts.audit_entries))
     terminal().print(table)
+
+
+def event_id(
+    ids: Annotated[list[str], typer.Argument(help="Event ids as rows have them.", show_default=False)],
+    *,
+    of_source: Annotated[bool, typer.Option("--of-source", help="They are a source's: say the rows' ids.")] = False,
+) -> None:
+    """Turn event ids of rows back into those that the source chose, or the other way round.
+
+    Rows carry an id that only this zone can tell from the source's: so a source's question about an event of its own
+    is answered here. It is written into the audit.
+    """
+    import polars as pl
+
+    vault = _open()
+    try:
+        turned = vault.turn_event_ids(pl.Series(ids, dtype=pl.String), to_rows=of_source)
+    finally:
+        vault.close()
+    for each in turned:
+        print(each)
 
 
 def backup(target: Annotated[Path, typer.Argument(help="A new file.", show_default=False)]) -> None:

@@ -17,6 +17,7 @@ import polars as pl
 import pyarrow as pa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from biokeel.contracts.grammars import EVENT_ID
 from biokeel.errors import ContractError
 
 if TYPE_CHECKING:
@@ -42,10 +43,15 @@ class EventIdCipher:
         return _mapped(ids, self._cipher.encryptor().update)
 
     def show(self, ids: pl.Series) -> pl.Series:
-        """The other way round. Raises `ContractError` where one of `ids` is no event id."""
-        if not ids.str.contains("^[0-9a-f]{32}$").fill_null(value=False).all():
-            raise ContractError("This is not an event id.", "It has 32 lower-case hexadecimal digits.")
+        """The other way round, for ids of the same form."""
         return _mapped(ids, self._cipher.decryptor().update)
+
+
+def require_ids(ids: pl.Series) -> pl.Series:
+    """`ids`, if all of them have the form of one. Raises `ContractError` otherwise."""
+    if not ids.str.contains(EVENT_ID).fill_null(value=False).all():
+        raise ContractError("This is not an event id.", "It has 32 lower-case hexadecimal digits.")
+    return ids
 
 
 def _mapped(ids: pl.Series, blocks: Callable[[bytes], bytes]) -> pl.Series:

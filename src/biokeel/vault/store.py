@@ -33,11 +33,11 @@ from biokeel.contracts.topics import event_type
 from biokeel.errors import VaultKeyError
 from biokeel.reasons import Reason
 from biokeel.vault import age
-from biokeel.vault.audit import Audit, AuditHead, AuditReport
+from biokeel.vault.audit import Audit, AuditHead, AuditReport, Entry
 from biokeel.vault.consent import unstated
 from biokeel.vault.database import Database, chunks
 from biokeel.vault.enrolment import Roll, Waits, apply, create, named
-from biokeel.vault.event_ids import EventIdCipher
+from biokeel.vault.event_ids import EventIdCipher, require_ids
 from biokeel.vault.keys import Keys, load_key_file
 from biokeel.vault.merges import before_merges
 from biokeel.vault.parking import ParkedEvent, Parking, ToPark
@@ -422,6 +422,16 @@ class Vault:
         """The last entry of the audit, to be kept where the vault's administrators cannot change it."""
         with self._database.read() as connection:
             return self._audit.head(connection)
+
+    def turn_event_ids(self, ids: pl.Series, *, to_rows: bool) -> list[str]:
+        """The sources' event ids behind those of rows, or with `to_rows` the other way round; the audit says how many.
+
+        Raises `ContractError` where one of `ids` is no event id.
+        """
+        turned = (self.event_ids.hide if to_rows else self.event_ids.show)(require_ids(ids)).to_list()
+        with self._database.write() as connection:
+            self._audit.append(connection, [Entry("event ids", None, {"count": len(turned), "to_rows": to_rows})])
+        return turned
 
     def verify_audit(self, kept: AuditHead | None = None) -> AuditReport:
         """Walk the whole audit; `kept` is a head from elsewhere, without which a cut tail cannot be seen."""
