@@ -14,6 +14,7 @@ import polars as pl
 from confluent_kafka import Consumer, TopicPartition
 
 from biokeel.contracts.blocks import read_block
+from biokeel.contracts.signatures import PublicKeys
 from biokeel.contracts.topics import LANDED_EVENTS, event_type
 from biokeel.engine.watermarks import pseudo_watermarks
 from biokeel.land.reading import collect, scan
@@ -163,8 +164,13 @@ class Leaks:
         finally:
             consumer.close()
 
+    def _keys(self):
+        return PublicKeys.of_setting(self._stack.settings(User.OPERATOR).block_public_keys)
+
     def _block(self, message):
-        frame = read_block(event_type(message.topic()), message.value(), message.headers()).frame
+        frame = read_block(
+            event_type(message.topic()), message.partition(), message.value(), message.headers(), self._keys()
+        ).frame
         self.read += frame.height
         return repr((message.key(), message.headers())) + _strings(frame) + memory(message.value()).decode("latin-1")
 

@@ -5,8 +5,9 @@
 | look-up | HMAC-SHA256 of identifiers | first of the list writes, all read; re-indexed on sight |
 | sealing | AES-256-GCM of parked events and dead letters | first of the list seals, all open |
 | audit | HMAC-SHA256 chain of the audit | never: a chain is one key's |
+| blocks | Ed25519 signatures of blocks | first of the list signs; `curate` is given the public halves |
 
-A key prints as its id only.
+A key prints as its id only. The public halves of the keys for blocks are no secret: `public_keys`.
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ import json
 import os
 import secrets
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from biokeel.contracts.signatures import Signer
 from biokeel.errors import VaultKeyError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _BYTES: Final = 32
 
 
@@ -48,16 +50,30 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """All keys of a vault; of `lookup` and `sealing` the first is the current one, the others are older."""
+    """All keys of a vault; of `lookup`, `sealing` and `blocks` the first is the current one.
+
+    The others of `lookup` and `sealing` are older; those of `blocks` are older, or newer and not in use yet.
+    """
 
     lookup: tuple[Key, ...]
     sealing: tuple[Key, ...]
     audit: Key
+    blocks: tuple[Key, ...]
 
     @classmethod
     def new(cls) -> Keys:
         """Fresh random keys."""
-        return cls((Key.new(),), (Key.new(),), Key.new())
+        return cls((Key.new(),), (Key.new(),), Key.new(), (Key.new(),))
+
+    @property
+    def signer(self) -> Signer:
+        """What signs blocks."""
+        return Signer(self.blocks[0].secret)
+
+    @property
+    def public_keys(self) -> tuple[str, ...]:
+        """The public halves of all keys for blocks, that of the one which signs first."""
+        return tuple(Signer(key.secret).public for key in self.blocks)
 
 
 def create_key_file(path: Path) -> Keys:
@@ -85,11 +101,38 @@ def rotate_key_file(path: Path) -> Keys:
     """Put a fresh look-up and a fresh sealing key first in the key file; the older ones stay for reading.
 
     Stop every worker of the vault zone first and start them again afterwards: a worker that does not know the new
-    look-up key could not find who is enrolled under it. A process that dies in here leaves the old file: the new one is
-    written beside it and takes its place in one step.
+    look-up key could not find who is enrolled under it. The key for blocks stays: `prepare_block_key`.
     """
     old = load_key_file(path)
-    keys = Keys((Key.new(), *old.lookup), (Key.new(), *old.sealing), old.audit)
+    return _replace(path, replace(old, lookup=(Key.new(), *old.lookup), sealing=(Key.new(), *old.sealing)))
+
+
+def prepare_block_key(path: Path) -> Keys:
+    """Add a fresh key for blocks to the key file, which signs nothing before `use_block_key`.
+
+    In between, every `curate` worker is given its public half: or it would leave out what the key signs.
+    """
+    old = load_key_file(path)
+    return _replace(path, replace(old, blocks=(*old.blocks, Key.new())))
+
+
+def use_block_key(path: Path) -> Keys:
+    """Let the newest key for blocks sign, from the next start of each worker; the older stay beside it."""
+    old = load_key_file(path)
+    return _replace(path, replace(old, blocks=(old.blocks[-1], *old.blocks[:-1])))
+
+
+def drop_block_keys(path: Path) -> Keys:
+    """Forget every key for blocks but the one that signs."""
+    old = load_key_file(path)
+    return _replace(path, replace(old, blocks=old.blocks[:1]))
+
+
+def _replace(path: Path, keys: Keys) -> Keys:
+    """Put `keys` in the place of those in the key file.
+
+    A process that dies in here leaves the old file: the new one is written beside it and takes its place in one step.
+    """
     beside = path.with_name(path.name + ".new")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
@@ -124,13 +167,15 @@ def _text(keys: Keys) -> str:
         "lookup": [entry(key) for key in keys.lookup],
         "sealing": [entry(key) for key in keys.sealing],
         "audit": entry(keys.audit),
+        "blocks": [entry(key) for key in keys.blocks],
     }
     return json.dumps(content, indent=1) + "\n"
 
 
 def _keys(content: Any) -> Keys:  # what JSON holds
-    keys = Keys(tuple(map(_key, content["lookup"])), tuple(map(_key, content["sealing"])), _key(content["audit"]))
-    if content["format"] != _FORMAT or not keys.lookup or not keys.sealing:
+    lookup, sealing, blocks = (tuple(map(_key, content[name])) for name in ("lookup", "sealing", "blocks"))
+    keys = Keys(lookup, sealing, _key(content["audit"]), blocks)
+    if content["format"] != _FORMAT or not (lookup and sealing and blocks):
         raise ValueError
     return keys
 
