@@ -11,6 +11,7 @@ from confluent_kafka.admin import NewTopic
 
 from biokeel.batch import PseudonymisedBatch
 from biokeel.contracts.blocks import split_blocks
+from biokeel.contracts.signatures import PublicKeys
 from biokeel.contracts.topics import Zone, event_type
 from biokeel.engine import behind as module
 from biokeel.engine.behind import behind, place_group, require_current, taken_up_to
@@ -19,6 +20,7 @@ from biokeel.errors import TransportError, VaultError
 from biokeel.vault.keys import create_key_file
 from biokeel.vault.store import Vault
 from tests.conformance.landing_world import rows
+from tests.signing import OTHER, signed
 
 pytestmark = pytest.mark.integration
 
@@ -138,8 +140,9 @@ def test_the_newest_blocks_tell_it_where_the_consumer_group_is_lost(stack, world
     admin.create_topics([NewTopic(topic, 1)])[topic].result(30)
     batch = PseudonymisedBatch(event_type("clinical.glucose"), rows([1, 2, 3], [7, 8, 11], raw_partition=3))
     (block,) = split_blocks(batch, 1, "print", vault.signer)
+    headers = signed(topic, 0, block.headers, vault.signer)
     producer = Producer(settings.kafka_client())
-    producer.produce(topic, block.value, partition=0, headers=block.headers)
+    producer.produce(topic, block.value, partition=0, headers=headers)
     assert producer.flush(20) == 0
     monkeypatch.undo()
     monkeypatch.setattr(module, "GROUP", "biokeel-test-lost")
@@ -147,6 +150,14 @@ def test_the_newest_blocks_tell_it_where_the_consumer_group_is_lost(stack, world
     monkeypatch.setattr(module, "event_type", lambda _topic: event)
     assert behind(settings, vault) == {(raw_topic, 3): 12}
     assert taken_up_to(settings, vault.block_keys)[raw_topic, 3] == 12
+    # Whoever writes behind it can neither hide it nor make the vault look older than it is.
+    far = dict(headers) | {"biokeel-rows": b"3:0-999999"}
+    for number in range(70):
+        mine = [list(far.items()), [], [("biokeel-rows", b"850101-1234567")], [*far.items(), ("x", None)]][number % 4]
+        producer.produce(topic, b"forged", partition=0, headers=mine)
+    assert producer.flush(20) == 0
+    assert behind(settings, vault) == {(raw_topic, 3): 12}
+    assert taken_up_to(settings, PublicKeys([OTHER.public])).get((raw_topic, 3), 0) == 0
 
 
 def test_a_group_that_is_not_there_has_no_member(world):

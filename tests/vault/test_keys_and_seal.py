@@ -59,7 +59,10 @@ def test_rotation_puts_new_keys_first_and_keeps_the_old_ones(tmp_path):
 def test_a_key_for_blocks_is_listed_before_it_signs_and_older_ones_stay_until_they_are_dropped(tmp_path):
     path = tmp_path / "keys"
     old = create_key_file(path)
+    with pytest.raises(VaultKeyError, match="prepare"):
+        use_block_key(path)
     prepared = prepare_block_key(path)
+    assert prepare_block_key(path) == prepared, "there is one next key"
     assert (prepared.signer.public, prepared.public_keys[0]) == (old.signer.public, old.signer.public)
     used = use_block_key(path)
     assert used == load_key_file(path)

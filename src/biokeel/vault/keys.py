@@ -50,15 +50,16 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """All keys of a vault; of `lookup`, `sealing` and `blocks` the first is the current one.
+    """All keys of a vault; of `lookup`, `sealing` and `blocks` the first is the current one, the others are older.
 
-    The others of `lookup` and `sealing` are older; those of `blocks` are older, or newer and not in use yet.
+    `next_block` is a key for blocks that signs nothing yet: those who read blocks are given its public half first.
     """
 
     lookup: tuple[Key, ...]
     sealing: tuple[Key, ...]
     audit: Key
     blocks: tuple[Key, ...]
+    next_block: Key | None = None
 
     @classmethod
     def new(cls) -> Keys:
@@ -72,8 +73,9 @@ class Keys:
 
     @property
     def public_keys(self) -> tuple[str, ...]:
-        """The public halves of all keys for blocks, that of the one which signs first."""
-        return tuple(Signer(key.secret).public for key in self.blocks)
+        """The public halves of all keys for blocks: of the one that signs, then of older ones, then of the next."""
+        following = () if self.next_block is None else (self.next_block,)
+        return tuple(Signer(key.secret).public for key in (*self.blocks, *following))
 
 
 def create_key_file(path: Path) -> Keys:
@@ -108,22 +110,27 @@ def rotate_key_file(path: Path) -> Keys:
 
 
 def prepare_block_key(path: Path) -> Keys:
-    """Add a fresh key for blocks to the key file, which signs nothing before `use_block_key`.
+    """Add the next key for blocks to the key file, where it has none; it signs nothing before `use_block_key`.
 
     In between, every `curate` worker is given its public half: or it would leave out what the key signs.
     """
     old = load_key_file(path)
-    return _replace(path, replace(old, blocks=(*old.blocks, Key.new())))
+    return old if old.next_block else _replace(path, replace(old, next_block=Key.new()))
 
 
 def use_block_key(path: Path) -> Keys:
-    """Let the newest key for blocks sign, from the next start of each worker; the older stay beside it."""
+    """Let the next key for blocks sign, from the next start of each worker; the older stay beside it.
+
+    Raises `VaultKeyError` where none is prepared.
+    """
     old = load_key_file(path)
-    return _replace(path, replace(old, blocks=(old.blocks[-1], *old.blocks[:-1])))
+    if old.next_block is None:
+        raise VaultKeyError("No next key for blocks is prepared.", "Run: biokeel vault block-keys --prepare")
+    return _replace(path, replace(old, blocks=(old.next_block, *old.blocks), next_block=None))
 
 
 def drop_block_keys(path: Path) -> Keys:
-    """Forget every key for blocks but the one that signs."""
+    """Forget the older keys for blocks."""
     old = load_key_file(path)
     return _replace(path, replace(old, blocks=old.blocks[:1]))
 
@@ -168,13 +175,15 @@ def _text(keys: Keys) -> str:
         "sealing": [entry(key) for key in keys.sealing],
         "audit": entry(keys.audit),
         "blocks": [entry(key) for key in keys.blocks],
+        "next_block": entry(keys.next_block) if keys.next_block else None,
     }
     return json.dumps(content, indent=1) + "\n"
 
 
 def _keys(content: Any) -> Keys:  # what JSON holds
     lookup, sealing, blocks = (tuple(map(_key, content[name])) for name in ("lookup", "sealing", "blocks"))
-    keys = Keys(lookup, sealing, _key(content["audit"]), blocks)
+    following = content["next_block"]
+    keys = Keys(lookup, sealing, _key(content["audit"]), blocks, None if following is None else _key(following))
     if content["format"] != _FORMAT or not (lookup and sealing and blocks):
         raise ValueError
     return keys
