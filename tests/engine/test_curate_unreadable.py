@@ -151,6 +151,14 @@ def test_while_the_vault_zone_changes_its_key_blocks_of_both_are_read_and_none_o
     assert Aside(Lake.local(tmp_path)).offsets(PRESSURE)[0].unsigned == {3}
 
 
+def test_what_lies_aside_is_told_with_each_damaged_block_and_the_number_of_unsigned_messages(tmp_path):
+    run(tmp_path, scenario(foreign(0), damaged(block(1, [120, 121])), foreign(2), block(3, [122], 300)))
+    assert Aside(Lake.local(tmp_path)).told() == (
+        "pseudo.clinical.blood_pressure/0@1 (rows of raw 0:100-101)",
+        "pseudo.clinical.blood_pressure/0: 2 messages that are not from the vault zone, the first @0",
+    )
+
+
 def test_without_a_public_key_a_worker_does_not_start_and_says_where_to_get_one():
     with pytest.raises(SettingsError, match="biokeel vault block-keys"):
         curate_worker(Settings(block_public_keys=""), WorkerMetrics("curate"))

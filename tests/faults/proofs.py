@@ -104,6 +104,7 @@ class Leaks:
 
     def __init__(self, stack, *folders):
         self._stack = stack
+        self._keys = PublicKeys.of_setting(stack.settings(User.OPERATOR).block_public_keys)
         self._folders = [stack.state_dir / name for name in ("objects/data", "logs", "run")] + list(folders)
         self._seen = {}
         self._offsets = defaultdict(int)
@@ -164,12 +165,9 @@ class Leaks:
         finally:
             consumer.close()
 
-    def _keys(self):
-        return PublicKeys.of_setting(self._stack.settings(User.OPERATOR).block_public_keys)
-
     def _block(self, message):
         frame = read_block(
-            event_type(message.topic()), message.partition(), message.value(), message.headers(), self._keys()
+            event_type(message.topic()), message.partition(), message.value(), message.headers(), self._keys
         ).frame
         self.read += frame.height
         return repr((message.key(), message.headers())) + _strings(frame) + memory(message.value()).decode("latin-1")

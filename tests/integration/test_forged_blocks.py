@@ -138,6 +138,7 @@ def test_who_may_write_pseudo_topics_but_has_no_key_lands_nothing_and_stops_noth
     assert SECRET not in seen.stdout
 
 
+@pytest.mark.long
 def test_the_vault_zone_changes_its_key_and_nothing_is_left_out(world, tmp_path):
     def run_anew():
         world.stack.stop()

@@ -109,9 +109,31 @@ class Aside:
             if offset > positions.get(partition, -1):
                 self.lake.objects.delete(key)
 
+    def told(self) -> tuple[str, ...]:
+        """What lies aside, in words: each damaged block, and of unsigned messages how many of each partition.
+
+        Of those only names are read: there may be many, and they say nothing about any event.
+        """
+        damaged: list[str] = []
+        unsigned: dict[str, list[int]] = {}
+        for key in self._keys(PREFIX):
+            partition, offset = _place(key)
+            if key.endswith(f"{_UNSIGNED}{_SUFFIX}"):
+                unsigned.setdefault(f"{key.split('/')[1]}/{partition}", []).append(offset)
+            else:
+                damaged.append(str(self._read(key)))
+        counts = (
+            f"{place}: {len(offsets)} messages that are not from the vault zone, the first @{min(offsets)}"
+            for place, offsets in unsigned.items()
+        )
+        return (*damaged, *counts)
+
     def all(self) -> list[Unreadable]:
         """Everything that was put aside, by topic, partition and offset."""
-        return [Unreadable(**orjson.loads(self.lake.objects.get(key))) for key in self._keys(PREFIX)]
+        return [self._read(key) for key in self._keys(PREFIX)]
+
+    def _read(self, key: str) -> Unreadable:
+        return Unreadable(**orjson.loads(self.lake.objects.get(key)))
 
     def _keys(self, prefix: str) -> list[str]:
         return [key for key in self.lake.objects.keys(prefix) if key.endswith(_SUFFIX)]
