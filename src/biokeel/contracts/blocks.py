@@ -130,7 +130,7 @@ class Named:
 def named(headers: Sequence[tuple[str, bytes]]) -> Named | None:
     """What `headers` say, None where they are not a block's. Believe it only where the headers are signed."""
     known = dict(headers)
-    stream, rows = (known.get(name, b"").decode("ascii", "replace") for name in (HEADER_STREAM, HEADER_ROWS))
+    stream, rows = ((known.get(name) or b"").decode("ascii", "replace") for name in (HEADER_STREAM, HEADER_ROWS))
     if HEADER_FORMAT not in known or stream not in _STREAMS or not _SPANS.fullmatch(rows):
         return None
     return Named(stream, tuple(Span(*map(int, re.split("[:-]", each))) for each in rows.split(",")))

@@ -132,7 +132,7 @@ class BlockReader:
         return blocks_of(event, blocks) if blocks else None
 
     def _blocks(self, event: EventType, delivery: Delivery, marks: Marks) -> Iterator[Placed]:
-        at, reached, uncounted = delivery.at, dict(marks), 0
+        at, reached, unkept = delivery.at, dict(marks), 0
         left_out = self._left_out.setdefault(at, Offsets())
         for message in messages_of(delivery):
             offset, _, headers = message
@@ -141,25 +141,21 @@ class BlockReader:
             try:
                 refused = delivery.records.refused
                 rows = read_rows(event, at.partition, message, self._columns[event], self._keys, refused=refused)
-            except UnsignedBlock as error:
-                uncounted += not self._leave_out(at, message, error)
-                continue
             except ContractError as error:
-                holds = named(headers)
-                if holds is not None and _is_repeat(holds, reached):
-                    # Its headers are a copy: its rows were here, so nothing is lost.
-                    uncounted += not self._leave_out(at, message, error)
+                # Of signed headers that name rows which were here before, somebody may have made a copy.
+                if isinstance(error, UnsignedBlock) or _is_repeat(named(headers), reached):
+                    unkept += not self._leave_out(at, message, error)
                 elif isinstance(error, DamagedBlock):
-                    self._put_aside(at, message, error, holds)
+                    self._put_aside(at, message, error, named(headers))
                 else:
                     raise
                 continue
             _advance(reached, named(headers))
             yield Placed(at.partition, offset, rows)
-        if uncounted:
+        if unkept:
             log.error(
                 "%d more messages of %s/%d up to offset %d are not from the vault zone: left out, not kept",
-                uncounted,
+                unkept,
                 at.topic,
                 at.partition,
                 delivery.last,
@@ -196,9 +192,11 @@ class BlockReader:
         log.error("Put aside %s: %s", kept, error)
 
 
-def _is_repeat(holds: Named, reached: Marks) -> bool:
+def _is_repeat(holds: Named | None, reached: Marks) -> bool:
     """Whether all rows of a block are ones that were here before."""
-    return all(span.last <= reached.get((holds.stream, span.partition), -1) for span in holds.spans)
+    return holds is not None and all(
+        span.last <= reached.get((holds.stream, span.partition), -1) for span in holds.spans
+    )
 
 
 def _advance(reached: Marks, holds: Named | None) -> None:
