@@ -254,15 +254,15 @@ class _Bench:
     def _after_the_wall(self, passed: PseudonymisedBatch) -> Iterator[Subject]:
         rows, partitions = self.sizes.rows, self.sizes.partitions
         fingerprint = self.catalogue.reader(PRESSURE).fingerprint
-        blocks = split_blocks(passed, partitions, fingerprint)
+        blocks = split_blocks(passed, partitions, fingerprint, self.vault.signer)
         yield Subject(
             "blocks, split",
             f"{partitions} blocks",
             rows,
             _nothing,
-            lambda _: split_blocks(passed, partitions, fingerprint),
+            lambda _: split_blocks(passed, partitions, fingerprint, self.vault.signer),
         )
-        yield Subject("blocks, read", f"{partitions} blocks", rows, lambda: blocks, _read)
+        yield Subject("blocks, read", f"{partitions} blocks", rows, lambda: blocks, self._read)
         read = blocks_of(PRESSURE, [Placed(0, 0, passed.frame)])
         yield Subject("repeats", "", rows, lambda: read, lambda batch: drop_repeats(batch, {0: {}}))
         yield Subject("sent again", "new events, empty window", rows, lambda: read, _sent_again)
@@ -274,6 +274,11 @@ class _Bench:
             state, batch = _known(people), _of_people(judged, people)
             yield Subject("link", f"{people:,} participants known", len(batch), _nothing, _linked(batch, state))
         yield self._land(judged)
+
+    def _read(self, blocks: list[Block]) -> pl.DataFrame:
+        keys = self.vault.block_keys
+        frames = [read_block(PRESSURE, each.partition, each.value, each.headers, keys).frame for each in blocks]
+        return pl.concat(frames)
 
     def _suite(self, count: int) -> CompiledSuite:
         reading = read_suite(suite_of(self.settings, count), self.schema)
@@ -309,10 +314,6 @@ def suite_of(settings: Settings, count: int) -> str:
 
 def _nothing() -> None:
     return None
-
-
-def _read(blocks: list[Block]) -> pl.DataFrame:
-    return pl.concat([read_block(PRESSURE, block.value, block.headers).frame for block in blocks])
 
 
 def _sent_again(batch: PseudonymisedBatch) -> object:

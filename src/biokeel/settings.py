@@ -84,6 +84,14 @@ class Settings(BaseSettings):
         str, Field(description="Ids of the sources that the programme registered, by comma; of others all is sealed.")
     ] = ""
 
+    # -- research zone
+    block_public_keys: Annotated[
+        str,
+        Field(
+            description="Public keys (comma list) of the vault zone: a block that none of them has signed is left out."
+        ),
+    ] = ""
+
     # -- engine
     worker_name: Annotated[
         str, Field(description="Name of this worker, no two alike; under it a restart has its partitions at once.")
@@ -97,7 +105,7 @@ class Settings(BaseSettings):
     ] = 1_000
     set_aside_blocks: Annotated[
         int,
-        Field(description="Most messages of one pseudo partition that are put aside because they are no blocks.", ge=0),
+        Field(description="Most blocks of one pseudo partition that are put aside because they are damaged.", ge=0),
     ] = 8
     flush_rows: Annotated[int, Field(description="Rows of one event type that cause a landing.", ge=1)] = 262_144
     flush_bytes: Annotated[int, Field(description="Bytes of one event type that cause a landing.", ge=1)] = 256 << 20

@@ -14,6 +14,7 @@ from biokeel.contracts.topics import EVENTS, event_type
 from biokeel.engine.peek import Message
 from biokeel.settings import Settings
 from biokeel.testing.events import random_frame
+from tests.signing import KEYS, SIGNER
 
 SLEEP = event_type("lifestyle.sleep")
 
@@ -67,8 +68,15 @@ def test_the_rows_of_a_block_are_shown_one_by_one_with_the_participant_id_as_tex
     }
     schema = ENVELOPE | COORDINATES
     frame = pl.DataFrame({name: values.get(name, [None, None]) for name in schema}, schema=schema)
-    (block,) = split_blocks(PseudonymisedBatch(SLEEP, frame), 1, "f" * 32)
-    shown = list(pseudo_events(SLEEP, [Message(0, 0, 4, block.value, block.headers)]))
+    (block,) = split_blocks(PseudonymisedBatch(SLEEP, frame), 1, "f" * 32, SIGNER)
+    shown = list(pseudo_events(SLEEP, [Message(0, 0, 4, block.value, block.headers)], KEYS))
     assert [row["participant_id"] for row in shown] == [encode_id(5), encode_id(7)]
     assert [(row["pseudo_offset"], row["first_offset"]) for row in shown] == [(4, 10), (4, 11)]
     assert all("participant" not in row for row in shown)
+
+
+def test_of_a_message_that_is_not_signed_only_why_and_its_size_are_shown():
+    (shown,) = pseudo_events(SLEEP, [Message(0, 2, 9, b"900101-1234567", [("biokeel-format", b"3")])], KEYS)
+    assert (shown["pseudo_partition"], shown["pseudo_offset"], shown["bytes"]) == (2, 9, 14)
+    assert "not signed" in shown["left out"]
+    assert "900101" not in str(shown)

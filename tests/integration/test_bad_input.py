@@ -23,6 +23,7 @@ from biokeel.contracts.blocks import read_block
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.framing import frame
 from biokeel.contracts.schema import load_schemas
+from biokeel.contracts.signatures import PublicKeys
 from biokeel.contracts.topics import EVENTS, event_type
 from biokeel.engine.peek import newest
 from biokeel.land.lake import Lake
@@ -215,9 +216,10 @@ def passed_on(stack: Stack):
 def places_outside_the_vault(stack: Stack):
     """(where, bytes) of all that can be read without the vault's settings, and of the vault's own files."""
     lake = Lake.of(stack.settings(User.RESEARCH))
+    keys = PublicKeys.of_setting(stack.settings(User.OPERATOR).block_public_keys)
     for event in (PRESSURE, GLUCOSE):
         for message in newest(stack.settings(User.OPERATOR), event.pseudo_topic, 1_000):
-            frame_ = read_block(event, message.value or b"", message.headers).frame
+            frame_ = read_block(event, message.partition, message.value, message.headers, keys).frame
             yield event.pseudo_topic, frame_.write_ndjson().encode() + repr(message.headers).encode()
     for uri in (lake.curated(GLUCOSE), lake.curated(PRESSURE), lake.quarantine(PRESSURE)):
         yield uri, scan(uri, lake).collect().write_ndjson().encode()

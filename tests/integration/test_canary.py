@@ -16,6 +16,7 @@ import pytest
 from biokeel.console.books import Bookkeeper
 from biokeel.contracts.blocks import read_block
 from biokeel.contracts.catalogue import DirectoryCatalogue
+from biokeel.contracts.signatures import PublicKeys
 from biokeel.contracts.topics import LANDED_EVENTS, Domain
 from biokeel.engine.peek import newest
 from biokeel.land.lake import Lake
@@ -86,9 +87,10 @@ def published(shared_data: Path, tmp_path_factory: pytest.TempPathFactory):
 def texts_outside_the_vault(stack: Stack):
     """(where, text) of everything that a person or a program outside the vault zone can read."""
     lake = Lake.of(stack.settings(User.RESEARCH))
+    keys = PublicKeys.of_setting(stack.settings(User.OPERATOR).block_public_keys)
     for event in LANDED_EVENTS:
         for message in newest(stack.settings(User.OPERATOR), event.pseudo_topic, 100_000):
-            frame = read_block(event, message.value, message.headers).frame
+            frame = read_block(event, message.partition, message.value, message.headers, keys).frame
             yield event.pseudo_topic, frame.write_ndjson()
             yield f"bytes of {event.pseudo_topic}", memory(message.value).decode("utf-8", errors="replace")
             yield f"headers of {event.pseudo_topic}", repr(message.headers)

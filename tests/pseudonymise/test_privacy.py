@@ -7,6 +7,7 @@ from biokeel.contracts.blocks import split_blocks
 from biokeel.contracts.topics import event_type
 from tests.block_bytes import memory
 from tests.pseudonymise.conftest import GLUCOSE, World
+from tests.signing import SIGNER
 
 NUMBERS = st.from_regex(r"[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|1[0-9])[-. ]?[1-8][0-9]{6}", fullmatch=True)
 # Begins with letters: eight zeros stand in every table by chance.
@@ -51,7 +52,7 @@ def test_no_input_identifier_occurs_in_any_output_byte_nor_in_the_vaults_files(t
     secrets += [name, phone, "종로구"]
     out = b""
     for batch in filter(None, frames):
-        blocks = split_blocks(batch, 2, "f" * 32)
+        blocks = split_blocks(batch, 2, "f" * 32, SIGNER)
         out += b"".join(memory(block.value) + repr(block.headers).encode() for block in blocks)
         out += batch.frame.write_csv().encode()
     vault = wall._vault

@@ -43,6 +43,7 @@ def cat(
 
     from biokeel.console.topic import pseudo_events, raw_events
     from biokeel.contracts.registry import open_catalogue
+    from biokeel.contracts.signatures import PublicKeys
     from biokeel.engine.peek import newest
     from biokeel.observe.reach import require_kafka
 
@@ -56,7 +57,7 @@ def cat(
             settings.max_event_bytes,
         )
         if raw
-        else pseudo_events(event, messages)
+        else pseudo_events(event, messages, PublicKeys.of_setting(settings.block_public_keys))
     )
     for line in deque(events, maxlen=limit):
         print(orjson.dumps(line, default=str).decode())

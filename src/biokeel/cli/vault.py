@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
     vault.command("restore")(restore)
     vault.command("accept")(accept)
     vault.command("event-id")(event_id)
+    vault.command("block-keys")(block_keys)
     audit.command("verify")(verify)
     audit.command("head")(head)
     vault.add_typer(audit)
@@ -143,12 +144,36 @@ def accept(
             raise VaultError("Nothing was changed.", "Restore a newer backup, or say --loss: docs/operations.md.")
         if count := members(settings, GROUP):
             raise VaultError(f"{count} pseudonymise workers run.", "Stop them (biokeel stack down), then try again.")
-        taken = taken_up_to(settings)
+        taken = taken_up_to(settings, vault.block_keys)
         place_group(settings, vault, taken)
         vault.accept(taken)
     finally:
         vault.close()
     print("Accepted. Start the workers; biokeel verify then names the events that sources should publish again.")
+
+
+def block_keys(
+    *,
+    prepare: Annotated[bool, typer.Option("--prepare", help="Add the next key, which signs nothing yet.")] = False,
+    use: Annotated[
+        bool, typer.Option("--use", help="Sign with the next key, from the next start of each worker.")
+    ] = False,
+    drop: Annotated[bool, typer.Option("--drop", help="Forget the older keys.")] = False,
+) -> None:
+    """Print the public keys of what signs blocks, as BIOKEEL_BLOCK_PUBLIC_KEYS wants them; change the key in steps.
+
+    First prepare a key, and give what is printed to every curate worker; only then use it. docs/operations.md has it.
+    """
+    from biokeel.errors import VaultError
+    from biokeel.vault.keys import drop_block_keys, load_key_file, prepare_block_key, use_block_key
+
+    settings = _settings()
+    settings.require("vault_key_file")
+    assert settings.vault_key_file is not None
+    if prepare + use + drop > 1:
+        raise VaultError("These are steps.", "Take one at a time, and read in docs/operations.md what lies between.")
+    change = prepare_block_key if prepare else use_block_key if use else drop_block_keys if drop else load_key_file
+    print(",".join(change(settings.vault_key_file).public_keys))
 
 
 def head() -> None:

@@ -45,8 +45,8 @@ def verify(
         terminal().print_json(data=books.as_json())
     else:
         terminal().print(books_table(books))
-        for unreadable in books.aside:
-            terminal().print(f"Put aside, since it cannot be read: {unreadable}", highlight=False)
+        for left_out in books.aside:
+            terminal().print(f"Put aside: {left_out}", highlight=False)
     complain(books)
 
 

@@ -132,7 +132,7 @@ def _aside(settings: Settings) -> Callable[[], tuple[str, ...]]:
     from biokeel.land.lake import Lake
 
     aside = Aside(Lake.of(settings))
-    return lambda: tuple(map(str, aside.all()))
+    return aside.told
 
 
 def _vault(settings: Settings) -> Callable[[EventType, int], pl.DataFrame]:

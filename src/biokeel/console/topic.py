@@ -12,6 +12,7 @@ from biokeel.contracts.blocks import read_block
 from biokeel.contracts.codec import Codec
 from biokeel.contracts.ids import encode_ids
 from biokeel.contracts.schema import Tag
+from biokeel.errors import DamagedBlock, UnsignedBlock
 from biokeel.observe.logs import masked
 from biokeel.pseudonymise.leaks import find_leaks
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from biokeel.contracts.catalogue import Catalogue
+    from biokeel.contracts.signatures import PublicKeys
     from biokeel.contracts.topics import EventType
     from biokeel.engine.peek import Message
 
@@ -49,12 +51,19 @@ def raw_events(
             yield where | {name: _shown(name in hidden | leaking, value) for name, value in row.items()}
 
 
-def pseudo_events(event: EventType, messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
-    """Each row of each block as a dictionary, with the participant ID as its text."""
+def pseudo_events(event: EventType, messages: Sequence[Message], keys: PublicKeys) -> Iterator[dict[str, Any]]:
+    """Each row of each block as a dictionary, with the participant ID as its text.
+
+    Of a message that none of `keys` has signed, or that cannot be read, why and its size: it may hold anything.
+    """
     for message in messages:
-        frame = read_block(event, message.value or b"", message.headers).frame
-        shown = frame.with_columns(encode_ids(frame["participant"]).alias("participant"))
         position = {"pseudo_partition": message.partition, "pseudo_offset": message.offset}
+        try:
+            frame = read_block(event, message.partition, message.value, message.headers, keys).frame
+        except (UnsignedBlock, DamagedBlock) as error:
+            yield position | {"left out": error.what, "bytes": len(message.value or b"")}
+            continue
+        shown = frame.with_columns(encode_ids(frame["participant"]).alias("participant"))
         for row in shown.rename({"participant": "participant_id"}).iter_rows(named=True):
             yield position | row
 

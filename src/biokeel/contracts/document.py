@@ -18,11 +18,13 @@ _MOST_WORDS: Final = 20
 
 def forms_of(schemas: Iterable[EventSchema]) -> str:
     """A Markdown table of every payload field of `schemas`: tag, and what may cross."""
-    lines = ["| field | tag | what may cross |", "| --- | --- | --- |"]
-    for schema in schemas:
-        for field in schema.payload:
-            lines.append(f"| `{schema.event}.{field.name}` | `{field.tag}` | {_crosses(field)} |")
-    return "\n".join(lines) + "\n"
+    head = ("| field | tag | what may cross |", "| --- | --- | --- |")
+    rows = (
+        f"| `{schema.event}.{field.name}` | `{field.tag}` | {_crosses(field)} |"
+        for schema in schemas
+        for field in schema.payload
+    )
+    return "\n".join((*head, *rows)) + "\n"
 
 
 def _crosses(field: Field) -> str:

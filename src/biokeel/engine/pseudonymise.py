@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from biokeel.batch import PseudonymisedBatch
     from biokeel.contracts.catalogue import Catalogue
+    from biokeel.contracts.signatures import Signer
     from biokeel.contracts.topics import EventType
     from biokeel.engine.ledger import Delivery
     from biokeel.engine.producer import BlockProducer
@@ -77,12 +78,20 @@ class PseudonymiseWorker(Worker):
     """The worker of application 1."""
 
     def __init__(
-        self, settings: Settings, metrics: WorkerMetrics, wall: Wall, catalogue: Catalogue, producer: BlockProducer
+        self,
+        settings: Settings,
+        metrics: WorkerMetrics,
+        wall: Wall,
+        catalogue: Catalogue,
+        producer: BlockProducer,
+        *,
+        signer: Signer,
     ) -> None:
         super().__init__(settings, metrics)
         self._wall = wall
         self._catalogue = catalogue
         self._producer = producer
+        self._signer = signer
         self._partitions: dict[EventType, int] = {}
         self._held: set[Partition] = set()
         self._window = asyncio.Semaphore(WINDOW)
@@ -124,7 +133,7 @@ class PseudonymiseWorker(Worker):
             there = self._producer.partitions(event.pseudo_topic)
             self._partitions[event] = self._wall.partitions(event, there)
         fingerprint = self._catalogue.reader(event).fingerprint
-        blocks = self.runner.run("blocks", split_blocks, batch, self._partitions[event], fingerprint)
+        blocks = self.runner.run("blocks", split_blocks, batch, self._partitions[event], fingerprint, self._signer)
         return self.runner.run("produce", self._producer.send, event.pseudo_topic, blocks)
 
     async def _settle(

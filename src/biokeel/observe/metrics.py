@@ -106,7 +106,13 @@ class WorkerMetrics:
         )
         self._unreadable = Counter(
             "biokeel_unreadable_blocks",
-            "Messages of pseudo topics that could not be read and were put aside.",
+            "Blocks of pseudo topics that could not be read and were put aside.",
+            ["worker", "event"],
+            registry=self.registry,
+        )
+        self._unsigned = Counter(
+            "biokeel_unsigned_blocks",
+            "Messages of pseudo topics that were left out because the vault zone did not sign them.",
             ["worker", "event"],
             registry=self.registry,
         )
@@ -183,8 +189,12 @@ class WorkerMetrics:
         self._withheld.labels(self.worker, str(event), source, field).inc(n)
 
     def unreadable(self, event: EventType) -> None:
-        """Count a message that was put aside."""
+        """Count a block that was put aside because it cannot be read."""
         self._unreadable.labels(self.worker, str(event)).inc()
+
+    def unsigned(self, event: EventType) -> None:
+        """Count a message that was left out because the vault zone did not sign it."""
+        self._unsigned.labels(self.worker, str(event)).inc()
 
     def waiting(self, seconds: float) -> None:
         """Set for how long the worker has waited for something outside; 0 when that answers."""

@@ -6,7 +6,7 @@ The object store knows one pair of credentials only, so all files hold the same;
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from biokeel.stack import kafka, objectstore
@@ -16,7 +16,7 @@ from biokeel.stack.users import User
 PREFIX = "BIOKEEL_"
 FOREIGN = "PYTEST_"
 """NiceGUI behaves differently in a process that it takes for a test: a stack's console is always the real one."""
-OWN = ("KAFKA_", "S3_", "VAULT_")
+OWN = ("KAFKA_", "S3_", "VAULT_", "BLOCK_")
 """Settings that say where the parts are and how to get in: a process has its own user's or none."""
 
 
@@ -24,8 +24,13 @@ SOURCES = ("hospital-a", "centre-a", "app-a", "demo")
 """Sources that every local stack knows beside the demo's, to try things out with; `BIOKEEL_SOURCES` names others."""
 
 
-def of_user(user: User, state: State, vault_folder: Path, sources: Collection[str]) -> dict[str, str]:
-    """The settings of one user, by their names in `biokeel.settings.Settings`."""
+def of_user(
+    user: User, state: State, vault_folder: Path, sources: Collection[str], public_keys: Sequence[str]
+) -> dict[str, str]:
+    """The settings of one user, by their names in `biokeel.settings.Settings`.
+
+    `sources` are registered. `public_keys`: of which a block must have a signature, for those who read blocks.
+    """
     settings = {
         "kafka_bootstrap": kafka.bootstrap(state),
         "kafka_security_protocol": "SASL_PLAINTEXT",
@@ -43,6 +48,8 @@ def of_user(user: User, state: State, vault_folder: Path, sources: Collection[st
             "vault_url": f"sqlite:///{vault_folder / 'vault.sqlite'}",
             "vault_key_file": str(vault_folder / "vault.keys"),
         }
+    if user in {User.RESEARCH, User.OPERATOR}:
+        settings["block_public_keys"] = ",".join(public_keys)
     return settings
 
 

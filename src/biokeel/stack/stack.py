@@ -59,6 +59,7 @@ class Stack:
         self._clear_up()
         self._file = state_dir / "stack" / "state.json"
         self.state = state.load_or_create(self._file)
+        self._public_keys: tuple[str, ...] = ()
         self.supervisor = Supervisor(self._folder("logs"), self._ledger, say)
 
     @classmethod
@@ -136,19 +137,19 @@ class Stack:
 
     def _vault(self) -> None:
         """The vault's folder and key file; its database is made by the vault itself."""
+        from biokeel.vault.keys import create_key_file, load_key_file
+
         folder = self._folder("vault")
         folder.chmod(0o700)
         key_file = folder / "vault.keys"
-        if not key_file.exists():
-            from biokeel.vault.keys import create_key_file
-
-            create_key_file(key_file)
+        keys = load_key_file(key_file) if key_file.exists() else create_key_file(key_file)
+        self._public_keys = keys.public_keys
 
     def _of_user(self, user: User) -> dict[str, str]:
         from biokeel.source.demo import SOURCES
 
         sources = {*environment.SOURCES, *SOURCES, *self._base.registered_sources}
-        return environment.of_user(user, self.state, self.state_dir / "vault", sources)
+        return environment.of_user(user, self.state, self.state_dir / "vault", sources, self._public_keys)
 
     def _folder(self, name: str) -> Path:
         folder = self.state_dir / name
@@ -157,7 +158,12 @@ class Stack:
 
     def settings(self, who: Zone | User) -> Settings:
         """The settings that a process of a zone, a source or an operator is given, whatever our environment says."""
-        nobodys: dict[str, Any] = {"state_dir": self.state_dir, "vault_url": "", "vault_key_file": None}
+        nobodys: dict[str, Any] = {
+            "state_dir": self.state_dir,
+            "vault_url": "",
+            "vault_key_file": None,
+            "block_public_keys": "",
+        }
         return Settings(**(nobodys | self._of_user(User(who.value))))
 
     def admin(self) -> AdminClient:

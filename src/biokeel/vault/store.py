@@ -29,6 +29,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from biokeel.batch import SealedRejection
+from biokeel.contracts.signatures import PublicKeys
 from biokeel.contracts.topics import event_type
 from biokeel.errors import VaultKeyError
 from biokeel.reasons import Reason
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from biokeel.batch import At
+    from biokeel.contracts.signatures import Signer
     from biokeel.contracts.topics import EventType
     from biokeel.settings import Settings
     from biokeel.vault.enrolment import PersonEvent
@@ -156,6 +158,16 @@ class Vault:
             database.close()
             raise VaultKeyError("The key file is not the one of this vault.", "Check BIOKEEL_VAULT_KEY_FILE.")
         return cls(database, keys, unstated_consent)
+
+    @property
+    def signer(self) -> Signer:
+        """What signs the blocks that leave the vault zone."""
+        return self._keys.signer
+
+    @property
+    def block_keys(self) -> PublicKeys:
+        """What the blocks are signed with that the vault zone has published, as far back as its key file goes."""
+        return PublicKeys(self._keys.public_keys)
 
     def close(self) -> None:
         """Close the database."""
