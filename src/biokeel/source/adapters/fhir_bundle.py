@@ -162,18 +162,22 @@ class Bundle:
         return address
 
     def _relative(self, holder: Entry, address: Address) -> Entry | Address:
-        """What a relative reference means.
+        """What a relative reference means: a resource on the holder's server, in the file or not.
 
-        R4 resolves none between entries that a UUID tells, but who writes one means the entry beside it. Taken for an
-        id on a server, `Patient/1` of every such file would be one person.
+        An entry that only its fullUrl tells may have the same id and be another resource. R4 lets no relative reference
+        mean it; many who write one mean it all the same.
         """
-        beside = [] if holder.at_own_url else self._by_local_id.get((address.kind, address.id), [])
         base = self._base_of(holder)
-        if found := [*beside, *(self._by_key.get(address.key, []) if base is not None else [])]:
-            return self._the_one(found)
+        if not holder.at_own_url:
+            beside = self._by_local_id.get((address.kind, address.id), [])
+            if any(entry.name != address.id for entry in beside):
+                raise Unusable("a relative reference, and an entry with that id which only its fullUrl tells")
+            if beside:
+                return self._the_one(beside)
         if base is None:
             raise Unusable(f"a relative reference: {_SEVERAL}")
-        return address
+        found = self._by_key.get(address.key)
+        return self._the_one(found) if found else address
 
     def _base_of(self, holder: Entry) -> str | None:
         return holder.server if holder.at_own_url else self._server
@@ -193,12 +197,15 @@ class Bundle:
         others = [each for each in versions[1:] if _content(each) != _content(first)]
         if not others:
             return first
+        clash = Unusable(f"two different resources under one id: {first.position} and {others[0].position}")
+        if any(each.at_own_url != first.at_own_url for each in others):
+            raise clash
         times = {at.at: each for each in (first, *others) if (at := moment(_meta(each, "lastUpdated"), None))}
         if len(times) == len(others) + 1:
             return times[max(times)]
         if self._is_history:  # R4 wants the newest first.
             return first
-        raise Unusable(f"two different resources under one id: {first.position} and {others[0].position}")
+        raise clash
 
     # -- people
 
