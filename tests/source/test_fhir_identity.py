@@ -132,10 +132,17 @@ def test_a_performer_on_some_directory_does_not_make_the_patients_its_own(of: An
 
 
 def test_where_a_file_names_several_servers_a_bare_id_is_refused(of: Any) -> None:
-    found = of(patient(), at(A, glucose("Patient/1")), at(B, glucose("Patient/1")), glucose("Patient/1"))
+    found = of(patient("2"), at(A, glucose("Patient/1")), at(B, glucose("Patient/1")), glucose("Patient/1"))
     assert [place for place, _ in found.problems] == ["entry 0", "entry 3"]
     assert all("several servers" in reason for _, reason in found.problems)
     assert len(set(found.subjects)) == 2
+
+
+def test_an_address_that_may_be_an_entrys_is_refused_where_nothing_says_of_which_server_that_is(of: Any) -> None:
+    found = of(patient("1", (NUMBERS, "7")), at(A, glucose("Patient/1")), glucose(f"{B}/Patient/1"))
+    assert found.bound == [[("hospital/clinic", "7")]]
+    assert not found.events
+    assert [place for place, _ in found.problems] == ["entry 1", "entry 2"]
 
 
 def test_the_table_can_say_whose_the_files_are_that_name_no_server(of: Any) -> None:

@@ -64,11 +64,11 @@ class Entry:
         if self.id and self.server is not None:
             return Address(self.server, self.kind, self.id).key
         if self.id:
-            return f"{self.kind}/?/{self.id}"
+            return _placeless(self.kind, self.id)
         try:
             return f"{self.kind}/{content_key(self.resource)}"
         except TypeError:  # Too deep to be written again; `Bundle.key` refuses it.
-            return f"{self.kind}/?/{self.position}"
+            return _placeless(self.kind, self.position)
 
 
 class Bundle:
@@ -156,9 +156,15 @@ class Bundle:
             return _contained(holder, text[1:])
         if (found := self._by_label.get(label(text))) and ":" in text:
             return self._the_one(found)
-        address = absolute(text)
-        if address is None and (named := relative(text, self._base_of(holder) or "")) is not None:
-            return self._relative(holder, named)
+        if address := absolute(text):
+            return self._elsewhere(address)
+        named = relative(text, self._base_of(holder) or "")
+        return self._relative(holder, named) if named else None
+
+    def _elsewhere(self, address: Address) -> Address:
+        """`address`, which is of no entry. Raises `Unusable` where an entry may be it whose server is not known."""
+        if _placeless(address.kind, address.id) in self._by_key:
+            raise Unusable(f"an entry has that id, and {_SEVERAL}")
         return address
 
     def _relative(self, holder: Entry, address: Address) -> Entry | Address:
@@ -177,7 +183,7 @@ class Bundle:
         if base is None:
             raise Unusable(f"a relative reference: {_SEVERAL}")
         found = self._by_key.get(address.key)
-        return self._the_one(found) if found else address
+        return self._the_one(found) if found else self._elsewhere(address)
 
     def _base_of(self, holder: Entry) -> str | None:
         return holder.server if holder.at_own_url else self._server
@@ -362,6 +368,11 @@ def _entry(position: str, entry: dict[str, Any], *, creates: bool) -> Entry:
     if name:
         return Entry(position, resource, kind, named, name=name)
     return Entry(position, resource, kind, named, id=None if creates and method == "POST" else given or None)
+
+
+def _placeless(kind: str, name: str) -> str:
+    """The key of an entry that is known within the file only."""
+    return f"{kind}/?/{name}"
 
 
 def _placed(entry: Entry, server: str | None) -> Entry:
