@@ -15,14 +15,14 @@ from biokeel.source.schemes import Schemes, load_schemes, server_of
 from biokeel.vault.identifiers import SCHEME_PATTERN
 
 TABLE = """
-own_server = "https://EHR.example/fhir/"
+own_server = "https://EMR.example/fhir/"
 [systems]
 "urn:oid:1.2" = "hospital/one"
 "https://numbers.example/rrn" = "KR_RRN"
 [types]
 NNKOR = "KR_RRN"
 [servers]
-"http://ehr.example/fhir" = "hospital/one-ehr"
+"http://emr.example/fhir" = "hospital/one-emr"
 """
 
 
@@ -37,9 +37,9 @@ def test_toml_and_json_say_the_same(tmp_path: Path) -> None:
 
     toml = load_schemes(written(tmp_path, TABLE))
     assert load_schemes(written(tmp_path, json.dumps(tomllib.loads(TABLE)))) == toml
-    assert toml.own_server == "https://ehr.example/fhir"
+    assert toml.own_server == "https://emr.example/fhir"
     assert toml.ranked() == ("hospital/one", "KR_RRN")
-    assert toml.of_server("https://ehr.example/fhir", "one") == "hospital/one-ehr"
+    assert toml.of_server("https://emr.example/fhir", "one") == "hospital/one-emr"
 
 
 def test_no_file_is_the_empty_table() -> None:
@@ -55,7 +55,7 @@ def test_no_file_is_the_empty_table() -> None:
         ('[systems]\n"" = "hospital/one"', "is no URI"),
         ('[types]\nMR = "hospital/one"', "types.MR"),
         ('[types]\nNNKOR = "hospital/one"', "types.NNKOR"),
-        ('[servers]\n"ehr.example" = "hospital/one"', "servers.ehr.example is no http"),
+        ('[servers]\n"emr.example" = "hospital/one"', "servers.emr.example is no http"),
         ('[servers]\n"https://a/f" = "hospital/a"\n"http://a/f/" = "hospital/b"', "same server"),
         ('own_server = "urn:oid:1.2"', "own_server is no http"),
         ('[systems]\n"urn:a" = "hospital/one"\n"urn:b" = "hospital/one"', "systems.urn:b has the scheme of another"),

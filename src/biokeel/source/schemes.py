@@ -5,7 +5,7 @@ each system and each server has a scheme of its own; only the source knows which
 JSON (`publish --identifiers`, `BIOKEEL_IDENTIFIERS`):
 
 ```toml
-own_server = "https://ehr.seoul-1.example/fhir"     # whose the resources are that name no server
+own_server = "https://emr.seoul-1.example/fhir"     # whose the resources are that name no server
 
 [systems]                                           # Identifier.system, best known first
 "urn:oid:1.2.410.100110.9.1" = "hospital/seoul-1"
@@ -15,7 +15,7 @@ own_server = "https://ehr.seoul-1.example/fhir"     # whose the resources are th
 NNKOR = "KR_RRN"
 
 [servers]
-"https://ehr.seoul-1.example/fhir" = "hospital/seoul-1-ehr"
+"https://emr.seoul-1.example/fhir" = "hospital/seoul-1-emr"
 ```
 
 A scheme stands once; `shared = ["KR_RRN"]` names those that several systems, or several servers, do share.

@@ -40,7 +40,10 @@ def read_fhir(path: Path, context: Context, report: Report) -> Iterator[Batch]:
     document = _document(path)
     held: dict[EventType, list[Record]] = {}
     count = 0
-    bundle = Bundle.of(document, context, report)
+    try:
+        bundle = Bundle.of(document, context, report)
+    except Unusable as fault:
+        raise AdapterError(f"{path.name} {fault}.") from None
     for position, resource in bundle.resources:
         kind = str(resource.get("resourceType", "?"))
         maker = MAKERS.get(kind)

@@ -11,7 +11,7 @@ What can mean two resources or two people is refused, never guessed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
@@ -28,7 +28,7 @@ from biokeel.source.adapters.fhir_references import (
     is_id,
     label,
     literal,
-    references_in,
+    pointed_at,
     relative,
 )
 from biokeel.source.times import moment
@@ -39,7 +39,7 @@ _CREATING: Final = frozenset({"transaction", "batch"})
 _PATIENT: Final = "Patient"
 
 
-@dataclass(frozen=True, repr=False, eq=False)
+@dataclass(repr=False, eq=False)
 class Entry:
     """A resource of the file and how it is known; `fault` says why it is not known at all.
 
@@ -84,8 +84,8 @@ class Bundle:
         self._by_local_id: dict[tuple[str, str], list[Entry]] = {}
         for entry in entries:
             self._by_key.setdefault(entry.key, []).append(entry)
-            for name in {entry.key, entry.label} - {None}:
-                self._by_label.setdefault(str(name), []).append(entry)
+            if entry.label is not None:
+                self._by_label.setdefault(entry.label, []).append(entry)
             if (local := _local_id(entry)) is not None:
                 self._by_local_id.setdefault((entry.kind, local), []).append(entry)
         self._people: dict[str, Person | str] = {}
@@ -94,7 +94,10 @@ class Bundle:
 
     @classmethod
     def of(cls, document: Resource, context: Context, report: Report) -> Bundle:
-        """All resources of a bundle, or the one resource. What is not sent of their people goes into `report`."""
+        """All resources of a bundle, or the one resource. What is not sent of their people goes into `report`.
+
+        Raises `Unusable` where the file is nested too deep.
+        """
         is_bundle = document["resourceType"] == "Bundle"
         raw = document.get("entry", []) if is_bundle else [{"resource": document}]
         found = [
@@ -104,8 +107,10 @@ class Bundle:
         ]
         creates = is_bundle and document.get("type") in _CREATING
         entries = [_entry(position, entry, creates=creates) for position, entry in found]
-        server = _server_of_file(entries, context.schemes.own_server)
-        entries = [_placed(entry, server) for entry in entries]
+        server = _server_of_file(document, entries, context.schemes.own_server)
+        for entry in entries:
+            if entry.id is not None and not entry.at_own_url:
+                entry.server = server
         is_history = is_bundle and document.get("type") == "history"
         bundle = cls(entries, is_history=is_history, server=server, context=context)
         bundle._meet_people(report)
@@ -154,10 +159,11 @@ class Bundle:
             raise Unusable("a conditional reference: what it finds may change")
         if text.startswith("#"):
             return _contained(holder, text[1:])
-        if (found := self._by_label.get(label(text))) and ":" in text:
+        if ":" in text and (found := self._by_label.get(label(text))):
             return self._the_one(found)
         if address := absolute(text):
-            return self._elsewhere(address)
+            known = self._by_key.get(address.key)
+            return self._the_one(known) if known else self._elsewhere(address)
         named = relative(text, self._base_of(holder) or "")
         return self._relative(holder, named) if named else None
 
@@ -294,7 +300,7 @@ class Bundle:
         if kind is not None and str(kind).rsplit("/", 1)[-1] != _PATIENT:
             raise Unusable("subject is no Patient")
         identifier = reference.get("identifier")
-        said = numbers_of([identifier] if identifier else [], self._context.schemes)
+        said = numbers_of([identifier], self._context.schemes) if identifier else Numbers()
         if text is None:
             if not identifier:
                 raise Unusable("no subject")
@@ -313,7 +319,7 @@ class Bundle:
             within.subjects += said.subjects
             return self._by_numbers(within, "the contained Patient")
         person = self._person(found)
-        if contradicts(person, said.subjects):
+        if said.subjects and contradicts(person, said.subjects):
             raise Unusable("subject.reference and subject.identifier are two people")
         return person.subject
 
@@ -351,12 +357,12 @@ def _entry(position: str, entry: dict[str, Any], *, creates: bool) -> Entry:
         return Entry(position, resource, kind, fault="id is no id of FHIR")
     request = entry.get("request")
     method = request.get("method") if isinstance(request, dict) else None
-    address = absolute(full_url or "")
+    named = label(full_url) if full_url and ":" in full_url else None
+    address = absolute(full_url) if full_url and named and not named.startswith("urn:") else None
     if address is not None:
         if address.kind != kind or given not in {None, address.id}:
             return Entry(position, resource, kind, fault="fullUrl is the address of another resource")
-        return Entry(position, resource, kind, label(full_url or ""), address.server, address.id, at_own_url=True)
-    named = label(full_url) if full_url and ":" in full_url else None
+        return Entry(position, resource, kind, address.key, address.server, address.id, at_own_url=True)
     name = global_name(named or "")
     if method == "PUT":
         written = relative(str(request.get("url")), "") if isinstance(request, dict) else None
@@ -375,20 +381,14 @@ def _placeless(kind: str, name: str) -> str:
     return f"{kind}/?/{name}"
 
 
-def _placed(entry: Entry, server: str | None) -> Entry:
-    if entry.at_own_url or entry.id is None:
-        return entry
-    return replace(entry, server=server)
-
-
-def _server_of_file(entries: Sequence[Entry], own: str) -> str | None:
+def _server_of_file(document: Resource, entries: Sequence[Entry], own: str) -> str | None:
     """The server of what names none itself; "" for one that nobody names, None where it may be one of several."""
     if own:
         return own
     at_urls = {entry.server for entry in entries if entry.at_own_url}
     if all(entry.at_own_url for entry in entries):
         return None  # Nobody asks.
-    pointed = [found for entry in entries for text in references_in(entry.resource) if (found := absolute(text))]
+    pointed = list(pointed_at(document))
     of_people = at_urls | {found.server for found in pointed if found.kind == _PATIENT}
     named = of_people | {found.server for found in pointed}
     if not of_people:
