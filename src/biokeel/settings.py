@@ -57,6 +57,11 @@ class Settings(BaseSettings):
     raw_partitions: Annotated[int, Field(description="Partitions of each raw topic that Biokeel creates.", ge=1)] = 4
     pseudo_partitions: Annotated[int, Field(description="Partitions of each pseudo topic that it creates.", ge=1)] = 4
 
+    # -- sources
+    identifiers: Annotated[
+        Path | None, Field(description="A source's table of identifier systems and FHIR servers; see docs/sources.md.")
+    ] = None
+
     # -- object storage
     s3_endpoint: Annotated[str, Field(description="URL of the S3-compatible store.")] = ""
     s3_region: Annotated[str, Field(description="Region name that requests are signed for.")] = "us-east-1"

@@ -24,7 +24,7 @@ from biokeel.land.maintenance import refresh_participants
 from biokeel.land.reading import scan
 from biokeel.link.participants import from_snapshots
 from biokeel.source.client import Publisher
-from biokeel.source.enrol import Enroller
+from biokeel.source.enrol import CONSENT_WORDS, Enroller
 from biokeel.source.files import Source, find_files, publish_files
 from biokeel.source.ids import source_key
 from biokeel.stack.stack import Stack
@@ -75,7 +75,7 @@ def published(shared_data: Path, tmp_path_factory: pytest.TempPathFactory):
             source = Source("canary", source_key(stack.state_dir / "source.key"))
             with Publisher(settings, DirectoryCatalogue(settings.schemas_dir)) as publisher:
                 for folder in FOLDERS:
-                    publish_files(find_files([shared_data / folder]), source, publisher, Enroller())
+                    publish_files(find_files([shared_data / folder]), source, publisher, Enroller(CONSENT_WORDS))
             bookkeeper, deadline = Bookkeeper.of(stack.state_dir), time.monotonic() + PATIENCE
             books = bookkeeper.look()
             while not books.balanced and time.monotonic() < deadline:

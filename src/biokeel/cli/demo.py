@@ -39,7 +39,8 @@ def demo(
     seed: Annotated[int, typer.Option(help="The same seed makes the same people and events.")] = 7,
     defects: Annotated[float, typer.Option(help="Share of events with a known defect.", min=0, max=0.5)] = 0.02,
     data: Annotated[
-        list[Path] | None, typer.Option(help="Real files to publish, too: a folder; may be repeated.")
+        list[Path] | None,
+        typer.Option(help="Real files to publish, too, of people who consented to all of it: a folder; repeatable."),
     ] = None,
     state_dir: Annotated[Path, typer.Option(help="Emptied at the start; kept in the end.")] = STATE_DIR,
 ) -> None:
@@ -137,15 +138,18 @@ def _send(publisher: Publisher, progress: Progress, text: str, event: EventType,
 
 
 def _publish_files(publisher: Publisher, data: list[Path], state_dir: Path, progress: Progress) -> None:
-    """Everything in the folders that some adapter knows; subjects whom no file enrols are enrolled."""
-    from biokeel.source.enrol import Enroller
+    """Everything in the folders that some adapter knows; subjects whom no file enrols are enrolled.
+
+    The demo shows what lands, so it states for all of them that they consented to everything.
+    """
+    from biokeel.source.enrol import CONSENT_WORDS, Enroller
     from biokeel.source.files import Source, find_files, publish_files
     from biokeel.source.ids import source_key
 
     files = find_files(data)
     bar = progress.add_task("real files", total=len(files))
     source = Source("demo", source_key(state_dir / "source.key"))
-    results = publish_files(files, source, publisher, Enroller(), lambda _result: progress.advance(bar))
+    results = publish_files(files, source, publisher, Enroller(CONSENT_WORDS), lambda _result: progress.advance(bar))
     progress.console.print(
         f"{len(files)} real files: {sum(result.sent.total() for result in results):,} events, "
         f"{sum(len(result.report.problems) for result in results):,} records that no event can be made of, "
