@@ -36,8 +36,9 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from biokeel.contracts.grammars import SUBJECT_SCHEME
 from biokeel.errors import SettingsError
-from biokeel.vault.identifiers import REGISTRATION_SCHEMES, SCHEME_PATTERN
+from biokeel.vault.identifiers import REGISTRATION_SCHEMES
 
 _DIGEST: Final = 16
 """Hexadecimal digits of a server's digest in its scheme: 64 bits, so that no two servers ever share one."""
@@ -65,7 +66,7 @@ def server_of(url: str) -> str | None:
     return f"https://{parts.hostname}{shown}{parts.path.rstrip('/')}"
 
 
-Scheme = Annotated[str, StringConstraints(pattern=SCHEME_PATTERN)]
+Scheme = Annotated[str, StringConstraints(pattern=SUBJECT_SCHEME)]
 System = Annotated[str, StringConstraints(pattern=r"^\S+$")]
 
 
