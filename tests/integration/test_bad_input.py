@@ -307,7 +307,8 @@ def test_no_process_outside_the_vault_zone_is_given_the_vaults_settings(stack, s
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="/proc is Linux's")
 def test_no_command_line_which_everybody_on_the_machine_may_see_holds_a_credential(stack, sent):
-    credentials = [stack.state.secret_key, *stack.state.passwords.values()]
+    credentials = [*(pair.secret for pair in stack.state.key_pairs.values()), *stack.state.passwords.values()]
+    credentials.append(stack.state.console_token)
     for name in ("pseudonymise-1", "curate-1", "console", "kafka", "objectstore"):
         command = Path(f"/proc/{stack.pid(name)}/cmdline").read_bytes().decode()
         assert [place for place, value in enumerate(credentials) if value in command] == [], name

@@ -41,7 +41,7 @@ def tables() -> None:
     from biokeel.contracts.topics import event_type
     from biokeel.land.books import CURATED, LakeReader
 
-    reader = LakeReader(_lake())
+    reader = LakeReader(_lake(writes=False))
     versions = reader.table_versions()
     shown = Table("event", "table", "version", "rows", "address", title="The lake")
     for event, name, rows in reader.counts().iter_rows():
@@ -56,7 +56,7 @@ def refresh() -> None:
     from biokeel.land.maintenance import refresh_participants
     from biokeel.link.participants import from_snapshots
 
-    rows = refresh_participants(_lake(), from_snapshots)
+    rows = refresh_participants(_lake(writes=True), from_snapshots)
     print("The participants table is up to date." if rows is None else f"The participants table has {rows:,} persons.")
 
 
@@ -71,7 +71,7 @@ def optimize(
     from biokeel.land.books import CURATED, LakeReader
     from biokeel.land.maintenance import compact
 
-    lake = _lake()
+    lake = _lake(writes=True)
     for event, name, uri in LakeReader(lake).with_history(_events(events)):
         done = compact(lake, uri, by_participant=order and name == CURATED)
         became = "left as is" if done.after == done.before else f"now {done.after:,}"
@@ -90,7 +90,7 @@ def vacuum(
     from biokeel.land.books import LakeReader
     from biokeel.land.maintenance import vacuum as vacuum_table
 
-    lake = _lake()
+    lake = _lake(writes=delete)
     verb = "deleted" if delete else "could be deleted"
     found = [
         (f"{event} {name}", vacuum_table(lake, uri, hours=retention_hours, delete=delete))
@@ -112,7 +112,7 @@ def verify(events: Events = None) -> None:
     """
     from biokeel.land.check import faults
 
-    lake = _lake()
+    lake = _lake(writes=False)
     wrong = 0
     for event in _events(events):
         for fault in faults(lake, event):
@@ -138,7 +138,7 @@ def history(
     from biokeel.land.log import commits
 
     (kind,) = _events([event])
-    lake = _lake()
+    lake = _lake(writes=False)
     uri = lake.quarantine(kind) if quarantine else lake.curated(kind)
     shown = Table("version", "at", "operation", "rows", "files", "positions (partition:offset)", title=uri)
     for commit in commits(lake, uri, last):
@@ -165,11 +165,11 @@ def restore(
     from biokeel.engine.watermarks import pseudo_watermarks
     from biokeel.land.restore import plan, under_way
     from biokeel.land.restore import restore as put_back
-    from biokeel.settings import Settings
+    from biokeel.settings import OPERATOR, Settings
 
-    settings = Settings.load()
+    settings = Settings.load(OPERATOR)
     (kind,) = _events([event])
-    lake = _lake()
+    lake = _lake(writes=not dry_run)
     marks = pseudo_watermarks(settings, [kind])[kind]
     begun = under_way(lake, kind)
     wanted = begun or plan(lake, kind, _target(version, at), len(marks))
@@ -239,12 +239,13 @@ def _count(files: int) -> str:
     return "1 file" if files == 1 else f"{files:,} files"
 
 
-def _lake() -> Lake:
+def _lake(*, writes: bool) -> Lake:
+    """The lake with the rights that a command needs: an operator's read it, only the research zone's write it."""
     from biokeel.contracts.topics import Zone
     from biokeel.land.lake import Lake
     from biokeel.observe.reach import require_store
-    from biokeel.settings import Settings
+    from biokeel.settings import OPERATOR, Settings
 
-    settings = Settings.load(Zone.RESEARCH)
+    settings = Settings.load(Zone.RESEARCH if writes else OPERATOR)
     require_store(settings)
     return Lake.of(settings)

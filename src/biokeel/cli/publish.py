@@ -59,7 +59,7 @@ def publish(
     from biokeel.contracts.registry import open_catalogue
     from biokeel.errors import AdapterError
     from biokeel.observe.reach import require_kafka
-    from biokeel.settings import Settings
+    from biokeel.settings import SOURCE, Settings
     from biokeel.source.client import Publisher
     from biokeel.source.enrol import Enroller
     from biokeel.source.files import DryRun, Source, find_files
@@ -68,7 +68,7 @@ def publish(
     _check(source_id, _SOURCE_ID, "--source-id")
     if site:
         _check(site, _SITE, "--site")
-    settings = Settings.load("source")
+    settings = Settings.load(SOURCE)
     source = Source(
         source_id,
         source_key(key_file or settings.state_dir / "source.key", make=not dry_run),

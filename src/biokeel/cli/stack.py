@@ -57,10 +57,10 @@ def status(state_dir: StateDir = None) -> None:
 def create(state_dir: StateDir = None) -> None:
     """Create the raw and pseudo topics that are missing; what is there stays as it is."""
     from biokeel.observe.reach import require_kafka
-    from biokeel.settings import Settings
+    from biokeel.settings import OPERATOR, Settings
     from biokeel.stack.topics import admin_client, create_topics, wanted
 
-    settings = Settings.load(state_dir=state_dir)
+    settings = Settings.load(OPERATOR, state_dir=state_dir)
     require_kafka(settings)
     created = create_topics(admin_client(settings), settings)
     print(f"{len(created)} topics created, {len(wanted(settings)) - len(created)} were there.")

@@ -34,9 +34,9 @@ def verify(
     from biokeel.cli.terminal import terminal
     from biokeel.console.books import Bookkeeper
     from biokeel.observe.reach import require_kafka, require_store
-    from biokeel.settings import Settings
+    from biokeel.settings import OPERATOR, Settings
 
-    settings = Settings.load()
+    settings = Settings.load(OPERATOR)
     require_kafka(settings)
     require_store(settings)
     bookkeeper = Bookkeeper.of(settings.state_dir)

@@ -109,8 +109,8 @@ class Stack:
             store.result()
 
     def _start_store(self, class_path: list[Path]) -> None:
-        self.supervisor.start(objectstore.prepare(self.state, self._folder("objects"), class_path))
-        objectstore.wait_ready(self.state, self.supervisor, (self._base.lake_bucket, self._base.landing_bucket))
+        self.supervisor.start(objectstore.prepare(self.state, self._base, self._folder("objects"), class_path))
+        objectstore.wait_ready(self.state, self._base, self.supervisor)
 
     def _start_kafka(self, class_path: list[Path], detour: kafka.Detour | None) -> None:
         program = kafka.prepare(self.state, self._folder("kafka"), self._folder("logs"), class_path, detour)
@@ -180,7 +180,7 @@ class Stack:
         if name == kafka.NAME:
             topics.wait_led(kafka.wait_ready(self.state, self.supervisor), self._base)
         elif name == objectstore.NAME:
-            objectstore.wait_ready(self.state, self.supervisor, (self._base.lake_bucket, self._base.landing_bucket))
+            objectstore.wait_ready(self.state, self._base, self.supervisor)
 
     def stop(self) -> None:
         """Stop every process, in order, and let go of the state directory. May be called twice."""

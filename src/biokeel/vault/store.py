@@ -35,6 +35,7 @@ from biokeel.reasons import Reason
 from biokeel.vault import age
 from biokeel.vault.audit import Audit, AuditHead, AuditReport
 from biokeel.vault.database import Database, chunks
+from biokeel.vault.decisions import books
 from biokeel.vault.enrolment import Roll, Waits, apply, create, named
 from biokeel.vault.keys import Keys, load_key_file
 from biokeel.vault.merges import before_merges
@@ -397,7 +398,7 @@ class Vault:
         An event that was let through at once is in no row: it is in Kafka.
         """
         with self._database.read() as connection:
-            return self._parking.books(connection, event, partition)
+            return books(connection, event, partition)
 
     def audit_head(self) -> AuditHead:
         """The last entry of the audit, to be kept where the vault's administrators cannot change it."""
