@@ -228,7 +228,7 @@ def places_outside_the_vault(stack: Stack):
                 yield str(path.relative_to(stack.state_dir)), path.read_bytes()
     for run in running(stack.state_dir):
         yield f"metrics of {run.worker}", httpx.get(f"{run.url}/metrics").content
-    yield "console", httpx.get(f"http://127.0.0.1:{stack.console_port}/").content
+    yield "console", httpx.get(stack.state.console_address, follow_redirects=True).raise_for_status().content
 
 
 def biokeel(stack: Stack, *arguments: str) -> tuple[int, bytes, bytes]:

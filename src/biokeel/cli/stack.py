@@ -32,12 +32,15 @@ def up(
     detach: Annotated[
         bool, typer.Option("--detach", help="Return when it runs; stop it with biokeel stack down.")
     ] = False,
+    describe: Annotated[
+        bool, typer.Option(hidden=True, help="Off for what --detach starts: its output is a log.")
+    ] = True,
     state_dir: StateDir = None,
 ) -> None:
     """Start everything, and stop it on Ctrl-C."""
     from biokeel.stack import command
 
-    command.up(_folder(state_dir), workers=workers, console=console, detach=detach)
+    command.up(_folder(state_dir), workers=workers, console=console, detach=detach, describe=describe)
 
 
 def down(state_dir: StateDir = None) -> None:
@@ -48,7 +51,7 @@ def down(state_dir: StateDir = None) -> None:
 
 
 def status(state_dir: StateDir = None) -> None:
-    """Show which processes of the stack run, with their memory and log files."""
+    """Show which processes of the stack run, with their memory and logs, and the address that opens the console."""
     from biokeel.stack import command
 
     command.status(_folder(state_dir))

@@ -65,6 +65,11 @@ class State:
     console_token: str
     """Who shows it sees the console."""
 
+    @property
+    def console_address(self) -> str:
+        """What opens the console: its URL with the token, so no log may hold it."""
+        return f"http://{HOST}:{self.ports.console}/?token={self.console_token}"
+
     def __repr__(self) -> str:
         """Without the credentials: this may stand in a log."""
         return f"State(ports={self.ports}, cluster_id={self.cluster_id!r})"
@@ -154,6 +159,13 @@ def with_free_ports(state: State, file: Path, say: Callable[[str], None]) -> Sta
     if not moved:
         return state
     state = replace(state, ports=replace(state.ports, **moved))
+    write_private(file, json.dumps(asdict(state), indent=1))
+    return state
+
+
+def with_console_port(state: State, file: Path, port: int) -> State:
+    """`state` with the console's port that the user chose, written to `file`."""
+    state = replace(state, ports=replace(state.ports, console=port))
     write_private(file, json.dumps(asdict(state), indent=1))
     return state
 
