@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from biokeel.cli.terminal import say
+
 
 def register(app: typer.Typer) -> None:
     """Add `console`."""
@@ -35,7 +37,7 @@ def console(
         settings.state_dir,
         lambda: Bookkeeper.of(settings.state_dir),
         settings.console_port if port is None else port,
-        lambda url: print(f"Console: {url if given else with_token(url, token)}", flush=True),
+        lambda url: say(f"Console: {url if given else with_token(url, token)}"),
         token=token,
         hosts=settings.console_hosts,
     )

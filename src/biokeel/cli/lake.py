@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from biokeel.cli.terminal import say
 from biokeel.cli.tidy import tidy
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def refresh() -> None:
     from biokeel.link.participants import from_snapshots
 
     rows = refresh_participants(_lake(writes=True), from_snapshots)
-    print("The participants table is up to date." if rows is None else f"The participants table has {rows:,} persons.")
+    say("The participants table is up to date." if rows is None else f"The participants table has {rows:,} persons.")
 
 
 def optimize(
@@ -75,7 +76,7 @@ def optimize(
     for event, name, uri in LakeReader(lake).with_history(_events(events)):
         done = compact(lake, uri, by_participant=order and name == CURATED)
         became = "left as is" if done.after == done.before else f"now {done.after:,}"
-        print(f"{event} {name}: {_count(done.before)}, {became}.")
+        say(f"{event} {name}: {_count(done.before)}, {became}.")
 
 
 def vacuum(
@@ -100,9 +101,9 @@ def vacuum(
         done = vacuum_table(lake, lake.participants, hours=retention_hours, delete=delete)
         found.append(("participants", done))
     for name, done in found:
-        print(f"{name}: {_count(done.files)} {verb}, {done.size:,} bytes.")
+        say(f"{name}: {_count(done.files)} {verb}, {done.size:,} bytes.")
     files, size = sum(done.files for _, done in found), sum(done.size for _, done in found)
-    print(f"In all {_count(files)} {verb}, {size:,} bytes.{'' if delete else ' Add --delete to delete them.'}")
+    say(f"In all {_count(files)} {verb}, {size:,} bytes.{'' if delete else ' Add --delete to delete them.'}")
 
 
 def verify(events: Events = None) -> None:
@@ -117,10 +118,10 @@ def verify(events: Events = None) -> None:
     for event in _events(events):
         for fault in faults(lake, event):
             wrong += 1
-            print(fault)
+            say(str(fault))
     if wrong:
         raise typer.Exit(1)
-    print("Files, rows and positions are sound.")
+    say("Files, rows and positions are sound.")
 
 
 def history(
@@ -176,16 +177,16 @@ def restore(
     if begun and version != begun.curated_version:
         raise typer.BadParameter(f"A restore was begun: finish it first, with --version {begun.curated_version}.")
     _require_topic(kind, wanted, marks)
-    print(f"{kind}: curated to version {wanted.curated_version}, quarantine to {wanted.quarantine_version}.")
+    say(f"{kind}: curated to version {wanted.curated_version}, quarantine to {wanted.quarantine_version}.")
     for partition, last in sorted(wanted.positions.items()):
         reads = f"workers read again from {wanted.read_from[partition]}"
-        print(f"  partition {partition}: from position {wanted.reached[partition]} back to {last}; {reads}.")
+        say(f"  partition {partition}: from position {wanted.reached[partition]} back to {last}; {reads}.")
     if dry_run:
-        print("Nothing was changed.")
+        say("Nothing was changed.")
         return
     _require_no_worker(settings)
     put_back(lake, kind, wanted, settings.raw_partitions)
-    print("Restored. Start the workers; biokeel verify --wait 60 tells when all has landed again.")
+    say("Restored. Start the workers; biokeel verify --wait 60 tells when all has landed again.")
 
 
 def _target(version: int | None, at: str) -> int | dt.datetime:

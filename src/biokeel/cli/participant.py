@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from biokeel.cli.terminal import say
 from biokeel.errors import LandingError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def print_json(participant_id: str, timeline: pl.DataFrame, summary: dict[str, A
 
     events = [row | {"fields": orjson.loads(row["fields"])} for row in timeline.iter_rows(named=True)]
     whole = {"participant_id": participant_id, "summary": summary, "events": events}
-    print(orjson.dumps(whole, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode())
+    say(orjson.dumps(whole, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode(), lines=True)
 
 
 def print_tables(

@@ -193,8 +193,10 @@ def _problems(results: Sequence[FileResult]) -> list[tuple[str, str, str, str]]:
 
 
 def _names(names: Sequence[str]) -> str:
+    from biokeel.observe.visible import visible
+
     more = len(names) - _MOST_NAMES
-    return "\n".join(names[:_MOST_NAMES]) + (f"\nand {more} more" if more > 0 else "")
+    return "\n".join(map(visible, names[:_MOST_NAMES])) + (f"\nand {more} more" if more > 0 else "")
 
 
 def _files(count: int) -> str:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from biokeel.cli.terminal import say
+
 StateDir = Annotated[
     Path | None, typer.Option("--state-dir", help="Where the stack keeps everything; BIOKEEL_STATE_DIR or .biokeel.")
 ]
@@ -66,7 +68,7 @@ def create(state_dir: StateDir = None) -> None:
     settings = Settings.load(OPERATOR, state_dir=state_dir)
     require_kafka(settings)
     created = create_topics(admin_client(settings), settings)
-    print(f"{len(created)} topics created, {len(wanted(settings)) - len(created)} were there.")
+    say(f"{len(created)} topics created, {len(wanted(settings)) - len(created)} were there.")
 
 
 def _folder(state_dir: Path | None) -> Path:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from biokeel.cli.terminal import say
+
 
 def register(app: typer.Typer) -> None:
     """Add `topic cat`."""
@@ -59,4 +61,4 @@ def cat(
         else pseudo_events(event, messages)
     )
     for line in deque(events, maxlen=limit):
-        print(orjson.dumps(line, default=str).decode())
+        say(orjson.dumps(line, default=str).decode())

@@ -14,17 +14,18 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 import psutil
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from biokeel.errors import ProcessDied, StackError
+from biokeel.observe.screen import Screen
 from biokeel.stack.stack import READY_FILE, SUPERVISOR, Stack, hold, ledger_of, require_room, state_file
 from biokeel.stack.state import State, load_or_create
 
 DETACH_SECONDS = 300.0
 """How long a detached start may take: the first one on a slow line fetches 100 MB."""
 DOWN_SECONDS = 60.0
-_out = Console(stderr=True, highlight=False)
+_out = Screen(stderr=True, highlight=False)
 
 
 def up(state_dir: Path, *, workers: int, console: bool, detach: bool, describe: bool = True) -> None:
@@ -163,18 +164,18 @@ def status(state_dir: Path) -> None:
     table = Table("process", "pid", "state", "memory", "up", "log")
     for name, process in found.items():
         table.add_row(name, *_facts(process), f"{name}.log")
-    out = Console()
+    out = Screen()
     out.print(table)
     if found.get("console"):
         out.print(f"Console: {load_or_create(state_file(folder)).console_address}", soft_wrap=True, highlight=False)
     out.print(f"Logs: {folder}/logs; settings: {folder}/*.env", soft_wrap=True, highlight=False)
 
 
-def _facts(process: psutil.Process | None) -> tuple[str, str, str, str]:
+def _facts(process: psutil.Process | None) -> tuple[str | Text, ...]:
     if process is None:
-        return "", "[red]gone", "", ""
+        return "", Text("gone", "red"), "", ""
     try:
         memory, seconds = process.memory_info().rss >> 20, int(time.time() - process.create_time())
     except psutil.NoSuchProcess:
-        return str(process.pid), "[red]gone", "", ""
-    return str(process.pid), "[green]runs", f"{memory} MiB", f"{seconds // 60} min {seconds % 60} s"
+        return str(process.pid), Text("gone", "red"), "", ""
+    return str(process.pid), Text("runs", "green"), f"{memory} MiB", f"{seconds // 60} min {seconds % 60} s"
