@@ -102,7 +102,7 @@ class Publisher:
         """
         producer = self._reporting_producer()
         offsets: dict[int, int | None] = {}
-        self._partitions_of(event.raw_topic)
+        self._partitions[event.raw_topic] = self._asked(producer, event.raw_topic)
 
         def delivered(index: int, error: kafka.KafkaError | None, message: kafka.Message) -> None:
             self._refused(error, message)
@@ -214,15 +214,15 @@ class Publisher:
 
     def _partitions_of(self, topic: str) -> int:
         if topic not in self._partitions:
-            self._partitions[topic] = self._asked(topic)
+            self._partitions[topic] = self._asked(self._producer, topic)
         return self._partitions[topic]
 
-    def _asked(self, topic: str) -> int:
+    def _asked(self, producer: kafka.Producer, topic: str) -> int:
         """How many partitions `topic` has, once each has a leader (a new topic takes a moment)."""
         deadline = time.monotonic() + METADATA_SECONDS
         while True:
             try:
-                found = self._producer.list_topics(topic, timeout=METADATA_SECONDS).topics[topic]
+                found = producer.list_topics(topic, timeout=METADATA_SECONDS).topics[topic]
             except kafka.KafkaException as error:
                 raise DeliveryError(
                     f"Kafka does not answer: {error.args[0].name()}.", "Is it up? Is BIOKEEL_KAFKA_BOOTSTRAP right?"
@@ -235,7 +235,8 @@ class Publisher:
                 return len(found.partitions)
             if time.monotonic() > deadline:
                 raise DeliveryError(f"A partition of {topic} has no leader.", "See that every broker runs.")
-            self._poll(0.1)
+            with self._ended():
+                producer.poll(0.1)
 
 
 def _refusal(failed: Counter[str]) -> DeliveryError:
