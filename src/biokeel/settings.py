@@ -1,9 +1,9 @@
 """Every setting of Biokeel, read once from the environment, with secrets masked.
 
-Each setting is an environment variable `BIOKEEL_<NAME>`. `biokeel stack up` writes two files with the settings of the
-local stack, one for each side of the privacy wall, `vault.env` and `research.env` in the state directory; a worker is
-given only its own side's. Operators' commands, which look across the wall, read both, and over these `operator.env`,
-whose Kafka user may see positions on both sides but no raw event. What stands in the environment wins over the files.
+Each setting is an environment variable `BIOKEEL_<NAME>`. `biokeel stack up` writes the settings of the local stack into
+files in the state directory, one for each side: `vault.env` and `research.env` for the zones of the privacy wall,
+`source.env` for who publishes and `operator.env` for who watches. Each holds its own side's ways in and no other's, and
+who loads settings names the sides that it needs. What stands in the environment wins over the files.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import Annotated
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from biokeel.contracts.topics import Zone
 from biokeel.errors import SettingsError
 
+SOURCE, OPERATOR = "source", "operator"
+"""The sides that are no zone."""
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -70,7 +71,7 @@ class Settings(BaseSettings):
     lake_bucket: Annotated[str, Field(description="Bucket of the tables and of the linking state.")] = "biokeel-lake"
     landing_bucket: Annotated[str, Field(description="Bucket where sources put big files.")] = "biokeel-landing"
 
-    # -- vault (present only in the vault zone and for operators)
+    # -- vault (the database in the vault zone and for operators, the key file in the vault zone only)
     vault_url: Annotated[str, Field(description="SQLAlchemy URL of the vault's database.", repr=False)] = ""
     vault_key_file: Annotated[Path | None, Field(description="File with the vault's keys, outside the database.")] = (
         None
@@ -130,20 +131,29 @@ class Settings(BaseSettings):
     ] = 65_536
 
     # -- seeing it
+    metrics_host: Annotated[
+        str, Field(description="Address that a worker's /metrics and /health listen on; 0.0.0.0 for every one.")
+    ] = "127.0.0.1"
     metrics_port: Annotated[int, Field(description="Port of a worker's /metrics and /health; 0 for any.", ge=0)] = 0
     console_port: Annotated[int, Field(description="Port of the console; 0 for any free one.", ge=0)] = 0
+    console_hosts: Annotated[
+        str, Field(description="Hosts, name[:port] with commas, that browsers may call the console by besides its own.")
+    ] = ""
+    console_token: Annotated[
+        SecretStr, Field(description="What opens the console; without it the console makes one and prints it.")
+    ] = SecretStr("")
     log_level: Annotated[str, Field(description="DEBUG, INFO, WARNING or ERROR.")] = "INFO"
 
     @classmethod
     def load(cls, *sides: str, state_dir: Path | None = None) -> Settings:
-        """Read the environment, and beneath it the env files of `sides`: a zone, `source` or `operator`.
+        """Read the environment, and beneath it the env files of `sides`: a zone, `SOURCE` or `OPERATOR`.
 
-        Where none is named, both zones' and over them the operator's: what operators' commands need.
+        Where none is named, only the environment: folders and the like, which belong to no side.
 
         Raises `SettingsError` naming each variable that makes no sense, never its value.
         """
         root = state_dir or Path(os.environ.get("BIOKEEL_STATE_DIR") or ".biokeel")
-        files = [root / f"{side}.env" for side in (sides or (*Zone, "operator"))]
+        files = [root / f"{side}.env" for side in sides]
         try:
             return cls(_env_file=[file for file in files if file.is_file()], state_dir=root)
         except ValidationError as error:

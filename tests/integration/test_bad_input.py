@@ -230,7 +230,7 @@ def places_outside_the_vault(stack: Stack):
                 yield str(path.relative_to(stack.state_dir)), path.read_bytes()
     for run in running(stack.state_dir):
         yield f"metrics of {run.worker}", httpx.get(f"{run.url}/metrics").content
-    yield "console", httpx.get(f"http://127.0.0.1:{stack.console_port}/").content
+    yield "console", httpx.get(stack.state.console_address, follow_redirects=True).raise_for_status().content
 
 
 def biokeel(stack: Stack, *arguments: str) -> tuple[int, bytes, bytes]:
@@ -309,7 +309,8 @@ def test_no_process_outside_the_vault_zone_is_given_the_vaults_settings(stack, s
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="/proc is Linux's")
 def test_no_command_line_which_everybody_on_the_machine_may_see_holds_a_credential(stack, sent):
-    credentials = [stack.state.secret_key, *stack.state.passwords.values()]
+    credentials = [*(pair.secret for pair in stack.state.key_pairs.values()), *stack.state.passwords.values()]
+    credentials.append(stack.state.console_token)
     for name in ("pseudonymise-1", "curate-1", "console", "kafka", "objectstore"):
         command = Path(f"/proc/{stack.pid(name)}/cmdline").read_bytes().decode()
         assert [place for place, value in enumerate(credentials) if value in command] == [], name

@@ -63,7 +63,7 @@ def demo(
     _empty(state_dir)
     console.rule("1 · Starting a real Kafka, a real S3 server and both workers")
     with Stack.start(state_dir, workers=1, console=True, say=console.print) as stack:
-        console.print(f"Watch it: http://127.0.0.1:{stack.console_port}")
+        console.print(f"Watch it: {stack.state.console_address}", soft_wrap=True)
         console.rule("2 · Publishing")
         began = time.monotonic()
         corpus, broken = _publish(stack, console, people=people, seed=seed, defects=defects, data=data or [])

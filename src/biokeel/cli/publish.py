@@ -67,7 +67,7 @@ def publish(
     from biokeel.contracts.registry import open_catalogue
     from biokeel.errors import AdapterError, SettingsError
     from biokeel.observe.reach import require_kafka
-    from biokeel.settings import Settings
+    from biokeel.settings import SOURCE, Settings
     from biokeel.source.client import Publisher
     from biokeel.source.enrol import Enroller
     from biokeel.source.files import DryRun, Source, find_files
@@ -80,7 +80,7 @@ def publish(
     consented = _consent(consent)
     if consented is not None and not enrol:
         raise typer.BadParameter("--consent says what people consented to whom --enrol enrols: name both.")
-    settings = Settings.load("source")
+    settings = Settings.load(SOURCE)
     if settings.sources and source_id not in settings.registered_sources:
         raise SettingsError(
             f"The programme has registered no source {source_id}: all of its events would be sealed.",
@@ -233,8 +233,10 @@ def _problems(results: Sequence[FileResult]) -> list[tuple[str, str, str, str]]:
 
 
 def _names(names: Sequence[str]) -> str:
+    from biokeel.observe.visible import visible
+
     more = len(names) - _MOST_NAMES
-    return "\n".join(names[:_MOST_NAMES]) + (f"\nand {more} more" if more > 0 else "")
+    return "\n".join(map(visible, names[:_MOST_NAMES])) + (f"\nand {more} more" if more > 0 else "")
 
 
 def _files(count: int) -> str:

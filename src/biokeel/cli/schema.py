@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from biokeel.cli.terminal import say
 from biokeel.errors import IncompatibleSchema, SchemaError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def check(schemas: Root = None) -> None:
     root = _root(schemas)
     faults = _faults(root)
     for fault in faults:
-        typer.echo(f"refused  {fault}")
+        say(f"refused  {fault}")
     if faults:
         raise IncompatibleSchema(f"The gate refuses {len(faults)} thing(s) in {root}.", "See the lines above.")
     waiting = [str(event) for event, _ in changed(root)]
@@ -39,7 +40,7 @@ def check(schemas: Root = None) -> None:
         raise SchemaError(
             f"Good, but not locked: {', '.join(waiting)}.", "Run biokeel schema lock and commit what it writes."
         )
-    typer.echo("All schemas pass.")
+    say("All schemas pass.")
 
 
 @commands.command()
@@ -50,14 +51,14 @@ def lock(schemas: Root = None) -> None:
     root = _root(schemas)
     faults = _faults(root)
     for fault in faults:
-        typer.echo(f"refused  {fault}")
+        say(f"refused  {fault}")
     if faults:
         raise IncompatibleSchema("Nothing is locked: the gate refuses the lines above.", "Mend them and try again.")
     new = locking.lock(root)
     for entry in new:
-        typer.echo(f"locked   {entry.subject} version {entry.version} as id {entry.id}")
+        say(f"locked   {entry.subject} version {entry.version} as id {entry.id}")
     if not new:
-        typer.echo("Nothing has changed.")
+        say("Nothing has changed.")
 
 
 @commands.command("list")
@@ -75,7 +76,7 @@ def list_(schemas: Root = None) -> None:
         for registered in catalogue.versions(event):
             row = (registered.version, registered.id, len(registered.schema.fields), registered.fingerprint)
             table.add_row(str(event), *map(str, row))
-    terminal().print(table, markup=False)
+    terminal().print(table)
 
 
 @commands.command()
@@ -91,7 +92,7 @@ def show(event: Annotated[str, typer.Argument(help="For example clinical.glucose
     for field in registered.schema.fields:
         null = "yes" if field.nullable else ""
         table.add_row(field.name, field.kind, null, field.unit or "", field.tag, field.demand, field.doc)
-    terminal().print(table, markup=False)
+    terminal().print(table)
 
 
 @commands.command()

@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
     from biokeel.observe.stats import Snapshot
 
@@ -39,12 +40,12 @@ def status(
     time.sleep(_BETWEEN)
     after = collect(state_dir)
     if json:
-        terminal().print_json(data=report(before, after))
+        terminal().print_json(data=report(before, after), ensure_ascii=True)
         return
     if not watch:
         terminal().print(screen(before, after))
         return
-    with Live(screen(before, after), screen=True, auto_refresh=False) as live:
+    with Live(screen(before, after), console=terminal(), screen=True, auto_refresh=False) as live:
         try:
             while True:
                 time.sleep(_BETWEEN)
@@ -63,10 +64,14 @@ def screen(before: Snapshot, after: Snapshot) -> Group:
     return Group(_workers(after), _flow(before, after), _rejects(after), _versions(after))
 
 
-def _workers(after: Snapshot) -> str:
+def _workers(after: Snapshot) -> Text:
+    from rich.text import Text
+
     colours = {"ok": "green", "stuck": "yellow", "silent": "red"}
-    told = (f"{run.worker} {run.pid} [{colours[health]}]{health}[/]" for run, health in after.workers.items())
-    return "Workers: " + ", ".join(told)
+    told = (
+        Text.assemble(f"{run.worker} {run.pid} ", (health, colours[health])) for run, health in after.workers.items()
+    )
+    return Text("Workers: ").append_text(Text(", ").join(told))
 
 
 def _flow(before: Snapshot, after: Snapshot) -> Table:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from biokeel.cli.terminal import terminal
+from biokeel.cli.terminal import say, terminal
 
 if TYPE_CHECKING:
     from biokeel.settings import Settings
@@ -89,7 +89,7 @@ def backup(target: Annotated[Path, typer.Argument(help="A new file.", show_defau
     from biokeel.vault.backup import back_up
 
     made = back_up(_settings(), target)
-    print(
+    say(
         f"{target}: {made.size:,} bytes of vault, encrypted under key {made.key_id}. It does not open without that key."
     )
 
@@ -107,13 +107,13 @@ def restore(
     settings = _settings()
     made, former = put_back(settings, source)
     at = dt.datetime.fromtimestamp(made.made_at, dt.UTC).isoformat(sep=" ", timespec="seconds")
-    print(f"The vault is that of {at}." + (f" The former one is {former}." if former else ""))
+    say(f"The vault is that of {at}." + (f" The former one is {former}." if former else ""))
     vault = _open()
     try:
         lacking = behind(settings, vault)
     finally:
         vault.close()
-    print(
+    say(
         f"It is older than what was published: {told(lacking)}. Workers will not start on it: see docs/operations.md."
         if lacking
         else "It knows all that was published: start the workers."
@@ -137,9 +137,9 @@ def accept(
     vault = _open()
     try:
         if not (lacking := behind(settings, vault)):
-            print("The vault knows all that was published: there is nothing to accept.")
+            say("The vault knows all that was published: there is nothing to accept.")
             return
-        print(f"The vault is older than what was published: {told(lacking)}.")
+        say(f"The vault is older than what was published: {told(lacking)}.")
         if not loss:
             raise VaultError("Nothing was changed.", "Restore a newer backup, or say --loss: docs/operations.md.")
         if count := members(settings, GROUP):
@@ -149,7 +149,7 @@ def accept(
         vault.accept(taken)
     finally:
         vault.close()
-    print("Accepted. Start the workers; biokeel verify then names the events that sources should publish again.")
+    say("Accepted. Start the workers; biokeel verify then names the events that sources should publish again.")
 
 
 def block_keys(
@@ -180,7 +180,7 @@ def head() -> None:
     """Print the head of the audit. Keep it where the vault's administrators cannot change it."""
     vault = _open()
     try:
-        print(vault.audit_head())
+        say(str(vault.audit_head()))
     finally:
         vault.close()
 
@@ -200,10 +200,10 @@ def verify(
     finally:
         vault.close()
     for fault in report.faults:
-        print(fault)
+        say(str(fault))
     if report.faults:
         raise typer.Exit(1)
-    print(f"{report.entries} entries, none changed. Head: {report.head}")
+    say(f"{report.entries} entries, none changed. Head: {report.head}")
 
 
 def _settings() -> Settings:

@@ -230,10 +230,12 @@ class WorkerMetrics:
         """Seconds since the last `beat` or `passed`."""
         return time.monotonic() - self._beat
 
-    def serve(self, state_dir: Path, port: int = 0, *, stuck_after: float = 300.0) -> AbstractContextManager[Served]:
-        """Serve /metrics and /health on 127.0.0.1:`port` (0: any free one) until the context ends.
+    def serve(
+        self, state_dir: Path, port: int = 0, *, host: str = "127.0.0.1", stuck_after: float = 300.0
+    ) -> AbstractContextManager[Served]:
+        """Serve /metrics and /health on `host`:`port` (0: any free one) until the context ends.
 
         /health answers 200 while the last beat is younger than `stuck_after` seconds, else 503. Entering raises
         `SettingsError` where the port is taken.
         """
-        return serve_metrics(self, state_dir, port, stuck_after=stuck_after)
+        return serve_metrics(self, state_dir, host, port, stuck_after=stuck_after)

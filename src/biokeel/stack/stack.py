@@ -57,7 +57,7 @@ class Stack:
         self._lock = hold(state_dir)
         self._ledger = ledger_of(state_dir)
         self._clear_up()
-        self._file = state_dir / "stack" / "state.json"
+        self._file = state_file(state_dir)
         self.state = state.load_or_create(self._file)
         self._public_keys: tuple[str, ...] = ()
         self.supervisor = Supervisor(self._folder("logs"), self._ledger, say)
@@ -110,8 +110,8 @@ class Stack:
             store.result()
 
     def _start_store(self, class_path: list[Path]) -> None:
-        self.supervisor.start(objectstore.prepare(self.state, self._folder("objects"), class_path))
-        objectstore.wait_ready(self.state, self.supervisor, (self._base.lake_bucket, self._base.landing_bucket))
+        self.supervisor.start(objectstore.prepare(self.state, self._base, self._folder("objects"), class_path))
+        objectstore.wait_ready(self.state, self._base, self.supervisor)
 
     def _start_kafka(self, class_path: list[Path], detour: kafka.Detour | None) -> None:
         program = kafka.prepare(self.state, self._folder("kafka"), self._folder("logs"), class_path, detour)
@@ -127,9 +127,12 @@ class Stack:
                 name = f"{kind}-{number}"
                 self._start_program(name, ("worker", kind), self._of_user(user) | {"worker_name": name})
         if console:
+            if chosen := self._base.console_port:
+                self.state = state.with_console_port(self.state, self._file, chosen)
             state.require_free("the console", self.console_port, "Stop that program, or set BIOKEEL_CONSOLE_PORT.")
-            # It looks at both sides, each with that side's own file, so it is given neither side's settings here.
-            self._start_program("console", ("console",), {"console_port": str(self.console_port)})
+            # It reads the operator's file, and is given nobody else's ways in.
+            own = {"console_port": str(self.console_port), "console_token": self.state.console_token}
+            self._start_program("console", ("console",), own)
 
     def _start_program(self, name: str, arguments: tuple[str, ...], settings: dict[str, str]) -> None:
         command = (sys.executable, "-m", "biokeel", *arguments)
@@ -173,7 +176,7 @@ class Stack:
     @property
     def console_port(self) -> int:
         """Where the console listens, if it was started."""
-        return self._base.console_port or self.state.ports.console
+        return self.state.ports.console
 
     def pid(self, name: str) -> int | None:
         """The pid of a process, None where it has ended."""
@@ -189,7 +192,7 @@ class Stack:
         if name == kafka.NAME:
             topics.wait_led(kafka.wait_ready(self.state, self.supervisor), self._base)
         elif name == objectstore.NAME:
-            objectstore.wait_ready(self.state, self.supervisor, (self._base.lake_bucket, self._base.landing_bucket))
+            objectstore.wait_ready(self.state, self._base, self.supervisor)
 
     def stop(self) -> None:
         """Stop every process, in order, and let go of the state directory. May be called twice."""
@@ -209,6 +212,11 @@ class Stack:
 def ledger_of(state_dir: Path) -> Ledger:
     """The list of the processes that the stack in `state_dir` runs."""
     return Ledger(state_dir / "stack" / "processes.json")
+
+
+def state_file(state_dir: Path) -> Path:
+    """Where the stack in `state_dir` keeps what must be the same at its next start."""
+    return state_dir / "stack" / "state.json"
 
 
 def hold(state_dir: Path) -> IO[str]:

@@ -16,7 +16,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import polars as pl
 import sqlalchemy as sa
 
 from biokeel.contracts.topics import PERSON_EVENTS
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from biokeel.batch import At, SealedRejection
-    from biokeel.contracts.topics import EventType
     from biokeel.vault.database import Database
     from biokeel.vault.identifiers import Identifier
     from biokeel.vault.keys import Key
@@ -41,7 +39,6 @@ _PERSON_EVENTS: Final = (
     .where(PARKED.c.state == Parked.NUMBERED, PARKED.c.topic.in_([event.raw_topic for event in PERSON_EVENTS]))
     .limit(1)
 )
-BOOKS: Final = {"offset": pl.Int64(), "place": pl.String(), "reason": pl.String()}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -239,19 +236,6 @@ class Parking:
                 sa.select(table.c.offset).where(*_at(table, topic, partition), table.c.offset.between(first, last))
             )
         }
-
-    def books(self, connection: sa.Connection, event: EventType, partition: int) -> pl.DataFrame:
-        """`BOOKS` of one raw partition, by offset."""
-        topic = event.raw_topic
-        rows: list[tuple[int, str, str | None]] = []
-        parked = sa.select(PARKED.c.offset, PARKED.c.state).where(*_at(PARKED, topic, partition))
-        for offset, state in connection.execute(parked):
-            rows.append((offset, "released" if state == Parked.RELEASED else "parked", None))
-        dead = sa.select(DEAD_LETTER.c.offset, DEAD_LETTER.c.reason).where(*_at(DEAD_LETTER, topic, partition))
-        rows += [(offset, "sealed", reason) for offset, reason in connection.execute(dead)]
-        applied = sa.select(APPLIED.c.offset).where(*_at(APPLIED, topic, partition))
-        rows += [(offset, "applied", None) for (offset,) in connection.execute(applied)]
-        return pl.DataFrame(rows, schema=BOOKS, orient="row").sort("offset")
 
 
 def _each(topic: str, events: Iterable[At]) -> Iterator[tuple[sa.ColumnElement[bool], ...]]:

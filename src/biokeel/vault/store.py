@@ -37,6 +37,7 @@ from biokeel.vault import age
 from biokeel.vault.audit import Audit, AuditHead, AuditReport, Entry
 from biokeel.vault.consent import unstated
 from biokeel.vault.database import Database, chunks
+from biokeel.vault.decisions import books
 from biokeel.vault.enrolment import Roll, Waits, apply, create, named
 from biokeel.vault.event_ids import EventIdCipher, require_ids
 from biokeel.vault.keys import Keys, load_key_file
@@ -428,7 +429,7 @@ class Vault:
         An event that was let through at once is in no row: it is in Kafka.
         """
         with self._database.read() as connection:
-            return self._parking.books(connection, event, partition)
+            return books(connection, event, partition)
 
     def audit_head(self) -> AuditHead:
         """The last entry of the audit, to be kept where the vault's administrators cannot change it."""
