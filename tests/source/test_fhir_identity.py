@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from biokeel.errors import AdapterError
 from biokeel.source.adapters.base import Context, Record, Report
 from biokeel.source.adapters.detect import detect
 from biokeel.source.adapters.fhir import read_fhir
@@ -169,6 +170,18 @@ def test_two_entries_under_one_id_are_refused_unless_one_is_newer(of: Any) -> No
     assert found.subjects == [found.bound[0][0]]
     assert len(of(one, other, type="history").enrolments) == 1
     assert len(of(one, one).enrolments) == 1
+
+
+def test_a_file_that_is_nested_too_deep_is_refused_or_its_patients_are(of: Any) -> None:
+    deep: Any = {}
+    for _ in range(400):
+        deep = [deep]
+    with pytest.raises(AdapterError, match="nested too deep"):
+        of(patient(x=deep), glucose("Patient/1"))
+    found = of(at(A, patient(x=deep)), at(A, patient(x=[deep])), at(A, patient("2")), at(A, glucose("Patient/1")))
+    assert len(found.enrolments) == 1
+    assert not found.events
+    assert {place for place, _ in found.problems} == {"entry 0", "entry 1", "entry 3"}
 
 
 def test_entries_that_only_their_full_url_tells_are_read_and_repeat_their_ids(of: Any) -> None:
@@ -368,6 +381,7 @@ def test_a_contained_patient_counts_by_number_and_never_by_its_local_id(of: Any)
         return glucose("#pat", contained=[patient("pat", *numbers)])
 
     assert of(held((OTHER, "9"), (NUMBERS, "7"))).subjects == [("hospital/clinic", "7")]
+    assert of(held((RRN, "800203-2******"), (NUMBERS, "7"))).subjects == [("hospital/clinic", "7")]
     known = patient("1", (NUMBERS, "7"), (OTHER, "9"))
     assert of(known, held((OTHER, "9"))).subjects == [("hospital/clinic", "7")]
     for refused, reason in (

@@ -231,10 +231,8 @@ class Bundle:
             try:
                 newest = self._newest(key)
                 numbers[key] = numbers_of(newest.resource.get("identifier"), self._context.schemes)
-            except (Unusable, TypeError) as fault:
-                self._people[key] = (
-                    str(fault) if isinstance(fault, Unusable) else "identifier is no list of Identifiers"
-                )
+            except Unusable as fault:
+                self._people[key] = str(fault)
                 continue
             spare |= {id(each.resource) for each in versions if each is not newest}
             report.left_out.update(numbers[key].left_out)
@@ -325,10 +323,9 @@ class Bundle:
 
     def _by_numbers(self, said: Numbers, where: str) -> Subject:
         """The person of the file that has these numbers; a person who is not in the file is the first of them."""
-        if said.faults:
-            raise Unusable(f"{where}: {said.faults[0]}")
         if not said.subjects:
-            raise Unusable(f"{where} has no identifier that the identifier table maps")
+            none = "has no identifier that the identifier table maps"
+            raise Unusable(f"{where}: {said.faults[0]}" if said.faults else f"{where} {none}")
         owners = {key for each in said.subjects if (key := self._claims.get(message_of(each))) is not None}
         if len(owners) > 1:
             raise Unusable(f"{where} has identifiers of different Patients")
@@ -411,7 +408,11 @@ def _local_id(entry: Entry) -> str | None:
 
 
 def _content(entry: Entry) -> bytes:
-    return orjson.dumps(entry.resource, option=orjson.OPT_SORT_KEYS)
+    """The resource in one writing. Raises `Unusable` where it is nested too deep."""
+    try:
+        return orjson.dumps(entry.resource, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        raise Unusable("it is nested too deep") from None
 
 
 def _meta(entry: Entry, name: str) -> object:
