@@ -94,6 +94,7 @@ def work(wall, curate):
             curate.table_version(event, "curated", 41)
             curate.table_version(event, "quarantine", 17)
     wall.rejected(GLUCOSE, Reason.LEAK, 3)
+    wall.withheld(GLUCOSE, "hospital-a", "status", 12)
     turn = 0
     while True:
         turn += 1

@@ -109,6 +109,7 @@ def test_rejects_name_the_reason_and_whose_job_it_is(page):
     assert "steward" in row.text_content()
     assert "critical rule" in row.text_content()
     assert number(page, "rejected-privacy.leak") == 3
+    assert number(page, "withheld-hospital-a-clinical.glucose-status") == 12
 
 
 def test_tables_show_their_versions_and_workers_their_health_in_words(page):

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from biokeel.observe.stats import Snapshot
 
+MOST_WITHHELD: Final = 20
+"""Fields with withheld values that are shown."""
 _BETWEEN: Final = 1.0
 """Seconds between the two snapshots that give events a second."""
 
@@ -61,7 +63,7 @@ def screen(before: Snapshot, after: Snapshot) -> Group:
 
     if not after.workers:
         return Group("No worker runs. Start the stack (biokeel stack up) or a worker (biokeel worker curate).")
-    return Group(_workers(after), _flow(before, after), _rejects(after), _versions(after))
+    return Group(_workers(after), _flow(before, after), _rejects(after), _withheld(after), _versions(after))
 
 
 def _workers(after: Snapshot) -> Text:
@@ -112,6 +114,21 @@ def _rejects(after: Snapshot) -> Table | str:
         table.add_column(column, justify="right" if column == "events" else "left")
     for reason, count in rejects.items():
         table.add_row(str(reason), f"{count:,}", str(reason.owner), reason.meaning)
+    return table
+
+
+def _withheld(after: Snapshot) -> Table | str:
+    from rich.table import Table
+
+    if not after.withheld:
+        return "Withheld values: none since the workers started."
+    table = Table(title="Values without the form of their field, since the workers started")
+    for column in ("source", "event type", "field", "values"):
+        table.add_column(column, justify="right" if column == "values" else "left")
+    for of, count in after.most_withheld(MOST_WITHHELD).items():
+        table.add_row(of.source, str(of.event), of.name, f"{count:,}")
+    if (more := len(after.withheld) - MOST_WITHHELD) > 0:
+        table.caption = f"and {more} more (--json names all)"
     return table
 
 

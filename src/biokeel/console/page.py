@@ -80,6 +80,7 @@ def build(view: View) -> None:
             with ui.element("div").classes("stack"):
                 part(draw.plot)
                 part(draw.rejects)
+                part(draw.withheld)
             part(draw.lag_table)
         part(draw.books_table)
 
