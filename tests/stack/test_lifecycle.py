@@ -200,6 +200,16 @@ def test_a_state_directory_that_cannot_be_written_is_one_sentence(tmp_path: Path
     assert "BIOKEEL_STATE_DIR" in refusal.value.todo
 
 
+def test_a_lake_and_a_landing_bucket_of_one_name_are_refused(tmp_path: Path) -> None:
+    from biokeel.stack.state import load_or_create
+
+    made = load_or_create(tmp_path / "state.json")
+    settings = Settings(lake_bucket="both", landing_bucket="both")
+    with pytest.raises(StackError, match="cannot share the bucket both") as refusal:
+        objectstore.prepare(made, settings, tmp_path, [])
+    assert "BIOKEEL_LANDING_BUCKET" in refusal.value.todo
+
+
 def test_what_a_crashed_stack_left_running_is_ended_and_named(tmp_path: Path) -> None:
     prepared(tmp_path)
     (tmp_path / "stack" / "state.json").write_text("{")  # so that the start ends after it has cleared up
