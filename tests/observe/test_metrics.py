@@ -135,3 +135,21 @@ def test_a_taken_port_is_named_with_what_to_do(tmp_path):
         second.serve(tmp_path, served.port),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("host", "answers"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("127.0.0.2", "127.0.0.2")]
+)
+def test_a_worker_answers_on_the_address_that_it_was_given_and_status_finds_it_there(tmp_path, host, answers):
+    with WorkerMetrics("curate").serve(tmp_path, host=host) as served:
+        (run,) = running(tmp_path)
+        assert run.url == f"http://{answers}:{served.port}"
+        assert httpx.get(f"{run.url}/health").is_success
+
+
+def test_an_address_that_is_not_this_machines_is_refused_with_what_to_do(tmp_path):
+    with (
+        pytest.raises(SettingsError, match=r"192\.0\.2\.1:0.*BIOKEEL_METRICS_HOST"),
+        WorkerMetrics("curate").serve(tmp_path, host="192.0.2.1"),
+    ):
+        pass

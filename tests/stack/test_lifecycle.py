@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -113,13 +114,20 @@ def test_a_stack_whose_command_is_killed_leaves_no_process_and_can_be_started_ag
 
 
 @pytest.mark.integration
-def test_a_detached_stack_is_stopped_by_down(tmp_path: Path) -> None:
+def test_a_detached_stack_prints_what_opens_its_console_into_no_log_and_is_stopped_by_down(tmp_path: Path) -> None:
     state = ("--state-dir", str(tmp_path))
-    up = biokeel("stack", "up", "--detach", "--workers", "0", "--no-console", *state)
+    up = biokeel("stack", "up", "--detach", "--workers", "0", *state)
     said, _ = up.communicate(timeout=SLOW_SECONDS)
     try:
         assert up.returncode == 0, said
         assert "biokeel stack down" in said
+        address = next(word for word in said.split() if "?token=" in word)
+        told, _ = biokeel("stack", "status", *state).communicate(timeout=120)
+        assert address in told.split()
+        until(lambda: opens(address), SLOW_SECONDS, "the console opens by that address")
+        assert not opens(address + "x")
+        token = address.rpartition("=")[2]
+        assert not [log for log in (tmp_path / "logs").iterdir() if token in log.read_text("utf-8", "replace")]
     finally:
         down = biokeel("stack", "down", *state)
         said, _ = down.communicate(timeout=120)
@@ -129,6 +137,14 @@ def test_a_detached_stack_is_stopped_by_down(tmp_path: Path) -> None:
     status = biokeel("stack", "status", *state)
     assert "No stack runs in" in status.communicate(timeout=120)[0]
     assert status.returncode == 1
+
+
+def opens(address: str) -> bool:
+    """Whether a browser that is given `address` sees the console."""
+    try:
+        return httpx.get(address, follow_redirects=True).is_success
+    except httpx.TransportError:
+        return False
 
 
 @pytest.mark.integration
@@ -182,6 +198,16 @@ def test_a_state_directory_that_cannot_be_written_is_one_sentence(tmp_path: Path
     with pytest.raises(StackError, match=r"state directory .+ cannot be written \(File exists\)") as refusal:
         Stack.start(tmp_path)
     assert "BIOKEEL_STATE_DIR" in refusal.value.todo
+
+
+def test_a_lake_and_a_landing_bucket_of_one_name_are_refused(tmp_path: Path) -> None:
+    from biokeel.stack.state import load_or_create
+
+    made = load_or_create(tmp_path / "state.json")
+    settings = Settings(lake_bucket="both", landing_bucket="both")
+    with pytest.raises(StackError, match="cannot share the bucket both") as refusal:
+        objectstore.prepare(made, settings, tmp_path, [])
+    assert "BIOKEEL_LANDING_BUCKET" in refusal.value.todo
 
 
 def test_what_a_crashed_stack_left_running_is_ended_and_named(tmp_path: Path) -> None:

@@ -5,8 +5,19 @@ from __future__ import annotations
 import uuid
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourcePatternType,
+    ResourceType,
+)
 
 from biokeel.contracts.topics import LANDED_EVENTS, Zone
 from biokeel.settings import Settings
@@ -113,6 +124,53 @@ def test_nobody_but_an_operator_can_create_a_topic(stack: Stack) -> None:
         new = NewTopic("raw.clinical.other", 1, 1)
         code = refusal(admin.create_topics([new])["raw.clinical.other"].result)
         assert code == KafkaError.TOPIC_AUTHORIZATION_FAILED
+
+
+def test_each_user_sees_its_own_topics_only(stack: Stack) -> None:
+    seen = {
+        user: {name.partition(".")[0] for name in AdminClient(stack.settings(user).kafka_client()).list_topics().topics}
+        - {"test", "__consumer_offsets"}
+        for user in (User.SOURCE, User.RESEARCH, User.VAULT, User.OPERATOR)
+    }
+    both = {"raw", "pseudo"}
+    assert seen == {User.SOURCE: {"raw"}, User.RESEARCH: {"pseudo"}, User.VAULT: both, User.OPERATOR: both}
+
+
+@pytest.mark.parametrize("user", [User.SOURCE, User.RESEARCH, User.VAULT, User.OPERATOR])
+def test_nobody_can_delete_or_change_a_topic_or_give_rights(stack: Stack, user: User) -> None:
+    admin = AdminClient(stack.settings(user).kafka_client())
+    for topic in (EVENT.raw_topic, EVENT.pseudo_topic):
+        assert refusal(admin.delete_topics([topic])[topic].result) == KafkaError.TOPIC_AUTHORIZATION_FAILED
+        entry = ConfigEntry("retention.ms", "1", incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
+        answer = admin.incremental_alter_configs([resource])[resource]
+        assert refusal(answer.result) == KafkaError.TOPIC_AUTHORIZATION_FAILED
+    everything = AclBinding(
+        ResourceType.TOPIC,
+        "raw.",
+        ResourcePatternType.PREFIXED,
+        f"User:{user}",
+        "*",
+        AclOperation.ALL,
+        AclPermissionType.ALLOW,
+    )
+    assert refusal(admin.create_acls([everything])[everything].result) == KafkaError.CLUSTER_AUTHORIZATION_FAILED
+
+
+@pytest.mark.parametrize("user", [User.SOURCE, User.OPERATOR])
+@pytest.mark.parametrize("group", ["biokeel-pseudonymise", "biokeel-curate", "test-any"])
+def test_neither_a_source_nor_an_operator_can_join_a_group_or_move_its_offsets(stack: Stack, user, group) -> None:
+    admin = AdminClient(stack.settings(user).kafka_client())
+    moved = ConsumerGroupTopicPartitions(group, [TopicPartition(EVENT.pseudo_topic, 0, 0)])
+    answer = admin.alter_consumer_group_offsets([moved], request_timeout=15)[group]
+
+    def move() -> None:
+        (place,) = answer.result().topic_partitions
+        if place.error:
+            raise KafkaException(place.error)
+
+    assert refusal(move) in REFUSED
+    assert refusal(consume, stack.settings(user), EVENT.pseudo_topic, group) in REFUSED
 
 
 def test_a_wrong_password_is_refused(stack: Stack) -> None:

@@ -80,8 +80,3 @@ def event_type(text: str) -> EventType:
     Raises `KeyError` for anything else; callers at an edge say what the reader should have written.
     """
     return _BY_TEXT[text.removeprefix("raw.").removeprefix("pseudo.")]
-
-
-def zone(topic: str) -> Zone:
-    """Which side of the privacy wall may read `topic`."""
-    return Zone.RESEARCH if topic.startswith("pseudo.") else Zone.VAULT
