@@ -11,12 +11,13 @@ from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, R
 from hypothesis import HealthCheck, settings
 
 from biokeel.settings import PROJECT_ROOT
+from biokeel.stack import environment
 from biokeel.stack.stack import Stack
 
 TEST_TOPICS = "test."
 TEST_SOURCES = ("hospital/one", "hospital/test", "demo/one", "demo-4", "canary", "emr", "s", "x")
-os.environ["BIOKEEL_SOURCES"] = ",".join(TEST_SOURCES)
-"""What a stack registers beside its own; every stack of the tests takes its environment from this process."""
+environment.SOURCES = (*environment.SOURCES, *TEST_SOURCES)
+"""Every local stack of the tests registers these, too."""
 
 # A shared machine is slow at times; that is no defect of the laws that are tested.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])

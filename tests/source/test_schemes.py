@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from biokeel.errors import SettingsError
 from biokeel.source.schemes import Schemes, load_schemes, server_of
-from biokeel.vault.identifiers import SCHEME_PATTERN
+from biokeel.contracts.grammars import SUBJECT_SCHEME
 
 TABLE = """
 own_server = "https://EMR.example/fhir/"
@@ -123,6 +123,6 @@ def test_the_scheme_of_a_server_has_the_form_of_schemes_and_is_no_other_servers(
     taken = Schemes(systems={"urn:a": f"hospital/{site}"})
     for table in (Schemes(), taken):
         scheme = table.of_server(server, site)
-        assert re.fullmatch(SCHEME_PATTERN, scheme)
+        assert re.fullmatch(SUBJECT_SCHEME, scheme)
         assert len({table.of_server(other, site) for other in ("", "https://a/f", "https://b/f")}) == 3
     assert taken.of_server("", site) != f"hospital/{site}", "a server's ids are no hospital numbers"

@@ -274,7 +274,7 @@ def test_a_worker_is_given_its_own_sides_settings_only(tmp_path: Path, monkeypat
     monkeypatch.setenv("BIOKEEL_KAFKA_PASSWORD", "of somebody else")
     monkeypatch.setenv("BIOKEEL_FLUSH_SECONDS", "1")
     state = load_or_create(tmp_path / "state.json")
-    given = environment.of_process(environment.of_user(User.RESEARCH, state, tmp_path, ["k"]), tmp_path)
+    given = environment.of_process(environment.of_user(User.RESEARCH, state, tmp_path, ["demo"], ["k"]), tmp_path)
     assert not [name for name in given if name.startswith("BIOKEEL_VAULT")]
     assert given["BIOKEEL_KAFKA_USERNAME"] == "research"
     assert given["BIOKEEL_KAFKA_PASSWORD"] == state.passwords[User.RESEARCH]
