@@ -8,6 +8,7 @@ import pytest
 
 from biokeel.land.lake import Lake
 from biokeel.settings import Settings
+from tests.signing import SIGNER
 
 _NUMBERS = itertools.count()
 
@@ -32,6 +33,7 @@ def store_settings(tmp_path_factory):
         pair = made.key_pairs[User.RESEARCH]
         yield settings.model_copy(
             update={
+                "block_public_keys": SIGNER.public,
                 "s3_endpoint": objectstore.endpoint(made),
                 "s3_access_key": pair.access,
                 "s3_secret_key": type(settings.s3_secret_key)(pair.secret),

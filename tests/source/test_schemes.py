@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from biokeel.contracts.grammars import SUBJECT_SCHEME
 from biokeel.errors import SettingsError
 from biokeel.source.schemes import Schemes, load_schemes, server_of
-from biokeel.contracts.grammars import SUBJECT_SCHEME
 
 TABLE = """
 own_server = "https://EMR.example/fhir/"
