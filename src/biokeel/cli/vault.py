@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
     vault.command("backup")(backup)
     vault.command("restore")(restore)
     vault.command("accept")(accept)
+    vault.command("redrive")(redrive)
     audit.command("verify")(verify)
     audit.command("head")(head)
     vault.add_typer(audit)
@@ -127,6 +128,35 @@ def accept(
     finally:
         vault.close()
     print("Accepted. Start the workers; biokeel verify then names the events that sources should publish again.")
+
+
+def redrive(
+    reason: Annotated[str, typer.Option(help="For example wire.unknown_schema.", show_default=False)],
+    event: Annotated[str, typer.Option(help="For example clinical.glucose; default all.")] = "",
+) -> None:
+    """Judge sealed events that could not be read once more: their schema is known by now. Each goes on at most once.
+
+    Workers go on meanwhile, and must know the schema before. What still cannot be read is sealed again.
+    """
+    from biokeel.contracts.topics import EVENTS, event_type
+    from biokeel.errors import SchemaError, VaultError
+    from biokeel.reasons import Reason
+
+    try:
+        why = Reason(reason)
+    except ValueError:
+        raise VaultError(f"There is no reason {reason}.", "docs/sources.md lists them.") from None
+    try:
+        events = (event_type(event),) if event else EVENTS
+    except KeyError:
+        raise SchemaError(f"There is no event type {event}.", f"One of: {', '.join(map(str, EVENTS))}.") from None
+    vault = _open()
+    try:
+        for each in events:
+            if count := vault.redrive(each, why):
+                print(f"{count} events of {each} are judged again; biokeel status shows what becomes of them.")
+    finally:
+        vault.close()
 
 
 def head() -> None:

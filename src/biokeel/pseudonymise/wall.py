@@ -125,7 +125,7 @@ class Wall:
         return began
 
     def releases(self, event: EventType, partition: int, limit: int) -> PseudonymisedBatch | None:
-        """Up to `limit` parked events whose person has come, in stream "parking"; None when there are none.
+        """Up to `limit` parked events that have their number, in stream "parking"; None when there are none.
 
         Rows come by increasing release number (`raw_offset`). Call `released` once they are in Kafka, then again.
         What is not marked comes again with the same numbers. For a person event type: applies what can be, gives None.
@@ -139,8 +139,12 @@ class Wall:
             if not events:
                 return None
             judged = self._judge_parked(event, events, snapshot)
+            if self._creates and judged.strangers:
+                self._vault.create([each.identifier for each in judged.strangers])
+                continue
             good = judged.accepted.frame["first_offset"].to_list()
-            if self._vault.offer(event, partition, snapshot, good, judged.sealed) and good:
+            sealed, strangers = judged.sealed, judged.strangers
+            if self._vault.offer(event, partition, snapshot, good, sealed=sealed, strangers=strangers) and good:
                 return judged.accepted
 
     def ready_at(self) -> set[tuple[EventType, int]]:
