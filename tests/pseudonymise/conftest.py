@@ -95,6 +95,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "sex": "female",
         "birth_date": dt.date(1980, 5, 17),
         "consent_scope": ["genome", "clinical", "lifestyle"],
+        "consent_stated": True,
     },
     "identifier_link": {"identifiers": []},
     "consent_change": {"consent_scope": []},
