@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bench.made import ENROLMENT, PRESSURE, enrolments, mixture, pressures
+from bench.made import ENROLMENT, PRESSURE, SOURCES, enrolments, mixture, pressures
 from bench.processes import Usage, peak_bytes, usage
 from bench.scrape import Said, scrape
 from biokeel.console.books import Bookkeeper
@@ -115,6 +115,7 @@ def bench_stack(folder: Path, plan: Plan, say: Say) -> Iterator[Stack]:
         "BIOKEEL_RAW_PARTITIONS": str(plan.partitions),
         "BIOKEEL_PSEUDO_PARTITIONS": str(plan.partitions),
         "BIOKEEL_FLUSH_SECONDS": str(plan.flush_seconds),
+        "BIOKEEL_SOURCES": ",".join(SOURCES),
     }
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)

@@ -20,6 +20,7 @@ from bench.made import PRESSURE, pressures
 from bench.scrape import scrape
 from biokeel.contracts.blocks import read_block
 from biokeel.contracts.catalogue import DirectoryCatalogue
+from biokeel.contracts.signatures import PublicKeys
 from biokeel.contracts.topics import Zone
 from biokeel.land.lake import Lake
 from biokeel.source.client import Publisher
@@ -166,8 +167,9 @@ def _raw(settings: Settings, since: dict[int, int], count: int) -> pl.DataFrame:
 
 def _pseudo(settings: Settings, since: dict[int, int], count: int) -> pl.DataFrame:
     """Each row's coordinates, its block's place and its block's time."""
+    keys = PublicKeys.of_setting(settings.block_public_keys)
     frames = [
-        read_block(PRESSURE, message.value() or b"", _headers(message))
+        read_block(PRESSURE, message.partition() or 0, message.value(), _headers(message), keys)
         .frame.select("raw_partition", "raw_offset")
         .with_columns(
             pseudo_partition=pl.lit(message.partition(), pl.Int32),

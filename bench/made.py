@@ -26,6 +26,8 @@ FAILING: Final = 200
 CHUNK: Final = 100_000
 """Events of one frame."""
 
+SOURCES: Final = ("bench/office", "bench/clinic", "bench/hospital")
+
 _START_MS: Final = 1_577_836_800_000  # 2020-01-01
 _DOMAINS: Final = ["genome", "clinical", "lifestyle"]
 _POSITIONS: Final = ("sitting", "standing", "supine", "semi-recumbent", "unknown")

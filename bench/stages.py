@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
-from bench.made import ENROLMENT, PRESSURE, enrolments, pressures
+from bench.made import ENROLMENT, PRESSURE, SOURCES, enrolments, pressures
 from biokeel.batch import DecodedBatch, PseudonymisedBatch, RawBatch, ValidatedBatch
 from biokeel.contracts.blocks import Block, read_block, split_blocks
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.codec import Codec
+from biokeel.contracts.schema import load_schema, parse_schema
 from biokeel.engine.reading import Placed, blocks_of
 from biokeel.land.lake import Lake
 from biokeel.land.tables import EventTables
@@ -29,7 +30,7 @@ from biokeel.link.stage import drop_repeats, link
 from biokeel.link.state import RECORD, PersonState, Run
 from biokeel.pseudonymise.leaks import find_leaks
 from biokeel.pseudonymise.policy import Policy
-from biokeel.pseudonymise.stage import pseudonymise
+from biokeel.pseudonymise.stage import Gate, pseudonymise
 from biokeel.pseudonymise.wall import Wall
 from biokeel.settings import Settings
 from biokeel.source.columns import conform
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from biokeel.contracts.schema import EventSchema
     from biokeel.validate.rules import CompiledSuite
 
 RULES: Final = 8
@@ -135,6 +137,34 @@ def stages(folder: Path, sizes: Sizes) -> Iterator[StageFigure]:
         vault.close()
 
 
+def _of_six(rows: int) -> tuple[EventSchema, pl.DataFrame]:
+    """An event type with six kept texts (four closed sets, two code systems) and six kept numbers, and `rows` of it."""
+    rng = np.random.default_rng(6)
+    words = [[f"word-{number}" for number in range(count)] for count in (3, 8, 20, 200)]
+    codes = {
+        "loinc": ["2339-0", "8480-6", "8462-4", "4548-4"],
+        "kcd": [f"E{n:02}.{k}" for n in range(99) for k in "0139"],
+    }
+    forms = [*({"values": each, "of": "the benchmark"} for each in words), *({"codes": [name]} for name in codes)]
+    choices = [*words, *codes.values()]
+    described = {"doc": "of the benchmark", "confluent:tags": ["NONE"]}
+    texts = [
+        {"name": f"text_{number}", "type": ["null", "string"], "default": None, "biokeel:form": form, **described}
+        for number, form in enumerate(forms)
+    ]
+    numbers = [
+        {"name": f"number_{number}", "type": ["null", "double"], "default": None, "unit": "1", **described}
+        | {"biokeel:range": [-1e6, 1e6]}
+        for number in range(6)
+    ]
+    envelope = load_schema(Settings().schemas_dir, PRESSURE)
+    head = list(envelope.avro["fields"])[: len(envelope.fields) - len(envelope.payload)]
+    schema = parse_schema(PRESSURE, {**envelope.avro, "fields": [*head, *texts, *numbers]})
+    columns = {f"text_{number}": rng.choice(each, rows) for number, each in enumerate(choices)}
+    columns |= {f"number_{number}": rng.normal(100, 20, rows).round(1) for number in range(6)}
+    return schema, pl.DataFrame(columns)
+
+
 class _Bench:
     """What the stages need of each other, made once."""
 
@@ -144,7 +174,8 @@ class _Bench:
         self.codec = Codec(self.catalogue, settings.max_event_bytes)
         self.schema = self.catalogue.reader(PRESSURE).schema
         schemas = {event: self.catalogue.reader(event).schema for event in (PRESSURE, ENROLMENT)}
-        self.wall = Wall(self.codec, vault, schemas)
+        self.wall = Wall(self.codec, vault, schemas, SOURCES)
+        self.gate = Gate(pl.Series(SOURCES), vault.event_ids)
         self.next_offset = 0
 
     def enrol(self) -> StageFigure:
@@ -175,7 +206,7 @@ class _Bench:
         decoded = self.codec.decode(raw).accepted
         yield from self._before_the_wall(raw, decoded)
         people = self.vault.look_up(decoded.frame["subject_scheme"], decoded.frame["subject_id"], 0)
-        passed = pseudonymise(decoded, people, Policy.of(self.schema)).accepted
+        passed = pseudonymise(decoded, people, Policy.of(self.schema), self.gate).outcome.accepted
         yield from self._after_the_wall(passed)
 
     def _before_the_wall(self, raw: RawBatch, decoded: DecodedBatch) -> Iterator[Subject]:
@@ -193,12 +224,22 @@ class _Bench:
             lambda generation: cold.look_up(schemes, ids, generation),
         )
         cold.close()
-        kept = decoded.frame.select("event_id", "source_id", *policy.kept)
-        exempt = frozenset({"event_id"})
+        yield Subject("forms", "3 texts and 3 numbers", rows, _nothing, lambda _: policy.withhold.apply(decoded.frame))
+        schema, frame = _of_six(rows)
+        six = Policy.of(schema).withhold
+        assert not six.apply(frame).misfits
+        yield Subject("forms, six", "6 texts and 6 numbers", rows, _nothing, lambda _: six.apply(frame))
+        ids = decoded.frame["event_id"]
+        yield Subject("event ids", "hidden", rows, _nothing, lambda _: self.vault.event_ids.hide(ids))
+        texts = frame.select(field.name for field in schema.kept() if field.form)
         subjects = decoded.frame["subject_id"]
-        yield Subject("scan", "leak scan", rows, _nothing, lambda _: find_leaks(kept, subjects, exempt))
+        yield Subject("scan", "leak scan of 6 texts", rows, _nothing, lambda _: find_leaks(texts, subjects))
         yield Subject(
-            "stage", "pure stage, scan within", rows, _nothing, lambda _: pseudonymise(decoded, people, policy)
+            "stage",
+            "pure stage, forms within",
+            rows,
+            _nothing,
+            lambda _: pseudonymise(decoded, people, policy, self.gate),
         )
         yield Subject(
             "wall", "decode to stage, and the vault's commit", rows, lambda: self._fresh(raw), self.wall.process
@@ -213,15 +254,15 @@ class _Bench:
     def _after_the_wall(self, passed: PseudonymisedBatch) -> Iterator[Subject]:
         rows, partitions = self.sizes.rows, self.sizes.partitions
         fingerprint = self.catalogue.reader(PRESSURE).fingerprint
-        blocks = split_blocks(passed, partitions, fingerprint)
+        blocks = split_blocks(passed, partitions, fingerprint, self.vault.signer)
         yield Subject(
             "blocks, split",
             f"{partitions} blocks",
             rows,
             _nothing,
-            lambda _: split_blocks(passed, partitions, fingerprint),
+            lambda _: split_blocks(passed, partitions, fingerprint, self.vault.signer),
         )
-        yield Subject("blocks, read", f"{partitions} blocks", rows, lambda: blocks, _read)
+        yield Subject("blocks, read", f"{partitions} blocks", rows, lambda: blocks, self._read)
         read = blocks_of(PRESSURE, [Placed(0, 0, passed.frame)])
         yield Subject("repeats", "", rows, lambda: read, lambda batch: drop_repeats(batch, {0: {}}))
         yield Subject("sent again", "new events, empty window", rows, lambda: read, _sent_again)
@@ -233,6 +274,11 @@ class _Bench:
             state, batch = _known(people), _of_people(judged, people)
             yield Subject("link", f"{people:,} participants known", len(batch), _nothing, _linked(batch, state))
         yield self._land(judged)
+
+    def _read(self, blocks: list[Block]) -> pl.DataFrame:
+        keys = self.vault.block_keys
+        frames = [read_block(PRESSURE, each.partition, each.value, each.headers, keys).frame for each in blocks]
+        return pl.concat(frames)
 
     def _suite(self, count: int) -> CompiledSuite:
         reading = read_suite(suite_of(self.settings, count), self.schema)
@@ -268,10 +314,6 @@ def suite_of(settings: Settings, count: int) -> str:
 
 def _nothing() -> None:
     return None
-
-
-def _read(blocks: list[Block]) -> pl.DataFrame:
-    return pl.concat([read_block(PRESSURE, block.value, block.headers).frame for block in blocks])
 
 
 def _sent_again(batch: PseudonymisedBatch) -> object:

@@ -14,6 +14,9 @@ from biokeel.settings import PROJECT_ROOT
 from biokeel.stack.stack import Stack
 
 TEST_TOPICS = "test."
+TEST_SOURCES = ("hospital/one", "hospital/test", "demo/one", "demo-4", "canary", "emr", "s", "x")
+os.environ["BIOKEEL_SOURCES"] = ",".join(TEST_SOURCES)
+"""What a stack registers beside its own; every stack of the tests takes its environment from this process."""
 
 # A shared machine is slow at times; that is no defect of the laws that are tested.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -48,25 +51,27 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.line(reason)
 
 
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """The folder with real data (read only); tests that need it are skipped where it is absent."""
-    return _shared("data", "BIOKEEL_SHARED_DATA", "the real data")
-
-
-@pytest.fixture(scope="session")
-def shared_cases() -> Path:
-    """The folder with cases that were tried from outside (read only); tests that need it are skipped without it."""
-    return _shared("cases", "BIOKEEL_SHARED_CASES", "the cases")
-
-
-def _shared(name: str, variable: str, what: str) -> Path:
+def shared(name: str, what: str) -> Path:
+    """The folder `shared/<name>` beside the project; the test is skipped where it is absent."""
+    variable = f"BIOKEEL_SHARED_{name.upper()}"
     beside = (folder / "shared" / name for folder in PROJECT_ROOT.parents[:2])  # a checkout, or a worktree of it
     candidates = [Path(named)] if (named := os.environ.get(variable)) else list(beside)
     for folder in candidates:
         if folder.is_dir():
             return folder
     pytest.skip(f"{what} are not here: set {variable} to their folder")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with real data (read only); tests that need it are skipped where it is absent."""
+    return shared("data", "the real data")
+
+
+@pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    """The folder with files that were tried from outside (read only); tests that need it are skipped without it."""
+    return shared("cases", "the cases")
 
 
 @pytest.fixture(scope="session")

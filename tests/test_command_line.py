@@ -1,9 +1,17 @@
 """What the command says when something goes wrong that nobody foresaw."""
 
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
 import pytest
 import typer
 
 from biokeel import cli
+from biokeel.settings import PROJECT_ROOT
 
 
 def test_a_defect_is_told_by_type_and_place_and_never_by_the_value_it_stumbled_over(monkeypatch, capsys):
@@ -24,3 +32,61 @@ def test_a_defect_is_told_by_type_and_place_and_never_by_the_value_it_stumbled_o
     assert said.startswith("biokeel: A defect of Biokeel: ValueError: (message withheld")
     assert "broken" in said
     assert "Gildong" not in said
+
+
+EVIL = "\x1b[2J[red]x\u202e"
+SHOWN = "\\u001b[2J[red]x\\u202e"
+
+
+def command(*arguments, **environment):
+    """All that a command printed, to a pipe."""
+    done = subprocess.run(
+        [sys.executable, "-m", "biokeel", *arguments],
+        env=os.environ | {"COLUMNS": "300"} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    return done.stdout.decode()
+
+
+def harmless(text):
+    return text.replace("\n", "").isprintable()
+
+
+def test_files_with_hostile_names_are_named_harmlessly_in_every_report(tmp_path):
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / f"{EVIL}.json").write_text("{")
+    (folder / "b\nc.json").write_text("")
+    (folder / os.fsdecode(b"\xff.csv")).write_text("")
+    common = ("--source-id", "demo", "--dry-run", "--key-file", str(tmp_path / "key"))
+    report = command("publish", str(folder), *common)
+    assert harmless(report)
+    assert {f"{SHOWN}.json", "b\\nc.json", "\\udcff.csv"} <= {cell.strip() for cell in re.split("[│\n]", report)}
+    missing = command("publish", str(tmp_path / EVIL), *common)
+    assert harmless(missing)
+    assert SHOWN in missing
+    option = command("publish", "--" + EVIL, *common)
+    assert harmless(option)
+    assert "No such option" in option
+
+
+def test_a_hostile_name_in_a_schema_or_a_suite_is_shown_harmlessly(tmp_path):
+    for name in ("schemas", "expectations"):
+        shutil.copytree(PROJECT_ROOT / name, tmp_path / name)
+    schema = tmp_path / "schemas" / "lifestyle" / "sleep.avsc"
+    avro = json.loads(schema.read_text())
+    avro["fields"].append({"name": EVIL, "type": "string", "doc": "x", "confluent:tags": ["NONE"]})
+    schema.write_text(json.dumps(avro))
+    suite = tmp_path / "expectations" / "lifestyle" / "sleep.json"
+    rules = json.loads(suite.read_text())
+    rules["expectations"][0]["meta"]["rule"] = EVIL
+    rules["expectations"][1]["type"] = EVIL
+    suite.write_text(json.dumps(rules))
+    for report in (
+        command("schema", "check", "--schemas", str(tmp_path / "schemas")),
+        command("suite", "check", "lifestyle.sleep", BIOKEEL_EXPECTATIONS_DIR=str(tmp_path / "expectations")),
+    ):
+        assert harmless(report), report
+        assert "\\u001b[2J" in report

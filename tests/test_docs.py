@@ -9,6 +9,8 @@ import pytest
 import typer
 
 from biokeel.cli import build
+from biokeel.contracts.document import forms_of
+from biokeel.contracts.schema import load_schemas
 from biokeel.contracts.topics import EVENTS
 from biokeel.reasons import Reason
 from biokeel.settings import PROJECT_ROOT, Settings
@@ -66,3 +68,7 @@ def test_no_page_names_a_host_of_a_registry_or_a_folder_of_some_machine() -> Non
     pages = [path for path in PROJECT_ROOT.rglob("*.md") if ".venv" not in path.parts]
     told = re.compile(r"pypi\.org|repo1?\.maven|files\.pythonhosted|/work/|/root/|/home/")
     assert not [str(page) for page in pages if told.search(Path(page).read_text(encoding="utf-8"))]
+
+
+def test_the_page_about_privacy_says_of_every_field_what_may_cross() -> None:
+    assert forms_of(load_schemas(PROJECT_ROOT / "schemas").values()) in text("privacy.md")

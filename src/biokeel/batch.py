@@ -55,8 +55,12 @@ ENVELOPE: Final[dict[str, pl.DataType]] = {
     "enrolled_on": pl.Date(),
     "birth_year": pl.Int32(),
     "sex": pl.String(),
+    "withheld": pl.String(),
 }
 """Columns that every pseudonymised event begins with; `participant` is the 60-bit number behind the participant ID.
+
+`event_id` is the source's under the vault's permutation. `withheld` names the fields, by comma, whose values did not
+have their form and did not cross; null where there are none.
 
 `enrolled_on`, `birth_year` and `sex` are the vault's, as they stood when the event was pseudonymised.
 """

@@ -5,7 +5,8 @@ BiokeelError
 ├── SettingsError            a setting is missing or makes no sense
 ├── ContractError
 │   ├── SchemaError          a schema breaks the rules for schemas
-│   ├── DamagedBlock         a message of a pseudo topic that cannot be read as a block
+│   ├── DamagedBlock         a block of ours that cannot be read
+│   ├── UnsignedBlock        a message of a pseudo topic that the vault zone did not sign for its place
 │   ├── IncompatibleSchema   a schema change that the evolution gate refuses
 │   ├── UnknownSchema        a schema id or subject that the catalogue does not hold
 │   ├── UnusableSchema       a schema of the registry that no event can be read with
@@ -76,7 +77,11 @@ class SchemaError(ContractError):
 
 
 class DamagedBlock(ContractError):  # noqa: N818
-    """A message of a pseudo topic that cannot be read as a block, whichever release reads it."""
+    """A block that the vault zone has signed and that cannot be read, whichever release reads it."""
+
+
+class UnsignedBlock(ContractError):  # noqa: N818
+    """A message of a pseudo topic that the vault zone did not sign for its place: anybody may have written it."""
 
 
 class IncompatibleSchema(ContractError):  # noqa: N818 - reads better at the place where it is raised

@@ -1,9 +1,9 @@
 """Every setting of Biokeel, read once from the environment, with secrets masked.
 
-Each setting is an environment variable `BIOKEEL_<NAME>`. `biokeel stack up` writes two files with the settings of the
-local stack, one for each side of the privacy wall, `vault.env` and `research.env` in the state directory; a worker is
-given only its own side's. Operators' commands, which look across the wall, read both, and over these `operator.env`,
-whose Kafka user may see positions on both sides but no raw event. What stands in the environment wins over the files.
+Each setting is an environment variable `BIOKEEL_<NAME>`. `biokeel stack up` writes the settings of the local stack into
+files in the state directory, one for each side: `vault.env` and `research.env` for the zones of the privacy wall,
+`source.env` for who publishes and `operator.env` for who watches. Each holds its own side's ways in and no other's, and
+who loads settings names the sides that it needs. What stands in the environment wins over the files.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import Annotated
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from biokeel.contracts.topics import Zone
 from biokeel.errors import SettingsError
 
+SOURCE, OPERATOR = "source", "operator"
+"""The sides that are no zone."""
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -57,6 +58,11 @@ class Settings(BaseSettings):
     raw_partitions: Annotated[int, Field(description="Partitions of each raw topic that Biokeel creates.", ge=1)] = 4
     pseudo_partitions: Annotated[int, Field(description="Partitions of each pseudo topic that it creates.", ge=1)] = 4
 
+    # -- sources
+    identifiers: Annotated[
+        Path | None, Field(description="A source's table of identifier systems and FHIR servers; see docs/sources.md.")
+    ] = None
+
     # -- object storage
     s3_endpoint: Annotated[str, Field(description="URL of the S3-compatible store.")] = ""
     s3_region: Annotated[str, Field(description="Region name that requests are signed for.")] = "us-east-1"
@@ -65,7 +71,7 @@ class Settings(BaseSettings):
     lake_bucket: Annotated[str, Field(description="Bucket of the tables and of the linking state.")] = "biokeel-lake"
     landing_bucket: Annotated[str, Field(description="Bucket where sources put big files.")] = "biokeel-landing"
 
-    # -- vault (present only in the vault zone and for operators)
+    # -- vault (the database in the vault zone and for operators, the key file in the vault zone only)
     vault_url: Annotated[str, Field(description="SQLAlchemy URL of the vault's database.", repr=False)] = ""
     vault_key_file: Annotated[Path | None, Field(description="File with the vault's keys, outside the database.")] = (
         None
@@ -73,6 +79,24 @@ class Settings(BaseSettings):
     unknown_person: Annotated[
         str, Field(description="park or create: an event whose person is not enrolled.", pattern="^(park|create)$")
     ] = "park"
+    unstated_consent: Annotated[
+        str,
+        Field(
+            description="Domains (comma list) that count as consented to while nobody has stated a person's consent."
+        ),
+    ] = ""
+
+    sources: Annotated[
+        str, Field(description="Ids of the sources that the programme registered, by comma; of others all is sealed.")
+    ] = ""
+
+    # -- research zone
+    block_public_keys: Annotated[
+        str,
+        Field(
+            description="Public keys (comma list) of the vault zone: a block that none of them has signed is left out."
+        ),
+    ] = ""
 
     # -- engine
     worker_name: Annotated[
@@ -87,7 +111,7 @@ class Settings(BaseSettings):
     ] = 1_000
     set_aside_blocks: Annotated[
         int,
-        Field(description="Most messages of one pseudo partition that are put aside because they are no blocks.", ge=0),
+        Field(description="Most blocks of one pseudo partition that are put aside because they are damaged.", ge=0),
     ] = 8
     flush_rows: Annotated[int, Field(description="Rows of one event type that cause a landing.", ge=1)] = 262_144
     flush_bytes: Annotated[int, Field(description="Bytes of one event type that cause a landing.", ge=1)] = 256 << 20
@@ -107,20 +131,29 @@ class Settings(BaseSettings):
     ] = 65_536
 
     # -- seeing it
+    metrics_host: Annotated[
+        str, Field(description="Address that a worker's /metrics and /health listen on; 0.0.0.0 for every one.")
+    ] = "127.0.0.1"
     metrics_port: Annotated[int, Field(description="Port of a worker's /metrics and /health; 0 for any.", ge=0)] = 0
     console_port: Annotated[int, Field(description="Port of the console; 0 for any free one.", ge=0)] = 0
+    console_hosts: Annotated[
+        str, Field(description="Hosts, name[:port] with commas, that browsers may call the console by besides its own.")
+    ] = ""
+    console_token: Annotated[
+        SecretStr, Field(description="What opens the console; without it the console makes one and prints it.")
+    ] = SecretStr("")
     log_level: Annotated[str, Field(description="DEBUG, INFO, WARNING or ERROR.")] = "INFO"
 
     @classmethod
     def load(cls, *sides: str, state_dir: Path | None = None) -> Settings:
-        """Read the environment, and beneath it the env files of `sides`: a zone, `source` or `operator`.
+        """Read the environment, and beneath it the env files of `sides`: a zone, `SOURCE` or `OPERATOR`.
 
-        Where none is named, both zones' and over them the operator's: what operators' commands need.
+        Where none is named, only the environment: folders and the like, which belong to no side.
 
         Raises `SettingsError` naming each variable that makes no sense, never its value.
         """
         root = state_dir or Path(os.environ.get("BIOKEEL_STATE_DIR") or ".biokeel")
-        files = [root / f"{side}.env" for side in (sides or (*Zone, "operator"))]
+        files = [root / f"{side}.env" for side in sides]
         try:
             return cls(_env_file=[file for file in files if file.is_file()], state_dir=root)
         except ValidationError as error:
@@ -128,6 +161,11 @@ class Settings(BaseSettings):
             raise SettingsError(
                 f"Settings that make no sense: {names}.", "See docs/operations.md for what each may be."
             ) from None
+
+    @property
+    def registered_sources(self) -> frozenset[str]:
+        """The ids in `sources`."""
+        return frozenset(part for each in self.sources.split(",") if (part := each.strip()))
 
     def kafka_client(self) -> dict[str, str | int | float | bool]:
         """How a librdkafka client reaches the brokers: addresses and, where set, SASL PLAIN credentials.

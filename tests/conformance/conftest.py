@@ -18,6 +18,7 @@ def store_settings(tmp_path_factory):
     from biokeel.stack import artifacts, objectstore, state
     from biokeel.stack.ledger import Ledger
     from biokeel.stack.supervisor import Supervisor
+    from biokeel.stack.users import User
 
     folder = tmp_path_factory.mktemp("store")
     settings = Settings.load(state_dir=folder)
@@ -26,13 +27,14 @@ def store_settings(tmp_path_factory):
     made = state.load_or_create(folder / "state.json")
     supervisor = Supervisor(folder / "logs", Ledger(folder / "processes.json"), lambda _text: None)
     try:
-        supervisor.start(objectstore.prepare(made, folder / "objects", paths[artifacts.OBJECTSTORE]))
-        objectstore.wait_ready(made, supervisor, ("biokeel-lake",))
+        supervisor.start(objectstore.prepare(made, settings, folder / "objects", paths[artifacts.OBJECTSTORE]))
+        objectstore.wait_ready(made, settings, supervisor)
+        pair = made.key_pairs[User.RESEARCH]
         yield settings.model_copy(
             update={
                 "s3_endpoint": objectstore.endpoint(made),
-                "s3_access_key": made.access_key,
-                "s3_secret_key": type(settings.s3_secret_key)(made.secret_key),
+                "s3_access_key": pair.access,
+                "s3_secret_key": type(settings.s3_secret_key)(pair.secret),
             }
         )
     finally:

@@ -9,8 +9,10 @@ import pytest
 from deltalake import DeltaTable
 from polars.testing import assert_frame_equal
 
+from biokeel.contracts.blocks import Named, Span
 from biokeel.errors import CommitConflict, LandingError
 from biokeel.land import restore as module
+from biokeel.land.aside import Aside, Offsets
 from biokeel.land.check import faults
 from biokeel.land.log import commits
 from biokeel.land.maintenance import compact, refresh_participants, vacuum
@@ -213,3 +215,13 @@ def test_workers_go_on_from_linking_state_that_the_restore_kept(full):
     restore(full, EVENT, wanted, RAW)
     assert Snapshots(full).kept(EVENT, 0) == [5]
     assert plan(full, EVENT, 1, PARTITIONS).read_from == {0: 0, 1: 0}
+
+
+def test_what_was_put_aside_above_is_looked_at_anew_and_what_lies_below_stays_aside(full):
+    aside = Aside(full)
+    for offset in (1, 3, 4, 7):
+        aside.keep(EVENT, 0, offset, b"value", why="damaged", holds=Named("raw", (Span(0, 1, 2),)))
+        aside.keep(EVENT, 1, offset, b"", why="unsigned", holds=None)
+    assert back_to(full, 2).positions == {0: 3, 1: 3}
+    assert aside.offsets(EVENT) == {0: Offsets(damaged={1, 3}), 1: Offsets(unsigned={1, 3})}
+    assert len(full.objects.keys("aside/")) == 2 * 2 + 2

@@ -1,7 +1,8 @@
 """Serves the console for the browser test: real workers' metrics servers, and books over real Delta tables.
 
-Arguments: a folder. Two workers with growing figures run inside this process, the way real ones do in theirs; the
-tables are Delta tables in the folder, which grow too. Only Kafka's watermarks and the vault are made up.
+Arguments: a folder, and the token that opens it. Two workers with growing figures run inside this process, the way
+real ones do in theirs; the tables are Delta tables in the folder, which grow too. Only Kafka's watermarks and the vault
+are made up.
 """
 
 import random
@@ -18,7 +19,7 @@ from biokeel.contracts.topics import EVENTS, LANDED_EVENTS, PERSON_EVENTS, event
 from biokeel.observe.metrics import Edge, WorkerMetrics
 from biokeel.reasons import Reason
 
-FOLDER = Path(sys.argv[1])
+FOLDER, TOKEN = Path(sys.argv[1]), sys.argv[2]
 GLUCOSE = event_type("clinical.glucose")
 RAW = {event: (60_000 if event in PERSON_EVENTS else 1_250_000 // (1 + n)) for n, event in enumerate(EVENTS)}
 PARKED, SEALED, QUARANTINED = 0.01, 0.002, 0.03
@@ -93,6 +94,7 @@ def work(wall, curate):
             curate.table_version(event, "curated", 41)
             curate.table_version(event, "quarantine", 17)
     wall.rejected(GLUCOSE, Reason.LEAK, 3)
+    wall.withheld(GLUCOSE, "hospital-a", "status", 12)
     turn = 0
     while True:
         turn += 1
@@ -120,4 +122,4 @@ if __name__ == "__main__":
     wall, curate = WorkerMetrics("pseudonymise"), WorkerMetrics("curate")
     with wall.serve(FOLDER), curate.serve(FOLDER):
         threading.Thread(target=work, args=(wall, curate), daemon=True).start()
-        serve(FOLDER, bookkeeper, 0, lambda url: print(url, flush=True))
+        serve(FOLDER, bookkeeper, 0, lambda url: print(url, flush=True), token=TOKEN)

@@ -11,23 +11,24 @@ from biokeel.contracts.topics import EVENTS
 
 pytestmark = pytest.mark.browser
 
+TOKEN = "token-of-the-browser-test"
 COLUMNS = list(EventBooks(EVENTS[0]).figures())
 
 
 @pytest.fixture(scope="module")
 def console(tmp_path_factory):
-    """The URL of a console over real metrics servers and real Delta tables, and the folder they are in."""
+    """Of a console over real metrics servers and real Delta tables: URL, folder, and the address that opens it."""
     folder = tmp_path_factory.mktemp("console")
     script = Path(__file__).with_name("served_console.py")
     # Without the variable by which pytest tells NiceGUI to run in its own test mode.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     environment["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, sys.path))
-    command = [sys.executable, str(script), str(folder)]
+    command = [sys.executable, str(script), str(folder), TOKEN]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=folder) as server:
         try:
             url = server.stdout.readline().strip()
             assert url.startswith("http://127.0.0.1:")
-            yield url, folder
+            yield url, folder, f"{url}/?token={TOKEN}"
         finally:
             server.terminate()
 
@@ -35,15 +36,16 @@ def console(tmp_path_factory):
 @pytest.fixture
 def page(chromium, console):
     """An open page with its books read; afterwards it must have had no error and asked no other host."""
-    url, _ = console
+    url, _, address = console
     troubles = []
     page = chromium.new_page(viewport={"width": 1440, "height": 900})
     page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
     page.on("console", lambda said: troubles.append(said.text) if said.type in {"error", "warning"} else None)
     page.on("request", lambda asked: None if asked.url.startswith((url, "data:")) else troubles.append(asked.url))
     page.on("response", lambda got: troubles.append(f"{got.status} {got.url}") if got.status >= 400 else None)
-    page.goto(url)
+    page.goto(address)
     page.get_by_test_id("books-time").wait_for(timeout=60_000)
+    assert page.url == f"{url}/"  # the token is in no address bar
     yield page
     page.close()
     assert troubles == []
@@ -54,10 +56,10 @@ def number(page, test_id):
 
 
 def test_the_page_shows_the_same_books_as_verify(page, console):
-    _, folder = console
+    _, folder, _ = console
     code = "import json; from served_console import bookkeeper; print(json.dumps(bookkeeper().look().as_json()))"
     output = subprocess.run(
-        [sys.executable, "-c", code, str(folder)],
+        [sys.executable, "-c", code, str(folder), TOKEN],
         check=True,
         capture_output=True,
         text=True,
@@ -107,6 +109,7 @@ def test_rejects_name_the_reason_and_whose_job_it_is(page):
     assert "steward" in row.text_content()
     assert "critical rule" in row.text_content()
     assert number(page, "rejected-privacy.leak") == 3
+    assert number(page, "withheld-hospital-a-clinical.glucose-status") == 12
 
 
 def test_tables_show_their_versions_and_workers_their_health_in_words(page):
@@ -124,9 +127,9 @@ def test_the_page_can_be_read_by_a_screen_reader(page):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_from_its_background_in_either_scheme(chromium, console, scheme):
-    url, _ = console
+    _, _, address = console
     page = chromium.new_page(color_scheme=scheme)
-    page.goto(url)
+    page.goto(address)
     page.get_by_test_id("books-time").wait_for(timeout=60_000)
     contrast = page.evaluate(
         """() => {
@@ -146,10 +149,22 @@ def test_text_stands_out_from_its_background_in_either_scheme(chromium, console,
 
 
 def test_a_narrow_window_scrolls_inside_its_cards_not_the_page(chromium, console):
-    url, _ = console
+    _, _, address = console
     page = chromium.new_page(viewport={"width": 420, "height": 800})
-    page.goto(url)
+    page.goto(address)
     page.get_by_test_id("books-time").wait_for(timeout=60_000)
     widths = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
     page.close()
     assert widths[0] <= widths[1]
+
+
+def test_a_browser_without_the_token_sees_where_to_find_it_and_its_socket_stays_shut(chromium, console):
+    url, _, _ = console
+    page = chromium.new_context().new_page()
+    assert page.goto(url).status == 401
+    assert "biokeel stack status" in page.text_content("body")
+    socket = url.replace("http", "ws", 1) + "/_nicegui_ws/socket.io/?EIO=4&transport=websocket"
+    opened = """async at => await new Promise(done => {
+        const socket = new WebSocket(at); socket.onopen = () => done(true); socket.onerror = () => done(false); })"""
+    assert page.evaluate(opened, socket) is False
+    page.close()

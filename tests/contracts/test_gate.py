@@ -172,10 +172,11 @@ def test_check_and_lock_pass_a_good_change_and_stop_a_bad_one(root: Path) -> Non
     assert run(root, "check").exit_code == 0
     path = schema_path(root, event_type("clinical.glucose"))
     good = json.loads(path.read_text("utf-8"))
-    good["fields"].append(field("device", ["null", "string"], default=None))
+    form = {"values": ["pump", "pen"], "of": "the tests"}
+    good["fields"].append(field("device", ["null", "string"], default=None, **{"biokeel:form": form}))
     path.write_text(json.dumps(good), encoding="utf-8")
     assert isinstance(run(root, "check").exception, SchemaError)
-    assert "clinical.glucose-value version 2" in run(root, "lock").stdout
+    assert "clinical.glucose-value version 3" in run(root, "lock").stdout
     assert run(root, "check").exit_code == 0
 
     bad = copy.deepcopy(good)
@@ -184,7 +185,7 @@ def test_check_and_lock_pass_a_good_change_and_stop_a_bad_one(root: Path) -> Non
     for word in ("check", "lock"):
         result = run(root, word)
         assert isinstance(result.exception, IncompatibleSchema)
-        assert "clinical.glucose.device: against version 2" in result.stdout
+        assert "clinical.glucose.device: against version 3" in result.stdout
 
 
 def test_a_field_that_was_dropped_cannot_come_back_with_a_weaker_tag(root: Path) -> None:

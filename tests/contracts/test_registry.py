@@ -28,7 +28,6 @@ from biokeel.contracts.framing import frame as frame_bytes
 from biokeel.contracts.registry import RegistryCatalogue, open_catalogue
 from biokeel.contracts.topics import event_type
 from biokeel.errors import ContractError, RegistryUnavailable, UnknownSchema
-from biokeel.pseudonymise.policy import Policy
 from biokeel.reasons import Reason
 from biokeel.testing.events import random_frame
 from tests.contracts.registry_server import Registry
@@ -123,7 +122,6 @@ def test_no_registration_changes_what_is_read_kept_or_published(
     for each in (ours, restarted):
         assert each.reader(EVENT) == catalogue.reader(EVENT)
         assert each.id_of(EVENT) == schema_id
-        assert Policy.of(each.reader(EVENT).schema).kept == Policy.of(catalogue.reader(EVENT).schema).kept
 
 
 def open_catalogue_of(registry: Registry, catalogue: DirectoryCatalogue) -> RegistryCatalogue:

@@ -19,6 +19,7 @@ from biokeel.land.reading import scan
 from biokeel.observe.metrics import WorkerMetrics
 from biokeel.settings import Settings
 from biokeel.validate.suites import SuiteStore
+from tests.signing import KEYS, SIGNER, signed
 
 PRESSURE = event_type("clinical.blood_pressure")
 SCHEMA = DirectoryCatalogue(Settings().schemas_dir).reader(PRESSURE).schema
@@ -28,7 +29,10 @@ BEGAN = 1_600_000_000_000
 
 
 def block(offset, values, first=None, raw_partition=0):
-    """A block as Kafka gives it: a row a value of `systolic`, raw offsets from `first` on, of two people in turn."""
+    """A block as Kafka gives it: a row a value of `systolic`, raw offsets from `first` on, of two people in turn.
+
+    It is signed when it is delivered, for the partition that it is delivered to.
+    """
     columns = curated_columns(SCHEMA)
     names = [name for name in columns if name not in {*ENVELOPE, *COORDINATES, *POSITION, "participant_id"}]
     fields = {name: columns[name] for name in names[: names.index("sequence")]}
@@ -54,8 +58,8 @@ def block(offset, values, first=None, raw_partition=0):
     }
     types = {**ENVELOPE, **COORDINATES, **fields}
     frame = pl.DataFrame({name: rows.get(name, [None] * count) for name in types}, schema=types)
-    (made,) = split_blocks(PseudonymisedBatch(PRESSURE, frame), 1, "f" * 32)
-    return SimpleNamespace(offset=offset, value=made.value, headers=made.headers, timestamp=BEGAN)
+    (made,) = split_blocks(PseudonymisedBatch(PRESSURE, frame), 1, "f" * 32, SIGNER)
+    return SimpleNamespace(offset=offset, value=made.value, headers=made.headers, signer=SIGNER)
 
 
 def damaged(record):
@@ -65,11 +69,11 @@ def damaged(record):
     )
 
 
-def made_worker(lake, **changed):
+def made_worker(lake, keys=KEYS, **changed):
     settings = Settings(**({"flush_rows": 1_000_000, "flush_seconds": 1e6} | changed))
     schemas = {PRESSURE: SCHEMA}
     return CurateWorker(
-        settings, WorkerMetrics("curate"), lake, schemas, SuiteStore(settings.expectations_dir, schemas)
+        settings, WorkerMetrics("curate"), lake, schemas, SuiteStore(settings.expectations_dir, schemas), keys=keys
     )
 
 
@@ -81,16 +85,24 @@ async def assign(worker, *partitions):
     return places
 
 
-def together(*records):
-    """What the transport makes of these records."""
+def by_somebody_else(record, **changed):
+    """`record` as it is, signed when it was made, for partition 0, with what `changed` says: not signed again."""
+    return SimpleNamespace(**{**vars(record), "signer": None, **changed})
+
+
+def together(at, *records):
+    """What the transport makes of these records of partition `at`."""
     offsets = np.array([each.offset for each in records], dtype=np.int64)
-    values, headers = [each.value for each in records], [each.headers for each in records]
-    return Records(offsets, values, headers, records[-1].timestamp)
+    values = [each.value for each in records]
+    headers = [
+        signed(at.topic, at.partition, each.headers, each.signer) if each.signer else each.headers for each in records
+    ]
+    return Records(offsets, values, headers, BEGAN)
 
 
 async def feed(worker, *records, at=AT):
     """Hand `records` to the worker as one delivery; those that it has had are left out, as by the transport."""
-    delivery = worker.ledger.deliver(at, together(*records))
+    delivery = worker.ledger.deliver(at, together(at, *records))
     if delivery is not None:
         await worker.take([delivery])
     return delivery
@@ -131,7 +143,7 @@ def scenario(*records):
 
 
 def run(folder, scenario, **changed):
-    """Run `scenario(worker, lake)` with a worker of its own; its result."""
+    """Run `scenario(worker, lake)` with a worker of its own (`made_worker`); its result."""
     lake = Lake.local(folder)
 
     async def whole():

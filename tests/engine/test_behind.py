@@ -11,6 +11,7 @@ from confluent_kafka.admin import NewTopic
 
 from biokeel.batch import PseudonymisedBatch
 from biokeel.contracts.blocks import split_blocks
+from biokeel.contracts.signatures import PublicKeys
 from biokeel.contracts.topics import Zone, event_type
 from biokeel.engine import behind as module
 from biokeel.engine.behind import behind, place_group, require_current, taken_up_to
@@ -19,6 +20,7 @@ from biokeel.errors import TransportError, VaultError
 from biokeel.vault.keys import create_key_file
 from biokeel.vault.store import Vault
 from tests.conformance.landing_world import rows
+from tests.signing import OTHER, signed
 
 pytestmark = pytest.mark.integration
 
@@ -43,7 +45,7 @@ def world(stack, tmp_path, monkeypatch):
     """Settings of the vault zone and a new vault; Kafka says that 5 measurements and 3 enrolments were taken in."""
     monkeypatch.setattr(module, "GROUP", GROUP)
     # What other tests have published on this stack is none of this vault's.
-    monkeypatch.setattr(module, "_published", lambda _settings: {})
+    monkeypatch.setattr(module, "_published", lambda _settings, _keys: {})
     monkeypatch.setattr(module, "ends", lambda _settings, places: dict.fromkeys(places, 5))
     settings = vault_settings(stack, tmp_path)
     commit(settings, {GLUCOSE: 5, ENROLMENT: 3})
@@ -94,7 +96,7 @@ def raw(stack, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "GROUP", f"biokeel-test-{uuid.uuid4().hex}")
     monkeypatch.setattr(module, "EVENTS", (raw.event,))
     monkeypatch.setattr("biokeel.vault.age.LANDED_EVENTS", (raw.event,))
-    monkeypatch.setattr(module, "_published", lambda _settings: {})
+    monkeypatch.setattr(module, "_published", lambda _settings, _keys: {})
     yield raw
     vault.close()
 
@@ -117,7 +119,7 @@ def test_a_vault_that_knows_all_is_not_refused(world):
 
 def test_what_was_accepted_is_gone_on_with_and_person_events_come_again(world):
     settings, vault = world
-    taken = taken_up_to(settings)
+    taken = taken_up_to(settings, vault.block_keys)
     assert {place: offset for place, offset in taken.items() if offset} == {GLUCOSE: 5, ENROLMENT: 3}
     place_group(settings, vault, taken)
     vault.accept(taken)
@@ -137,16 +139,25 @@ def test_the_newest_blocks_tell_it_where_the_consumer_group_is_lost(stack, world
     admin = stack.admin()  # held until the answer is there
     admin.create_topics([NewTopic(topic, 1)])[topic].result(30)
     batch = PseudonymisedBatch(event_type("clinical.glucose"), rows([1, 2, 3], [7, 8, 11], raw_partition=3))
-    (block,) = split_blocks(batch, 1, "print")
+    (block,) = split_blocks(batch, 1, "print", vault.signer)
+    headers = signed(topic, 0, block.headers, vault.signer)
     producer = Producer(settings.kafka_client())
-    producer.produce(topic, block.value, partition=0, headers=block.headers)
+    producer.produce(topic, block.value, partition=0, headers=headers)
     assert producer.flush(20) == 0
     monkeypatch.undo()
     monkeypatch.setattr(module, "GROUP", "biokeel-test-lost")
     monkeypatch.setattr(module, "LANDED_EVENTS", (event,))
     monkeypatch.setattr(module, "event_type", lambda _topic: event)
     assert behind(settings, vault) == {(raw_topic, 3): 12}
-    assert taken_up_to(settings)[raw_topic, 3] == 12
+    assert taken_up_to(settings, vault.block_keys)[raw_topic, 3] == 12
+    # Whoever writes behind it can neither hide it nor make the vault look older than it is.
+    far = dict(headers) | {"biokeel-rows": b"3:0-999999"}
+    for number in range(70):
+        mine = [list(far.items()), [], [("biokeel-rows", b"850101-1234567")], [*far.items(), ("x", None)]][number % 4]
+        producer.produce(topic, b"forged", partition=0, headers=mine)
+    assert producer.flush(20) == 0
+    assert behind(settings, vault) == {(raw_topic, 3): 12}
+    assert taken_up_to(settings, PublicKeys([OTHER.public])).get((raw_topic, 3), 0) == 0
 
 
 def test_a_group_that_is_not_there_has_no_member(world):
@@ -198,7 +209,7 @@ def test_what_retention_took_behind_a_lost_consumer_group_is_refused_until_the_l
     commit(raw.settings, {raw.place: 5})
     with pytest.raises(VaultError, match="it lacks 2 events"):
         raw.require_current()
-    raw.vault.accept(taken_up_to(raw.settings))
+    raw.vault.accept(taken_up_to(raw.settings, raw.vault.block_keys))
     raw.require_current()
 
 
@@ -207,5 +218,5 @@ def test_person_events_that_retention_took_are_not_asked_for_again(raw):
     raw.publish(6)
     raw.delete_below(5)
     commit(raw.settings, {raw.place: 6})
-    place_group(raw.settings, raw.vault, taken_up_to(raw.settings))
+    place_group(raw.settings, raw.vault, taken_up_to(raw.settings, raw.vault.block_keys))
     assert committed(raw.settings) == {raw.place: 5}

@@ -20,6 +20,7 @@ from biokeel.observe.metrics import WorkerMetrics
 from biokeel.settings import Settings
 from biokeel.validate.stage import validate
 from biokeel.validate.suites import SuiteStore
+from tests.signing import KEYS, SIGNER
 
 PRESSURE = event_type("clinical.blood_pressure")
 
@@ -53,8 +54,12 @@ def record(schema, offset, absent=()):
     }
     types = {**ENVELOPE, **COORDINATES, **fields}
     frame = pl.DataFrame({name: rows.get(name, [None] * 2) for name in types}, schema=types)
-    (block,) = split_blocks(PseudonymisedBatch(PRESSURE, frame), 1, "f" * 32)
+    (block,) = split_blocks(PseudonymisedBatch(PRESSURE, frame), 1, "f" * 32, SIGNER)
     return SimpleNamespace(offset=offset, value=block.value, headers=block.headers)
+
+
+def message(record):
+    return record.offset, record.value, record.headers
 
 
 @pytest.mark.parametrize("absent", [{"heart_rate"}, {"heart_rate", "body_position"}])
@@ -62,7 +67,7 @@ def record(schema, offset, absent=()):
 def test_blocks_from_before_a_schema_had_a_field_are_judged_and_land_with_nulls(schema, absent, mixed):
     records = [record(schema, 5, absent), record(schema, 6, () if mixed else absent)]
     columns = curated_columns(schema)
-    rows = [Placed(3, each.offset, read_rows(PRESSURE, each.value, each.headers, columns)) for each in records]
+    rows = [Placed(3, each.offset, read_rows(PRESSURE, 0, message(each), columns, KEYS)) for each in records]
     batch = blocks_of(PRESSURE, rows)
     assert batch.frame["pseudo_partition"].to_list() == [3] * 4
     assert batch.frame["pseudo_offset"].to_list() == [5, 5, 6, 6]
@@ -82,7 +87,9 @@ def test_a_worker_does_not_start_on_a_store_that_lets_two_writers_create_one_obj
             self.put(key, data)
             return True
 
-    settings = Settings(s3_endpoint="http://127.0.0.1:1", s3_access_key="key", s3_secret_key="secret")
+    settings = Settings(
+        s3_endpoint="http://127.0.0.1:1", s3_access_key="key", s3_secret_key="secret", block_public_keys=SIGNER.public
+    )
     monkeypatch.setattr("biokeel.land.lake.S3Objects", lambda _settings, _bucket: Careless(tmp_path))
     with pytest.raises(StoreRefused):
         curate_worker(settings, WorkerMetrics("curate"))

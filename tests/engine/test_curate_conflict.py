@@ -247,7 +247,7 @@ def test_after_a_landing_that_failed_nothing_that_came_later_lands(tmp_path, mon
 
 async def judged(worker, record):
     """A buffer with the rows of `record`, as `process` makes it."""
-    delivery = worker.ledger.deliver(AT, together(record))
+    delivery = worker.ledger.deliver(AT, together(AT, record))
     buffer = Buffer()
     buffer.add([delivery], await asyncio.to_thread(worker._judged, PRESSURE, [delivery]))
     return buffer

@@ -53,7 +53,7 @@ def poison(monkeypatch):
 def deliveries(worker, *of_partitions):
     """A delivery of each partition for which there are records."""
     made = (
-        worker.ledger.deliver(at, together(*records))
+        worker.ledger.deliver(at, together(at, *records))
         for at, records in zip(ATS, of_partitions, strict=False)
         if records
     )
@@ -178,7 +178,7 @@ def test_a_partition_of_which_nothing_can_be_read_moves_on_with_the_others(tmp_p
         assert worker.ledger.committable() == dict.fromkeys(ATS, 1)
         tables = worker._landing.tables[PRESSURE]
         assert [tables.positions(at.partition) for at in ATS] == [(0, 0)] * 3
-        return landed(lake), Aside(lake).offsets(PRESSURE)
+        return landed(lake), {p: each.damaged for p, each in Aside(lake).offsets(PRESSURE).items()}
 
     (curated, _), aside = run(tmp_path, scenario)
     assert offsets(curated) == [0, 800]

@@ -13,6 +13,7 @@ from biokeel.errors import RegistryUnavailable, TransportError, VaultUnavailable
 from biokeel.observe.metrics import WorkerMetrics
 from biokeel.settings import Settings
 from tests.pseudonymise.conftest import CATALOGUE, GLUCOSE, World, world
+from tests.signing import SIGNER
 
 __all__ = ["world"]
 
@@ -49,7 +50,8 @@ def _short_pauses(monkeypatch):
 
 
 def made_worker(world: World, kafka):
-    worker = PseudonymiseWorker(Settings(), WorkerMetrics("pseudonymise"), world.wall(), CATALOGUE, kafka)
+    metrics = WorkerMetrics("pseudonymise")
+    worker = PseudonymiseWorker(Settings(), metrics, world.wall(), CATALOGUE, kafka, signer=SIGNER)
     worker._held = {AT, OTHER}
     for at in worker._held:
         worker.ledger.assign(at, 0)

@@ -14,6 +14,7 @@ import polars as pl
 from confluent_kafka import Consumer, TopicPartition
 
 from biokeel.contracts.blocks import read_block
+from biokeel.contracts.signatures import PublicKeys
 from biokeel.contracts.topics import LANDED_EVENTS, event_type
 from biokeel.engine.watermarks import pseudo_watermarks
 from biokeel.land.reading import collect, scan
@@ -103,6 +104,7 @@ class Leaks:
 
     def __init__(self, stack, *folders):
         self._stack = stack
+        self._keys = PublicKeys.of_setting(stack.settings(User.OPERATOR).block_public_keys)
         self._folders = [stack.state_dir / name for name in ("objects/data", "logs", "run")] + list(folders)
         self._seen = {}
         self._offsets = defaultdict(int)
@@ -164,7 +166,9 @@ class Leaks:
             consumer.close()
 
     def _block(self, message):
-        frame = read_block(event_type(message.topic()), message.value(), message.headers()).frame
+        frame = read_block(
+            event_type(message.topic()), message.partition(), message.value(), message.headers(), self._keys
+        ).frame
         self.read += frame.height
         return repr((message.key(), message.headers())) + _strings(frame) + memory(message.value()).decode("latin-1")
 

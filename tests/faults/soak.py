@@ -25,7 +25,7 @@ def soak(run):
     wanted = 10_000_000 if run.length is Length.FULL else run.options["soak"]
     run.record.notes.append(f"{wanted:,} of 10,000,000 events, a crash every {BETWEEN_CRASHES[run.length]:.0f} s")
     world = run.fresh_world(environment={}, remembers=False)
-    direct = world.stack.settings(Zone.VAULT)
+    direct = world.stack.settings(Zone.RESEARCH)
     world.environment |= {"BIOKEEL_KAFKA_BOOTSTRAP": direct.kafka_bootstrap, "BIOKEEL_S3_ENDPOINT": direct.s3_endpoint}
     world.ensure()
     names = [f"{kind}-1" for kind in KINDS]

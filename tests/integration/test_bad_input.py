@@ -23,6 +23,7 @@ from biokeel.contracts.blocks import read_block
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.framing import frame
 from biokeel.contracts.schema import load_schemas
+from biokeel.contracts.signatures import PublicKeys
 from biokeel.contracts.topics import EVENTS, event_type
 from biokeel.engine.peek import newest
 from biokeel.land.lake import Lake
@@ -215,9 +216,10 @@ def passed_on(stack: Stack):
 def places_outside_the_vault(stack: Stack):
     """(where, bytes) of all that can be read without the vault's settings, and of the vault's own files."""
     lake = Lake.of(stack.settings(User.RESEARCH))
+    keys = PublicKeys.of_setting(stack.settings(User.OPERATOR).block_public_keys)
     for event in (PRESSURE, GLUCOSE):
         for message in newest(stack.settings(User.OPERATOR), event.pseudo_topic, 1_000):
-            frame_ = read_block(event, message.value or b"", message.headers).frame
+            frame_ = read_block(event, message.partition, message.value, message.headers, keys).frame
             yield event.pseudo_topic, frame_.write_ndjson().encode() + repr(message.headers).encode()
     for uri in (lake.curated(GLUCOSE), lake.curated(PRESSURE), lake.quarantine(PRESSURE)):
         yield uri, scan(uri, lake).collect().write_ndjson().encode()
@@ -228,7 +230,7 @@ def places_outside_the_vault(stack: Stack):
                 yield str(path.relative_to(stack.state_dir)), path.read_bytes()
     for run in running(stack.state_dir):
         yield f"metrics of {run.worker}", httpx.get(f"{run.url}/metrics").content
-    yield "console", httpx.get(f"http://127.0.0.1:{stack.console_port}/").content
+    yield "console", httpx.get(stack.state.console_address, follow_redirects=True).raise_for_status().content
 
 
 def biokeel(stack: Stack, *arguments: str) -> tuple[int, bytes, bytes]:
@@ -307,7 +309,8 @@ def test_no_process_outside_the_vault_zone_is_given_the_vaults_settings(stack, s
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="/proc is Linux's")
 def test_no_command_line_which_everybody_on_the_machine_may_see_holds_a_credential(stack, sent):
-    credentials = [stack.state.secret_key, *stack.state.passwords.values()]
+    credentials = [*(pair.secret for pair in stack.state.key_pairs.values()), *stack.state.passwords.values()]
+    credentials.append(stack.state.console_token)
     for name in ("pseudonymise-1", "curate-1", "console", "kafka", "objectstore"):
         command = Path(f"/proc/{stack.pid(name)}/cmdline").read_bytes().decode()
         assert [place for place, value in enumerate(credentials) if value in command] == [], name

@@ -73,7 +73,8 @@ class Source:
         """Publish a file and wait until it has landed; the books then."""
         path = self.folder / name
         path.write_text("".join(json.dumps(record) + "\n" for record in records))
-        done = self.command("publish", str(path), "--source-id", "hospital-a", "--enrol")
+        consented = ("--enrol", "--consent", "clinical,lifestyle")
+        done = self.command("publish", str(path), "--source-id", "hospital-a", *consented)
         assert done.returncode == 0, done.stderr
         return self.balanced()
 

@@ -131,7 +131,7 @@ def test_a_taken_port_is_named_with_what_to_do(tmp_path):
     second = WorkerMetrics("other")
     with (
         WorkerMetrics("curate").serve(tmp_path) as served,
-        pytest.raises(SettingsError, match=f"port {served.port}.*BIOKEEL_METRICS_PORT"),
+        pytest.raises(SettingsError, match=f":{served.port}.*BIOKEEL_METRICS_PORT"),
         second.serve(tmp_path, served.port),
     ):
         pass

@@ -18,6 +18,7 @@ def test_the_report_is_json_with_rates_lag_rejects_with_owner_and_meaning_and_ve
         before = collect(tmp_path)
         curate.passed(GLUCOSE, Edge.CURATED, 500)
         curate.rejected(GLUCOSE, Reason.RULE, 5)
+        curate.withheld(GLUCOSE, "hospital-a", "status", 8)
         curate.lag(GLUCOSE, 0, 4, 2.5)
         curate.table_version(GLUCOSE, "curated", 3)
         after = collect(tmp_path)
@@ -29,6 +30,7 @@ def test_the_report_is_json_with_rates_lag_rejects_with_owner_and_meaning_and_ve
     assert found["rejected"] == [
         {"reason": "rule.failed", "events": 5, "owner": "steward", "meaning": Reason.RULE.meaning}
     ]
+    assert found["withheld"] == [{"source": "hospital-a", "event": "clinical.glucose", "field": "status", "values": 8}]
     assert found["table_versions"] == {"curated/clinical.glucose": 3}
 
 
@@ -39,9 +41,22 @@ def test_status_shows_every_figure_in_a_terminal_and_says_so_when_no_worker_runs
     assert "No worker runs" in run.invoke(build(), ["status"]).output
     curate = WorkerMetrics("curate")
     curate.rejected(GLUCOSE, Reason.RULE, 5)
+    curate.withheld(GLUCOSE, "hospital-a", "specimen", 8)
     curate.lag(GLUCOSE, 0, 1234, 2.5)
     curate.table_version(GLUCOSE, "curated", 77)
     with curate.serve(tmp_path):
         output = run.invoke(build(), ["status"]).output
-    for word in ("curate", "ok", "clinical.glucose", "1,234", "2.5 s", "rule.failed", "steward", "critical rule", "77"):
+    for word in (
+        "curate",
+        "ok",
+        "clinical.glucose",
+        "1,234",
+        "2.5 s",
+        "rule.failed",
+        "steward",
+        "critical rule",
+        "77",
+        "hospital-a",
+        "specimen",
+    ):
         assert word in output

@@ -24,6 +24,8 @@ def test_the_snapshot_adds_up_what_several_workers_say(tmp_path):
     wall.passed(GLUCOSE, Edge.PSEUDONYMISED, 90)
     wall.passed(SLEEP, Edge.PSEUDONYMISED, 10)
     wall.rejected(GLUCOSE, Reason.MALFORMED, 2)
+    wall.withheld(GLUCOSE, "hospital-a", "status", 3)
+    wall.withheld(GLUCOSE, "hospital-a", "value", 4)
     wall.parked(GLUCOSE, 7)
     curate.rejected(GLUCOSE, Reason.RULE, 5)
     curate.rejected(SLEEP, Reason.RULE, 1)
@@ -39,6 +41,8 @@ def test_the_snapshot_adds_up_what_several_workers_say(tmp_path):
     assert snapshot.total(Edge.PSEUDONYMISED) == 100
     assert snapshot.total(Edge.PSEUDONYMISED, GLUCOSE) == 90
     assert list(snapshot.by_reason().items()) == [(Reason.RULE, 6), (Reason.MALFORMED, 2)]
+    assert snapshot.most_withheld(1) == {("hospital-a", GLUCOSE, "value"): 4}
+    assert len(snapshot.most_withheld(9)) == 2
     assert snapshot.lags == {("curate", GLUCOSE): Lag(7, 2.5)}
     assert snapshot.versions == {(GLUCOSE, "curated"): 12}
     assert snapshot.parked == {GLUCOSE: 7}

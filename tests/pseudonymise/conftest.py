@@ -26,13 +26,18 @@ SCHEMAS = PROJECT_ROOT / "schemas"
 START = dt.datetime(2024, 3, 1, 9, tzinfo=dt.UTC)
 CATALOGUE = DirectoryCatalogue(SCHEMAS)
 GLUCOSE = event_type("clinical.glucose")
+SOURCES = ("hospital/one",)
 
 
 class World:
     """One vault on the disk; `wall()` opens it as a fresh process would."""
 
-    def __init__(self, folder: Path) -> None:
-        self.settings = Settings(vault_url=f"sqlite:///{folder / 'vault.db'}", vault_key_file=folder / "vault.keys")
+    def __init__(self, folder: Path, unstated_consent: str = "") -> None:
+        self.settings = Settings(
+            vault_url=f"sqlite:///{folder / 'vault.db'}",
+            vault_key_file=folder / "vault.keys",
+            unstated_consent=unstated_consent,
+        )
         self.folder = folder
         folder.mkdir(exist_ok=True)
         if not (folder / "vault.keys").exists():
@@ -46,7 +51,7 @@ class World:
         return self.open[-1]
 
     def wall(self, unknown_person: str = "park") -> Wall:
-        return Wall(self.codec, self.vault(), self.schemas, unknown_person)
+        return Wall(self.codec, self.vault(), self.schemas, SOURCES, unknown_person=unknown_person)
 
     def close(self) -> None:
         for vault in self.open:
@@ -117,7 +122,7 @@ def offsets(batch: PseudonymisedBatch | None) -> list[int]:
 def drain(wall: Wall, partition: int = 0, event: EventType = GLUCOSE) -> list[int]:
     """First offsets of everything that is released, marked as the worker marks it."""
     got: list[int] = []
-    while (batch := wall.releases(event, partition, 1000)) is not None:
+    while (batch := wall.releases(event, partition, 1000).batch) is not None:
         got += batch.frame["first_offset"].to_list()
         wall.released(event, partition, int(batch.frame["raw_offset"].max()))
     return got

@@ -7,6 +7,7 @@ from biokeel.contracts.blocks import split_blocks
 from biokeel.contracts.topics import event_type
 from tests.block_bytes import memory
 from tests.pseudonymise.conftest import GLUCOSE, World
+from tests.signing import SIGNER
 
 NUMBERS = st.from_regex(r"[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|1[0-9])[-. ]?[1-8][0-9]{6}", fullmatch=True)
 # Begins with letters: eight zeros stand in every table by chance.
@@ -46,12 +47,12 @@ def test_no_input_identifier_occurs_in_any_output_byte_nor_in_the_vaults_files(t
     ]
     frames = [wall.process(world.batch(GLUCOSE, events)).batch]
     wall.process(world.batch(event_type("person.enrolment"), enrolments))
-    frames.append(wall.releases(GLUCOSE, 0, 100))
+    frames.append(wall.releases(GLUCOSE, 0, 100).batch)
     secrets = [text for number, local, _ in rows for text in (number, local)]
     secrets += [name, phone, "종로구"]
     out = b""
     for batch in filter(None, frames):
-        blocks = split_blocks(batch, 2, "f" * 32)
+        blocks = split_blocks(batch, 2, "f" * 32, SIGNER)
         out += b"".join(memory(block.value) + repr(block.headers).encode() for block in blocks)
         out += batch.frame.write_csv().encode()
     vault = wall._vault

@@ -9,7 +9,7 @@ from biokeel.contracts.topics import event_type
 from biokeel.errors import UnknownSchema, VaultError
 from biokeel.pseudonymise.wall import Wall
 from biokeel.reasons import Reason
-from tests.pseudonymise.conftest import CATALOGUE, GLUCOSE, drain, offsets
+from tests.pseudonymise.conftest import CATALOGUE, GLUCOSE, SOURCES, drain, offsets
 from tests.pseudonymise.test_crashes import every_step, release
 
 ENROLMENT = event_type("person.enrolment")
@@ -24,9 +24,9 @@ class Before:
         raise UnknownSchema(f"Schema id {schema_id} is not here.")
 
 
-def before(world, unknown_person="park"):
+def before(world):
     """A wall that knows no schema yet."""
-    return Wall(Codec(Before(), 1 << 20), world.vault(), world.schemas, unknown_person)
+    return Wall(Codec(Before(), 1 << 20), world.vault(), world.schemas, SOURCES)
 
 
 def enrol(world, wall, *subjects):
@@ -47,7 +47,7 @@ def test_each_goes_on_once_in_its_order_and_keeps_where_it_first_stood(world):
     assert before(world).process(old).counts == {Reason.UNKNOWN_SCHEMA: 3}
     assert world.vault().redrive(GLUCOSE, Reason.UNKNOWN_SCHEMA) == 3
     assert places(world) == [("parked", None)] * 3
-    batch = wall.releases(GLUCOSE, 0, 10)
+    batch = wall.releases(GLUCOSE, 0, 10).batch
     assert batch.frame["stream"].unique().to_list() == ["parking"]
     assert batch.frame.select("raw_offset", "first_offset").rows() == [(0, 0), (1, 1), (2, 2)]
     wall.released(GLUCOSE, 0, 2)
@@ -69,10 +69,12 @@ def test_one_whose_person_is_not_enrolled_waits_for_the_enrolment_and_stops_no_o
     assert drain(wall) == [0]
 
 
-def test_with_policy_create_a_participant_is_made_for_it(world):
+def test_with_policy_create_a_participant_is_made_for_it_who_has_consented_to_nothing(world):
     before(world).process(world.glucose("P-9"))
     world.vault().redrive(GLUCOSE, Reason.UNKNOWN_SCHEMA)
-    assert drain(world.wall("create")) == [0]
+    assert drain(world.wall("create")) == []
+    assert places(world) == [("sealed", "privacy.no_consent")]
+    assert world.vault().status().participants == 1
 
 
 def test_what_still_cannot_be_read_or_breaks_a_rule_is_sealed_again_with_its_reason_of_today(world):
@@ -95,7 +97,7 @@ def test_person_events_are_applied_once_and_let_out_what_waited(world):
     assert places(world, ENROLMENT) == [UNKNOWN]
     world.vault().redrive(ENROLMENT, Reason.UNKNOWN_SCHEMA)
     assert (ENROLMENT, 0) in wall.ready_at()
-    assert wall.releases(ENROLMENT, 0, 10) is None
+    assert wall.releases(ENROLMENT, 0, 10).applied == 1
     assert places(world, ENROLMENT) == [("applied", None)]
     assert drain(wall) == [0]
 

@@ -101,15 +101,15 @@ def test_parked_events_are_released_once_in_order_with_increasing_numbers(world)
     result = wall.process(world.glucose("P-1", "P-2", "P-1"))
     assert (result.batch, result.parked) == (None, 3)
     world.enrol(wall, "P-1")
-    first = wall.releases(GLUCOSE, 0, 10)
+    first = wall.releases(GLUCOSE, 0, 10).batch
     assert first.frame["stream"].unique().to_list() == ["parking"]
     assert (offsets(first), first.frame["first_offset"].to_list()) == ([0, 1], [0, 2])
-    assert offsets(wall.releases(GLUCOSE, 0, 10)) == [0, 1], "not marked, they come again with the same numbers"
+    assert offsets(wall.releases(GLUCOSE, 0, 10).batch) == [0, 1], "not marked, they come again with the same numbers"
     wall.released(GLUCOSE, 0, 1)
     world.enrol(wall, "P-2")
-    assert offsets(wall.releases(GLUCOSE, 0, 10)) == [2]
+    assert offsets(wall.releases(GLUCOSE, 0, 10).batch) == [2]
     wall.released(GLUCOSE, 0, 2)
-    assert wall.releases(GLUCOSE, 0, 10) is None
+    assert wall.releases(GLUCOSE, 0, 10).batch is None
     assert places(wall) == dict.fromkeys(range(3), "released")
 
 
@@ -221,12 +221,12 @@ def test_what_was_let_through_or_offered_before_a_withdrawal_is_let_through_agai
     wall.process(parked := world.glucose("P-1"))
     world.enrol(wall, "P-1")
     assert len(wall.process(through := world.glucose("P-1")).batch) == 1
-    assert offsets(wall.releases(GLUCOSE, 0, 10)) == [0]
+    assert offsets(wall.releases(GLUCOSE, 0, 10).batch) == [0]
     world.person(wall, "withdrawal", {"subject_id": "P-1"})
     fresh = world.wall()
     assert offsets(fresh.process(through).batch) == [1]
     assert fresh.process(parked).batch is None
-    assert offsets(fresh.releases(GLUCOSE, 0, 10)) == [0]
+    assert offsets(fresh.releases(GLUCOSE, 0, 10).batch) == [0]
 
 
 def test_merge_gives_both_histories_one_participant_from_then_on(world):
@@ -306,7 +306,8 @@ def test_a_replayed_person_event_is_applied_once(world):
     assert wall._vault.status().audit_entries == 2
 
 
-def test_policy_create_makes_one_participant_for_an_unknown_person_and_enrolment_finds_it(world):
+def test_policy_create_makes_one_participant_for_an_unknown_person_and_enrolment_finds_it(tmp_path):
+    world = World(tmp_path, unstated_consent="clinical")
     wall = world.wall("create")
     frame = wall.process(world.glucose("P-1", "P-1", "P-2")).batch.frame
     assert (frame.height, frame["participant"].n_unique(), frame["enrolled_on"].null_count()) == (3, 2, 3)
@@ -352,8 +353,8 @@ def test_a_full_cache_forgets_and_still_answers_rightly(world):
 def stricter(monkeypatch):
     """Call it, and every row holds what is a leak by the rules of a later release."""
 
-    def leak(kept, *_more):
-        return [Leak("code", "a new pattern", np.ones(kept.height, dtype=bool))]
+    def leak(_suspects, subjects, *_more):
+        return [Leak("code", "a new pattern", np.ones(len(subjects), dtype=bool))]
 
     return lambda: monkeypatch.setattr(stage, "find_leaks", leak)
 
@@ -363,7 +364,7 @@ def test_what_was_let_through_or_offered_before_rules_became_stricter_is_let_thr
     parked = world.glucose("P-1", partition=1)
     wall.process(parked)
     world.enrol(wall, "P-1")
-    assert wall.releases(GLUCOSE, 1, 10) is not None
+    assert wall.releases(GLUCOSE, 1, 10).batch is not None
     batch = world.glucose("P-1", "P-1")
     wall.process(batch)
     stricter()

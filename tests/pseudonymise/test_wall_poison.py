@@ -8,9 +8,9 @@ from biokeel.errors import PoisonBatch, VaultUnavailable
 from biokeel.pseudonymise import wall as module
 from biokeel.reasons import Reason
 from tests.poison_switch import PoisonSwitch
-from tests.pseudonymise.conftest import GLUCOSE, drain, offsets
+from tests.pseudonymise.conftest import GLUCOSE, SOURCES, drain, offsets
 
-POISON = "666-6"
+POISON = "2339-0"
 """A code on which the stage of these tests raises."""
 ENROLMENT = event_type("person.enrolment")
 
@@ -26,10 +26,10 @@ def turned_on(monkeypatch):
             raise pl.exceptions.PanicException("850101-1234567")
         return stage(batch, *more)
 
-    def read_persons(batch, schema):
+    def read_persons(batch, *more):
         if switch.raises and batch.frame["subject_id"].str.contains("poison").any():
             raise ValueError("850101-1234567")
-        return persons(batch, schema)
+        return persons(batch, *more)
 
     monkeypatch.setattr(module, "pseudonymise", pseudonymise)
     monkeypatch.setattr(module, "read_persons", read_persons)
@@ -42,7 +42,7 @@ def places(wall, event=GLUCOSE, partition=0):
 
 def glucose(world, *subjects):
     """Events of `subjects`; of one whose name ends with an exclamation mark, a poisonous one."""
-    rows = [{"subject_id": each.rstrip("!"), **({"code": POISON} if "!" in each else {})} for each in subjects]
+    rows = [{"subject_id": each.rstrip("!"), "code": POISON if "!" in each else "2345-7"} for each in subjects]
     return world.batch(GLUCOSE, rows)
 
 
@@ -98,7 +98,7 @@ def test_a_parked_event_that_was_offered_before_is_never_sealed(world, turned_on
     with turned_on(False):
         wall.process(glucose(world, "P-1!"))
         world.enrol(wall, "P-1")
-        assert offsets(wall.releases(GLUCOSE, 0, 10)) == [0]
+        assert offsets(wall.releases(GLUCOSE, 0, 10).batch) == [0]
     with pytest.raises(PoisonBatch, match="went on before"):
         wall.releases(GLUCOSE, 0, 10)
     assert places(wall) == {0: "parked"}
@@ -127,7 +127,7 @@ def test_a_vault_that_is_away_is_no_poison(world, monkeypatch):
 
 
 def test_more_poison_than_the_setting_allows_ends_the_worker_with_nothing_decided(world):
-    wall = module.Wall(world.codec, world.vault(), world.schemas, "park", 1)
+    wall = module.Wall(world.codec, world.vault(), world.schemas, SOURCES, set_aside=1)
     with pytest.raises(PoisonBatch, match="BIOKEEL_SET_ASIDE_EVENTS"):
         wall.process(glucose(world, "P-1!", "P-1!", "P-1"))
     assert places(wall) == {}

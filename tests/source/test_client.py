@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,11 +19,12 @@ from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.codec import Codec
 from biokeel.contracts.topics import EventType, Zone, event_type
 from biokeel.errors import DeliveryError, SettingsError
-from biokeel.settings import Settings
+from biokeel.settings import PROJECT_ROOT, Settings
 from biokeel.source.client import CHUNK, Publisher
 from biokeel.source.columns import frame_of
 from biokeel.source.partition import partitions_of
 from biokeel.stack.stack import Stack
+from biokeel.stack.users import User
 
 pytestmark = pytest.mark.integration
 
@@ -146,3 +152,48 @@ def test_a_broker_that_does_not_answer_is_an_error_that_says_so(
 def test_without_bootstrap_servers_there_is_no_publisher(catalogue: DirectoryCatalogue) -> None:
     with pytest.raises(SettingsError, match="BIOKEEL_KAFKA_BOOTSTRAP"):
         Publisher(Settings(), catalogue)
+
+
+@pytest.mark.parametrize("user", [User.OPERATOR, User.RESEARCH])
+@pytest.mark.parametrize("way", ["publish and flush", "publish on and on", "publish raw", "publish raw on and on"])
+def test_a_user_who_may_not_write_a_topic_is_told_which_who_and_what_to_do(
+    stack: Stack, catalogue: DirectoryCatalogue, user: User, way: str
+) -> None:
+    publisher = Publisher(stack.settings(user), catalogue)
+    rows = frame(catalogue, 10)
+    with pytest.raises(DeliveryError) as refusal:  # noqa: PT012 - the refusal comes from whichever call comes next
+        for _ in range(100 if way.endswith("on") else 1):
+            if "raw" in way:
+                publisher.publish_raw(DIET, [b"x"])
+            else:
+                publisher.publish(DIET, rows)
+                time.sleep(0.05)
+        publisher.flush()
+    assert refusal.value.what == f"Not authorised for topic {DIET.raw_topic}: Kafka's user {user} may not write it."
+    assert "source's own settings" in refusal.value.todo
+
+
+def test_the_example_of_the_page_for_sources_runs_on_a_local_stack(stack: Stack) -> None:
+    page = (PROJECT_ROOT / "docs" / "sources.md").read_text(encoding="utf-8")
+    (example,) = re.findall("```python\n(.*?)```", page, re.DOTALL)
+    glucose = event_type("clinical.glucose")
+    settings = stack.settings(User.VAULT)
+    before = ends(settings, glucose)
+    record = {
+        "event_id": f"{1:032x}",
+        "source_id": "a",
+        "subject_scheme": "app/a",
+        "subject_id": "1",
+        "occurred_at": 1,
+        "recorded_at": 2,
+        "code": "2339-0",
+        "value": 90.0,
+        "value_unit": "mg/dL",
+        "status": "final",
+    }
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("BIOKEEL_")}
+    environment |= {"BIOKEEL_STATE_DIR": str(stack.state_dir), "PYTHONPATH": str(PROJECT_ROOT / "src")}
+    code = f"records = [{record!r}]\n{example}"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert sum(ends(settings, glucose).values()) == sum(before.values()) + 1

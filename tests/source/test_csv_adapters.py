@@ -99,3 +99,57 @@ def test_manifest_and_sample_sheet_name_all_hundred_samples(read: Any, shared_da
     assert {r["sex_reported"] for r in sheet["genome.sample_manifest"]} == {"female", "male"}
     ids = [r["event_id"] for events in (files, sheet) for r in events["genome.sample_manifest"]]
     assert len(set(ids)) == 200
+
+
+IDS_OF_NOBODY = ("", "  ", "1.50396E+09", "15***9", "x" * 200)
+
+
+@pytest.mark.parametrize("nobody", IDS_OF_NOBODY)
+def test_an_id_that_is_nobodys_or_several_peoples_costs_its_line(read: Any, tmp_path: Path, nobody: str) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text(
+        "Id,SleepDay,TotalSleepRecords,TotalMinutesAsleep,TotalTimeInBed\n"
+        f"{nobody},4/12/2016,1,327,346\n7,4/12/2016,1,327,346\n"
+    )
+    events, report = read(read_fitbit, path)
+    assert [record["subject_id"] for record in events["lifestyle.sleep"]] == ["7"]
+    assert [problem.position for problem in report.problems] == ["line 2"]
+    assert "Id" in report.problems[0].reason
+    assert not nobody.strip() or nobody not in report.problems[0].reason
+
+
+def test_a_line_that_ends_before_its_day_costs_only_itself(read: Any, tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text("TotalMinutesAsleep,TotalTimeInBed,Id,SleepDay\n1,1,7\n1,1,7,4/12/2016\n1\n")
+    events, report = read(read_fitbit, path)
+    assert len(events["lifestyle.sleep"]) == 1
+    assert [problem.position for problem in report.problems] == ["line 2", "line 4"]
+
+
+@pytest.mark.parametrize("nobody", [7, ["S"], {"id": "S"}, "", " ", "1.2E+05"])
+def test_a_sample_that_is_no_text_or_nothing_is_refused(read: Any, tmp_path: Path, nobody: Any) -> None:
+    path = tmp_path / "m.json"
+    path.write_text(json.dumps({"biosample": {"id": nobody}, "wgs_qc_metrics": {"count_snvs": 4}}))
+    events, report = read(read_metrics, path)
+    assert not events
+    assert "biosample.id" in report.problems[0].reason
+
+
+@pytest.mark.parametrize("biosample", [None, [], ["S"], "S", {}])
+def test_metrics_without_a_biosample_are_refused(read: Any, tmp_path: Path, biosample: Any) -> None:
+    path = tmp_path / "m.json"
+    path.write_text(json.dumps({"biosample": biosample, "wgs_qc_metrics": {"count_snvs": 4}}))
+    with pytest.raises(AdapterError, match=r"biosample\.id"):
+        read(read_metrics, path)
+
+
+def test_a_line_of_a_manifest_or_a_sheet_without_a_sample_is_a_problem(read: Any, tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text(" ,s3://b/x,s3://b/y\nS1,s3://b/x,s3://b/y\n")
+    events, report = read(read_manifest, path)
+    assert [record["subject_id"] for record in events["genome.sample_manifest"]] == ["S1"]
+    assert [problem.position for problem in report.problems] == ["line 1"]
+    path.write_text("Sex,Biosample_ID,Sample_name\nmale,B1\nmale,B2, \nmale,B3,S3\n")
+    events, report = read(read_sample_sheet, path)
+    assert [record["subject_id"] for record in events["genome.sample_manifest"]] == ["S3"]
+    assert [problem.reason for problem in report.problems] == ["Sample_name is empty"] * 2

@@ -49,11 +49,23 @@ def sink(catalogue: DirectoryCatalogue) -> Keeping:
     return Keeping(catalogue)
 
 
-def publish(path: Path, sink: Keeping, *records: Any, enrol: bool = False) -> FileResult:
+ENROLMENT = {
+    "event": "person.enrolment",
+    "subject_scheme": "app/a",
+    "subject_id": "7",
+    "occurred_at": "2024-05-01T07:00:00+09:00",
+    "identifiers": [{"scheme": "hospital/b", "value": "77"}],
+    "sex": "female",
+}
+
+
+def publish(
+    path: Path, sink: Keeping, *records: Any, enrol: bool = False, consent: list[str] | None = None
+) -> FileResult:
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
     os.utime(path, (1_700_000_000, 1_700_000_000))
     source = Source("app-a", b"k")
-    return publish_files([path], source, sink, Enroller() if enrol else None)[0]
+    return publish_files([path], source, sink, Enroller(consent) if enrol else None)[0]
 
 
 @pytest.mark.parametrize(
@@ -127,6 +139,70 @@ def test_enrol_puts_one_enrolment_before_the_first_event_of_each_subject(tmp_pat
     enrolled = sink.sent[0][1]
     assert enrolled["subject_id"].to_list() == ["7", "8"]
     assert str(enrolled["occurred_at"][0]) == "2024-04-30 22:00:00+00:00"
+
+
+def test_enrol_states_the_consent_that_the_caller_states_and_no_other(tmp_path: Path, sink: Keeping) -> None:
+    without = publish(tmp_path / "r.jsonl", sink, RECORD, enrol=True)
+    with_some = publish(tmp_path / "r.jsonl", sink, RECORD, enrol=True, consent=["lifestyle", "genome"])
+    said = [frame.select("consent_scope", "consent_stated").row(0) for event, frame in sink.sent if "person" in event]
+    assert said == [([], False), (["genome", "lifestyle"], True)]
+    assert (without.without_consent, with_some.without_consent) == (1, 0)
+
+
+def test_a_ready_enrolment_states_a_consent_only_where_it_has_a_scope(tmp_path: Path, sink: Keeping) -> None:
+    scope = {"consent_scope": ["clinical"]}
+    records = [
+        ENROLMENT,
+        ENROLMENT | {"consent_scope": None},
+        ENROLMENT | scope,
+        ENROLMENT | {"consent_scope": []},
+        ENROLMENT | scope | {"consent_stated": False},
+        ENROLMENT | {"consent_stated": False},
+        ENROLMENT | {"consent_stated": True},
+        ENROLMENT | scope | {"consent_stated": "yes"},
+    ]
+    result = publish(tmp_path / "r.jsonl", sink, *records)
+    ((_, frame),) = sink.sent
+    assert frame["consent_stated"].to_list() == [False, False, True, True, False, False]
+    assert frame["consent_scope"].to_list() == [[], [], ["clinical"], [], ["clinical"], []]
+    assert [problem.position for problem in result.report.problems] == ["line 7", "line 8"]
+    assert result.without_consent == 4
+
+
+def test_the_callers_consent_stands_in_for_enrolments_that_state_none(tmp_path: Path, sink: Keeping) -> None:
+    known = RECORD | {"subject_scheme": "hospital/b", "subject_id": "77"}
+    stated = ENROLMENT | {"subject_id": "8", "identifiers": [], "consent_scope": ["clinical"]}
+    publish(tmp_path / "r.jsonl", sink, ENROLMENT, stated, known, enrol=True, consent=["lifestyle"])
+    assert [frame.height for event, frame in sink.sent if event == "person.enrolment"] == [2], "77 is enrolled with 7"
+    assert sink.sent[0][1]["consent_scope"].to_list() == [["lifestyle"], ["clinical"]]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"subject_id": 7},
+        {"subject_id": {"a": 1}},
+        {"subject_id": ""},
+        {"subject_id": " "},
+        {"subject_id": "1.2E+09"},
+        {"subject_scheme": ["app/a"]},
+        {"key": {"a": 1}},
+        {"key": True},
+    ],
+)
+def test_a_subject_or_key_that_is_no_text_costs_its_line_and_is_not_written_as_one(
+    tmp_path: Path, sink: Keeping, change: dict[str, Any]
+) -> None:
+    result = publish(tmp_path / "r.jsonl", sink, RECORD, RECORD | change, enrol=True)
+    assert result.sent == {"person.enrolment": 1, "lifestyle.exercise": 1}
+    assert [problem.position for problem in result.report.problems] == ["line 2"]
+
+
+@pytest.mark.parametrize("further", [[7], [{"scheme": "app/b", "value": 7}], [{"scheme": "app/b", "value": ""}], [{}]])
+def test_a_further_identifier_that_is_no_text_costs_its_line(tmp_path: Path, sink: Keeping, further: list[Any]) -> None:
+    result = publish(tmp_path / "r.jsonl", sink, ENROLMENT, ENROLMENT | {"identifiers": further})
+    assert result.sent == {"person.enrolment": 1}
+    assert [problem.position for problem in result.report.problems] == ["line 2"]
 
 
 def test_enrol_leaves_people_alone_whom_the_file_enrols(shared_data: Path, sink: Keeping) -> None:

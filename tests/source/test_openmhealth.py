@@ -101,3 +101,49 @@ def test_the_specimen_and_the_unit_choose_the_code(read: Any, tmp_path: Path) ->
         "capillary_blood",
         "before_meal",
     )
+
+
+def point(**header: Any) -> dict[str, Any]:
+    return {
+        "header": {
+            "id": "0f1b",
+            "creation_date_time": "2024-05-01T09:00:00Z",
+            "schema_id": {"namespace": "omh", "name": "blood-glucose", "version": "3.0"},
+            **header,
+        },
+        "body": {
+            "blood_glucose": {"unit": "mg/dL", "value": 97},
+            "effective_time_frame": {"date_time": "2024-05-01T08:00:00+09:00"},
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        ({"user_id": {"a": 1}}, "header.user_id is no text"),
+        ({"user_id": 7}, "header.user_id is no text"),
+        ({"user_id": 0}, "header.user_id is no text"),
+        ({"user_id": ""}, "header.user_id is empty"),
+        ({"acquisition_provenance": {"user_id": ["u"]}}, "header.acquisition_provenance.user_id is no text"),
+        ({"user_id": "u-1", "acquisition_provenance": {"user_id": "u-2"}}, "two users"),
+        ({"user_id": "u-1", "id": {"a": 1}}, "header.id is no text"),
+    ],
+)
+def test_a_user_who_is_no_text_is_refused_even_where_the_caller_names_somebody(
+    read: Any, tmp_path: Path, header: dict[str, Any], reason: str
+) -> None:
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps([point(user_id="u-9"), point(**header)]))
+    events, report = read(read_openmhealth, path)
+    assert [record["subject_id"] for record in events["clinical.glucose"]] == ["u-9"]
+    ((place, said),) = [(problem.position, problem.reason) for problem in report.problems]
+    assert place == "entry 1"
+    assert reason in said
+
+
+def test_a_header_without_a_user_is_the_callers_person(read: Any, tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps([point(), point(user_id=None), point(acquisition_provenance={"user_id": "u-3"})]))
+    events, _ = read(read_openmhealth, path)
+    assert [record["subject_id"] for record in events["clinical.glucose"]] == ["u-1", "u-1", "u-3"]

@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from biokeel.cli import demo_data, publish
-from biokeel.errors import AdapterError
+from biokeel.errors import AdapterError, SettingsError
 
 
 @pytest.fixture
@@ -58,6 +58,9 @@ def test_a_file_that_fails_wholly_ends_with_status_1_after_the_others(run, tmp_p
         (("--source-id", "Not OK"), "--source-id"),
         (("--source-id", "a", "--zone", "Mars/Base"), "--zone"),
         (("--source-id", "a", "--subject", "x"), "--subject"),
+        (("--source-id", "a", "--subject", "KR_RRN=x"), "--subject"),
+        (("--source-id", "a", "--enrol", "--consent", "genome,all"), "genome, clinical, lifestyle"),
+        (("--source-id", "a", "--consent", "genome"), "--enrol"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(run, tmp_path: Path, options: tuple[str, ...], word: str) -> None:  # type: ignore[no-untyped-def]
@@ -95,3 +98,33 @@ def test_demo_data_can_be_published_at_once(run, tmp_path: Path) -> None:  # typ
     sent = run("publish", str(tmp_path / "demo/files"), "--source-id", "demo", "--dry-run")
     assert sent.exit_code == 0, sent.output
     assert "could be used" in sent.output
+
+
+def test_people_without_a_consent_are_told_in_the_end_and_how_to_state_one(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    patient = {"resourceType": "Patient", "id": "77310042", "gender": "female"}
+    (tmp_path / "patient.json").write_text(json.dumps(patient))
+    command = ("publish", str(tmp_path / "patient.json"), "--source-id", "emr", "--dry-run")
+    for more in ((), ("--enrol",)):
+        result = run(*command, *more)
+        assert result.exit_code == 0, result.output
+        assert "1 enrolment states no consent." in result.output
+        assert "--consent" in result.output
+    assert "states no consent" not in run(*command, "--enrol", "--consent", "clinical, lifestyle").output
+
+
+def test_a_table_of_identifiers_is_named_by_option_or_setting(run, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    patient = {"resourceType": "Patient", "id": "1", "identifier": [{"system": "urn:oid:2.999.1", "value": "77310042"}]}
+    (tmp_path / "patient.json").write_text(json.dumps(patient))
+    table = tmp_path / "identifiers.toml"
+    table.write_text('[systems]\n"urn:oid:2.999.1" = "hospital/emr"')
+    command = ("publish", str(tmp_path / "patient.json"), "--source-id", "emr", "--dry-run")
+    told = "Left out: identifiers of a system that no identifier table maps 1."
+    assert told in run(*command).output
+    assert told not in run(*command, "--identifiers", str(table)).output
+    monkeypatch.setenv("BIOKEEL_IDENTIFIERS", str(table))
+    assert told not in run(*command).output
+    table.write_text('[systems]\n"urn:oid:2.999.1" = "clinic/77310042"')
+    result = run(*command)
+    assert isinstance(result.exception, SettingsError)
+    assert "systems.urn:oid:2.999.1" in str(result.exception)
+    assert "77310042" not in str(result.exception)

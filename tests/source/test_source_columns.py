@@ -53,3 +53,15 @@ def test_a_frame_is_cast_to_the_schema_and_refused_where_that_would_lose_somethi
     assert conform(schema, good.drop("steps").with_columns(pl.col("duration").cast(pl.Int64))).equals(good)
     with pytest.raises(SourceError, match="other types"):
         conform(schema, good.with_columns(steps=pl.lit("many")))
+
+
+def test_a_required_field_that_is_not_said_takes_the_schemas_default(catalogue: DirectoryCatalogue) -> None:
+    schema = catalogue.reader(event_type("person.enrolment")).schema
+    record = {name: value for name, value in GOOD.items() if name != "activity"} | {
+        "identifiers": [],
+        "sex": "unknown",
+        "consent_scope": ["clinical"],
+    }
+    said = frame_of(schema, [record, record | {"consent_stated": False}])
+    assert said["consent_stated"].to_list() == [True, False]
+    assert conform(schema, said.drop("consent_stated"))["consent_stated"].to_list() == [True, True]

@@ -21,12 +21,26 @@ from biokeel.settings import Settings
 from biokeel.stack import objectstore
 from biokeel.stack.ledger import Running
 from biokeel.stack.stack import Stack, ledger_of
+from biokeel.stack.users import User
 from tests.stack.stack_helpers import biokeel, processes_of, until
 
 SLOW_SECONDS = 240
 """A start takes 6 s on two cores of one's own, and a minute where others use them too."""
 pytestmark = pytest.mark.timeout(900)
 TOPIC = LANDED_EVENTS[0].pseudo_topic
+SIDES = [user for user in User if user is not User.BROKER]
+
+
+def secrets_of_pair(stack: Stack, user: User) -> tuple[str, ...]:
+    pair = stack.state.key_pairs.get(user)
+    return (pair.access, pair.secret) if pair else ()
+
+
+@pytest.mark.integration
+def test_settings_of_no_side_hold_no_sides_credentials(stack: Stack) -> None:
+    nobodys = Settings.load(state_dir=stack.state_dir)
+    assert (nobodys.kafka_username, nobodys.s3_access_key, nobodys.vault_url) == ("", "", "")
+    assert nobodys.vault_key_file is None
 
 
 def write(stack: Stack, value: bytes) -> None:
@@ -56,12 +70,12 @@ def test_a_restart_keeps_ports_messages_and_objects_and_a_killed_broker_loses_no
         assert stack.pid("kafka") is None
         stack.restart("kafka")
         write(stack, b"two")
-        objectstore.client(stack.state).put_object(Bucket=first.lake_bucket, Key="kept", Body=b"kept")
+        objectstore.client(stack.state, User.RESEARCH).put_object(Bucket=first.lake_bucket, Key="kept", Body=b"kept")
     assert processes_of(tmp_path) == []
     with Stack.start(tmp_path) as stack:
         assert stack.settings(Zone.RESEARCH) == first
         assert read(stack) == [b"one", b"two"]
-        kept = objectstore.client(stack.state).get_object(Bucket=first.lake_bucket, Key="kept")
+        kept = objectstore.client(stack.state, User.RESEARCH).get_object(Bucket=first.lake_bucket, Key="kept")
         assert kept["Body"].read() == b"kept"
         with pytest.raises(StackError, match=r"runs in .* already"):
             Stack.start(tmp_path)
@@ -203,14 +217,24 @@ def test_secrets_are_in_files_that_only_their_owner_reads_and_each_side_has_its_
     for name in ("vault.env", "research.env", "source.env", "operator.env", "stack/state.json", "vault/vault.keys"):
         assert stat.S_IMODE((stack.state_dir / name).stat().st_mode) == 0o600, name
     assert stat.S_IMODE((stack.state_dir / "vault").stat().st_mode) == 0o700
-    assert "VAULT" not in (stack.state_dir / "research.env").read_text()
-    vault, research = (Settings.load(zone, state_dir=stack.state_dir) for zone in (Zone.VAULT, Zone.RESEARCH))
-    assert vault == stack.settings(Zone.VAULT)
-    assert research == stack.settings(Zone.RESEARCH)
-    assert (vault.kafka_username, research.kafka_username) == ("vault", "research")
-    assert research.vault_url == ""
-    assert Settings.load(state_dir=stack.state_dir).kafka_username == "operator"
-    secrets = [vault.kafka_password.get_secret_value(), vault.s3_secret_key.get_secret_value()]
+    files = {user: (stack.state_dir / f"{user}.env").read_text() for user in SIDES}
+    for user in SIDES:
+        assert Settings.load(user, state_dir=stack.state_dir) == stack.settings(user)
+        assert stack.settings(user).kafka_username == user
+        own = [stack.state.passwords[user], *secrets_of_pair(stack, user)]
+        assert [secret for secret in own if secret not in files[user]] == []
+        others = [
+            secret
+            for other in User
+            if other is not user
+            for secret in (stack.state.passwords[other], *secrets_of_pair(stack, other))
+        ]
+        assert [secret for secret in others if secret in files[user]] == []
+    assert [user for user in SIDES if "VAULT_KEY" in files[user]] == [User.VAULT]
+    assert [user for user in SIDES if "VAULT_URL" in files[user]] == [User.VAULT, User.OPERATOR]
+    assert [user for user in SIDES if "S3_" in files[user]] == [User.RESEARCH, User.SOURCE, User.OPERATOR]
+    secrets = [*stack.state.passwords.values(), stack.state.console_token]
+    secrets += [pair.secret for pair in stack.state.key_pairs.values()]
     logs = "".join(file.read_text("utf-8", "replace") for file in (stack.state_dir / "logs").iterdir())
     assert not [secret for secret in secrets if secret in logs]
 
@@ -218,14 +242,13 @@ def test_secrets_are_in_files_that_only_their_owner_reads_and_each_side_has_its_
 def test_a_worker_is_given_its_own_sides_settings_only(tmp_path: Path, monkeypatch) -> None:
     from biokeel.stack import environment
     from biokeel.stack.state import load_or_create
-    from biokeel.stack.users import User
 
     monkeypatch.setenv("BIOKEEL_VAULT_URL", "sqlite:///elsewhere")
     monkeypatch.setenv("BIOKEEL_VAULT_KEY_FILE", "elsewhere")
     monkeypatch.setenv("BIOKEEL_KAFKA_PASSWORD", "of somebody else")
     monkeypatch.setenv("BIOKEEL_FLUSH_SECONDS", "1")
     state = load_or_create(tmp_path / "state.json")
-    given = environment.of_process(environment.of_user(User.RESEARCH, state, tmp_path), tmp_path)
+    given = environment.of_process(environment.of_user(User.RESEARCH, state, tmp_path, ["k"]), tmp_path)
     assert not [name for name in given if name.startswith("BIOKEEL_VAULT")]
     assert given["BIOKEEL_KAFKA_USERNAME"] == "research"
     assert given["BIOKEEL_KAFKA_PASSWORD"] == state.passwords[User.RESEARCH]

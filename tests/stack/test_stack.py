@@ -9,6 +9,7 @@ from confluent_kafka.admin import AdminClient
 from biokeel.contracts.topics import EVENTS, LANDED_EVENTS, Zone
 from biokeel.stack import objectstore
 from biokeel.stack.stack import Stack
+from biokeel.stack.users import User
 
 pytestmark = pytest.mark.integration
 
@@ -22,7 +23,7 @@ def test_every_topic_of_the_contracts_exists_with_the_partitions_of_the_settings
 
 def test_the_store_refuses_a_second_conditional_put(stack: Stack) -> None:
     settings = stack.settings(Zone.RESEARCH)
-    s3 = objectstore.client(stack.state)
+    s3 = objectstore.client(stack.state, User.RESEARCH)
     s3.put_object(Bucket=settings.lake_bucket, Key="once", Body=b"first", IfNoneMatch="*")
     with pytest.raises(ClientError) as refusal:
         s3.put_object(Bucket=settings.lake_bucket, Key="once", Body=b"second", IfNoneMatch="*")

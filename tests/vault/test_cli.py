@@ -1,8 +1,13 @@
+import base64
+import json
+
 import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from biokeel.cli import vault as group
+from biokeel.contracts.signatures import PublicKeys
+from biokeel.errors import VaultError
 from biokeel.settings import Settings
 from biokeel.vault.audit import Entry
 from biokeel.vault.keys import create_key_file
@@ -46,3 +51,23 @@ def test_a_sound_audit_verifies_and_a_cut_tail_is_found_by_the_kept_head(vault):
     result = run("audit", "verify", "--head", head)
     assert result.exit_code == 1
     assert "The chain ends at entry 1" in result.output
+
+
+def test_block_keys_prints_public_halves_as_the_setting_wants_them_and_changes_the_key_in_steps(vault, tmp_path):
+    (first,) = run("block-keys").output.split()
+    assert PublicKeys.of_setting(first)
+    both = run("block-keys", "--prepare").output.strip()
+    old, new = both.split(",")
+    assert (old, vault.signer.public) == (first, first)
+    assert run("block-keys", "--use").output.strip() == f"{new},{old}"
+    assert run("block-keys", "--drop").output.strip() == new
+    secrets = [entry["key"] for entry in json.loads((tmp_path / "keys").read_text())["blocks"]]
+    assert not any(base64.b64decode(secret).hex() in both for secret in secrets)
+    with pytest.raises(VaultError, match="one at a time"):
+        run_raising("block-keys", "--prepare", "--use")
+
+
+def run_raising(*arguments):
+    result = run(*arguments)
+    assert result.exception is not None
+    raise result.exception

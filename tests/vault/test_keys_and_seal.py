@@ -2,7 +2,15 @@ import pytest
 
 from biokeel.errors import SealError, VaultKeyError
 from biokeel.settings import Settings
-from biokeel.vault.keys import Keys, create_key_file, load_key_file, rotate_key_file
+from biokeel.vault.keys import (
+    Keys,
+    create_key_file,
+    drop_block_keys,
+    load_key_file,
+    prepare_block_key,
+    rotate_key_file,
+    use_block_key,
+)
 from biokeel.vault.seal import Sealer
 from biokeel.vault.store import Vault
 
@@ -18,7 +26,7 @@ def test_a_key_file_is_private_comes_back_and_is_never_overwritten(tmp_path):
 
 def test_a_key_never_prints_its_secret():
     key = Keys.new().lookup[0]
-    for text in (repr(key), str(key), f"{key}", repr(Keys((key,), (key,), key))):
+    for text in (repr(key), str(key), f"{key}", repr(Keys((key,), (key,), key, key, (key,)))):
         assert "*****" in text
         assert repr(key.secret)[2:-1] not in text
         assert key.secret.hex() not in text
@@ -44,7 +52,29 @@ def test_rotation_puts_new_keys_first_and_keeps_the_old_ones(tmp_path):
     new = rotate_key_file(tmp_path / "keys")
     assert new == load_key_file(tmp_path / "keys")
     assert (new.lookup[1:], new.sealing[1:], new.audit) == (old.lookup, old.sealing, old.audit)
+    assert new.blocks == old.blocks
     assert (tmp_path / "keys").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_key_for_blocks_is_listed_before_it_signs_and_older_ones_stay_until_they_are_dropped(tmp_path):
+    path = tmp_path / "keys"
+    old = create_key_file(path)
+    with pytest.raises(VaultKeyError, match="prepare"):
+        use_block_key(path)
+    prepared = prepare_block_key(path)
+    assert prepare_block_key(path) == prepared, "there is one next key"
+    assert (prepared.signer.public, prepared.public_keys[0]) == (old.signer.public, old.signer.public)
+    used = use_block_key(path)
+    assert used == load_key_file(path)
+    assert used.signer.public == prepared.public_keys[1]
+    assert set(used.public_keys) == set(prepared.public_keys)
+    assert drop_block_keys(path).public_keys == used.public_keys[:1]
+    assert (path.stat().st_mode & 0o777, used.lookup, used.sealing, used.audit) == (
+        0o600,
+        old.lookup,
+        old.sealing,
+        old.audit,
+    )
 
 
 def test_what_is_sealed_opens_only_at_its_own_coordinates_and_unchanged():

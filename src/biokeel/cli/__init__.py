@@ -11,9 +11,12 @@ from importlib import import_module
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from biokeel import __version__
+from biokeel.cli.terminal import say
 from biokeel.errors import BiokeelError, describe
+from biokeel.observe.visible import visible
 
 GROUPS: tuple[str, ...] = (
     "stack",
@@ -37,7 +40,7 @@ GROUPS: tuple[str, ...] = (
 
 def _say_version(wanted: bool) -> None:
     if wanted:
-        print(f"biokeel {__version__}")
+        say(f"biokeel {__version__}")
         raise typer.Exit
 
 
@@ -67,13 +70,26 @@ def _top(
 def main() -> None:
     """Run the command line; an error of ours is one sentence and exit status 1, never a traceback.
 
+    Names that come from outside are shown in it and never obeyed (`biokeel.observe.visible`).
+
     Of any other only its type and place are told: its message may quote an event's value.
     """
     try:
-        build()()
+        status = build()(standalone_mode=False)
+    except TyperException as error:
+        from typer.rich_utils import rich_format_error
+
+        # It quotes the command line, which may hold a file's name (`biokeel publish *`).
+        error.message = visible(error.message)
+        rich_format_error(error)  # type: ignore[arg-type]  # each is a ClickException, which typer keeps to itself
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        say("Aborted.", stderr=True)
+        sys.exit(1)
     except BiokeelError as error:
-        print(f"biokeel: {error}", file=sys.stderr)
+        say(f"biokeel: {error}", stderr=True)
         sys.exit(1)
     except Exception as error:  # noqa: BLE001 - the last place; what it holds must not be printed
-        print(f"biokeel: A defect of Biokeel: {describe(error)}", file=sys.stderr)
+        say(f"biokeel: A defect of Biokeel: {describe(error)}", stderr=True)
         sys.exit(1)
+    sys.exit(status or 0)

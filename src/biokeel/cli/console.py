@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Annotated
 
 import typer
+
+from biokeel.cli.terminal import say
 
 
 def register(app: typer.Typer) -> None:
@@ -15,17 +18,26 @@ def register(app: typer.Typer) -> None:
 def console(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 for any free one.")] = None,
 ) -> None:
-    """Serve the operators' page: the way of an event with live numbers, lag, rejects, and the books."""
+    """Serve the operators' page: the way of an event with live numbers, lag, rejects, and the books.
+
+    It is opened by the address that is printed, which holds a token made anew each time; or by BIOKEEL_CONSOLE_TOKEN,
+    which is not printed, because what the stack's console prints goes into a log.
+    """
     from biokeel.console.books import Bookkeeper
+    from biokeel.console.guard import with_token
     from biokeel.console.page import serve
     from biokeel.observe.logs import configure_logs
     from biokeel.settings import Settings
 
     settings = Settings.load()
     configure_logs(settings.log_level)
+    given = settings.console_token.get_secret_value()
+    token = given or secrets.token_urlsafe(24)
     serve(
         settings.state_dir,
         lambda: Bookkeeper.of(settings.state_dir),
         settings.console_port if port is None else port,
-        lambda url: print(f"Console: {url}", flush=True),
+        lambda url: say(f"Console: {url if given else with_token(url, token)}"),
+        token=token,
+        hosts=settings.console_hosts,
     )

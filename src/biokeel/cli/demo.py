@@ -39,7 +39,8 @@ def demo(
     seed: Annotated[int, typer.Option(help="The same seed makes the same people and events.")] = 7,
     defects: Annotated[float, typer.Option(help="Share of events with a known defect.", min=0, max=0.5)] = 0.02,
     data: Annotated[
-        list[Path] | None, typer.Option(help="Real files to publish, too: a folder; may be repeated.")
+        list[Path] | None,
+        typer.Option(help="Real files to publish, too, of people who consented to all of it: a folder; repeatable."),
     ] = None,
     state_dir: Annotated[Path, typer.Option(help="Emptied at the start; kept in the end.")] = STATE_DIR,
 ) -> None:
@@ -62,7 +63,7 @@ def demo(
     _empty(state_dir)
     console.rule("1 · Starting a real Kafka, a real S3 server and both workers")
     with Stack.start(state_dir, workers=1, console=True, say=console.print) as stack:
-        console.print(f"Watch it: http://127.0.0.1:{stack.console_port}")
+        console.print(f"Watch it: {stack.state.console_address}", soft_wrap=True)
         console.rule("2 · Publishing")
         began = time.monotonic()
         corpus, broken = _publish(stack, console, people=people, seed=seed, defects=defects, data=data or [])
@@ -77,7 +78,7 @@ def demo(
         settings = stack.settings(Zone.RESEARCH)
         lake = Lake.of(settings)
         console.rule("4 · Every known defect and its verdict")
-        show_verdicts(corpus, broken, lake, console)
+        show_verdicts(corpus, broken, lake, stack.settings(Zone.VAULT), console)
         console.rule("5 · One participant across the three domains")
         show_participant(lake, books.total("curated"), console)
         console.rule("6 · Quarantined events and why")
@@ -137,15 +138,18 @@ def _send(publisher: Publisher, progress: Progress, text: str, event: EventType,
 
 
 def _publish_files(publisher: Publisher, data: list[Path], state_dir: Path, progress: Progress) -> None:
-    """Everything in the folders that some adapter knows; subjects whom no file enrols are enrolled."""
-    from biokeel.source.enrol import Enroller
+    """Everything in the folders that some adapter knows; subjects whom no file enrols are enrolled.
+
+    The demo shows what lands, so it states for all of them that they consented to everything.
+    """
+    from biokeel.source.enrol import CONSENT_WORDS, Enroller
     from biokeel.source.files import Source, find_files, publish_files
     from biokeel.source.ids import source_key
 
     files = find_files(data)
     bar = progress.add_task("real files", total=len(files))
-    source = Source("demo-files", source_key(state_dir / "source.key"))
-    results = publish_files(files, source, publisher, Enroller(), lambda _result: progress.advance(bar))
+    source = Source("demo", source_key(state_dir / "source.key"))
+    results = publish_files(files, source, publisher, Enroller(CONSENT_WORDS), lambda _result: progress.advance(bar))
     progress.console.print(
         f"{len(files)} real files: {sum(result.sent.total() for result in results):,} events, "
         f"{sum(len(result.report.problems) for result in results):,} records that no event can be made of, "

@@ -28,10 +28,10 @@ def demo_data(
     from biokeel.cli.terminal import terminal
     from biokeel.contracts.codec import Codec
     from biokeel.contracts.registry import open_catalogue
-    from biokeel.settings import Settings
+    from biokeel.settings import SOURCE, Settings
     from biokeel.source.demo import demo_corpus
 
-    settings = Settings.load("source")
+    settings = Settings.load(SOURCE)
     corpus = demo_corpus(people, seed, defects)
     paths = corpus.write(
         out, Codec(open_catalogue(settings.schemas_dir, settings.schema_registry_url), settings.max_event_bytes)

@@ -23,10 +23,11 @@ SNAPSHOT_SECONDS: Final = 30.0
 """How long to wait for the workers' snapshots of the linking state; they write them after some seconds of idleness."""
 
 
-def show_verdicts(corpus: DemoCorpus, broken: int, lake: Lake, console: Console) -> None:
+def show_verdicts(corpus: DemoCorpus, broken: int, lake: Lake, vault_zone: Settings, console: Console) -> None:
     """Compare each event's verdict with its label. Raises `BooksDoNotBalance` where one differs.
 
-    Tables are compared by event id; what stays in the vault zone can only be seen from outside as being in no table.
+    Tables are compared by event id, which only the vault zone can tell from what the source sent; what stays in that
+    zone can only be seen from outside as being in no table.
     """
     import polars as pl
     from rich.table import Table
@@ -38,7 +39,7 @@ def show_verdicts(corpus: DemoCorpus, broken: int, lake: Lake, console: Console)
         _ids(lake, uri, Verdict.CURATED if name == CURATED else Verdict.QUARANTINED)
         for _event, name, uri in LakeReader(lake).tables()
     )
-    labels = corpus.labels.filter(pl.col("verdict") != Verdict.APPLIED)
+    labels = _as_in_tables(corpus.labels.filter(pl.col("verdict") != Verdict.APPLIED), vault_zone)
     found = labels.join(landed, on="event_id", how="left", maintain_order="left").with_columns(
         right=pl.when(pl.col("verdict").is_in([Verdict.CURATED, Verdict.QUARANTINED]))
         .then(pl.col("found").eq_missing(pl.col("verdict")))
@@ -54,6 +55,19 @@ def show_verdicts(corpus: DemoCorpus, broken: int, lake: Lake, console: Console)
     console.print(table)
     if wrong := int((~found["right"]).sum()):
         raise BooksDoNotBalance(f"{wrong} of {found.height} known events did not get the verdict they should get.")
+
+
+def _as_in_tables(labels: pl.DataFrame, vault_zone: Settings) -> pl.DataFrame:
+    """`labels` with the event ids that rows have; what is no event id stays as it is, and is in no table."""
+    from biokeel.contracts.grammars import EVENT_ID
+    from biokeel.vault.store import Vault
+
+    vault = Vault.open(vault_zone)
+    ids = labels["event_id"]
+    formed = ids.str.contains(EVENT_ID)
+    hidden = ids.scatter(formed.arg_true(), vault.event_ids.hide(ids.filter(formed)))
+    vault.close()
+    return labels.with_columns(hidden)
 
 
 def _ids(lake: Lake, uri: str, verdict: Verdict) -> pl.DataFrame:
@@ -106,7 +120,10 @@ def _known(lake: Lake) -> int:
 
 
 def show_quarantined(lake: Lake, settings: Settings, console: Console) -> None:
-    """Show an example of each domain: which rule it failed, and the steward's reason for the rule."""
+    """Show two examples of each domain: which rule a row failed, and why there is such a rule.
+
+    Of the two the second had a value that did not cross the wall.
+    """
     import polars as pl
     from rich.table import Table
 
@@ -117,17 +134,21 @@ def show_quarantined(lake: Lake, settings: Settings, console: Console) -> None:
     from biokeel.validate.suites import SuiteStore
 
     suites = SuiteStore(settings.expectations_dir, load_schemas(settings.schemas_dir))
-    table = Table("event", "participant", "came from", "failed rule", "why there is such a rule", title="Quarantined")
-    columns = ("participant_id", "failed_rules", "first_partition", "first_offset")
+    table = Table("event", "participant", "came from", "withheld", "failed rule", "why there is such a rule")
+    table.title = "Quarantined"
+    columns = ("participant_id", "failed_rules", "withheld", "first_partition", "first_offset")
     shown = set()
     for event in LANDED_EVENTS:
         judged = scan(lake.quarantine(event), lake).filter(pl.col("reason") == str(Reason.RULE))
-        rows = judged.select(columns).head(1).collect()
-        if event.domain not in shown and rows.height:
-            participant, (rule, *_), partition, offset = rows.row(0)
-            notes = next(known.notes for known in suites.current(event).rules if known.id == rule)
-            table.add_row(str(event), participant, f"{event.raw_topic}/{partition}@{offset}", rule, notes)
-            shown.add(event.domain)
+        of_each = (judged.filter(pl.col("withheld").is_null() == is_whole) for is_whole in (True, False))
+        for rows in pl.collect_all([some.select(columns).head(1) for some in of_each]):
+            for participant, (rule, *_), withheld, partition, offset in rows.iter_rows():
+                if (event.domain, withheld is None) in shown:
+                    continue
+                notes = next(known.notes for known in suites.current(event).rules if known.id == rule)
+                place = f"{event.raw_topic}/{partition}@{offset}"
+                table.add_row(str(event), participant, place, withheld or "", rule, notes)
+                shown.add((event.domain, withheld is None))
     console.print(table)
 
 

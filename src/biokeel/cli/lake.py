@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from biokeel.cli.terminal import say
 from biokeel.cli.tidy import tidy
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def tables() -> None:
     from biokeel.contracts.topics import event_type
     from biokeel.land.books import CURATED, LakeReader
 
-    reader = LakeReader(_lake())
+    reader = LakeReader(_lake(writes=False))
     versions = reader.table_versions()
     shown = Table("event", "table", "version", "rows", "address", title="The lake")
     for event, name, rows in reader.counts().iter_rows():
@@ -56,8 +57,8 @@ def refresh() -> None:
     from biokeel.land.maintenance import refresh_participants
     from biokeel.link.participants import from_snapshots
 
-    rows = refresh_participants(_lake(), from_snapshots)
-    print("The participants table is up to date." if rows is None else f"The participants table has {rows:,} persons.")
+    rows = refresh_participants(_lake(writes=True), from_snapshots)
+    say("The participants table is up to date." if rows is None else f"The participants table has {rows:,} persons.")
 
 
 def optimize(
@@ -71,11 +72,11 @@ def optimize(
     from biokeel.land.books import CURATED, LakeReader
     from biokeel.land.maintenance import compact
 
-    lake = _lake()
+    lake = _lake(writes=True)
     for event, name, uri in LakeReader(lake).with_history(_events(events)):
         done = compact(lake, uri, by_participant=order and name == CURATED)
         became = "left as is" if done.after == done.before else f"now {done.after:,}"
-        print(f"{event} {name}: {_count(done.before)}, {became}.")
+        say(f"{event} {name}: {_count(done.before)}, {became}.")
 
 
 def vacuum(
@@ -90,7 +91,7 @@ def vacuum(
     from biokeel.land.books import LakeReader
     from biokeel.land.maintenance import vacuum as vacuum_table
 
-    lake = _lake()
+    lake = _lake(writes=delete)
     verb = "deleted" if delete else "could be deleted"
     found = [
         (f"{event} {name}", vacuum_table(lake, uri, hours=retention_hours, delete=delete))
@@ -100,9 +101,9 @@ def vacuum(
         done = vacuum_table(lake, lake.participants, hours=retention_hours, delete=delete)
         found.append(("participants", done))
     for name, done in found:
-        print(f"{name}: {_count(done.files)} {verb}, {done.size:,} bytes.")
+        say(f"{name}: {_count(done.files)} {verb}, {done.size:,} bytes.")
     files, size = sum(done.files for _, done in found), sum(done.size for _, done in found)
-    print(f"In all {_count(files)} {verb}, {size:,} bytes.{'' if delete else ' Add --delete to delete them.'}")
+    say(f"In all {_count(files)} {verb}, {size:,} bytes.{'' if delete else ' Add --delete to delete them.'}")
 
 
 def verify(events: Events = None) -> None:
@@ -112,15 +113,15 @@ def verify(events: Events = None) -> None:
     """
     from biokeel.land.check import faults
 
-    lake = _lake()
+    lake = _lake(writes=False)
     wrong = 0
     for event in _events(events):
         for fault in faults(lake, event):
             wrong += 1
-            print(fault)
+            say(str(fault))
     if wrong:
         raise typer.Exit(1)
-    print("Files, rows and positions are sound.")
+    say("Files, rows and positions are sound.")
 
 
 def history(
@@ -138,7 +139,7 @@ def history(
     from biokeel.land.log import commits
 
     (kind,) = _events([event])
-    lake = _lake()
+    lake = _lake(writes=False)
     uri = lake.quarantine(kind) if quarantine else lake.curated(kind)
     shown = Table("version", "at", "operation", "rows", "files", "positions (partition:offset)", title=uri)
     for commit in commits(lake, uri, last):
@@ -165,27 +166,27 @@ def restore(
     from biokeel.engine.watermarks import pseudo_watermarks
     from biokeel.land.restore import plan, under_way
     from biokeel.land.restore import restore as put_back
-    from biokeel.settings import Settings
+    from biokeel.settings import OPERATOR, Settings
 
-    settings = Settings.load()
+    settings = Settings.load(OPERATOR)
     (kind,) = _events([event])
-    lake = _lake()
+    lake = _lake(writes=not dry_run)
     marks = pseudo_watermarks(settings, [kind])[kind]
     begun = under_way(lake, kind)
     wanted = begun or plan(lake, kind, _target(version, at), len(marks))
     if begun and version != begun.curated_version:
         raise typer.BadParameter(f"A restore was begun: finish it first, with --version {begun.curated_version}.")
     _require_topic(kind, wanted, marks)
-    print(f"{kind}: curated to version {wanted.curated_version}, quarantine to {wanted.quarantine_version}.")
+    say(f"{kind}: curated to version {wanted.curated_version}, quarantine to {wanted.quarantine_version}.")
     for partition, last in sorted(wanted.positions.items()):
         reads = f"workers read again from {wanted.read_from[partition]}"
-        print(f"  partition {partition}: from position {wanted.reached[partition]} back to {last}; {reads}.")
+        say(f"  partition {partition}: from position {wanted.reached[partition]} back to {last}; {reads}.")
     if dry_run:
-        print("Nothing was changed.")
+        say("Nothing was changed.")
         return
     _require_no_worker(settings)
     put_back(lake, kind, wanted, settings.raw_partitions)
-    print("Restored. Start the workers; biokeel verify --wait 60 tells when all has landed again.")
+    say("Restored. Start the workers; biokeel verify --wait 60 tells when all has landed again.")
 
 
 def _target(version: int | None, at: str) -> int | dt.datetime:
@@ -239,12 +240,13 @@ def _count(files: int) -> str:
     return "1 file" if files == 1 else f"{files:,} files"
 
 
-def _lake() -> Lake:
+def _lake(*, writes: bool) -> Lake:
+    """The lake with the rights that a command needs: an operator's read it, only the research zone's write it."""
     from biokeel.contracts.topics import Zone
     from biokeel.land.lake import Lake
     from biokeel.observe.reach import require_store
-    from biokeel.settings import Settings
+    from biokeel.settings import OPERATOR, Settings
 
-    settings = Settings.load(Zone.RESEARCH)
+    settings = Settings.load(Zone.RESEARCH if writes else OPERATOR)
     require_store(settings)
     return Lake.of(settings)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from biokeel.cli.terminal import say
 from biokeel.errors import LandingError
 
 if TYPE_CHECKING:
@@ -30,14 +31,13 @@ def show(
 ) -> None:
     """Show a person's events of all domains in the order in which they happened, and what there is in all."""
     from biokeel.contracts.ids import decode_id, encode_id
-    from biokeel.contracts.topics import Zone
     from biokeel.land import person
     from biokeel.land.lake import Lake
-    from biokeel.settings import Settings
+    from biokeel.settings import OPERATOR, Settings
 
     # To the number and back: a reader may have typed it in lower case, or with an O for a zero.
     text = encode_id(decode_id(participant_id))
-    lake = Lake.of(Settings.load(Zone.RESEARCH))
+    lake = Lake.of(Settings.load(OPERATOR))
     timeline, summary = person.timeline(lake, text), person.summary(lake, text)
     if timeline.is_empty() and summary is None:
         raise LandingError("No event of this participant has landed.", "Is the ID of this programme, and the lake?")
@@ -53,7 +53,7 @@ def print_json(participant_id: str, timeline: pl.DataFrame, summary: dict[str, A
 
     events = [row | {"fields": orjson.loads(row["fields"])} for row in timeline.iter_rows(named=True)]
     whole = {"participant_id": participant_id, "summary": summary, "events": events}
-    print(orjson.dumps(whole, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode())
+    say(orjson.dumps(whole, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode(), lines=True)
 
 
 def print_tables(

@@ -45,7 +45,15 @@ def publish(
         ),
     ] = "",
     zone: Annotated[str, typer.Option(help="Time zone of times without one, for example Asia/Seoul.")] = "",
+    identifiers: Annotated[
+        Path | None,
+        typer.Option(help="Table of identifier systems and FHIR servers, TOML or JSON; else BIOKEEL_IDENTIFIERS."),
+    ] = None,
     enrol: Annotated[bool, typer.Option("--enrol", help="Enrol every subject that the files do not enrol.")] = False,
+    consent: Annotated[
+        str,
+        typer.Option(help="With --enrol: what these people consented to, for example genome,clinical,lifestyle."),
+    ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and encode everything, send nothing.")] = False,
     key_file: Annotated[
         Path | None, typer.Option(help="The source's secret for event ids; made where there is none.")
@@ -57,24 +65,35 @@ def publish(
     """
     from biokeel.cli.terminal import terminal
     from biokeel.contracts.registry import open_catalogue
-    from biokeel.errors import AdapterError
+    from biokeel.errors import AdapterError, SettingsError
     from biokeel.observe.reach import require_kafka
-    from biokeel.settings import Settings
+    from biokeel.settings import SOURCE, Settings
     from biokeel.source.client import Publisher
     from biokeel.source.enrol import Enroller
     from biokeel.source.files import DryRun, Source, find_files
     from biokeel.source.ids import source_key
+    from biokeel.source.schemes import load_schemes
 
     _check(source_id, _SOURCE_ID, "--source-id")
     if site:
         _check(site, _SITE, "--site")
-    settings = Settings.load("source")
+    consented = _consent(consent)
+    if consented is not None and not enrol:
+        raise typer.BadParameter("--consent says what people consented to whom --enrol enrols: name both.")
+    settings = Settings.load(SOURCE)
+    if settings.sources and source_id not in settings.registered_sources:
+        raise SettingsError(
+            f"The programme has registered no source {source_id}: all of its events would be sealed.",
+            f"Registered are {', '.join(sorted(settings.registered_sources))}; BIOKEEL_SOURCES names them.",
+        )
+    schemes = load_schemes(identifiers or settings.identifiers)
     source = Source(
         source_id,
         source_key(key_file or settings.state_dir / "source.key", make=not dry_run),
         site or None,
         _subject(subject),
         _zone(zone),
+        schemes,
     )
     files = find_files(paths)
     if not files:
@@ -83,7 +102,7 @@ def publish(
         require_kafka(settings)
     catalogue = open_catalogue(settings.schemas_dir, settings.schema_registry_url)
     console = terminal()
-    enroller = Enroller() if enrol else None
+    enroller = Enroller(consented) if enrol else None
     if dry_run:
         results = _run(files, source, DryRun(catalogue, settings.max_event_bytes), enroller, console)
     else:
@@ -100,14 +119,27 @@ def _check(text: str, pattern: re.Pattern[str], option: str) -> None:
 
 
 def _subject(text: str) -> Subject | None:
-    from biokeel.source.adapters.base import Subject
+    from biokeel.source.adapters.base import Unusable, subject_of
 
     # Whoever is on the machine sees a command line, and the shell keeps it.
     text = sys.stdin.readline().strip() if text == "-" else text
     scheme, _, value = text.partition("=")
-    if text and not (scheme and value):
-        raise typer.BadParameter("--subject wants SCHEME=VALUE, for example app/fitbit=ABC123.")
-    return Subject(scheme, value) if text else None
+    if not text:
+        return None
+    try:
+        return subject_of(scheme, value, "VALUE")
+    except Unusable:
+        raise typer.BadParameter("--subject wants SCHEME=VALUE, for example app/fitbit=ABC123.") from None
+
+
+def _consent(words: str) -> list[str] | None:
+    """The domains that `words` names, None for no word at all."""
+    from biokeel.source.enrol import CONSENT_WORDS
+
+    said = [word.strip() for word in words.split(",")] if words.strip() else []
+    if not set(said) <= set(CONSENT_WORDS):
+        raise typer.BadParameter(f"--consent wants one or more of {', '.join(CONSENT_WORDS)}, with commas between.")
+    return said or None
 
 
 def _zone(name: str) -> ZoneInfo | None:
@@ -154,17 +186,25 @@ def _show(results: Sequence[FileResult], console: Console, dry_run: bool) -> Non
     for result in results:
         left_out += result.report.left_out
     if left_out:
-        console.print(
-            "Left out, because they are no event type: " + ", ".join(f"{k} {n}" for k, n in left_out.most_common())
-        )
+        console.print("Left out: " + ", ".join(f"{what} {count:,}" for what, count in left_out.most_common()) + ".")
     silent = sum(not r.sent and not r.report.problems and not r.failure for r in results)
     if silent:
         console.print(
             f"Without an event of a person (lists of hospitals or practitioners, for example): {_files(silent)}."
         )
+    if without := sum(result.without_consent for result in results):
+        console.print(_without_consent(without))
     unusable = sum(result.failed_wholly for result in results)
     verdict = f"{unusable} of them could not be used" if unusable else "all could be used"
     console.print(f"{_files(len(results))} read; {verdict}.")
+
+
+def _without_consent(count: int) -> str:
+    people = "1 enrolment states" if count == 1 else f"{count:,} enrolments state"
+    return (
+        f"{people} no consent. Events of people who have given none yet will be sealed until a consent event comes. "
+        "To state one: publish person.consent_change, or name with --enrol --consent what all of them consented to."
+    )
 
 
 def _sent(results: Sequence[FileResult], dry_run: bool) -> Table | None:
@@ -193,8 +233,10 @@ def _problems(results: Sequence[FileResult]) -> list[tuple[str, str, str, str]]:
 
 
 def _names(names: Sequence[str]) -> str:
+    from biokeel.observe.visible import visible
+
     more = len(names) - _MOST_NAMES
-    return "\n".join(names[:_MOST_NAMES]) + (f"\nand {more} more" if more > 0 else "")
+    return "\n".join(map(visible, names[:_MOST_NAMES])) + (f"\nand {more} more" if more > 0 else "")
 
 
 def _files(count: int) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from biokeel.cli.terminal import say
 from biokeel.errors import IncompatibleSchema, SchemaError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def check(schemas: Root = None) -> None:
     root = _root(schemas)
     faults = _faults(root)
     for fault in faults:
-        typer.echo(f"refused  {fault}")
+        say(f"refused  {fault}")
     if faults:
         raise IncompatibleSchema(f"The gate refuses {len(faults)} thing(s) in {root}.", "See the lines above.")
     waiting = [str(event) for event, _ in changed(root)]
@@ -39,7 +40,7 @@ def check(schemas: Root = None) -> None:
         raise SchemaError(
             f"Good, but not locked: {', '.join(waiting)}.", "Run biokeel schema lock and commit what it writes."
         )
-    typer.echo("All schemas pass.")
+    say("All schemas pass.")
 
 
 @commands.command()
@@ -50,14 +51,14 @@ def lock(schemas: Root = None) -> None:
     root = _root(schemas)
     faults = _faults(root)
     for fault in faults:
-        typer.echo(f"refused  {fault}")
+        say(f"refused  {fault}")
     if faults:
         raise IncompatibleSchema("Nothing is locked: the gate refuses the lines above.", "Mend them and try again.")
     new = locking.lock(root)
     for entry in new:
-        typer.echo(f"locked   {entry.subject} version {entry.version} as id {entry.id}")
+        say(f"locked   {entry.subject} version {entry.version} as id {entry.id}")
     if not new:
-        typer.echo("Nothing has changed.")
+        say("Nothing has changed.")
 
 
 @commands.command("register")
@@ -92,23 +93,32 @@ def list_(schemas: Root = None) -> None:
         for registered in catalogue.versions(event):
             row = (registered.version, registered.id, len(registered.schema.fields), registered.fingerprint)
             table.add_row(str(event), *map(str, row))
-    terminal().print(table, markup=False)
+    terminal().print(table)
 
 
 @commands.command()
 def show(event: Annotated[str, typer.Argument(help="For example clinical.glucose.")], schemas: Root = None) -> None:
-    """Show the fields of an event type: type, unit, privacy tag and meaning."""
+    """Show the fields of an event type: type, unit, privacy tag, form or range, and meaning."""
     from rich.table import Table
 
     from biokeel.cli.terminal import terminal
     from biokeel.contracts.catalogue import DirectoryCatalogue
 
     registered = DirectoryCatalogue(_root(schemas)).reader(_event(event))
-    table = Table("field", "type", "null", "unit", "tag", "meaning", title=registered.schema.doc)
+    table = Table("field", "type", "null", "unit", "tag", "may hold", "meaning", title=registered.schema.doc)
     for field in registered.schema.fields:
         null = "yes" if field.nullable else ""
-        table.add_row(field.name, field.kind, null, field.unit or "", field.tag, field.doc)
-    terminal().print(table, markup=False)
+        table.add_row(field.name, field.kind, null, field.unit or "", field.tag, field.demand, field.doc)
+    terminal().print(table)
+
+
+@commands.command()
+def forms(schemas: Root = None) -> None:
+    """Print, as the Markdown table of docs/privacy.md, what of each field may cross the privacy wall."""
+    from biokeel.contracts.document import forms_of
+    from biokeel.contracts.schema import load_schemas
+
+    typer.echo(forms_of(load_schemas(_root(schemas)).values()), nl=False)
 
 
 def _root(schemas: Path | None) -> Path:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from biokeel.cli.terminal import say
+
 StateDir = Annotated[
     Path | None, typer.Option("--state-dir", help="Where the stack keeps everything; BIOKEEL_STATE_DIR or .biokeel.")
 ]
@@ -32,12 +34,15 @@ def up(
     detach: Annotated[
         bool, typer.Option("--detach", help="Return when it runs; stop it with biokeel stack down.")
     ] = False,
+    describe: Annotated[
+        bool, typer.Option(hidden=True, help="Off for what --detach starts: its output is a log.")
+    ] = True,
     state_dir: StateDir = None,
 ) -> None:
     """Start everything, and stop it on Ctrl-C."""
     from biokeel.stack import command
 
-    command.up(_folder(state_dir), workers=workers, console=console, detach=detach)
+    command.up(_folder(state_dir), workers=workers, console=console, detach=detach, describe=describe)
 
 
 def down(state_dir: StateDir = None) -> None:
@@ -48,7 +53,7 @@ def down(state_dir: StateDir = None) -> None:
 
 
 def status(state_dir: StateDir = None) -> None:
-    """Show which processes of the stack run, with their memory and log files."""
+    """Show which processes of the stack run, with their memory and logs, and the address that opens the console."""
     from biokeel.stack import command
 
     command.status(_folder(state_dir))
@@ -57,13 +62,13 @@ def status(state_dir: StateDir = None) -> None:
 def create(state_dir: StateDir = None) -> None:
     """Create the raw and pseudo topics that are missing; what is there stays as it is."""
     from biokeel.observe.reach import require_kafka
-    from biokeel.settings import Settings
+    from biokeel.settings import OPERATOR, Settings
     from biokeel.stack.topics import admin_client, create_topics, wanted
 
-    settings = Settings.load(state_dir=state_dir)
+    settings = Settings.load(OPERATOR, state_dir=state_dir)
     require_kafka(settings)
     created = create_topics(admin_client(settings), settings)
-    print(f"{len(created)} topics created, {len(wanted(settings)) - len(created)} were there.")
+    say(f"{len(created)} topics created, {len(wanted(settings)) - len(created)} were there.")
 
 
 def _folder(state_dir: Path | None) -> Path:

@@ -10,9 +10,12 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
     from biokeel.observe.stats import Snapshot
 
+MOST_WITHHELD: Final = 20
+"""Fields with withheld values that are shown."""
 _BETWEEN: Final = 1.0
 """Seconds between the two snapshots that give events a second."""
 
@@ -39,12 +42,12 @@ def status(
     time.sleep(_BETWEEN)
     after = collect(state_dir)
     if json:
-        terminal().print_json(data=report(before, after))
+        terminal().print_json(data=report(before, after), ensure_ascii=True)
         return
     if not watch:
         terminal().print(screen(before, after))
         return
-    with Live(screen(before, after), screen=True, auto_refresh=False) as live:
+    with Live(screen(before, after), console=terminal(), screen=True, auto_refresh=False) as live:
         try:
             while True:
                 time.sleep(_BETWEEN)
@@ -60,13 +63,17 @@ def screen(before: Snapshot, after: Snapshot) -> Group:
 
     if not after.workers:
         return Group("No worker runs. Start the stack (biokeel stack up) or a worker (biokeel worker curate).")
-    return Group(_workers(after), _flow(before, after), _rejects(after), _versions(after))
+    return Group(_workers(after), _flow(before, after), _rejects(after), _withheld(after), _versions(after))
 
 
-def _workers(after: Snapshot) -> str:
+def _workers(after: Snapshot) -> Text:
+    from rich.text import Text
+
     colours = {"ok": "green", "stuck": "yellow", "silent": "red"}
-    told = (f"{run.worker} {run.pid} [{colours[health]}]{health}[/]" for run, health in after.workers.items())
-    return "Workers: " + ", ".join(told)
+    told = (
+        Text.assemble(f"{run.worker} {run.pid} ", (health, colours[health])) for run, health in after.workers.items()
+    )
+    return Text("Workers: ").append_text(Text(", ").join(told))
 
 
 def _flow(before: Snapshot, after: Snapshot) -> Table:
@@ -107,6 +114,21 @@ def _rejects(after: Snapshot) -> Table | str:
         table.add_column(column, justify="right" if column == "events" else "left")
     for reason, count in rejects.items():
         table.add_row(str(reason), f"{count:,}", str(reason.owner), reason.meaning)
+    return table
+
+
+def _withheld(after: Snapshot) -> Table | str:
+    from rich.table import Table
+
+    if not after.withheld:
+        return "Withheld values: none since the workers started."
+    table = Table(title="Values without the form of their field, since the workers started")
+    for column in ("source", "event type", "field", "values"):
+        table.add_column(column, justify="right" if column == "values" else "left")
+    for of, count in after.most_withheld(MOST_WITHHELD).items():
+        table.add_row(of.source, str(of.event), of.name, f"{count:,}")
+    if (more := len(after.withheld) - MOST_WITHHELD) > 0:
+        table.caption = f"and {more} more (--json names all)"
     return table
 
 

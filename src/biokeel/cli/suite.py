@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from biokeel.cli.terminal import say
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -31,10 +33,10 @@ def list_suites() -> None:
     """List the suite of each event type, with its version and its rules by severity."""
     from biokeel.validate.rules import Severity
 
-    typer.echo(f"{'event type':<28}{'version':<20}" + "".join(f"{severity:>10}" for severity in Severity))
+    say(f"{'event type':<28}{'version':<20}" + "".join(f"{severity:>10}" for severity in Severity))
     for event, reading in _readings(None):
         counts = "".join(f"{sum(rule.severity is severity for rule in reading.rules):>10}" for severity in Severity)
-        typer.echo(f"{event!s:<28}{reading.suite.version if reading.suite else 'broken':<20}{counts}")
+        say(f"{event!s:<28}{reading.suite.version if reading.suite else 'broken':<20}{counts}")
 
 
 def check(events: Events = None) -> None:
@@ -52,11 +54,11 @@ def check(events: Events = None) -> None:
         if reading.suite is not None:
             findings += native_findings(suite_path(root, event).read_text(encoding="utf-8"))
         state = f"version {reading.suite.version}" if reading.suite and not findings else f"{len(findings)} to mend"
-        typer.echo(f"{event}: {len(reading.rules)} rules, {state}")
+        say(f"{event}: {len(reading.rules)} rules, {state}")
         for rule in reading.rules:
-            typer.echo(f"  {rule.id:<36}{rule.severity:<10}{rule.runs} ({rule.expectation})")
+            say(f"  {rule.id:<36}{rule.severity:<10}{rule.runs} ({rule.expectation})")
         for finding in findings:
-            typer.echo(f"  refused  {finding}")
+            say(f"  refused  {finding}")
         faulty += len(findings)
     if faulty:
         raise typer.Exit(1)
@@ -72,17 +74,17 @@ def run_samples_of(events: Events = None) -> None:
         path = samples_path(root, event)
         if reading.suite is None or not path.is_file():
             what = "the suite is broken: see biokeel suite check" if reading.suite is None else f"no {path.name}"
-            typer.echo(f"{event}: {what}")
+            say(f"{event}: {what}")
             wrong += 1
             continue
         report = run_samples(reading.suite, path.read_text(encoding="utf-8"))
-        typer.echo(f"{event}: {report.samples} samples, {len(report.surprises)} surprises")
+        say(f"{event}: {report.samples} samples, {len(report.surprises)} surprises")
         for surprise in report.surprises:
             missed = f"; should fail {', '.join(surprise.missed)}" if surprise.missed else ""
             unforeseen = f"; fails {', '.join(surprise.unforeseen)}" if surprise.unforeseen else ""
-            typer.echo(f"  sample {surprise.why}{missed}{unforeseen}")
+            say(f"  sample {surprise.why}{missed}{unforeseen}")
         if report.untried:
-            typer.echo(f"  no sample fails {', '.join(report.untried)}")
+            say(f"  no sample fails {', '.join(report.untried)}")
         wrong += len(report.surprises)
     if wrong:
         raise typer.Exit(1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from biokeel.cli.terminal import say
+
 
 def tidy() -> None:
     """Keep the newest version of each event in the curated tables; move the others, and withdrawn ones, to history.
@@ -24,7 +26,7 @@ def tidy() -> None:
     lake, schemas = Lake.of(settings), load_schemas(settings.schemas_dir)
     for event in LANDED_EVENTS:
         moved = tidy_event(lake, schemas[event], dt.datetime.now(dt.UTC), reached=reached)
-        print(
+        say(
             f"{event}: {moved.superseded:,} superseded, {moved.repeated:,} repeated and {moved.withdrawn:,} withdrawn "
             "rows moved to history."
         )

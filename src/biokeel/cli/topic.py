@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from biokeel.cli.terminal import say
+
 
 def register(app: typer.Typer) -> None:
     """Add `topic cat`."""
@@ -22,11 +24,12 @@ def cat(
 ) -> None:
     """Print the newest events of a topic, one JSON line each, oldest first.
 
-    A raw topic needs the vault zone's settings, and everything in it that may identify a person is masked.
+    A raw topic needs the vault zone's settings; of its events only fields are shown that say nothing of a person, and
+    of person events none.
     """
-    from biokeel.contracts.topics import event_type, zone
+    from biokeel.contracts.topics import Zone, event_type
     from biokeel.errors import SettingsError
-    from biokeel.settings import Settings
+    from biokeel.settings import OPERATOR, Settings
 
     try:
         event = event_type(topic)
@@ -35,14 +38,13 @@ def cat(
     raw = topic == event.raw_topic
     if not raw and (event.is_person or topic != event.pseudo_topic):
         raise SettingsError(f"No topic is called {topic}.", "Write raw.clinical.glucose, for example.")
-    settings = Settings.load(zone(topic))
-    if raw:
-        settings.require("vault_url")
+    settings = Settings.load(Zone.VAULT if raw else OPERATOR)
 
     import orjson
 
     from biokeel.console.topic import pseudo_events, raw_events
     from biokeel.contracts.registry import open_catalogue
+    from biokeel.contracts.signatures import PublicKeys
     from biokeel.engine.peek import newest
     from biokeel.observe.reach import require_kafka
 
@@ -56,7 +58,7 @@ def cat(
             settings.max_event_bytes,
         )
         if raw
-        else pseudo_events(event, messages)
+        else pseudo_events(event, messages, PublicKeys.of_setting(settings.block_public_keys))
     )
     for line in deque(events, maxlen=limit):
-        print(orjson.dumps(line, default=str).decode())
+        say(orjson.dumps(line, default=str).decode())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from biokeel.cli.terminal import terminal
+from biokeel.cli.terminal import say, terminal
 
 if TYPE_CHECKING:
     from biokeel.settings import Settings
@@ -25,6 +25,8 @@ def register(app: typer.Typer) -> None:
     vault.command("restore")(restore)
     vault.command("accept")(accept)
     vault.command("redrive")(redrive)
+    vault.command("event-id")(event_id)
+    vault.command("block-keys")(block_keys)
     audit.command("verify")(verify)
     audit.command("head")(head)
     vault.add_typer(audit)
@@ -59,6 +61,27 @@ def status() -> None:
     terminal().print(table)
 
 
+def event_id(
+    ids: Annotated[list[str], typer.Argument(help="Event ids as rows have them.", show_default=False)],
+    *,
+    of_source: Annotated[bool, typer.Option("--of-source", help="They are a source's: say the rows' ids.")] = False,
+) -> None:
+    """Turn event ids of rows back into those that the source chose, or the other way round.
+
+    Rows carry an id that only this zone can tell from the source's: so a source's question about an event of its own
+    is answered here. It is written into the audit.
+    """
+    import polars as pl
+
+    vault = _open()
+    try:
+        turned = vault.turn_event_ids(pl.Series(ids, dtype=pl.String), to_rows=of_source)
+    finally:
+        vault.close()
+    for each in turned:
+        print(each)
+
+
 def backup(target: Annotated[Path, typer.Argument(help="A new file.", show_default=False)]) -> None:
     """Write the vault to an encrypted file, as it stands in this moment; workers go on meanwhile.
 
@@ -67,7 +90,7 @@ def backup(target: Annotated[Path, typer.Argument(help="A new file.", show_defau
     from biokeel.vault.backup import back_up
 
     made = back_up(_settings(), target)
-    print(
+    say(
         f"{target}: {made.size:,} bytes of vault, encrypted under key {made.key_id}. It does not open without that key."
     )
 
@@ -85,13 +108,13 @@ def restore(
     settings = _settings()
     made, former = put_back(settings, source)
     at = dt.datetime.fromtimestamp(made.made_at, dt.UTC).isoformat(sep=" ", timespec="seconds")
-    print(f"The vault is that of {at}." + (f" The former one is {former}." if former else ""))
+    say(f"The vault is that of {at}." + (f" The former one is {former}." if former else ""))
     vault = _open()
     try:
         lacking = behind(settings, vault)
     finally:
         vault.close()
-    print(
+    say(
         f"It is older than what was published: {told(lacking)}. Workers will not start on it: see docs/operations.md."
         if lacking
         else "It knows all that was published: start the workers."
@@ -115,19 +138,43 @@ def accept(
     vault = _open()
     try:
         if not (lacking := behind(settings, vault)):
-            print("The vault knows all that was published: there is nothing to accept.")
+            say("The vault knows all that was published: there is nothing to accept.")
             return
-        print(f"The vault is older than what was published: {told(lacking)}.")
+        say(f"The vault is older than what was published: {told(lacking)}.")
         if not loss:
             raise VaultError("Nothing was changed.", "Restore a newer backup, or say --loss: docs/operations.md.")
         if count := members(settings, GROUP):
             raise VaultError(f"{count} pseudonymise workers run.", "Stop them (biokeel stack down), then try again.")
-        taken = taken_up_to(settings)
+        taken = taken_up_to(settings, vault.block_keys)
         place_group(settings, vault, taken)
         vault.accept(taken)
     finally:
         vault.close()
-    print("Accepted. Start the workers; biokeel verify then names the events that sources should publish again.")
+    say("Accepted. Start the workers; biokeel verify then names the events that sources should publish again.")
+
+
+def block_keys(
+    *,
+    prepare: Annotated[bool, typer.Option("--prepare", help="Add the next key, which signs nothing yet.")] = False,
+    use: Annotated[
+        bool, typer.Option("--use", help="Sign with the next key, from the next start of each worker.")
+    ] = False,
+    drop: Annotated[bool, typer.Option("--drop", help="Forget the older keys.")] = False,
+) -> None:
+    """Print the public keys of what signs blocks, as BIOKEEL_BLOCK_PUBLIC_KEYS wants them; change the key in steps.
+
+    First prepare a key, and give what is printed to every curate worker; only then use it. docs/operations.md has it.
+    """
+    from biokeel.errors import VaultError
+    from biokeel.vault.keys import drop_block_keys, load_key_file, prepare_block_key, use_block_key
+
+    settings = _settings()
+    settings.require("vault_key_file")
+    assert settings.vault_key_file is not None
+    if prepare + use + drop > 1:
+        raise VaultError("These are steps.", "Take one at a time, and read in docs/operations.md what lies between.")
+    change = prepare_block_key if prepare else use_block_key if use else drop_block_keys if drop else load_key_file
+    print(",".join(change(settings.vault_key_file).public_keys))
 
 
 def redrive(
@@ -154,7 +201,7 @@ def redrive(
     try:
         for each in events:
             if count := vault.redrive(each, why):
-                print(f"{count} events of {each} are judged again; biokeel status shows what becomes of them.")
+                say(f"{count} events of {each} are judged again; biokeel status shows what becomes of them.")
     finally:
         vault.close()
 
@@ -163,7 +210,7 @@ def head() -> None:
     """Print the head of the audit. Keep it where the vault's administrators cannot change it."""
     vault = _open()
     try:
-        print(vault.audit_head())
+        say(str(vault.audit_head()))
     finally:
         vault.close()
 
@@ -183,10 +230,10 @@ def verify(
     finally:
         vault.close()
     for fault in report.faults:
-        print(fault)
+        say(str(fault))
     if report.faults:
         raise typer.Exit(1)
-    print(f"{report.entries} entries, none changed. Head: {report.head}")
+    say(f"{report.entries} entries, none changed. Head: {report.head}")
 
 
 def _settings() -> Settings:

@@ -8,6 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from biokeel.console.balance import Books
     from biokeel.console.books import Bookkeeper
@@ -34,19 +35,19 @@ def verify(
     from biokeel.cli.terminal import terminal
     from biokeel.console.books import Bookkeeper
     from biokeel.observe.reach import require_kafka, require_store
-    from biokeel.settings import Settings
+    from biokeel.settings import OPERATOR, Settings
 
-    settings = Settings.load()
+    settings = Settings.load(OPERATOR)
     require_kafka(settings)
     require_store(settings)
     bookkeeper = Bookkeeper.of(settings.state_dir)
     books = bookkeeper.look() if wait is None else waited(bookkeeper, wait)
     if json:
-        terminal().print_json(data=books.as_json())
+        terminal().print_json(data=books.as_json(), ensure_ascii=True)
     else:
         terminal().print(books_table(books))
-        for unreadable in books.aside:
-            terminal().print(f"Put aside, since it cannot be read: {unreadable}", highlight=False)
+        for left_out in books.aside:
+            terminal().print(f"Put aside: {left_out}", highlight=False)
     complain(books)
 
 
@@ -91,12 +92,13 @@ def books_table(books: Books) -> Table:
     What sources sent again, corrected or took back has a column only where there is some, so that the rest fits.
     """
     from rich.table import Table
+    from rich.text import Text
 
     from biokeel.console.balance import Place
 
-    verdict = "[green]balance[/]" if books.balanced else "[bold red]do not balance[/]"
+    verdict = ("balance", "green") if books.balanced else ("do not balance", "bold red")
     table = Table(
-        title=f"The books {verdict}",
+        title=Text.assemble("The books ", verdict),
         caption=f"read in {books.seconds:.1f} s; replays: rows read again and dropped since the workers began",
     )
     seldom = {Place.REPEATED.value, Place.SUPERSEDED.value, Place.WITHDRAWN.value}
@@ -116,6 +118,7 @@ def books_table(books: Books) -> Table:
     return table
 
 
-def _cell(column: str, count: int) -> str:
-    text = f"{count:,}"
-    return f"[bold red]{text}[/]" if count and column in {"missing", "doubled"} else text
+def _cell(column: str, count: int) -> Text:
+    from rich.text import Text
+
+    return Text(f"{count:,}", "bold red" if count and column in {"missing", "doubled"} else "")

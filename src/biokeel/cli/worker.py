@@ -57,6 +57,8 @@ def _work(kind: Literal["pseudonymise", "curate"], settings: Settings) -> None:
 
     build = pseudonymise_worker if kind == "pseudonymise" else curate_worker
     metrics = WorkerMetrics(kind)
-    with metrics.serve(settings.state_dir, settings.metrics_port, stuck_after=settings.stuck_seconds):
+    with metrics.serve(
+        settings.state_dir, settings.metrics_port, host=settings.metrics_host, stuck_after=settings.stuck_seconds
+    ):
         status = run(settings, *build(settings, metrics))
     leave(status)

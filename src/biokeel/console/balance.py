@@ -154,7 +154,7 @@ class Books:
     """The first `SHOWN`, by event type, partition, offset."""
     doubled: tuple[Coordinate, ...]
     aside: tuple[str, ...] = ()
-    """Messages of pseudo topics that could not be read, each with the raw events it was to hold; see `land.aside`."""
+    """What of pseudo topics was left out, damaged blocks with the raw events they were to hold; see `land.aside`."""
 
     def total(self, column: str) -> int:
         """Sum of one column of `EventBooks.figures`."""

@@ -1,8 +1,8 @@
 """The books: proof that every raw event lies in exactly one place, from Kafka, the vault and the tables themselves.
 
-It stands in `console` because it is the operators' view: only they look at both sides of the privacy wall at once.
-Workers must not (a worker holds one side's credentials), so it is above `engine`; `biokeel verify` and the console's
-page use it alike, and therefore show the same figures.
+It stands in `console` because it is the operators' view: only they look at both sides of the privacy wall at once,
+with rights of their own: Kafka's positions, the tables, and the vault's decisions without its keys. It is above
+`engine`; `biokeel verify` and the console's page use it alike, and therefore show the same figures.
 
 The order of the looks matters while events flow: watermarks first, then tables, then the vault. An event moves from
 raw to the tables, or from the vault's parking to the tables, so one that moves between two looks can be seen in no
@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import polars as pl
 
 from biokeel.console.balance import Books, PartitionBooks, Place, add_up, balance, first_coordinates
-from biokeel.contracts.topics import EVENTS, Zone
+from biokeel.contracts.topics import EVENTS
 from biokeel.observe.metrics import Edge
 from biokeel.observe.stats import collect
 from biokeel.reasons import Reason
-from biokeel.settings import Settings
+from biokeel.settings import OPERATOR, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,22 +68,20 @@ class Bookkeeper:
 
     @classmethod
     def of(cls, state_dir: Path) -> Bookkeeper:
-        """The bookkeeper of the stack whose env files lie in `state_dir`; raises `SettingsError` without them.
+        """The bookkeeper of the stack whose env files lie in `state_dir`, with an operator's rights.
 
-        Each part is asked with its own zone's credentials.
+        Raises `SettingsError` without them.
         """
         from biokeel.engine.watermarks import raw_watermarks
 
-        vault_side = Settings.load(Zone.VAULT, state_dir=state_dir)
-        research_side = Settings.load(Zone.RESEARCH, state_dir=state_dir)
-        vault_side.require("kafka_bootstrap", "vault_url", "vault_key_file")
-        research_side.require("s3_endpoint")
+        settings = Settings.load(OPERATOR, state_dir=state_dir)
+        settings.require("kafka_bootstrap", "vault_url", "s3_endpoint")
         return cls(
-            lambda: raw_watermarks(vault_side, EVENTS),
-            _landed(research_side),
-            _vault(vault_side),
+            lambda: raw_watermarks(settings, EVENTS),
+            _landed(settings),
+            _decisions(settings),
             lambda: _replays(state_dir),
-            _aside(research_side),
+            _aside(settings),
         )
 
     def look(self, watermarks: Watermarks | None = None) -> Books:
@@ -132,13 +130,13 @@ def _aside(settings: Settings) -> Callable[[], tuple[str, ...]]:
     from biokeel.land.lake import Lake
 
     aside = Aside(Lake.of(settings))
-    return lambda: tuple(map(str, aside.all()))
+    return aside.told
 
 
-def _vault(settings: Settings) -> Callable[[EventType, int], pl.DataFrame]:
-    from biokeel.vault.store import Vault
+def _decisions(settings: Settings) -> Callable[[EventType, int], pl.DataFrame]:
+    from biokeel.vault.decisions import Decisions
 
-    return Vault.open(settings).books
+    return Decisions.open(settings).books
 
 
 _PLACES = {Reason.REPEATED.value: Place.REPEATED.value, Reason.RETRACTED.value: Place.WITHDRAWN.value}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from biokeel.console.watch import Moment, View
 
 UNKNOWN: Final = "–"
+_MOST_WITHHELD: Final = 20
 _BOOKS_COLUMNS: Final = tuple(EventBooks(EVENTS[0]).figures())
 
 
@@ -143,6 +144,24 @@ def rejects(view: View) -> str:
         '<div class="scroll"><table><thead><tr><th scope=col>reason</th><th scope=col class="n">events</th>'
         "<th scope=col>whose job</th><th scope=col>meaning</th></tr></thead>"
         f"<tbody>{body}</tbody></table></div></section>"
+    )
+
+
+def withheld(view: View) -> str:
+    """Values that did not have the form of their field, by source and field."""
+    shown = view.snapshot.most_withheld(_MOST_WITHHELD)
+    rows = "".join(
+        f"<tr><th scope=row>{escape(of.source)}</th><td>{of.event}.{escape(of.name)}</td>"
+        f'<td class="n" data-testid="withheld-{escape(of.source)}-{of.event}-{escape(of.name)}">{count:,}</td></tr>'
+        for of, count in shown.items()
+    )
+    more = len(view.snapshot.withheld) - len(shown)
+    rows += f'<tr><td colspan="3">and {more:,} more (biokeel status --json)</td></tr>' if more else ""
+    body = rows or '<tr><td colspan="3">None since the workers started.</td></tr>'
+    return (
+        '<section class="card"><h2>Withheld values <small>without the form of their field, since the workers started'
+        '</small></h2><div class="scroll"><table><thead><tr><th scope=col>source</th><th scope=col>field</th>'
+        f'<th scope=col class="n">values</th></tr></thead><tbody>{body}</tbody></table></div></section>'
     )
 
 

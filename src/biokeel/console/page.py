@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from nicegui import app, background_tasks, ui
 
-from biokeel.console import draw
+from biokeel.console import draw, guard
 from biokeel.console.watch import View, watch_books, watch_workers
 from biokeel.errors import PortTaken
 from biokeel.observe.stats import Snapshot
@@ -26,13 +26,22 @@ REFRESH: Final = 1.0
 """Seconds between two updates of an open page."""
 
 
-def serve(state_dir: Path, opened: Callable[[], Bookkeeper], port: int, announce: Callable[[str], None]) -> None:
+def serve(
+    state_dir: Path,
+    opened: Callable[[], Bookkeeper],
+    port: int,
+    announce: Callable[[str], None],
+    *,
+    token: str,
+    hosts: str = "",
+) -> None:
     """Serve the page on 127.0.0.1:`port` (0: any free one) until interrupted; `announce` is called with its URL.
 
     The workers are found below `state_dir`; `opened` opens the books, and is called again after a `BiokeelError`.
-    Raises `PortTaken`.
+    Only who shows `token` is served (`guard`), by the console's own names or one of `hosts`. Raises `PortTaken`.
     """
     port = _free(port)
+    app.add_middleware(guard.Guard, token=token, port=port, allowed=guard.hosts(port, hosts))
     view = View(Snapshot(0.0))
 
     def start() -> None:
@@ -71,6 +80,7 @@ def build(view: View) -> None:
             with ui.element("div").classes("stack"):
                 part(draw.plot)
                 part(draw.rejects)
+                part(draw.withheld)
             part(draw.lag_table)
         part(draw.books_table)
 

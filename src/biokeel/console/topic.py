@@ -10,8 +10,10 @@ import polars as pl
 from biokeel.batch import RawBatch
 from biokeel.contracts.blocks import read_block
 from biokeel.contracts.codec import Codec
+from biokeel.contracts.framing import read_frames
 from biokeel.contracts.ids import encode_ids
 from biokeel.contracts.schema import Tag
+from biokeel.errors import DamagedBlock, UnsignedBlock
 from biokeel.observe.logs import masked
 from biokeel.pseudonymise.leaks import find_leaks
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from biokeel.contracts.catalogue import Catalogue
+    from biokeel.contracts.signatures import PublicKeys
     from biokeel.contracts.topics import EventType
     from biokeel.engine.peek import Message
 
@@ -28,47 +31,62 @@ MASK: Final = "[masked]"
 def raw_events(
     event: EventType, messages: Sequence[Message], catalogue: Catalogue, max_event_bytes: int
 ) -> Iterator[dict[str, Any]]:
-    """Each raw event as a dictionary: its coordinates, and its fields with all that may identify a person masked.
+    """Each raw event as a dictionary: its coordinates, schema id and size, and its fields that say nothing of a person.
 
-    Only fields tagged NONE are shown, and of these none in which the wall would find a leak (the person's own
-    identifier, for one); in their text whatever looks like an identifier is masked. What does not decode is shown as
-    its reason and size.
+    A person event shows none of its fields. Of any other only those tagged NONE are there, masked where the wall would
+    find a leak in them (the person's own identifier, for one); in their text whatever looks like an identifier is
+    masked. What does not decode shows its reason.
     """
     codec = Codec(catalogue, max_event_bytes)
-    hidden = {field.name for field in catalogue.reader(event).schema.fields if field.tag is not Tag.NONE}
+    shown = {field.name for field in catalogue.reader(event).schema.fields if field.tag is Tag.NONE}
     for message in messages:
-        where = {"partition": message.partition, "offset": message.offset}
+        where = _where(message)
+        if event.is_person:
+            yield where
+            continue
         part = message.partition, np.array([message.offset], np.int64), [message.value]
         outcome = codec.decode(RawBatch.of(event, [part]))
         for rejection in outcome.rejected:
-            yield where | {"rejected": str(rejection.reason), "bytes": len(message.value or b"")}
-        frame = outcome.accepted.frame
-        leaks = find_leaks(frame.drop(hidden), frame["subject_id"])
+            yield where | {"rejected": str(rejection.reason)}
+        open_fields = outcome.accepted.frame.select(
+            pl.col(name) for name in outcome.accepted.frame.columns if name in shown
+        )
+        leaks = find_leaks(open_fields, outcome.accepted.frame["subject_id"])
         leaking = {leak.field.partition(".")[0] for leak in leaks}  # one message, so one row
-        for row in frame.iter_rows(named=True):
-            yield where | {name: _shown(name in hidden | leaking, value) for name, value in row.items()}
+        for row in open_fields.iter_rows(named=True):
+            yield where | {name: MASK if name in leaking else _masked_text(value) for name, value in row.items()}
 
 
-def pseudo_events(event: EventType, messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
-    """Each row of each block as a dictionary, with the participant ID as its text."""
+def _where(message: Message) -> dict[str, Any]:
+    """What may be known of any raw message."""
+    frames = read_frames([message.value])
+    return {
+        "partition": message.partition,
+        "offset": message.offset,
+        "schema_id": int(frames.ids[0]) if frames.framed[0] else None,
+        "bytes": int(frames.lengths[0]),
+    }
+
+
+def pseudo_events(event: EventType, messages: Sequence[Message], keys: PublicKeys) -> Iterator[dict[str, Any]]:
+    """Each row of each block as a dictionary, with the participant ID as its text.
+
+    Of a message that none of `keys` has signed, or that cannot be read, why and its size: it may hold anything.
+    """
     for message in messages:
-        frame = read_block(event, message.value or b"", message.headers).frame
-        shown = frame.with_columns(encode_ids(frame["participant"]).alias("participant"))
         position = {"pseudo_partition": message.partition, "pseudo_offset": message.offset}
+        try:
+            frame = read_block(event, message.partition, message.value, message.headers, keys).frame
+        except (UnsignedBlock, DamagedBlock) as error:
+            yield position | {"left out": error.what, "bytes": len(message.value or b"")}
+            continue
+        shown = frame.with_columns(encode_ids(frame["participant"]).alias("participant"))
         for row in shown.rename({"participant": "participant_id"}).iter_rows(named=True):
             yield position | row
 
 
-def _shown(hidden: bool, value: Any) -> Any:
-    """`value` (of any type that Avro knows) as it may be seen."""
-    if value is None:
-        return None
-    if hidden:
-        return MASK
-    return _masked_text(value)
-
-
 def _masked_text(value: Any) -> Any:
+    """`value` (of any type that Avro knows) as it may be seen."""
     match value:
         case str():
             return masked(value)

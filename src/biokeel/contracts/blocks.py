@@ -4,11 +4,15 @@ A block's value is an Arrow IPC stream (lz4) with the columns of `PseudonymisedB
 
 | header | value |
 | --- | --- |
-| `biokeel-format` | version of this format, now `2` |
+| `biokeel-format` | version of this format, now `3` |
 | `biokeel-schema` | fingerprint of the reader schema that the rows were read into |
 | `biokeel-stream` | `raw`, `parking` or `quarantine` |
 | `biokeel-rows` | of each raw partition its first and last raw offset (or release number) in here: `0:100-180,3:7-7` |
-| `biokeel-crc32` | CRC-32 of the value: polars panics on some damaged streams, so damage is found first |
+| `biokeel-sha256` | SHA-256 of the value: polars panics on some damaged streams, so damage is found first |
+| `biokeel-signature` | the vault zone's, over the others and the block's place (`biokeel.contracts.signatures`) |
+
+A block whose headers are signed and whose value has another digest was ours and is damaged; anything else that is not
+signed may be anybody's.
 
 The rows of one raw partition stand together in a block, with increasing offsets. Nothing in a header says anything
 about a person.
@@ -18,8 +22,8 @@ from __future__ import annotations
 
 import io
 import re
-import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -28,7 +32,8 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from biokeel.batch import COORDINATES, ENVELOPE, STREAM_PARKING, STREAM_QUARANTINE, STREAM_RAW, PseudonymisedBatch
-from biokeel.errors import ContractError, DamagedBlock
+from biokeel.contracts.signatures import HEADER_SIGNATURE
+from biokeel.errors import ContractError, DamagedBlock, UnsignedBlock
 from biokeel.poison import may_be_poison
 
 if TYPE_CHECKING:
@@ -36,9 +41,10 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from biokeel.contracts.signatures import PublicKeys, Signer
     from biokeel.contracts.topics import EventType
 
-FORMAT: Final = "2"
+FORMAT: Final = "3"
 MAX_BLOCK_BYTES: Final = 12 << 20
 """A block above this is cut in two; topics take messages up to 16 MiB, headers and batch overhead included."""
 
@@ -46,7 +52,7 @@ HEADER_FORMAT: Final = "biokeel-format"
 HEADER_SCHEMA: Final = "biokeel-schema"
 HEADER_STREAM: Final = "biokeel-stream"
 HEADER_ROWS: Final = "biokeel-rows"
-HEADER_CHECKSUM: Final = "biokeel-crc32"
+HEADER_DIGEST: Final = "biokeel-sha256"
 
 _WRITE: Final = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 _NEEDED: Final = {**ENVELOPE, **COORDINATES}
@@ -69,12 +75,13 @@ class Block:
         return f"Block(partition={self.partition}, {len(self.value)} bytes)"
 
 
-def split_blocks(batch: PseudonymisedBatch, partitions: int, fingerprint: str) -> list[Block]:
+def split_blocks(batch: PseudonymisedBatch, partitions: int, fingerprint: str, signer: Signer) -> list[Block]:
     """One block (more, if it would outgrow a message) for each pseudo partition that has rows.
 
     A row goes to partition `participant % partitions`; within a partition rows keep their order, and blocks of one
     partition stand in the order in which they must be produced. `fingerprint` is the reader schema's. Raises
-    `ContractError` if the rows are of several streams, or those of a raw partition do not stand together.
+    `ContractError` if the rows are of several streams, or those of a raw partition do not stand together. Each block is
+    signed for its place.
     """
     frame = batch.frame
     if not frame.height:
@@ -90,7 +97,7 @@ def split_blocks(batch: PseudonymisedBatch, partitions: int, fingerprint: str) -
     ends = np.searchsorted(target[order], np.arange(partitions + 1))
     ordered = frame[order]
     return [
-        block
+        _signed(batch.event, block, signer)
         for partition in range(partitions)
         for block in _blocks(ordered[int(ends[partition]) : int(ends[partition + 1])], partition, fingerprint)
     ]
@@ -121,30 +128,33 @@ class Named:
 
 
 def named(headers: Sequence[tuple[str, bytes]]) -> Named | None:
-    """What `headers` say, None where they are not a block's: anything else may stand in a foreign message."""
+    """What `headers` say, None where they are not a block's. Believe it only where the headers are signed."""
     known = dict(headers)
-    stream, rows = (known.get(name, b"").decode("ascii", "replace") for name in (HEADER_STREAM, HEADER_ROWS))
+    stream, rows = ((known.get(name) or b"").decode("ascii", "replace") for name in (HEADER_STREAM, HEADER_ROWS))
     if HEADER_FORMAT not in known or stream not in _STREAMS or not _SPANS.fullmatch(rows):
         return None
     return Named(stream, tuple(Span(*map(int, re.split("[:-]", each))) for each in rows.split(",")))
 
 
-def read_block(event: EventType, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> PseudonymisedBatch:
-    """The rows of a block, without `POSITION`.
+def read_block(
+    event: EventType, partition: int, value: bytes | None, headers: Sequence[tuple[str, bytes]], keys: PublicKeys
+) -> PseudonymisedBatch:
+    """The rows of a block that stands in pseudo partition `partition` of `event`, without `POSITION`.
 
-    Raises `DamagedBlock` if it is malformed, and `ContractError` if it has another format: that is no damage, and
+    Raises `UnsignedBlock` if none of `keys` has signed it for that place; then nothing of it was looked at. Raises
+    `DamagedBlock` if it is malformed all the same, and `ContractError` if it has another format: that is no damage, and
     another release can read it.
     """
     known = dict(headers)
-    if HEADER_FORMAT not in known or value is None:
-        raise DamagedBlock(f"A message in the topic of {event} is no block.", "Only Biokeel may write pseudo topics.")
-    if known[HEADER_FORMAT] != FORMAT.encode():
+    if not keys.have_signed(event.pseudo_topic, partition, known):
+        raise UnsignedBlock(f"A message in the topic of {event} is not signed by the vault zone for its place.")
+    if known.get(HEADER_FORMAT) != FORMAT.encode():
         raise ContractError(
             f"A block of {event} has another format than {FORMAT}.",
             "Run both workers from one release, and update curate before pseudonymise.",
         )
-    if known.get(HEADER_CHECKSUM) != _checksum(value):
-        raise DamagedBlock(f"A block of {event} is damaged: its checksum does not match its bytes.")
+    if value is None or known.get(HEADER_DIGEST) != _digest(value):
+        raise DamagedBlock(f"A block of {event} is damaged: its digest does not match its bytes.")
     try:
         frame = pl.read_ipc_stream(io.BytesIO(value))
     except BaseException as error:
@@ -180,9 +190,15 @@ def _blocks(rows: pl.DataFrame, partition: int, fingerprint: str) -> Iterator[Bl
         HEADER_FORMAT: FORMAT.encode(),
         HEADER_SCHEMA: fingerprint.encode(),
         **_describe(rows),
-        HEADER_CHECKSUM: _checksum(value),
+        HEADER_DIGEST: _digest(value),
     }
     yield Block(partition, value, list(headers.items()))
+
+
+def _signed(event: EventType, block: Block, signer: Signer) -> Block:
+    """`block` with the signature of its headers, which hold the digest of its bytes."""
+    signature = signer.sign(event.pseudo_topic, block.partition, dict(block.headers))
+    return replace(block, headers=[*block.headers, (HEADER_SIGNATURE, signature)])
 
 
 def _own_bytes(column: pl.Series) -> pa.Array[Any]:
@@ -201,8 +217,8 @@ def _own_bytes(column: pl.Series) -> pa.Array[Any]:
     return views
 
 
-def _checksum(value: bytes) -> bytes:
-    return f"{zlib.crc32(value):08x}".encode()
+def _digest(value: bytes) -> bytes:
+    return sha256(value).hexdigest().encode()
 
 
 def _describe(rows: pl.DataFrame) -> dict[str, bytes]:

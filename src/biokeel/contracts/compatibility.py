@@ -2,7 +2,8 @@
 
 Schemas change while events of every older version lie in topics and sources of every older version go on sending. So
 a change must be readable both ways: new code reads old events (backward), old code reads new ones (forward). And it
-must not weaken what a field promises: its unit, its doc, its privacy tag.
+must not weaken what a field promises: its unit, its doc, its privacy tag. A form may take in more (a value set that
+grows, a wider range), never less, since sources go on sending what they were promised would be kept.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from biokeel.contracts.columns import is_nullable, named_types, without_null
+from biokeel.contracts.forms import FORM, RANGE, read_form, read_range
 from biokeel.contracts.resolve import PROMOTIONS, bare
 from biokeel.contracts.schema import Tag
 
@@ -57,9 +59,24 @@ def _promises(old: Mapping[str, Any], new: Mapping[str, Any], path: str) -> Iter
             yield Refusal(where, f"the unit changes {units}.", "Add a field with the new unit beside it.")
         if _weaker(known, field):
             yield Refusal(where, "the privacy tag is weakened.", "The privacy officer must decide; add a new field.")
+        yield from _narrower(known, field, where)
         inner_old, inner_new = _record(known["type"]), _record(field["type"])
         if inner_old and inner_new:
             yield from _promises(inner_old, inner_new, where + ".")
+
+
+def _narrower(old: Mapping[str, Any], new: Mapping[str, Any], where: str) -> Iterator[Refusal]:
+    """A form or a range under which true values of before would be withheld, or that is gone."""
+    todo = "Let it take in what it did, and more if need be; or add a field beside it."
+    if FORM in old and (FORM not in new or not read_form(new[FORM], where).takes_in(read_form(old[FORM], where))):
+        yield Refusal(where, f"{FORM} is gone, or does not take in all that it did.", todo)
+    if RANGE in old:
+        before, after = (
+            read_range(each[RANGE], times=isinstance(each[RANGE][0], str), where=where) if RANGE in each else None
+            for each in (old, new)
+        )
+        if before is not None and (after is None or not after.takes_in(before)):
+            yield Refusal(where, f"{RANGE} is gone, or narrower than it was.", todo)
 
 
 def _weaker(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from biokeel.contracts.forms import FORM, RANGE, read_form, read_range
 from biokeel.contracts.topics import EVENTS, EventType
 from biokeel.errors import SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from biokeel.contracts.forms import Form, Range
 
 ENVELOPE_FIELDS = (
     "event_id",
@@ -24,6 +27,11 @@ ENVELOPE_FIELDS = (
     "recorded_at",
 )
 """What every raw event begins with, in this order."""
+
+NUMBERS: Final = ("int", "long", "float", "double")
+TIMES: Final = ("date", "timestamp-millis", "timestamp-micros")
+BYTES_OR_BASES: Final = ("By", "{bp}")
+"""UCUM units of what is counted in numbers as long as a registration number."""
 
 
 class Tag(StrEnum):
@@ -46,7 +54,10 @@ class Coarsening(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One top-level field of a raw event. `avro` is its type as Avro writes it, `unit` UCUM or None."""
+    """One top-level field of a raw event. `avro` is its type as Avro writes it, `unit` UCUM or None.
+
+    `form` is what a text may hold, or each text of a list; `range` what a number or a time may be.
+    """
 
     name: str
     avro: Any  # Avro types are strings, lists and objects, as JSON has them
@@ -54,6 +65,8 @@ class Field:
     tag: Tag
     unit: str | None = None
     coarsen: Coarsening | None = None
+    form: Form | None = None
+    range: Range | None = None
 
     @property
     def nullable(self) -> bool:
@@ -71,6 +84,32 @@ class Field:
         base = self.base
         return str(base.get("logicalType", base["type"])) if isinstance(base, dict) else str(base)
 
+    @property
+    def is_text(self) -> bool:
+        """Whether it is a text, or a list of texts, that its type does not close as an enum does."""
+        base = self.base
+        return base == "string" or (isinstance(base, dict) and base["type"] == "array" and base["items"] == "string")
+
+    @property
+    def is_time(self) -> bool:
+        """Whether it is a date or a point in time."""
+        return self.kind in TIMES
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it is a number that stands for itself, no time."""
+        return self.kind in NUMBERS
+
+    @property
+    def counts_bytes_or_bases(self) -> bool:
+        """Whether its numbers may have twelve digits or more, so that they are searched for registration numbers."""
+        return self.unit in BYTES_OR_BASES
+
+    @property
+    def demand(self) -> str:
+        """What it may hold, for people: the form's meaning, or the range."""
+        return self.form.meaning if self.form else self.range.meaning if self.range else ""
+
 
 @dataclass(frozen=True, slots=True)
 class EventSchema:
@@ -87,7 +126,7 @@ class EventSchema:
         return self.fields[len(ENVELOPE_FIELDS) :]
 
     def kept(self) -> tuple[Field, ...]:
-        """The payload fields that pass the privacy wall as they are (tag NONE)."""
+        """The payload fields that pass the privacy wall, where they have their form or range (tag NONE)."""
         return tuple(field for field in self.payload if field.tag is Tag.NONE)
 
     @property
@@ -115,17 +154,23 @@ def parse_schema(event: EventType, avro: Mapping[str, Any]) -> EventSchema:
         coarsen = raw.get("biokeel:coarsen")
         if tags[0] == Tag.QUASI and coarsen not in set(Coarsening):
             raise SchemaError(f"{where} QUASI without a coarsening.", f"biokeel:coarsen: {', '.join(Coarsening)}.")
-        fields.append(
-            Field(
-                name, raw["type"], raw["doc"], Tag(tags[0]), raw.get("unit"), Coarsening(coarsen) if coarsen else None
-            )
+        field = Field(
+            name, raw["type"], raw["doc"], Tag(tags[0]), raw.get("unit"), Coarsening(coarsen) if coarsen else None
         )
+        fields.append(_with_form(field, raw, where))
     names = tuple(field.name for field in fields[: len(ENVELOPE_FIELDS)])
     if names != ENVELOPE_FIELDS:
         raise SchemaError(
             f"Schema {event} does not begin with the envelope.", f"Begin with {', '.join(ENVELOPE_FIELDS)}."
         )
     return EventSchema(event, str(avro.get("doc", "")), tuple(fields), avro)
+
+
+def _with_form(field: Field, raw: Mapping[str, Any], where: str) -> Field:
+    """`field` with the form or range that its raw form declares."""
+    form = read_form(raw[FORM], where) if FORM in raw else None
+    limits = read_range(raw[RANGE], times=field.is_time, where=where) if RANGE in raw else None
+    return replace(field, form=form, range=limits)
 
 
 def load_schema(root: Path, event: EventType) -> EventSchema:
@@ -137,7 +182,10 @@ def load_schema(root: Path, event: EventType) -> EventSchema:
         raise SchemaError(f"Cannot read {path}: {error.strerror}.", "Set BIOKEEL_SCHEMAS_DIR.") from None
     except json.JSONDecodeError as error:
         raise SchemaError(f"{path} is not JSON: line {error.lineno}, {error.msg}.") from None
-    return parse_schema(event, avro)
+    try:
+        return parse_schema(event, avro)
+    except SchemaError as error:
+        raise SchemaError(f"{path}: {error.what}", error.todo) from None
 
 
 def load_schemas(root: Path) -> dict[EventType, EventSchema]:

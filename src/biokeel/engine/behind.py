@@ -23,6 +23,7 @@ from biokeel.errors import TransportError, VaultError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from biokeel.contracts.signatures import PublicKeys
     from biokeel.settings import Settings
     from biokeel.vault.age import Place
     from biokeel.vault.store import Vault
@@ -37,6 +38,8 @@ _YOUNG: Final = (
 )
 _NEWEST: Final = 2
 """Blocks of each pseudo partition that are looked at: whatever came after a backup is newer than all before it."""
+_FURTHER: Final = 32
+"""Times as many messages are looked at next where none of those was signed."""
 
 
 def require_current(settings: Settings, vault: Vault) -> None:
@@ -91,27 +94,27 @@ def behind(settings: Settings, vault: Vault) -> dict[Place, int]:
     return _lacking(settings, vault, _group(settings))
 
 
-def taken_up_to(settings: Settings) -> dict[Place, int]:
+def taken_up_to(settings: Settings, keys: PublicKeys) -> dict[Place, int]:
     """Of every raw partition, the offset behind all that was taken through the wall, as far as can be told; 0: nothing.
 
     Committed offsets alone lag: what was published behind them would be decided a second time, and of people whom an
-    older vault does not know under new IDs.
+    older vault does not know under new IDs. `keys`: only blocks count that one of them has signed.
     """
     group = _group(settings)
-    reached = _reached(settings, group)
+    reached = _reached(settings, group, keys)
     return {place: reached[place] for place in group}
 
 
 def _lacking(settings: Settings, vault: Vault, group: Mapping[Place, int]) -> dict[Place, int]:
-    reached = _reached(settings, group)
+    reached = _reached(settings, group, vault.block_keys)
     knows = vault.known(reached)  # asked last: other workers go on meanwhile, and the vault is always ahead of Kafka
     return {place: end - 1 - knows[place] for place, end in reached.items() if end - 1 > knows[place]}
 
 
-def _reached(settings: Settings, group: Mapping[Place, int]) -> dict[Place, int]:
+def _reached(settings: Settings, group: Mapping[Place, int], keys: PublicKeys) -> dict[Place, int]:
     """The offset behind what `group` (see `_group`) and the newest blocks say was taken; 0 where they say nothing."""
     reached = {place: max(offset, 0) for place, offset in group.items()}
-    for place, last in _published(settings).items():
+    for place, last in _published(settings, keys).items():
         reached[place] = max(last + 1, reached.get(place, 0))
     return reached
 
@@ -166,27 +169,39 @@ def place_group(settings: Settings, vault: Vault, taken: Mapping[Place, int]) ->
         raise _failed(KafkaException(refused[0]))
 
 
-def _published(settings: Settings) -> dict[Place, int]:
-    """The highest raw offset of each raw partition among the newest blocks of the pseudo topics."""
+def _published(settings: Settings, keys: PublicKeys) -> dict[Place, int]:
+    """The highest raw offset of each raw partition among the newest blocks of the pseudo topics that are signed.
+
+    Others may have written behind them: where the newest messages are nobody's, as many more are looked at.
+    """
     consumer = _consumer(settings)
     try:
-        ends: dict[tuple[str, int], int] = {}
-        starts = []
-        for each in _partitions(consumer, [event.pseudo_topic for event in LANDED_EVENTS]):
-            low, high = consumer.get_watermark_offsets(each, timeout=_TIMEOUT)
-            if high > low:
-                ends[each.topic, each.partition] = high
-                starts.append(TopicPartition(each.topic, each.partition, max(low, high - _NEWEST)))
-        consumer.assign(starts)
-        return _highest(consumer, ends)
+        topics = [event.pseudo_topic for event in LANDED_EVENTS]
+        bounds = {
+            (each.topic, each.partition): consumer.get_watermark_offsets(each, timeout=_TIMEOUT)
+            for each in _partitions(consumer, topics)
+        }
+        left = {place for place, (low, high) in bounds.items() if high > low}
+        found: dict[Place, int] = {}
+        newest = _NEWEST
+        while left:
+            begins = {place: max(bounds[place][0], bounds[place][1] - newest) for place in left}
+            consumer.assign([TopicPartition(*place, begin) for place, begin in begins.items()])
+            signed = _highest(consumer, {place: bounds[place][1] for place in left}, found, keys)
+            left = {place for place in left - signed if begins[place] > bounds[place][0]}
+            newest *= _FURTHER
     except KafkaException as error:
         raise _failed(error) from None
     finally:
         consumer.close()
+    return found
 
 
-def _highest(consumer: Consumer, ends: dict[tuple[str, int], int]) -> dict[Place, int]:
-    found: dict[Place, int] = {}
+def _highest(
+    consumer: Consumer, ends: dict[tuple[str, int], int], found: dict[Place, int], keys: PublicKeys
+) -> set[tuple[str, int]]:
+    """Read up to `ends` (pseudo topic and partition → offset) and raise `found`; where there was a signed block."""
+    signed = set()
     deadline = time.monotonic() + _TIMEOUT
     while ends:
         message = consumer.poll(0.5)
@@ -200,11 +215,15 @@ def _highest(consumer: Consumer, ends: dict[tuple[str, int], int]) -> dict[Place
         if offset + 1 >= ends.get((topic, partition), 0):
             ends.pop((topic, partition), None)
         # The stubs allow what only a producer may give; a consumer always gets a list of pairs.
-        holds = named(cast("list[tuple[str, bytes]]", message.headers() or []))
+        headers = cast("list[tuple[str, bytes]]", message.headers() or [])
+        if not keys.have_signed(topic, partition, dict(headers)):
+            continue
+        signed.add((topic, partition))
+        holds = named(headers)
         for span in holds.spans if holds is not None and holds.stream == STREAM_RAW else ():
             place = event_type(topic).raw_topic, span.partition
             found[place] = max(span.last, found.get(place, -1))
-    return found
+    return signed
 
 
 def _consumer(settings: Settings) -> Consumer:

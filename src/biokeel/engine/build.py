@@ -32,22 +32,33 @@ def pseudonymise_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Con
     schemas = {event: catalogue.reader(event).schema for event in EVENTS}
     vault = Vault.open(settings)
     require_current(settings, vault)
-    wall = Wall(codec, vault, schemas, settings.unknown_person, settings.set_aside_events)
-    worker = PseudonymiseWorker(settings, metrics, wall, catalogue, BlockProducer(settings))
+    settings.require("sources")
+    wall = Wall(
+        codec,
+        vault,
+        schemas,
+        settings.registered_sources,
+        unknown_person=settings.unknown_person,
+        set_aside=settings.set_aside_events,
+    )
+    worker = PseudonymiseWorker(settings, metrics, wall, catalogue, BlockProducer(settings), signer=vault.signer)
     return consumption(settings), worker
 
 
 def curate_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Consumption, CurateWorker]:
     """The worker of the research zone: it opens the lake, and never a raw topic or the vault.
 
-    Raises `SuiteError` for a suite that does not hold, `StoreRefused` for a store that does not keep its word.
+    Raises `SettingsError` without a public key of the vault zone's, `SuiteError` for a suite that does not hold,
+    `StoreRefused` for a store that does not keep its word.
     """
     from biokeel.contracts.registry import open_catalogue
+    from biokeel.contracts.signatures import PublicKeys
     from biokeel.engine.curate import CurateWorker, consumption
     from biokeel.land.lake import Lake
     from biokeel.land.objects import check_store
     from biokeel.validate.suites import SuiteStore
 
+    keys = PublicKeys.of_setting(settings.block_public_keys)
     catalogue = open_catalogue(settings.schemas_dir, settings.schema_registry_url)
     schemas = {event: catalogue.reader(event).schema for event in LANDED_EVENTS}
     suites = SuiteStore(settings.expectations_dir, schemas)
@@ -55,4 +66,4 @@ def curate_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Consumpti
         suites.current(event)  # a worker without a good suite must not start
     lake = Lake.of(settings)
     check_store(lake.objects)
-    return consumption(), CurateWorker(settings, metrics, lake, schemas, suites)
+    return consumption(), CurateWorker(settings, metrics, lake, schemas, suites, keys=keys)

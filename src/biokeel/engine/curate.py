@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from biokeel.contracts.schema import EventSchema
+    from biokeel.contracts.signatures import PublicKeys
     from biokeel.contracts.topics import EventType
     from biokeel.engine.judging import Decided
     from biokeel.engine.ledger import Delivery
@@ -100,12 +101,14 @@ class CurateWorker(Worker):
         lake: Lake,
         schemas: Mapping[EventType, EventSchema],
         suites: SuiteStore,
+        *,
+        keys: PublicKeys,
     ) -> None:
         super().__init__(settings, metrics)
         self._lake = lake
         self._schemas = schemas
         columns = {event: curated_columns(schema) for event, schema in schemas.items()}
-        self._reader = BlockReader(lake, columns, metrics, settings.set_aside_blocks)
+        self._reader = BlockReader(lake, columns, metrics, settings.set_aside_blocks, keys)
         self._judge = Judge(settings, self.runner, suites)
         self._saver = SnapshotSaver(settings, self.runner, lake)
         self._landing = Landing(self, self._saver)
@@ -145,8 +148,9 @@ class CurateWorker(Worker):
 
     def _judged(self, event: EventType, deliveries: Sequence[Delivery]) -> Judged:
         """The rows of `deliveries`, judged and linked, and the standings of their partitions after them."""
-        batch = self.runner.run("blocks", self._reader.read, event, deliveries)
         standings = {delivery.partition: self._standings[delivery.at] for delivery in deliveries}
+        marks = {partition: standing.marks for partition, standing in standings.items()}
+        batch = self.runner.run("blocks", self._reader.read, event, deliveries, marks)
         judged = Judged(pl.DataFrame(), pl.DataFrame(), standings, 0)
         if batch is not None:
             self.runner.passed(event, Edge.READ_PSEUDO, len(batch))

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from biokeel.batch import PseudonymisedBatch
     from biokeel.contracts.catalogue import Catalogue
+    from biokeel.contracts.signatures import Signer
     from biokeel.contracts.topics import EventType
     from biokeel.engine.ledger import Delivery
     from biokeel.engine.producer import BlockProducer
@@ -77,12 +78,20 @@ class PseudonymiseWorker(Worker):
     """The worker of application 1."""
 
     def __init__(
-        self, settings: Settings, metrics: WorkerMetrics, wall: Wall, catalogue: Catalogue, producer: BlockProducer
+        self,
+        settings: Settings,
+        metrics: WorkerMetrics,
+        wall: Wall,
+        catalogue: Catalogue,
+        producer: BlockProducer,
+        *,
+        signer: Signer,
     ) -> None:
         super().__init__(settings, metrics)
         self._wall = wall
         self._catalogue = catalogue
         self._producer = producer
+        self._signer = signer
         self._partitions: dict[EventType, int] = {}
         self._held: set[Partition] = set()
         self._window = asyncio.Semaphore(WINDOW)
@@ -124,7 +133,7 @@ class PseudonymiseWorker(Worker):
             there = self._producer.partitions(event.pseudo_topic)
             self._partitions[event] = self._wall.partitions(event, there)
         fingerprint = self._catalogue.reader(event).fingerprint
-        blocks = self.runner.run("blocks", split_blocks, batch, self._partitions[event], fingerprint)
+        blocks = self.runner.run("blocks", split_blocks, batch, self._partitions[event], fingerprint, self._signer)
         return self.runner.run("produce", self._producer.send, event.pseudo_topic, blocks)
 
     async def _settle(
@@ -145,6 +154,7 @@ class PseudonymiseWorker(Worker):
         self.runner.passed(event, Edge.APPLIED, result.applied)
         self.runner.passed(event, Edge.SEALED, sum(result.counts.values()))
         self.runner.rejected(event, result.counts)
+        self.runner.withheld(event, result.withheld)
 
     async def run(self) -> None:
         """Send on parked events whose person has come: at once after enrolments of our own, else every second."""
@@ -192,22 +202,26 @@ class PseudonymiseWorker(Worker):
             async with self._turn:
                 if at not in self._held or self._stopping:
                     return
-                rows, last, sent = await loop.run_in_executor(self._thread, self._emit, event, at.partition)
-                if not rows:
+                result, sent = await loop.run_in_executor(self._thread, self._emit, event, at.partition)
+                self.runner.passed(event, Edge.APPLIED, result.applied)
+                self.runner.passed(event, Edge.SEALED, sum(result.counts.values()))
+                self.runner.rejected(event, result.counts)
+                self.runner.withheld(event, result.withheld)
+                if result.batch is None:
                     return
+                rows, last = len(result.batch), int(result.batch.frame.item(-1, "raw_offset"))
                 await asyncio.wrap_future(sent)
                 reached("pseudonymise.after_release_delivery")
                 await loop.run_in_executor(self._thread, self._wall.released, event, at.partition, last)
                 reached("pseudonymise.after_release_mark")
                 self.runner.passed(event, Edge.RELEASED, rows)
 
-    def _emit(self, event: EventType, partition: int) -> tuple[int, int, Future[None]]:
-        batch = self._wall.releases(event, partition, RELEASE_ROWS)
-        sent = self._send(event, batch)
-        if batch is None or not len(batch):
-            return 0, -1, sent
-        reached("pseudonymise.after_release_produce")
-        return len(batch), int(batch.frame.item(-1, "raw_offset")), sent
+    def _emit(self, event: EventType, partition: int) -> tuple[WallResult, Future[None]]:
+        result = self._wall.releases(event, partition, RELEASE_ROWS)
+        sent = self._send(event, result.batch)
+        if result.batch is not None:
+            reached("pseudonymise.after_release_produce")
+        return result, sent
 
     async def assigned(self, partitions: AbstractSet[Partition]) -> Mapping[Partition, int]:
         """Hold `partitions`; Kafka's committed offsets say where they go on."""

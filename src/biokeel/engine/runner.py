@@ -37,6 +37,11 @@ class StageRunner:
         for reason, rows in counts.items():
             self.metrics.rejected(event, reason, rows)
 
+    def withheld(self, event: EventType, counts: Mapping[tuple[str, str], int]) -> None:
+        """Count values that did not cross the wall, by source and field."""
+        for (source, field), values in counts.items():
+            self.metrics.withheld(event, source, field, values)
+
     def lag(self, event: EventType, delivery: Any, now: float) -> None:
         """Set how far behind the partition of `delivery` is: messages to its end, and the age of its newest."""
         waiting = max((delivery.highwater or 0) - delivery.last - 1, 0)

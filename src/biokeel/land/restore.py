@@ -12,8 +12,8 @@ refuses while it stands. In steps, and what a crash after each means:
    begins on this event type until somebody asks for the same restore again, which goes on from here.
 2. **curated**: one commit, rows and T of the wanted version. *After it*: T lies far below Q.
 3. **quarantine**: one commit, rows and Q of the version that goes with it.
-4. **state**: linking state that knows more than the table is deleted; the participants table forgets which it was made
-   from, so that the next refresh makes it anew.
+4. **state**: linking state that knows more than the table is deleted, and what was put aside above it is looked at
+   anew; the participants table forgets which it was made from, so that the next refresh makes it anew.
 5. The mark is deleted, and workers begin.
 
 Both commits carry the number of this restore (`<topic>/restores`), which is how a repeated step knows that it is done,
@@ -37,6 +37,7 @@ from pydantic import TypeAdapter
 
 from biokeel.batch import STREAM_PARKING, STREAM_QUARANTINE, STREAM_RAW
 from biokeel.errors import CommitConflict, LandingError
+from biokeel.land.aside import Aside
 from biokeel.land.checkpoint import Mapped, append, noted
 from biokeel.land.log import oldest, version_at
 from biokeel.land.maintenance import made_from
@@ -133,6 +134,7 @@ def restore(lake: Lake, event: EventType, wanted: Plan, raw_partitions: int) -> 
         _put_back(lake, uri, then.version(), back, (f"{topic}/restores", wanted.number))
     for partition, last in wanted.positions.items():
         Snapshots(lake).delete_above(event, partition, last if wanted.keeps_state else -1)
+    Aside(lake).forget_above(event, wanted.positions)
     _forget_participants(lake, event, wanted)
     begin_again(lake, event, wanted.positions)
     lake.objects.delete(_mark(event))

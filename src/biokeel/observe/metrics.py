@@ -10,7 +10,8 @@ it runs:
         metrics.passed(batch.event, Edge.CURATED, len(outcome.accepted))
         metrics.rejected(batch.event, Reason.RULE, len(outcome.rejected))
 
-Labels are worker names, event types, partitions, stages, reasons: never a value of data. Every method may be called
+Labels are worker names, event types, registered sources, fields, partitions, stages, reasons: never a value of data.
+Every method may be called
 from any thread. What is counted is for people who watch; that nothing is lost is proved by `biokeel verify`, which
 reads the tables and the vault, not these counters.
 """
@@ -97,9 +98,21 @@ class WorkerMetrics:
             ["worker", "event", "reason"],
             registry=self.registry,
         )
+        self._withheld = Counter(
+            "biokeel_withheld",
+            "Values that did not have the form or range of their field, and did not cross the wall.",
+            ["worker", "event", "source", "field"],
+            registry=self.registry,
+        )
         self._unreadable = Counter(
             "biokeel_unreadable_blocks",
-            "Messages of pseudo topics that could not be read and were put aside.",
+            "Blocks of pseudo topics that could not be read and were put aside.",
+            ["worker", "event"],
+            registry=self.registry,
+        )
+        self._unsigned = Counter(
+            "biokeel_unsigned_blocks",
+            "Messages of pseudo topics that were left out because the vault zone did not sign them.",
             ["worker", "event"],
             registry=self.registry,
         )
@@ -171,9 +184,17 @@ class WorkerMetrics:
         if n:
             self._rejected.labels(self.worker, str(event), str(reason)).inc(n)
 
+    def withheld(self, event: EventType, source: str, field: str, n: int) -> None:
+        """Count `n` values of `field` that did not cross the wall; `source` is a registered one."""
+        self._withheld.labels(self.worker, str(event), source, field).inc(n)
+
     def unreadable(self, event: EventType) -> None:
-        """Count a message that was put aside."""
+        """Count a block that was put aside because it cannot be read."""
         self._unreadable.labels(self.worker, str(event)).inc()
+
+    def unsigned(self, event: EventType) -> None:
+        """Count a message that was left out because the vault zone did not sign it."""
+        self._unsigned.labels(self.worker, str(event)).inc()
 
     def waiting(self, seconds: float) -> None:
         """Set for how long the worker has waited for something outside; 0 when that answers."""
@@ -209,10 +230,12 @@ class WorkerMetrics:
         """Seconds since the last `beat` or `passed`."""
         return time.monotonic() - self._beat
 
-    def serve(self, state_dir: Path, port: int = 0, *, stuck_after: float = 300.0) -> AbstractContextManager[Served]:
-        """Serve /metrics and /health on 127.0.0.1:`port` (0: any free one) until the context ends.
+    def serve(
+        self, state_dir: Path, port: int = 0, *, host: str = "127.0.0.1", stuck_after: float = 300.0
+    ) -> AbstractContextManager[Served]:
+        """Serve /metrics and /health on `host`:`port` (0: any free one) until the context ends.
 
         /health answers 200 while the last beat is younger than `stuck_after` seconds, else 503. Entering raises
         `SettingsError` where the port is taken.
         """
-        return serve_metrics(self, state_dir, port, stuck_after=stuck_after)
+        return serve_metrics(self, state_dir, host, port, stuck_after=stuck_after)

@@ -47,6 +47,10 @@ def report(before: Snapshot, after: Snapshot) -> dict[str, Any]:
             {"reason": str(reason), "events": count, "owner": str(reason.owner), "meaning": reason.meaning}
             for reason, count in after.by_reason().items()
         ],
+        "withheld": [
+            {"source": of.source, "event": str(of.event), "field": of.name, "values": count}
+            for of, count in after.most_withheld(len(after.withheld)).items()
+        ],
         "table_versions": {f"{table}/{event}": version for (event, table), version in after.versions.items()},
         "parked": {str(event): count for event, count in after.parked.items()},
     }

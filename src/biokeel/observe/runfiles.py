@@ -17,23 +17,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - recognised, not chosen
 _SAME_CREATION = 1.0
 """Seconds: psutil computes creation from the boot time, which may move a little when the clock is set."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class RunFile:
-    """A worker process. `created` is its creation in seconds since 1970, `port` that of its HTTP server."""
+    """A worker process. `created` is its creation in seconds since 1970, `host` and `port` where its server listens."""
 
     worker: str
     pid: int
     created: float
     port: int
+    host: str = "127.0.0.1"
 
     @property
     def url(self) -> str:
-        """Where the worker's HTTP server listens."""
-        return f"http://127.0.0.1:{self.port}"
+        """Where the worker's HTTP server answers on this machine."""
+        return f"http://{'127.0.0.1' if self.host == EVERY_ADDRESS else self.host}:{self.port}"
 
     def alive(self) -> bool:
         """Whether the very process that wrote the file still runs."""
@@ -46,14 +48,14 @@ class RunFile:
             return False
 
 
-def write_run_file(state_dir: Path, worker: str, port: int) -> Path:
+def write_run_file(state_dir: Path, worker: str, port: int, host: str = "127.0.0.1") -> Path:
     """Write this process's run file, whole or not at all, and return its path."""
     pid = os.getpid()
     folder = state_dir / "run"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"{worker}-{pid}.json"
     half = path.with_suffix(".tmp")
-    half.write_bytes(orjson.dumps(asdict(RunFile(worker, pid, psutil.Process(pid).create_time(), port))))
+    half.write_bytes(orjson.dumps(asdict(RunFile(worker, pid, psutil.Process(pid).create_time(), port, host))))
     half.replace(path)
     return path
 

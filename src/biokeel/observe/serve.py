@@ -1,4 +1,4 @@
-"""The HTTP server inside a worker: /metrics for Prometheus, /health for supervisors. 127.0.0.1 only."""
+"""The HTTP server inside a worker: /metrics for Prometheus, /health for supervisors. Whoever reaches it may read it."""
 
 from __future__ import annotations
 
@@ -67,23 +67,23 @@ def _app(observed: Observed, stuck_after: float) -> WSGIApplication:
 
 
 @contextmanager
-def serve_metrics(observed: Observed, state_dir: Path, port: int, *, stuck_after: float) -> Iterator[Served]:
-    """Serve until the context ends; the run file is there exactly as long.
+def serve_metrics(observed: Observed, state_dir: Path, host: str, port: int, *, stuck_after: float) -> Iterator[Served]:
+    """Serve on an IPv4 address or a name of this machine until the context ends; the run file is there exactly as long.
 
     A worker that is killed leaves the file behind; readers see that its process is gone (`runfiles`). Raises
-    `SettingsError` where the port is taken.
+    `SettingsError` where the address is not this machine's or the port is taken.
     """
     app = _app(observed, stuck_after)
     try:
-        server = make_server("127.0.0.1", port, app, server_class=_Server, handler_class=_Quiet)
+        server = make_server(host, port, app, server_class=_Server, handler_class=_Quiet)
     except OSError as error:
         raise SettingsError(
-            f"Cannot serve metrics of worker {observed.worker} on port {port}: {error.strerror}.",
-            "Set BIOKEEL_METRICS_PORT to a free port, or to 0 for any.",
+            f"Cannot serve metrics of worker {observed.worker} on {host}:{port}: {error.strerror}.",
+            "Set BIOKEEL_METRICS_HOST to an address of this machine, and BIOKEEL_METRICS_PORT to a free port or 0.",
         ) from None
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="metrics", daemon=True)
     thread.start()
-    run_file = write_run_file(state_dir, observed.worker, server.server_port)
+    run_file = write_run_file(state_dir, observed.worker, server.server_port, host)
     try:
         yield Served(server.server_port, run_file)
     finally:

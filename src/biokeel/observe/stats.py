@@ -43,6 +43,14 @@ class Tally(NamedTuple):
     edge: Edge
 
 
+class Field(NamedTuple):
+    """A field of what one source sends."""
+
+    source: str
+    event: EventType
+    name: str
+
+
 @dataclass(frozen=True, slots=True)
 class Lag:
     """What waits in a topic: messages (blocks on the research side) over all partitions, and the worst age."""
@@ -63,6 +71,12 @@ class Snapshot:
     """By worker kind and event type."""
     versions: Mapping[tuple[EventType, str], int] = field(default_factory=dict)
     parked: Mapping[EventType, int] = field(default_factory=dict)
+    withheld: Mapping[Field, int] = field(default_factory=dict)
+    """Values that did not cross the wall."""
+
+    def most_withheld(self, most: int) -> dict[Field, int]:
+        """The `most` fields of which the most values were withheld, those first."""
+        return dict(sorted(self.withheld.items(), key=lambda item: (-item[1], item[0]))[:most])
 
     def total(self, edge: Edge, event: EventType | None = None) -> int:
         """Events that took `edge`, of one type or of all."""
@@ -114,6 +128,7 @@ def collect(state_dir: Path) -> Snapshot:
         gathered.lags,
         gathered.versions,
         gathered.parked,
+        gathered.withheld,
     )
 
 
@@ -133,6 +148,7 @@ class _Gathered:
     lags: dict[tuple[str, EventType], Lag] = field(default_factory=dict)
     versions: dict[tuple[EventType, str], int] = field(default_factory=dict)
     parked: dict[EventType, int] = field(default_factory=dict)
+    withheld: dict[Field, int] = field(default_factory=dict)
 
     def take(self, run: RunFile, sample: Sample) -> None:
         labels = sample.labels
@@ -145,6 +161,9 @@ class _Gathered:
             case "biokeel_rejected_total":
                 reason = (event, Reason(labels["reason"]))
                 self.rejected[reason] = self.rejected.get(reason, 0) + int(value)
+            case "biokeel_withheld_total":
+                of = Field(labels["source"], event, labels["field"])
+                self.withheld[of] = self.withheld.get(of, 0) + int(value)
             case "biokeel_lag_events" | "biokeel_lag_seconds":
                 key = (labels["worker"], event)
                 lag = self.lags.get(key, Lag(0, 0.0))

@@ -16,11 +16,10 @@ microseconds however few rows there are, so one call does for all columns what i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from biokeel.errors import SchemaError
 from biokeel.pseudonymise.patterns import find_patterns, is_hash
@@ -33,18 +32,8 @@ if TYPE_CHECKING:
 
 SHORTEST_SUBJECT: Final = 6
 """Characters from which on a `subject_id` is searched for in other strings."""
-SHORTEST_HIDDEN: Final = 8
-"""The same for a column of 32 hexadecimal digits, where chance finds 8 given ones in 1 of 170 million rows."""
-
 _SHORTEST: Final = 6
 """Bytes of the shortest string that any pattern matches (`a@b.cd`)."""
-
-_ASCII: Final = 0x80
-_SPACE: Final = 0x20
-_BARE: Final = np.array(
-    [ord(chr(byte).lower()) * chr(byte).isalnum() * (byte < _ASCII) for byte in range(256)], np.uint8
-)
-"""What is left of each byte of a bare subject: 0 is nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +45,26 @@ class Leak:
     rows: npt.NDArray[np.bool_]
 
 
-def find_leaks(frame: pl.DataFrame, subjects: pl.Series, exempt: frozenset[str] = frozenset()) -> list[Leak]:
+def find_leaks(frame: pl.DataFrame, subjects: pl.Series, codes: pl.DataFrame | None = None) -> list[Leak]:
     """Everything in the strings of `frame`, however deep in lists and records, that no row may take along.
 
-    `subjects` is each row's `subject_id`. Columns in `exempt` have a form that the patterns cannot hide in (the caller
-    has checked it); they are searched for the subject only. Raises `SchemaError` for a type that cannot be scanned.
+    `subjects` is each row's `subject_id`. `codes` are columns whose texts have a form that the patterns cannot hide in
+    (the caller has checked it); they are searched for the subject only. Raises `SchemaError` for a type that cannot be
+    scanned.
     """
-    searched = [(strings, column.name in exempt) for column in frame for strings in _strings(column, None)]
-    if not searched or not frame.height:
+    searched = _long(frame)
+    patterns = _matches([strings for strings, _ in searched], len(subjects))
+    coded = _long(codes) if codes is not None else []
+    return [*patterns, *_own_subjects([*searched, *coded], subjects)]
+
+
+def _long(frame: pl.DataFrame) -> list[tuple[_Strings, int]]:
+    """The strings of `frame` that are long enough to be looked through, with the bytes of the longest of each."""
+    found = [strings for column in frame for strings in _strings(column, None)]
+    if not found or not frame.height:
         return []
-    lengths = pl.select(pl.lit(each.values).str.len_bytes().max().alias(str(i)) for i, (each, _) in enumerate(searched))
-    long = [
-        (strings, hidden, longest)
-        for (strings, hidden), longest in zip(searched, lengths.row(0), strict=True)
-        if (longest or 0) >= _SHORTEST
-    ]
-    plain = [strings for strings, hidden, _ in long if not hidden]
-    return [*_matches(plain, frame.height), *_own_subjects(long, subjects)]
+    lengths = pl.select(pl.lit(each.values).str.len_bytes().max().alias(str(i)) for i, each in enumerate(found)).row(0)
+    return [(each, longest) for each, longest in zip(found, lengths, strict=True) if (longest or 0) >= _SHORTEST]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,56 +115,22 @@ def scan(values: pl.Series) -> dict[str, pl.Series]:
     return found
 
 
-def _own_subjects(searched: Sequence[tuple[_Strings, bool, int]], subjects: pl.Series) -> Iterator[Leak]:
-    """Rows whose own subject stands in one of their strings.
-
-    Each of `searched` comes with whether its column is exempt, and the bytes of its longest string.
-    """
+def _own_subjects(searched: Sequence[tuple[_Strings, int]], subjects: pl.Series) -> Iterator[Leak]:
+    """Rows whose own subject stands in one of their strings. Each comes with the bytes of its longest."""
     if not searched:
         return
-    plain, bare = _plain_and_bare(subjects)
-    # Exempt columns are random hexadecimal digits: search for the bare characters, and only where chance is not enough.
-    by_hidden = {
-        hidden: (subject, least, _shortest(subject, least))
-        for hidden, subject, least in ((False, plain, SHORTEST_SUBJECT), (True, bare, SHORTEST_HIDDEN))
-    }
-    for strings, hidden, longest in searched:
-        subject, least, shortest = by_hidden[hidden]
+    plain = subjects.str.strip_chars()
+    lengths = plain.str.len_bytes().to_numpy()
+    shortest = int(lengths.min(where=lengths >= SHORTEST_SUBJECT, initial=np.iinfo(lengths.dtype).max))
+    for strings, longest in searched:
         if longest < shortest:
             continue
-        own = subject if strings.rows is None else subject.gather(strings.rows)
-        long = pl.col("own").str.len_chars() >= least
+        own = plain if strings.rows is None else plain.gather(strings.rows)
+        long = pl.col("own").str.len_chars() >= SHORTEST_SUBJECT
         frame = pl.DataFrame([strings.values.alias("text"), own.alias("own")])
         hits = frame.select(long & pl.col("text").str.contains(pl.col("own"), literal=True)).to_series()
         if hits.any():
             yield Leak(strings.field, "subject", strings.spread(hits, len(subjects)))
-
-
-def _shortest(subjects: pl.Series, least: int) -> int:
-    """Bytes of the shortest of `subjects` that has `least` bytes, and so may have as many characters."""
-    lengths = subjects.str.len_bytes().to_numpy()
-    return int(lengths.min(where=lengths >= least, initial=np.iinfo(lengths.dtype).max))
-
-
-def _plain_and_bare(subjects: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """`subjects` without white space around them, and their letters and digits only, as small letters.
-
-    Most are nothing but digits and small letters, so one look at all bytes together saves both.
-    """
-    array = cast("pa.LargeStringArray", subjects.to_arrow(compat_level=pl.CompatLevel.oldest()))
-    _, offsets, data = array.buffers()
-    if offsets is None or data is None:
-        return subjects, subjects
-    ends = np.frombuffer(memoryview(offsets), np.int64)[array.offset : array.offset + len(array) + 1]
-    letters = np.frombuffer(memoryview(data), np.uint8)
-    kept = _BARE.take(letters)
-    if (kept == letters).all():
-        return subjects, subjects
-    before = np.concatenate(([0], np.cumsum(kept > 0)))
-    buffers = pa.py_buffer(before[ends].tobytes()), pa.py_buffer(kept[kept > 0].tobytes())
-    bare = pa.LargeStringArray.from_buffers(len(array), *buffers)
-    plain = subjects.str.strip_chars() if (letters <= _SPACE).any() or (letters >= _ASCII).any() else subjects
-    return plain, cast("pl.Series", pl.from_arrow(bare))
 
 
 def _strings(column: pl.Series, rows: npt.NDArray[np.int64] | None) -> Iterator[_Strings]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from biokeel.pseudonymise.policy import coarsen
-from biokeel.pseudonymise.stage import Check, Verdicts, judge_envelope
+from biokeel.pseudonymise.stage import Verdicts, judge_envelope
+from biokeel.pseudonymise.withhold import Judge
 from biokeel.reasons import Reason
 from biokeel.vault.enrolment import PersonEvent
 from biokeel.vault.identifiers import normalise
@@ -18,24 +19,25 @@ if TYPE_CHECKING:
     from biokeel.contracts.schema import EventSchema
     from biokeel.vault.identifiers import Identifier
 
-SEXES: Final = ("female", "male", "other", "unknown")
-"""FHIR administrative gender. Any other word is refused: it would be stamped on every event of the person."""
-_SEX: Final = Check.of(~pl.col("sex").is_in(SEXES), Reason.PERSON_INVALID, "sex")
-
-_PLAIN: Final = ("identifiers", "consent_scope", "sex", "merged_scheme", "merged_id", "scope")
+_PLAIN: Final = ("identifiers", "consent_scope", "consent_stated", "sex", "merged_scheme", "merged_id", "scope")
 
 
-def read_persons(batch: DecodedBatch, schema: EventSchema) -> tuple[list[PersonEvent], list[SealedRejection]]:
-    """The events of `batch` that can be applied, in order, and those whose envelope or sex is not valid.
+def read_persons(
+    batch: DecodedBatch, schema: EventSchema, sources: pl.Series
+) -> tuple[list[PersonEvent], list[SealedRejection]]:
+    """The events of `batch` that can be applied, in order, and those whose envelope or a field's form is not valid.
 
+    Of these nothing is withheld: what a person event says is stamped on the person's others, or decides about them.
     A loop over events: person events are few, and each is a change of a database.
     """
     frame = batch.frame
     subjects = [normalise(*pair) for pair in frame.select("subject_scheme", "subject_id").iter_rows()]
     verdicts = Verdicts(frame.height)
-    judge_envelope(frame, pl.Series([each is not None for each in subjects], dtype=pl.Boolean), verdicts)
-    if "sex" in frame.columns:
-        verdicts.judge(frame, [_SEX])
+    valid = pl.Series([each is not None for each in subjects], dtype=pl.Boolean)
+    judge_envelope(frame, valid, sources, verdicts)
+    for field in schema.kept():
+        if field.form is not None and (wrong := Judge(field.form).misfits(frame[field.name], frame)) is not None:
+            verdicts.reject(wrong, Reason.PERSON_INVALID, field.name)
     good = verdicts.good
     coarse = [expression for each in schema.payload if each.coarsen and (expression := coarsen(each)) is not None]
     columns = frame.select(
@@ -61,7 +63,7 @@ def _event(at: At, payload: bytes, subject: Identifier, row: dict[str, Any]) -> 
         decided_at=round(decided.timestamp() * 1000),
         day=local.date(),
         identifiers=tuple(normalise(each["scheme"], each["value"]) for each in row.get("identifiers") or ()),
-        consent_scope=tuple(row.get("consent_scope") or ()),
+        consent_scope=tuple(row.get("consent_scope") or ()) if row.get("consent_stated", True) else None,
         birth_year=row.get("birth_date_year"),
         sex=row.get("sex"),
         province=row.get("address_province"),

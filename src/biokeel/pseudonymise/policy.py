@@ -2,7 +2,7 @@
 
 | tag | what becomes of the field |
 | --- | --- |
-| `NONE` | kept, and scanned for leaks |
+| `NONE` | kept where it has its form or range, else withheld (`biokeel.pseudonymise.withhold`) |
 | `QUASI` | coarsened: a date to its year (`<name>_year`), an address to its province (`<name>_province`), or dropped |
 | `DIRECT`, `LINK`, `FREE_TEXT` | dropped |
 """
@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from biokeel.contracts.lint import form_faults
 from biokeel.contracts.schema import Coarsening, Tag
 from biokeel.errors import SchemaError
+from biokeel.pseudonymise.registration import numbers_like_registration
+from biokeel.pseudonymise.withhold import Withholder
 
 if TYPE_CHECKING:
     from biokeel.contracts.schema import EventSchema, Field
@@ -41,28 +44,27 @@ PROVINCES: Final[dict[str, tuple[str, ...]]] = {
 }
 """How addresses in each province (ISO 3166-2:KR) begin."""
 
-_UNSCANNABLE: Final = frozenset({"bytes", "fixed"})
-
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What one event type's rows become: `kept` names pass as they are, `coarsened` are expressions."""
+    """What one event type's rows become: `withhold` says what of the kept fields, `coarsened` are expressions."""
 
-    kept: tuple[str, ...]
+    withhold: Withholder
     coarsened: tuple[pl.Expr, ...]
 
     @classmethod
     def of(cls, schema: EventSchema) -> Policy:
-        """The policy of a schema. Raises `SchemaError` for a kept field whose bytes no scan can read."""
-        for field in schema.kept():
-            if field.kind in _UNSCANNABLE:
-                raise SchemaError(
-                    f"Schema {schema.event}, field {field.name}: bytes cannot be scanned for identifiers.",
-                    "Give it another type, or a tag that drops it.",
-                )
+        """The policy of a schema.
+
+        Raises `SchemaError` for a kept field whose form or range is not declared, or does not hold: no such schema is
+        let in, whoever wrote it.
+        """
+        if fault := next(form_faults(schema), None):
+            raise SchemaError(f"Schema {fault.where}: {fault.what}", fault.todo)
         quasi = (field for field in schema.payload if field.tag is Tag.QUASI)
         coarsened = (coarsen(field) for field in quasi)
-        return cls(tuple(field.name for field in schema.kept()), tuple(each for each in coarsened if each is not None))
+        withhold = Withholder(schema.kept(), numbers_like_registration)
+        return cls(withhold, tuple(each for each in coarsened if each is not None))
 
 
 def coarsen(field: Field) -> pl.Expr | None:

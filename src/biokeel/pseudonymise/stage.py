@@ -4,13 +4,15 @@ A row is judged in this order, and the first thing that is wrong with it is its 
 subject's form, the times, leaks, whether the person is enrolled, has withdrawn, has consented to the domain.
 A leak comes before the person, so that no parked event holds one.
 
+A value without its field's form does not stop a row: it is withheld. What of it looks like an identifier stops the row.
+
 A row that was let through before is judged by less: it may have landed, so what the rules and its person say since then
 does not stop it (`Check.always`).
 """
 
 from __future__ import annotations
 
-import datetime as dt
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -18,28 +20,33 @@ import numpy as np
 import polars as pl
 
 from biokeel.batch import COORDINATES, ENVELOPE, STREAM_RAW, Outcome, PseudonymisedBatch, SealedRejection
+from biokeel.contracts.grammars import EVENT_ID
+from biokeel.contracts.lint import EARLIEST, LATEST
 from biokeel.pseudonymise.leaks import find_leaks
 from biokeel.reasons import Reason
-from biokeel.vault.people import CONSENT
+from biokeel.vault.consent import CONSENT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
     from biokeel.batch import DecodedBatch
     from biokeel.pseudonymise.policy import Policy
+    from biokeel.vault.event_ids import EventIdCipher
 
-EVENT_ID: Final = r"^[0-9a-f]{32}$"
-"""What the SDK derives from the source's record key; nothing else fits, so that it cannot carry a number."""
-SOURCE_ID: Final = r"^[a-z0-9][a-z0-9./-]{0,63}$"
-EARLIEST: Final = dt.datetime(1900, 1, 1, tzinfo=dt.UTC)
-LATEST: Final = dt.datetime(2101, 1, 1, tzinfo=dt.UTC)
-"""Times lie from `EARLIEST` up to, but not at, `LATEST`."""
+    Mask = npt.NDArray[np.bool_]
+
 FURTHEST_OFFSET: Final = 14 * 60
 """Minutes; no time zone of the world is further from UTC."""
 
-_HASHED: Final = frozenset({"event_id"})
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What the wall knows beside schemas and people: the registered `sources` (String), and the cipher of event ids."""
+
+    sources: pl.Series
+    event_ids: EventIdCipher
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +72,13 @@ class Check:
 
 
 def _time_range(name: str) -> Check:
-    return Check.of(~pl.col(name).is_between(EARLIEST, LATEST, closed="left"), Reason.TIME_RANGE, name)
+    return Check.of(~pl.col(name).is_between(EARLIEST, LATEST), Reason.TIME_RANGE, name)
 
 
-_SOURCE: Final = pl.col("source_id")
 _ENVELOPE: Final = (
-    Check.of(~pl.col("event_id").str.contains(EVENT_ID), Reason.ENVELOPE, "event_id"),
-    # A batch has few sources.
-    Check.of(
-        ~_SOURCE.str.contains(SOURCE_ID),
-        Reason.ENVELOPE,
-        "source_id",
-        some=(~_SOURCE.unique().str.contains(SOURCE_ID)).fill_null(value=True).any(),
-    ),
+    # Without its form it cannot be turned into a row's id, so it cannot go on.
+    Check.of(~pl.col("event_id").str.contains(EVENT_ID), Reason.ENVELOPE, "event_id", always=True),
+    Check.of(~pl.col("registered"), Reason.ENVELOPE, "source_id: no registered source"),
     # A missing offset is no fault.
     Check.of(
         (pl.col("occurred_offset_minutes").abs() > FURTHEST_OFFSET).fill_null(value=False),
@@ -88,7 +89,9 @@ _ENVELOPE: Final = (
     _time_range("occurred_at"),
     _time_range("recorded_at"),
 )
-_JUDGED: Final = ("event_id", "source_id", "occurred_offset_minutes", "occurred_at", "recorded_at")
+_JUDGED: Final = ("event_id", "occurred_offset_minutes", "occurred_at", "recorded_at")
+_NO_ID: Final = "0" * 32
+"""In place of what is no event id, in a row that is stopped."""
 _PERSON: Final = {
     domain: (
         Check.of(pl.col("participant").is_null(), Reason.NOT_ENROLLED, "subject_id", always=True),
@@ -137,47 +140,73 @@ class Verdicts:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class Pseudonymised:
+    """What the stage makes of a batch. `withheld` counts by source and field what of the accepted rows was left out."""
+
+    outcome: Outcome[PseudonymisedBatch, list[SealedRejection]]
+    withheld: Counter[tuple[str, str]]
+
+
 def pseudonymise(
-    batch: DecodedBatch, people: pl.DataFrame, policy: Policy, decided: npt.NDArray[np.bool_] | None = None
-) -> Outcome[PseudonymisedBatch, list[SealedRejection]]:
+    batch: DecodedBatch,
+    people: pl.DataFrame,
+    policy: Policy,
+    gate: Gate,
+    decided: npt.NDArray[np.bool_] | None = None,
+) -> Pseudonymised:
     """`batch` without what identifies anybody. A rejection for `NOT_ENROLLED` is to be parked, any other sealed.
 
     `people` has `biokeel.vault.known.PERSON` and `valid`, a row for each of the batch's. Rows that `decided` marks
-    were let through before (this is a replay): only a subject without form or person stops them.
-    Raises `SchemaError` where a field cannot be scanned for leaks.
+    were let through before (this is a replay): only what they cannot go on without stops them.
     """
     frame = batch.frame
     verdicts = Verdicts(frame.height, decided)
-    judge_envelope(frame, people["valid"], verdicts)
-    kept = pl.DataFrame([frame[name] for name in ("event_id", "source_id", *policy.kept)])
-    if policy.coarsened:
-        kept = kept.hstack(frame.select(policy.coarsened))
-    for leak in find_leaks(kept, frame["subject_id"], _HASHED):
+    judge_envelope(frame, people["valid"], gate.sources, verdicts)
+    withheld = policy.withhold.apply(frame)
+    kept = withheld.kept.hstack(frame.select(policy.coarsened)) if policy.coarsened else withheld.kept
+    for leak in find_leaks(withheld.suspects, frame["subject_id"], withheld.codes):
         verdicts.reject(leak.rows, Reason.LEAK, f"{leak.field}: {leak.pattern}")
     verdicts.judge(people, _PERSON[batch.event.domain])
     good = verdicts.good
-    accepted = _columns(batch, people, kept)
+    accepted = _columns(batch, people, withheld.column(), gate.event_ids).hstack(kept)
     if not good.all():
         accepted = accepted.filter(pl.Series(good))
-    return Outcome(PseudonymisedBatch(batch.event, accepted), verdicts.rejections(batch))
+    outcome = Outcome(PseudonymisedBatch(batch.event, accepted), verdicts.rejections(batch))
+    return Pseudonymised(outcome, _counted(frame["source_id"], withheld.misfits, good))
 
 
-def judge_envelope(frame: pl.DataFrame, valid: pl.Series, verdicts: Verdicts) -> None:
+def _counted(sources: pl.Series, misfits: Mapping[str, Mask], good: Mask) -> Counter[tuple[str, str]]:
+    counts: Counter[tuple[str, str]] = Counter()
+    for field, wrong in misfits.items():
+        for source, count in sources.filter(pl.Series(wrong & good)).value_counts().iter_rows():
+            counts[source, field] += count
+    return counts
+
+
+def judge_envelope(frame: pl.DataFrame, valid: pl.Series, sources: pl.Series, verdicts: Verdicts) -> None:
     """Judge what every event, person events too, begins with. `valid`: whether scheme and subject have their form."""
-    verdicts.judge(pl.DataFrame([*(frame[name] for name in _JUDGED), valid.alias("valid")]), _ENVELOPE)
+    registered = frame["source_id"].is_in(sources.implode()).alias("registered")
+    facts = pl.DataFrame([*(frame[name] for name in _JUDGED), valid.alias("valid"), registered])
+    verdicts.judge(facts, _ENVELOPE)
 
 
-def _columns(batch: DecodedBatch, people: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:
-    """`ENVELOPE`, `COORDINATES`, then the kept and coarsened fields of every row."""
+def _columns(batch: DecodedBatch, people: pl.DataFrame, withheld: pl.Series, event_ids: EventIdCipher) -> pl.DataFrame:
+    """`ENVELOPE` and `COORDINATES` of every row."""
     offsets, partitions = pl.Series(batch.raw.offsets), pl.Series(batch.raw.partitions)
+    ids = batch.frame["event_id"]
+    malformed = ~ids.str.contains(EVENT_ID)
+    if malformed.any():
+        ids = ids.set(malformed, _NO_ID)
     columns = {
         **{name: people[name] for name in ("participant", "enrolled_on", "birth_year", "sex")},
-        **{name: batch.frame[name] for name in ("event_id", "source_id", *_JUDGED[2:])},
+        **{name: batch.frame[name] for name in ("source_id", *_JUDGED[1:])},
+        "event_id": event_ids.hide(ids),
+        "withheld": withheld,
         "stream": pl.Series([STREAM_RAW]).new_from_index(0, len(batch)),
         "raw_partition": partitions,
         "raw_offset": offsets,
         "first_partition": partitions,
         "first_offset": offsets,
     }
-    head = pl.DataFrame([columns[name].cast(kind).alias(name) for name, kind in (ENVELOPE | COORDINATES).items()])
-    return head.hstack(kept.get_columns()[2:])
+    return pl.DataFrame([columns[name].cast(kind).alias(name) for name, kind in (ENVELOPE | COORDINATES).items()])

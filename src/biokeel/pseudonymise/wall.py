@@ -20,7 +20,7 @@ changed), the worker ends and says which it is.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -33,14 +33,14 @@ from biokeel.errors import PoisonBatch, SettingsError, TransportError, describe
 from biokeel.poison import guarded
 from biokeel.pseudonymise.persons import read_persons
 from biokeel.pseudonymise.policy import Policy
-from biokeel.pseudonymise.stage import pseudonymise
+from biokeel.pseudonymise.stage import Gate, pseudonymise
 from biokeel.reasons import Reason
 from biokeel.vault.identifiers import normalise
 from biokeel.vault.parking import ToPark
 from biokeel.vault.store import Applied
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -68,19 +68,24 @@ class Decodes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WallResult:
-    """What became of a raw batch: `batch` goes on; `counts` of newly sealed events; newly parked; newly applied."""
+    """What became of a raw batch: `batch` goes on; `counts` of newly sealed events; newly parked; newly applied.
+
+    `withheld` counts by source and field the values of `batch` that did not have their form.
+    """
 
     batch: PseudonymisedBatch | None
     counts: Mapping[Reason, int] = field(default_factory=dict)
     parked: int = 0
     applied: int = 0
+    withheld: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 class Wall:
     """Everything between a raw batch and a pseudonymised one. One for each worker, one thread at a time.
 
     `unknown_person` is the setting: `park` an event whose person is not enrolled, or `create` a participant for it.
-    `set_aside` is one, too: most events of one batch that are sealed because something raises on them.
+    `set_aside` is one, too: most events of one batch that are sealed because something raises on them. `sources` are
+    the ids that the programme registered; an event of any other is sealed.
     """
 
     def __init__(
@@ -88,6 +93,8 @@ class Wall:
         codec: Decodes,
         vault: Vault,
         schemas: Mapping[EventType, EventSchema],
+        sources: Collection[str],
+        *,
         unknown_person: str = "park",
         set_aside: int = 1_000,
     ) -> None:
@@ -96,7 +103,8 @@ class Wall:
         self._codec = codec
         self._vault = vault
         self._schemas = schemas
-        self._policies = {event: Policy.of(schema) for event, schema in schemas.items() if not event.is_person}
+        self._policies = {event: Policy.of(schema) for event, schema in schemas.items()}
+        self._gate = Gate(pl.Series(list(sources), dtype=pl.String), vault.event_ids)
         self._creates = unknown_person == "create"
         self._set_aside = set_aside
 
@@ -124,28 +132,34 @@ class Wall:
             )
         return began
 
-    def releases(self, event: EventType, partition: int, limit: int) -> PseudonymisedBatch | None:
-        """Up to `limit` parked events that have their number, in stream "parking"; None when there are none.
+    def releases(self, event: EventType, partition: int, limit: int) -> WallResult:
+        """Up to `limit` parked events that have their number, in stream "parking"; no batch when there are none.
 
         Rows come by increasing release number (`raw_offset`). Call `released` once they are in Kafka, then again.
-        What is not marked comes again with the same numbers. For a person event type: applies what can be, gives None.
+        What is not marked comes again with the same numbers. For a person event type: applies what can be, gives no
+        batch. What is sealed on its way out of parking is counted as anything that is sealed.
         """
         if event.is_person:
-            self._drain()
-            return None
+            drained = self._drain()
+            return WallResult(None, drained.sealed, drained.parked, drained.applied)
+        counts: Counter[Reason] = Counter()
         while True:
             snapshot = self._vault.snapshot(event, [partition])
             events = self._vault.ready(event, limit, partition)
             if not events:
-                return None
+                return WallResult(None, counts)
             judged = self._judge_parked(event, events, snapshot)
             if self._creates and judged.strangers:
                 self._vault.create([each.identifier for each in judged.strangers])
                 continue
             good = judged.accepted.frame["first_offset"].to_list()
             sealed, strangers = judged.sealed, judged.strangers
-            if self._vault.offer(event, partition, snapshot, good, sealed=sealed, strangers=strangers) and good:
-                return judged.accepted
+            if not self._vault.offer(event, partition, snapshot, good, sealed=sealed, strangers=strangers):
+                self._drain()
+                continue
+            counts.update(each.reason for each in sealed)
+            if good:
+                return WallResult(judged.accepted, counts, withheld=judged.withheld)
 
     def ready_at(self) -> set[tuple[EventType, int]]:
         """The event types and raw partitions for which `releases` has something to do."""
@@ -175,7 +189,9 @@ class Wall:
             anew = {partition: spans[partition] for partition, _, _ in forgotten}
             if self._vault.decide(event, snapshot, last, parked=strangers, sealed=sealed, anew=anew):
                 accepted = judged.accepted if len(judged.accepted) else None
-                return WallResult(accepted, Counter(each.reason for each in sealed), parked=len(strangers))
+                counts = Counter(each.reason for each in sealed)
+                return WallResult(accepted, counts, parked=len(strangers), withheld=judged.withheld)
+            self._drain()
 
     def _replayed(
         self, batch: RawBatch, spans: Mapping[int, tuple[int, int]], snapshot: Snapshot
@@ -217,9 +233,10 @@ class Wall:
         people = self._vault.look_up(schemes, subjects, generation)
         numbers = let_through(decoded.raw)
         people = self._vault.as_decided(batch.event, stream, people, decoded.raw.partitions, numbers)
-        verdict = pseudonymise(decoded, people, self._policies[batch.event], numbers >= 0)
+        made = pseudonymise(decoded, people, self._policies[batch.event], self._gate, numbers >= 0)
+        verdict = made.outcome
         sealed = [*outcome.rejected, *(each for each in verdict.rejected if each.reason is not Reason.NOT_ENROLLED)]
-        return _Judged(verdict.accepted, _strangers(decoded, verdict.rejected), sealed)
+        return _Judged(verdict.accepted, _strangers(decoded, verdict.rejected), sealed, made.withheld)
 
     def _judge_parked(self, event: EventType, events: Sequence[ParkedEvent], snapshot: Snapshot) -> _Judged:
         """Judge parked events of one partition as they came, and give them their place in the stream of releases."""
@@ -235,7 +252,7 @@ class Wall:
             pl.lit(STREAM_PARKING).alias("stream"),
             pl.col("first_offset").replace_strict(numbers, return_dtype=pl.Int64).alias("raw_offset"),
         )
-        return _Judged(PseudonymisedBatch(event, frame), judged.strangers, judged.sealed)
+        return replace(judged, accepted=PseudonymisedBatch(event, frame))
 
     # -- person events
 
@@ -263,12 +280,13 @@ class Wall:
 
     def _apply_decoded(self, batch: RawBatch, *, parked: bool) -> Applied:
         outcome = self._codec.decode(batch)
-        events, rejected = read_persons(outcome.accepted, self._schemas[batch.event])
+        events, rejected = read_persons(outcome.accepted, self._schemas[batch.event], self._gate.sources)
         return self._vault.apply(batch.event, events, [*outcome.rejected, *rejected], parked=parked)
 
     def _drain(self) -> Applied:
         """Apply the person events that waited for an enrolment which has come since.
 
+        Any worker does so before it decides about an event (`Vault.decide` refuses): one of them may narrow a consent.
         Dying in here leaves the rest to the next call, of any worker: what is applied is no longer parked.
         """
         total = Applied()
@@ -280,11 +298,12 @@ class Wall:
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """A batch after the stage: what goes on, who must wait, what is sealed."""
+    """A batch after the stage: what goes on, who must wait, what is sealed, and what was withheld of what goes on."""
 
     accepted: PseudonymisedBatch
     strangers: list[ToPark]
     sealed: list[SealedRejection]
+    withheld: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 def _joined(parts: Sequence[_Judged]) -> _Judged:
@@ -297,6 +316,7 @@ def _joined(parts: Sequence[_Judged]) -> _Judged:
         PseudonymisedBatch(event, pl.concat(frames)) if frames else _nothing(event),
         [each for part in parts for each in part.strangers],
         [each for part in parts for each in part.sealed],
+        sum((part.withheld for part in parts), Counter()),
     )
 
 

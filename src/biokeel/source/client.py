@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NoReturn, Self
 
 import confluent_kafka as kafka
 import numpy as np
@@ -32,6 +33,8 @@ MESSAGE_MAX_BYTES: Final = 16 << 20
 """What the raw topics take; a single event may be no larger than `max_event_bytes`."""
 METADATA_SECONDS: Final = 30.0
 """How long to wait for the broker's answer about a topic."""
+_FORBIDDEN: Final = (kafka.KafkaError.TOPIC_AUTHORIZATION_FAILED, kafka.KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+"""The second is said of a user who may write no topic at all."""
 
 
 class Publisher:
@@ -52,6 +55,8 @@ class Publisher:
         self._partitions: dict[str, int] = {}
         self._queued = 0
         self._failed: Counter[str] = Counter()
+        self._forbidden: set[str] = set()
+        """Topics that Kafka's user may not write, as Kafka has said."""
 
     def __enter__(self) -> Self:
         return self
@@ -97,19 +102,18 @@ class Publisher:
         """
         producer = self._reporting_producer()
         offsets: dict[int, int | None] = {}
-        _partitions(producer, event.raw_topic)
+        self._partitions[event.raw_topic] = self._asked(producer, event.raw_topic)
 
         def delivered(index: int, error: kafka.KafkaError | None, message: kafka.Message) -> None:
-            if error is not None:
-                self._failed[str(error.name())] += 1
+            self._refused(error, message)
             offsets[index] = message.offset()
 
         for index, value in enumerate(values):
             try:
                 producer.produce(event.raw_topic, value, partition=partition, on_delivery=partial(delivered, index))
             except kafka.KafkaException as error:
-                raise _refusal(Counter({str(error.args[0].name()): 1})) from None
-        while producer.flush(1.0):
+                self._refuse(producer, error.args[0], event.raw_topic)
+        while self._left(producer):
             self._raise_failures()
         self._raise_failures()
         return [offset for index in range(len(values)) if (offset := offsets[index]) is not None]
@@ -125,7 +129,7 @@ class Publisher:
 
         Raises `DeliveryError` with counts and Kafka's reasons where it refused events.
         """
-        while self._producer.flush(1.0):
+        while self._left(self._producer):
             self._raise_failures()
         self._raise_failures()
         return self._queued
@@ -134,54 +138,105 @@ class Publisher:
         for start in range(0, len(values), CHUNK):
             messages: list[dict[str, Any]] = [{"value": value} for value in values.slice(start, CHUNK).to_pylist()]
             while len(self._producer) > QUEUE_MESSAGES - CHUNK:
-                self._producer.poll(0.05)
+                self._poll(0.05)
                 self._raise_failures()
             while messages:
                 taken = self._producer.produce_batch(topic, messages, partition=partition, on_delivery=self._refused)
                 self._queued += taken
-                messages = [{"value": message["value"]} for message in messages if self._waits(message.get("_error"))]
+                messages = [
+                    {"value": message["value"]} for message in messages if self._waits(message.get("_error"), topic)
+                ]
                 if messages:  # The queue's bytes are full, though its messages were not.
-                    self._producer.poll(0.05)
+                    self._poll(0.05)
 
-    def _waits(self, error: kafka.KafkaError | None) -> bool:
+    def _waits(self, error: kafka.KafkaError | None, topic: str) -> bool:
         if error is None:
             return False
         if error.code() != kafka.KafkaError._QUEUE_FULL:  # noqa: SLF001 - librdkafka's own codes have such names
-            raise _refusal(Counter({str(error.name()): 1}))
+            self._refuse(self._producer, error, topic)
         return True
 
-    def _refused(self, error: kafka.KafkaError | None, _message: kafka.Message) -> None:
-        """Called from `poll` and `flush`, and only for what was not delivered (`delivery.report.only.error`)."""
+    def _refuse(self, producer: kafka.Producer, error: kafka.KafkaError, topic: str) -> NoReturn:
+        """Raise what became of a message that was not even queued."""
+        if error.code() == kafka.KafkaError._FATAL:  # noqa: SLF001
+            with self._ended():
+                producer.poll(0)  # raises what ended the client
+        raise self._not_authorised([topic]) if error.code() in _FORBIDDEN else _refusal(Counter([str(error.name())]))
+
+    def _refused(self, error: kafka.KafkaError | None, message: kafka.Message) -> None:
+        """Called from `poll` and `flush`; by our main producer only for what was not delivered."""
         if error is not None:
             self._failed[str(error.name())] += 1
+            if error.code() in _FORBIDDEN:
+                self._forbidden.add(str(message.topic()))
+
+    def _poll(self, seconds: float) -> None:
+        with self._ended():
+            self._producer.poll(seconds)
+
+    def _left(self, producer: kafka.Producer) -> int:
+        """How many messages are still on their way after a second."""
+        with self._ended():
+            return int(producer.flush(1.0))
+
+    @contextmanager
+    def _ended(self) -> Iterator[None]:
+        """Map what ends the client for good, which it raises from whatever call comes next.
+
+        An idempotent producer ends so at once where its user may write no topic at all. It raises in the middle of
+        the reports of what it throws away then, and Python takes that for a defect of the report.
+        """
+        try:
+            yield
+        except (kafka.KafkaException, SystemError) as raised:
+            error = raised if isinstance(raised, kafka.KafkaException) else raised.__cause__
+            if not isinstance(error, kafka.KafkaException):
+                raise
+            self._failed[str(error.args[0].name())] += 1
+            if error.args[0].code() in _FORBIDDEN:
+                self._forbidden.update(self._partitions)
+            self._raise_failures()
 
     def _raise_failures(self) -> None:
+        if self._forbidden:
+            raise self._not_authorised(self._forbidden) from None
         if self._failed:
-            raise _refusal(self._failed)
+            raise _refusal(self._failed) from None
+
+    def _not_authorised(self, topics: Iterable[str]) -> DeliveryError:
+        user = self._settings.kafka_username
+        return DeliveryError(
+            f"Not authorised for topic {', '.join(sorted(topics))}: Kafka's "
+            f"{f'user {user}' if user else 'unnamed user'} may not write it.",
+            "Load the source's own settings (BIOKEEL_KAFKA_USERNAME and BIOKEEL_KAFKA_PASSWORD; of the local stack, "
+            'Settings.load("source")), or ask the operator for the right. Then send again: event ids repeat.',
+        )
 
     def _partitions_of(self, topic: str) -> int:
         if topic not in self._partitions:
-            self._partitions[topic] = _partitions(self._producer, topic)
+            self._partitions[topic] = self._asked(self._producer, topic)
         return self._partitions[topic]
 
-
-def _partitions(producer: kafka.Producer, topic: str) -> int:
-    """How many partitions `topic` has, once each has a leader (a new topic takes a moment)."""
-    deadline = time.monotonic() + METADATA_SECONDS
-    while True:
-        try:
-            found = producer.list_topics(topic, timeout=METADATA_SECONDS).topics[topic]
-        except kafka.KafkaException as error:
-            raise DeliveryError(
-                f"Kafka does not answer: {error.args[0].name()}.", "Is it up? Is BIOKEEL_KAFKA_BOOTSTRAP right?"
-            ) from None
-        if found.error is not None and found.error.code() != kafka.KafkaError.LEADER_NOT_AVAILABLE:
-            raise DeliveryError(f"Kafka has no topic {topic}, or hides it.", "Run biokeel topics create.")
-        if found.partitions and all(part.leader >= 0 for part in found.partitions.values()):
-            return len(found.partitions)
-        if time.monotonic() > deadline:
-            raise DeliveryError(f"A partition of {topic} has no leader.", "See that every broker runs.")
-        producer.poll(0.1)
+    def _asked(self, producer: kafka.Producer, topic: str) -> int:
+        """How many partitions `topic` has, once each has a leader (a new topic takes a moment)."""
+        deadline = time.monotonic() + METADATA_SECONDS
+        while True:
+            try:
+                found = producer.list_topics(topic, timeout=METADATA_SECONDS).topics[topic]
+            except kafka.KafkaException as error:
+                raise DeliveryError(
+                    f"Kafka does not answer: {error.args[0].name()}.", "Is it up? Is BIOKEEL_KAFKA_BOOTSTRAP right?"
+                ) from None
+            if found.error is not None and found.error.code() in _FORBIDDEN:
+                raise self._not_authorised([topic])
+            if found.error is not None and found.error.code() != kafka.KafkaError.LEADER_NOT_AVAILABLE:
+                raise DeliveryError(f"Kafka has no topic {topic}, or hides it.", "Run biokeel topics create.")
+            if found.partitions and all(part.leader >= 0 for part in found.partitions.values()):
+                return len(found.partitions)
+            if time.monotonic() > deadline:
+                raise DeliveryError(f"A partition of {topic} has no leader.", "See that every broker runs.")
+            with self._ended():
+                producer.poll(0.1)
 
 
 def _refusal(failed: Counter[str]) -> DeliveryError:

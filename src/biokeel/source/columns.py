@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -25,8 +25,14 @@ def _shown(names: Iterable[str]) -> str:
     return ", ".join(sorted({name if _FIELD_NAME.fullmatch(name) else "(not a field's name)" for name in names}))
 
 
+def _defaults(schema: EventSchema) -> dict[str, Any]:
+    """What the schema says for required fields that a record does not hold; Any because Avro values may be anything."""
+    said = {field["name"]: field["default"] for field in schema.avro["fields"] if "default" in field}
+    return {name: value for name, value in said.items() if value is not None}
+
+
 def frame_of(schema: EventSchema, records: Sequence[Record]) -> pl.DataFrame:
-    """`records` as a frame with exactly the schema's columns; what a record does not hold is null.
+    """`records` as a frame with exactly the schema's columns; what a record does not hold is the schema's default.
 
     Raises `SourceError` naming the field that does not fit, or the required field that is missing.
     """
@@ -35,8 +41,11 @@ def frame_of(schema: EventSchema, records: Sequence[Record]) -> pl.DataFrame:
     if unknown:
         raise SourceError(f"Records of {schema.event} hold fields that the schema has not: {_shown(unknown)}.")
     series = []
+    defaults = _defaults(schema)
     for name, kind in columns.items():
         values = [record.get(name) for record in records]
+        if name in defaults:
+            values = [defaults[name] if value is None else value for value in values]
         try:
             column = pl.Series(name, values, _PLAIN.get(kind, kind), strict=True)
         except (TypeError, OverflowError, pl.exceptions.PolarsError):
@@ -54,7 +63,9 @@ def conform(schema: EventSchema, frame: pl.DataFrame) -> pl.DataFrame:
     unknown = set(frame.columns) - set(columns)
     if unknown:
         raise SourceError(f"{schema.event}: the schema has no field {_shown(unknown)}.")
-    whole = frame.with_columns(pl.lit(None).alias(name) for name in columns if name not in frame.columns)
+    absent = [name for name in columns if name not in frame.columns]
+    defaults = _defaults(schema)
+    whole = frame.with_columns(pl.lit(defaults.get(name)).alias(name) for name in absent)
     try:
         return _whole(schema, whole.select(pl.col(name).cast(kind) for name, kind in columns.items()))
     except pl.exceptions.PolarsError:

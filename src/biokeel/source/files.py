@@ -19,8 +19,9 @@ from biokeel.source.adapters.base import BATCH_ROWS, Context, Record, Report, Su
 from biokeel.source.adapters.detect import RECORDS, detect
 from biokeel.source.adapters.records import read_raw
 from biokeel.source.columns import conform, frame_of
-from biokeel.source.enrol import Enroller
+from biokeel.source.enrol import Enroller, states_no_consent
 from biokeel.source.ids import EventIds
+from biokeel.source.schemes import Schemes
 
 GATHERED: Final = 5_000
 """Records of files that wait for those of the next."""
@@ -57,30 +58,39 @@ class DryRun:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Who publishes. `site` names hospital, centre or vendor; None leaves it to the format, then to the source id."""
+    """Who publishes. `site` names hospital, centre or vendor; None leaves it to the format, then to the source id.
+
+    `schemes` is the source's table of identifier systems and FHIR servers (`biokeel.source.schemes.load_schemes`).
+    """
 
     source_id: str
     key: bytes = field(repr=False)
     site: str | None = None
     subject: Subject | None = None
     zone: tzinfo | None = None
+    schemes: Schemes = field(default_factory=Schemes)
 
     def context(self, path: Path, format_site: str | None) -> Context:
         """The context of one file."""
         site = self.site or format_site or self.source_id.replace("/", "-")
         changed = int(path.stat().st_mtime * 1000)
-        return Context(self.source_id, site, EventIds(self.source_id, self.key), changed, self.subject, self.zone)
+        ids = EventIds(self.source_id, self.key)
+        return Context(self.source_id, site, ids, changed, self.subject, self.zone, self.schemes)
 
 
 @dataclass(slots=True)
 class FileResult:
-    """What became of one file. `failure` says why nothing could be read of it."""
+    """What became of one file. `failure` says why nothing could be read of it.
+
+    `without_consent` counts enrolments that state no consent.
+    """
 
     path: Path
     format: str = ""
     sent: Counter[str] = field(default_factory=Counter)
     report: Report = field(default_factory=Report)
     failure: str = ""
+    without_consent: int = 0
 
     @property
     def failed_wholly(self) -> bool:
@@ -142,6 +152,7 @@ def _publish_file(result: FileResult, source: Source, waiting: Waiting, enroller
     for event, rows in found.read(path, context, result.report):
         batches = [(event, rows)] if enroller is None else enroller.before(event, rows, context)
         for kind, records in batches:
+            result.without_consent += states_no_consent(kind, records)
             waiting.add(result, kind, records)
     if found is RECORDS:
         messages: dict[EventType, list[bytes | None]] = {}

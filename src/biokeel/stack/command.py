@@ -14,20 +14,24 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 import psutil
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from biokeel.errors import ProcessDied, StackError
-from biokeel.stack.stack import READY_FILE, SUPERVISOR, Stack, hold, ledger_of, require_room
+from biokeel.observe.screen import Screen
+from biokeel.stack.stack import READY_FILE, SUPERVISOR, Stack, hold, ledger_of, require_room, state_file
+from biokeel.stack.state import State, load_or_create
 
 DETACH_SECONDS = 300.0
 """How long a detached start may take: the first one on a slow line fetches 100 MB."""
 DOWN_SECONDS = 60.0
-_out = Console(stderr=True, highlight=False)
+_out = Screen(stderr=True, highlight=False)
 
 
-def up(state_dir: Path, *, workers: int, console: bool, detach: bool) -> None:
+def up(state_dir: Path, *, workers: int, console: bool, detach: bool, describe: bool = True) -> None:
     """Start a stack and stay with it until Ctrl-C, SIGTERM or `down`; with `detach`, leave it to a process of its own.
+
+    `describe`: say where everything is; what opens the console is among it, so not into a log.
 
     Raises `StackError` where it cannot start, and `ProcessDied` when Kafka or the object store ends by itself.
     """
@@ -40,8 +44,9 @@ def up(state_dir: Path, *, workers: int, console: bool, detach: bool) -> None:
         with Stack.start(state_dir, workers=workers, console=console, say=_say) as stack:
             ear.raises = False
             _say(f"Up in {time.monotonic() - began:.1f} s.")
-            _describe(stack, console)
-            _say("Ctrl-C stops it; the data stay.")
+            if describe:
+                _describe(stack.state_dir, stack.state, console=console)
+                _say("Ctrl-C stops it; the data stay.")
             ready = stack.state_dir / "stack" / READY_FILE
             ready.touch()
             try:
@@ -52,10 +57,9 @@ def up(state_dir: Path, *, workers: int, console: bool, detach: bool) -> None:
     _out.print("Stopped.")
 
 
-def _describe(stack: Stack, console: bool) -> None:
-    folder = stack.state_dir
+def _describe(folder: Path, state: State, *, console: bool) -> None:
     if console:
-        _say(f"  Console   http://127.0.0.1:{stack.console_port}")
+        _say(f"  Console   {state.console_address}")
     _say(f"  Settings  {folder}/vault.env, research.env, source.env, operator.env")
     _say(f"  Logs      {folder}/logs")
     here = "" if folder == Path(".biokeel").resolve() else f"export BIOKEEL_STATE_DIR={shlex.quote(str(folder))}; "
@@ -104,7 +108,7 @@ def _detached(state_dir: Path, workers: int, console: bool) -> None:
         raise StackError(f"A stack runs in {folder} already.", "Stop it first: biokeel stack down.")
     ready.unlink(missing_ok=True)
     command = [sys.executable, "-m", "biokeel", "stack", "up", "--state-dir", str(folder), "--workers", str(workers)]
-    command.append("--console" if console else "--no-console")
+    command += ["--console" if console else "--no-console", "--no-describe"]
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own command
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
@@ -120,8 +124,8 @@ def _detached(state_dir: Path, workers: int, console: bool) -> None:
                 raise StackError(f"The stack did not start within {DETACH_SECONDS:g} s.", f"See {log}.")
             time.sleep(0.05)
     told = log.read_text("utf-8", "replace").splitlines()
-    told = [line for line in told if not line.startswith(("Starting", "Ctrl-C"))]  # not so for this one
-    _say("\n".join(told))
+    _say("\n".join(line for line in told if not line.startswith("Starting")))  # said here already
+    _describe(folder, load_or_create(state_file(folder)), console=console)
     _say(f"It runs in process {process.pid} until biokeel stack down; the data stay.")
 
 
@@ -160,16 +164,18 @@ def status(state_dir: Path) -> None:
     table = Table("process", "pid", "state", "memory", "up", "log")
     for name, process in found.items():
         table.add_row(name, *_facts(process), f"{name}.log")
-    out = Console()
+    out = Screen()
     out.print(table)
+    if found.get("console"):
+        out.print(f"Console: {load_or_create(state_file(folder)).console_address}", soft_wrap=True, highlight=False)
     out.print(f"Logs: {folder}/logs; settings: {folder}/*.env", soft_wrap=True, highlight=False)
 
 
-def _facts(process: psutil.Process | None) -> tuple[str, str, str, str]:
+def _facts(process: psutil.Process | None) -> tuple[str | Text, ...]:
     if process is None:
-        return "", "[red]gone", "", ""
+        return "", Text("gone", "red"), "", ""
     try:
         memory, seconds = process.memory_info().rss >> 20, int(time.time() - process.create_time())
     except psutil.NoSuchProcess:
-        return str(process.pid), "[red]gone", "", ""
-    return str(process.pid), "[green]runs", f"{memory} MiB", f"{seconds // 60} min {seconds % 60} s"
+        return str(process.pid), Text("gone", "red"), "", ""
+    return str(process.pid), Text("runs", "green"), f"{memory} MiB", f"{seconds // 60} min {seconds % 60} s"

@@ -1,12 +1,14 @@
 """The settings of the local stack, a dotenv file for each user: vault, research, source and operator.
 
-The object store knows one pair of credentials only, so all files hold the same; it is Kafka that holds the wall.
+Each holds its own user's ways in and nobody else's: Kafka's password, and the key pair of the object store where the
+user has one. The vault's file names its database and key file; the operator's names the database only, which the books
+read without a key, because they need to know which offsets the vault has decided.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from biokeel.stack import kafka, objectstore
@@ -16,27 +18,43 @@ from biokeel.stack.users import User
 PREFIX = "BIOKEEL_"
 FOREIGN = "PYTEST_"
 """NiceGUI behaves differently in a process that it takes for a test: a stack's console is always the real one."""
-OWN = ("KAFKA_", "S3_", "VAULT_")
+OWN = ("KAFKA_", "S3_", "VAULT_", "BLOCK_", "CONSOLE_TOKEN")
 """Settings that say where the parts are and how to get in: a process has its own user's or none."""
 
 
-def of_user(user: User, state: State, vault_folder: Path) -> dict[str, str]:
-    """The settings of one user, by their names in `biokeel.settings.Settings`."""
+SOURCES = ("hospital-a", "centre-a", "app-a", "demo")
+"""Sources that every local stack knows beside the demo's, to try things out with; `BIOKEEL_SOURCES` names others."""
+
+
+def of_user(
+    user: User, state: State, vault_folder: Path, sources: Collection[str], public_keys: Sequence[str]
+) -> dict[str, str]:
+    """The settings of one user, by their names in `biokeel.settings.Settings`.
+
+    `sources` are registered. `public_keys`: of which a block must have a signature, for those who read blocks.
+    """
     settings = {
         "kafka_bootstrap": kafka.bootstrap(state),
         "kafka_security_protocol": "SASL_PLAINTEXT",
         "kafka_username": user.value,
         "kafka_password": state.passwords[user],
-        "s3_endpoint": objectstore.endpoint(state),
-        "s3_region": objectstore.REGION,
-        "s3_access_key": state.access_key,
-        "s3_secret_key": state.secret_key,
     }
-    if user is User.VAULT:
+    if user in (User.VAULT, User.SOURCE):
+        settings["sources"] = ",".join(sorted(sources))
+    if user in (User.RESEARCH, User.OPERATOR):
+        settings["block_public_keys"] = ",".join(public_keys)
+    if pair := state.key_pairs.get(user):
         settings |= {
-            "vault_url": f"sqlite:///{vault_folder / 'vault.sqlite'}",
-            "vault_key_file": str(vault_folder / "vault.keys"),
+            "s3_endpoint": objectstore.endpoint(state),
+            "s3_region": objectstore.REGION,
+            "s3_access_key": pair.access,
+            "s3_secret_key": pair.secret,
         }
+    database = vault_folder / "vault.sqlite"
+    if user is User.VAULT:
+        settings |= {"vault_url": f"sqlite:///{database}", "vault_key_file": str(vault_folder / "vault.keys")}
+    elif user is User.OPERATOR:
+        settings |= {"vault_url": f"sqlite:///{database}"}
     return settings
 
 

@@ -2,12 +2,25 @@
 
 It creates objects atomically and honours `If-None-Match: *`, which is what landing needs; it has no versioning and no
 object lock, and its `If-Match` is not atomic, so nothing here relies on these.
+
+It knows no policies, but several back ends in one process, each with the key pair of one user. A user sees the buckets
+in its back end's folder and no others, so the rights are made of folders:
+
+| user | the lake bucket, in `data` | the landing bucket, in `landing` |
+| --- | --- | --- |
+| research | reads and writes | refused |
+| operator | reads | refused |
+| source | does not exist (404 to reads, refused to writes) | reads and writes |
+| vault | has no key pair | |
+
+It can neither let a user write and not read (sources of one store see each other's files) nor hold rights by prefix.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +28,12 @@ from biokeel.errors import StackError, StoreRefused
 from biokeel.stack import java
 from biokeel.stack.state import HOST, State, write_private
 from biokeel.stack.supervisor import Program, Supervisor
+from biokeel.stack.users import User
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+    from biokeel.settings import Settings
 
 NAME = "objectstore"
 REGION = "us-east-1"
@@ -26,16 +42,47 @@ READY_SECONDS = 60.0
 PROBE_SECONDS = 0.05
 PROBE_KEY = ".biokeel/conditional-put"
 
+LAKE, LANDING = "data", "landing"
+"""The folders of the two back ends' buckets."""
+
 _PROPERTIES = """\
 s3proxy.endpoint=http://{host}:{port}
 s3proxy.authorization=aws-v2-or-v4
-s3proxy.identity={access_key}
-s3proxy.credential={secret_key}
+s3proxy.identity={pair.access}
+s3proxy.credential={pair.secret}
 jclouds.provider=filesystem-nio2
-jclouds.filesystem.basedir={data}
+jclouds.filesystem.basedir={folder}
 jclouds.identity=unused
 jclouds.credential=unused
 """
+_READ_ONLY = "s3proxy.read-only-blobstore=true\n"
+_ONE_BUCKET = "s3proxy.bucket-locator.1={bucket}\n"
+"""This back end is for requests of this user about this bucket only, and other users are refused it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackEnd:
+    """What a user may do in a folder: everything, or read; where `landing` is set, for the landing bucket only."""
+
+    user: User
+    folder: str
+    writes: bool
+    landing: bool = False
+
+    @property
+    def name(self) -> str:
+        """Of its configuration file."""
+        return f"{self.user}-{'write' if self.writes else 'read'}.properties"
+
+
+BACK_ENDS = (
+    BackEnd(User.RESEARCH, LAKE, writes=True),
+    BackEnd(User.OPERATOR, LAKE, writes=False),
+    # A source could make any bucket in its folder, the lake's name too, and write into that in good faith.
+    BackEnd(User.SOURCE, LANDING, writes=False),
+    # The last: requests without a signature go there, where nothing of the lake can be reached.
+    BackEnd(User.SOURCE, LANDING, writes=True, landing=True),
+)
 
 
 def endpoint(state: State) -> str:
@@ -43,27 +90,41 @@ def endpoint(state: State) -> str:
     return f"http://{HOST}:{state.ports.objectstore}"
 
 
-def prepare(state: State, folder: Path, class_path: Sequence[Path]) -> Program:
-    """Write the configuration and say how to start the store."""
-    data = folder / "data"
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    properties = folder / "s3proxy.properties"
-    write_private(
-        properties,
-        _PROPERTIES.format(
-            host=HOST,
-            port=state.ports.objectstore,
-            access_key=state.access_key,
-            secret_key=state.secret_key,
-            data=data,
-        ),
-    )
-    command = java.command(class_path, "org.gaul.s3proxy.Main", ("--properties", str(properties)), (*HEAP, *java.STORE))
+def prepare(state: State, settings: Settings, folder: Path, class_path: Sequence[Path]) -> Program:
+    """Write the configuration and say how to start the store.
+
+    Raises `StackError` where both buckets have one name: one could not have rights of its own.
+    """
+    if settings.lake_bucket == settings.landing_bucket:
+        raise StackError(
+            f"The lake and what sources put down cannot share the bucket {settings.lake_bucket}.",
+            "Set BIOKEEL_LANDING_BUCKET to another name.",
+        )
+    arguments: list[str] = []
+    for back_end in BACK_ENDS:
+        buckets = folder / back_end.folder
+        buckets.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(folder / back_end.name, _properties(back_end, state, settings.landing_bucket, buckets))
+        arguments += ("--properties", str(folder / back_end.name))
+    command = java.command(class_path, "org.gaul.s3proxy.Main", arguments, (*HEAP, *java.STORE))
     return Program(NAME, command, java.environment() | {"LOG_LEVEL": "warn"})
 
 
-def client(state: State) -> S3Client:
-    """A boto3 client of the store; it neither retries nor waits long, for the store is on this machine."""
+def _properties(back_end: BackEnd, state: State, landing_bucket: str, folder: Path) -> str:
+    pair = state.key_pairs[back_end.user]
+    written = _PROPERTIES.format(host=HOST, port=state.ports.objectstore, pair=pair, folder=folder)
+    if not back_end.writes:
+        written += _READ_ONLY
+    if back_end.landing:
+        written += _ONE_BUCKET.format(bucket=landing_bucket)
+    return written
+
+
+def client(state: State, user: User) -> S3Client:
+    """A boto3 client of the store with the rights of `user`.
+
+    It neither retries nor waits long, for the store is on this machine.
+    """
     import boto3
     from botocore.config import Config
 
@@ -71,27 +132,35 @@ def client(state: State) -> S3Client:
         "s3",
         endpoint_url=endpoint(state),
         region_name=REGION,
-        aws_access_key_id=state.access_key,
-        aws_secret_access_key=state.secret_key,
+        aws_access_key_id=state.key_pairs[user].access,
+        aws_secret_access_key=state.key_pairs[user].secret,
         config=Config(
             connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}
         ),
     )
 
 
-def wait_ready(state: State, supervisor: Supervisor, buckets: Sequence[str]) -> None:
+def wait_ready(state: State, settings: Settings, supervisor: Supervisor) -> None:
     """Return when the store answers, has the buckets, and was seen to refuse a second conditional PUT.
 
-    Raises `ProcessDied`, `StoreRefused`, or `StackError` after `READY_SECONDS`.
+    Each bucket is made by the user who writes it, and the PUT is of the one who lands. Raises `ProcessDied`,
+    `StoreRefused`, or `StackError` after `READY_SECONDS`.
     """
+    lands = client(state, User.RESEARCH)
+    _wait_answer(lands, supervisor)
+    for writer, bucket in ((lands, settings.lake_bucket), (client(state, User.SOURCE), settings.landing_bucket)):
+        if bucket not in {present["Name"] for present in writer.list_buckets()["Buckets"]}:
+            writer.create_bucket(Bucket=bucket)
+    check_conditional_put(lands, settings.lake_bucket)
+
+
+def _wait_answer(s3: S3Client, supervisor: Supervisor) -> None:
     from botocore.exceptions import BotoCoreError, ClientError
 
-    s3 = client(state)
     deadline = time.monotonic() + READY_SECONDS
     while True:
         try:
-            present = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
-            break
+            s3.list_buckets()
         except (BotoCoreError, ClientError) as error:
             if supervisor.ended_within(NAME, PROBE_SECONDS):
                 raise supervisor.ended_early(NAME) from error
@@ -100,10 +169,8 @@ def wait_ready(state: State, supervisor: Supervisor, buckets: Sequence[str]) -> 
                     f"The object store did not answer within {READY_SECONDS:g} s ({type(error).__name__}).",
                     f"See {supervisor.log(NAME)}.",
                 ) from error
-    for bucket in buckets:
-        if bucket not in present:
-            s3.create_bucket(Bucket=bucket)
-    check_conditional_put(s3, buckets[0])
+        else:
+            return
 
 
 def check_conditional_put(s3: S3Client, bucket: str) -> None:

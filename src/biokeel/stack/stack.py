@@ -57,8 +57,9 @@ class Stack:
         self._lock = hold(state_dir)
         self._ledger = ledger_of(state_dir)
         self._clear_up()
-        self._file = state_dir / "stack" / "state.json"
+        self._file = state_file(state_dir)
         self.state = state.load_or_create(self._file)
+        self._public_keys: tuple[str, ...] = ()
         self.supervisor = Supervisor(self._folder("logs"), self._ledger, say)
 
     @classmethod
@@ -109,8 +110,8 @@ class Stack:
             store.result()
 
     def _start_store(self, class_path: list[Path]) -> None:
-        self.supervisor.start(objectstore.prepare(self.state, self._folder("objects"), class_path))
-        objectstore.wait_ready(self.state, self.supervisor, (self._base.lake_bucket, self._base.landing_bucket))
+        self.supervisor.start(objectstore.prepare(self.state, self._base, self._folder("objects"), class_path))
+        objectstore.wait_ready(self.state, self._base, self.supervisor)
 
     def _start_kafka(self, class_path: list[Path], detour: kafka.Detour | None) -> None:
         program = kafka.prepare(self.state, self._folder("kafka"), self._folder("logs"), class_path, detour)
@@ -126,9 +127,12 @@ class Stack:
                 name = f"{kind}-{number}"
                 self._start_program(name, ("worker", kind), self._of_user(user) | {"worker_name": name})
         if console:
+            if chosen := self._base.console_port:
+                self.state = state.with_console_port(self.state, self._file, chosen)
             state.require_free("the console", self.console_port, "Stop that program, or set BIOKEEL_CONSOLE_PORT.")
-            # It looks at both sides, each with that side's own file, so it is given neither side's settings here.
-            self._start_program("console", ("console",), {"console_port": str(self.console_port)})
+            # It reads the operator's file, and is given nobody else's ways in.
+            own = {"console_port": str(self.console_port), "console_token": self.state.console_token}
+            self._start_program("console", ("console",), own)
 
     def _start_program(self, name: str, arguments: tuple[str, ...], settings: dict[str, str]) -> None:
         command = (sys.executable, "-m", "biokeel", *arguments)
@@ -136,16 +140,19 @@ class Stack:
 
     def _vault(self) -> None:
         """The vault's folder and key file; its database is made by the vault itself."""
+        from biokeel.vault.keys import create_key_file, load_key_file
+
         folder = self._folder("vault")
         folder.chmod(0o700)
         key_file = folder / "vault.keys"
-        if not key_file.exists():
-            from biokeel.vault.keys import create_key_file
-
-            create_key_file(key_file)
+        keys = load_key_file(key_file) if key_file.exists() else create_key_file(key_file)
+        self._public_keys = keys.public_keys
 
     def _of_user(self, user: User) -> dict[str, str]:
-        return environment.of_user(user, self.state, self.state_dir / "vault")
+        from biokeel.source.demo import SOURCES
+
+        sources = {*environment.SOURCES, *SOURCES, *self._base.registered_sources}
+        return environment.of_user(user, self.state, self.state_dir / "vault", sources, self._public_keys)
 
     def _folder(self, name: str) -> Path:
         folder = self.state_dir / name
@@ -154,7 +161,12 @@ class Stack:
 
     def settings(self, who: Zone | User) -> Settings:
         """The settings that a process of a zone, a source or an operator is given, whatever our environment says."""
-        nobodys: dict[str, Any] = {"state_dir": self.state_dir, "vault_url": "", "vault_key_file": None}
+        nobodys: dict[str, Any] = {
+            "state_dir": self.state_dir,
+            "vault_url": "",
+            "vault_key_file": None,
+            "block_public_keys": "",
+        }
         return Settings(**(nobodys | self._of_user(User(who.value))))
 
     def admin(self) -> AdminClient:
@@ -164,7 +176,7 @@ class Stack:
     @property
     def console_port(self) -> int:
         """Where the console listens, if it was started."""
-        return self._base.console_port or self.state.ports.console
+        return self.state.ports.console
 
     def pid(self, name: str) -> int | None:
         """The pid of a process, None where it has ended."""
@@ -180,7 +192,7 @@ class Stack:
         if name == kafka.NAME:
             topics.wait_led(kafka.wait_ready(self.state, self.supervisor), self._base)
         elif name == objectstore.NAME:
-            objectstore.wait_ready(self.state, self.supervisor, (self._base.lake_bucket, self._base.landing_bucket))
+            objectstore.wait_ready(self.state, self._base, self.supervisor)
 
     def stop(self) -> None:
         """Stop every process, in order, and let go of the state directory. May be called twice."""
@@ -200,6 +212,11 @@ class Stack:
 def ledger_of(state_dir: Path) -> Ledger:
     """The list of the processes that the stack in `state_dir` runs."""
     return Ledger(state_dir / "stack" / "processes.json")
+
+
+def state_file(state_dir: Path) -> Path:
+    """Where the stack in `state_dir` keeps what must be the same at its next start."""
+    return state_dir / "stack" / "state.json"
 
 
 def hold(state_dir: Path) -> IO[str]:

@@ -9,18 +9,20 @@ import secrets
 import socket
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import psutil
 
 from biokeel.errors import PortTaken, StackError
-from biokeel.stack.users import new_passwords
+from biokeel.stack.users import User, new_passwords
 
 HOST = "127.0.0.1"
 FIRST_PORT, LAST_PORT = 20_000, 32_000
 """Below the range that systems take ports for outgoing connections from, or a restart would often find one taken."""
 TRIES = 200
+STORE_USERS = (User.RESEARCH, User.SOURCE, User.OPERATOR)
+"""Who has a key pair of the object store. The vault's side uses no store, so it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +45,30 @@ PARTS = {
 
 
 @dataclass(frozen=True, slots=True)
+class KeyPair:
+    """What opens the object store for one user."""
+
+    access: str
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """Everything that must be the same at the next start."""
 
     ports: Ports
     cluster_id: str
-    access_key: str
-    secret_key: str
     passwords: dict[str, str]
+    """Of each user of Kafka."""
+    key_pairs: dict[str, KeyPair]
+    """Of each of `STORE_USERS`."""
+    console_token: str
+    """Who shows it sees the console."""
+
+    @property
+    def console_address(self) -> str:
+        """What opens the console: its URL with the token, so no log may hold it."""
+        return f"http://{HOST}:{self.ports.console}/?token={self.console_token}"
 
     def __repr__(self) -> str:
         """Without the credentials: this may stand in a log."""
@@ -64,12 +82,13 @@ def load_or_create(file: Path) -> State:
     """
     try:
         entries = json.loads(file.read_text("utf-8"))
-        return State(**{**entries, "ports": Ports(**entries["ports"])})
+        key_pairs = {user: KeyPair(**pair) for user, pair in entries["key_pairs"].items()}
+        return State(**{**entries, "ports": Ports(**entries["ports"]), "key_pairs": key_pairs})
     except FileNotFoundError:
         state = _new()
         write_private(file, json.dumps(asdict(state), indent=1))
         return state
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise StackError(
             f"The stack's state, {file}, cannot be read ({type(error).__name__}).",
             "Restore it, or delete the whole state directory to begin anew.",
@@ -80,9 +99,9 @@ def _new() -> State:
     return State(
         ports=Ports(*free_ports(4)),
         cluster_id="k" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[:21],
-        access_key=secrets.token_hex(10),
-        secret_key=secrets.token_hex(20),
         passwords=new_passwords(),
+        key_pairs={user.value: KeyPair(secrets.token_hex(10), secrets.token_hex(20)) for user in STORE_USERS},
+        console_token=secrets.token_urlsafe(24),
     )
 
 
@@ -140,6 +159,13 @@ def with_free_ports(state: State, file: Path, say: Callable[[str], None]) -> Sta
     if not moved:
         return state
     state = replace(state, ports=replace(state.ports, **moved))
+    write_private(file, json.dumps(asdict(state), indent=1))
+    return state
+
+
+def with_console_port(state: State, file: Path, port: int) -> State:
+    """`state` with the console's port that the user chose, written to `file`."""
+    state = replace(state, ports=replace(state.ports, console=port))
     write_private(file, json.dumps(asdict(state), indent=1))
     return state
 

@@ -35,18 +35,35 @@ IN_LIMIT: Final = 5_000
 class Database:
     """Opens transactions and maps the driver's errors."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
+        """`read_only`: nothing can be written, by whatever statement, and a SQLite file is not created."""
         try:
             parsed = sa.make_url(url)
         except sa.exc.ArgumentError:
             raise SettingsError("BIOKEEL_VAULT_URL is not a database URL.", "Like sqlite:////path/vault.db.") from None
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        self._file = _file_of(parsed.database) if self.is_sqlite else None
+        if self._file and read_only:
+            parsed = parsed.set(database=self._file.resolve().as_uri(), query={"mode": "ro", "uri": "true"})
         # A driver's error quotes the parameters of the statement: hide them, they are digests and sealed bytes.
-        self.engine = sa.create_engine(parsed, hide_parameters=True, pool_pre_ping=not self.is_sqlite)
-        if self.is_sqlite:
-            _create_private(parsed.database)
-            sa.event.listen(self.engine, "connect", _configure_sqlite)
+        self.engine = sa.create_engine(
+            parsed,
+            hide_parameters=True,
+            pool_pre_ping=not self.is_sqlite,
+            execution_options={} if self.is_sqlite else {"postgresql_readonly": read_only},
+        )
+        if self._file:
+            if not read_only:
+                _create_private(self._file)
+            sa.event.listen(self.engine, "connect", _look_at_sqlite if read_only else _configure_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
+
+    def has(self, table: sa.Table) -> bool:
+        """Whether the database and the table are there. Raises `VaultUnavailable`."""
+        if self._file and not self._file.exists():
+            return False
+        with _mapped(), self.engine.connect() as connection:
+            return sa.inspect(connection).has_table(table.name)
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -111,11 +128,15 @@ def _mapped() -> Iterator[None]:
         ) from None
 
 
-def _create_private(path: str | None) -> None:
-    if not path or path == ":memory:":
+def _file_of(database: str | None) -> Path:
+    if not database or database == ":memory:":
         raise SettingsError("The vault cannot live in memory.", "Name a file: sqlite:////path/vault.db.")
+    return Path(database)
+
+
+def _create_private(path: Path) -> None:
     try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
         os.close(descriptor)
@@ -131,6 +152,11 @@ def _configure_sqlite(connection: Any, _record: object) -> None:  # the driver's
     for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={_BUSY_MILLISECONDS}", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _look_at_sqlite(connection: Any, _record: object) -> None:  # the driver's connection
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}").close()
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from biokeel.contracts.topics import Domain
 from biokeel.reasons import Reason
 from biokeel.vault.audit import Entry
+from biokeel.vault.consent import Consent, to_domains, to_words
 from biokeel.vault.database import chunks
 from biokeel.vault.ids import new_participant
 from biokeel.vault.merges import mark
-from biokeel.vault.people import ALL_DOMAINS, CONSENT
 from biokeel.vault.tables import IDENTIFIER, PARTICIPANT
 
 if TYPE_CHECKING:
@@ -49,7 +48,8 @@ class PersonEvent:
     """The day of `decided_at` where the person is."""
     identifiers: tuple[Identifier | None, ...] = ()
     """Further identifiers; None for one without its scheme's form."""
-    consent_scope: tuple[str, ...] = ()
+    consent_scope: tuple[str, ...] | None = ()
+    """None where an enrolment states no consent: its source knows the person, not what they agreed to."""
     birth_year: int | None = None
     sex: str | None = None
     province: str | None = None
@@ -66,14 +66,19 @@ class Participant:
     birth_year: int | None
     sex: str | None
     province: str | None
-    consent: int
-    consent_at: int
+    consent: int | None
+    consent_at: int | None
     withdrawal: str | None
     merged_into: int | None = None
 
     def row(self) -> dict[str, Any]:
         """As the table has it."""
         return {name: getattr(self, name) for name in self.__slots__}
+
+    @property
+    def consents(self) -> Consent:
+        """What is on record of the person's consent."""
+        return Consent(self.consent, self.consent_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +179,9 @@ def named(event: PersonEvent) -> list[Identifier]:
 
 
 def create(roll: Roll, identifier: Identifier) -> None:
-    """A participant for an identifier that nobody enrolled (policy `create`): all domains, no enrolment day."""
+    """A participant for an identifier that nobody enrolled (policy `create`): no enrolment day, no consent stated."""
     if roll.owner(identifier) is None:
-        person = Participant(new_participant(), None, None, None, None, ALL_DOMAINS, 0, None)
+        person = Participant(new_participant(), None, None, None, None, *Consent(), None)
         roll.add(person)
         roll.bind(identifier, person)
         roll.entries.append(Entry("create", person.participant, {"scheme": identifier.scheme}))
@@ -189,16 +194,18 @@ def apply(roll: Roll, kind: str, event: PersonEvent) -> Verdict:
 
 def _enrol(roll: Roll, event: PersonEvent) -> Verdict:
     identifiers = [event.subject, *event.identifiers]
-    consent = _consent(event.consent_scope)
-    if consent is None or any(identifier is None for identifier in identifiers):
+    stated = None if event.consent_scope is None else to_domains(event.consent_scope)
+    no_domain = stated is None and event.consent_scope is not None
+    if no_domain or any(identifier is None for identifier in identifiers):
         return Reason.PERSON_INVALID
     owners = {owner.participant: owner for each in identifiers if each and (owner := roll.owner(each))}
     if len(owners) > 1:
         return Reason.PERSON_CONFLICT
     person = next(iter(owners.values()), None)
     if person is None:
+        consents = Consent().stated(stated)
         person = Participant(
-            new_participant(), event.day, event.birth_year, event.sex, event.province, consent, event.decided_at, None
+            new_participant(), event.day, event.birth_year, event.sex, event.province, *consents, withdrawal=None
         )
         roll.add(person)
     elif person.withdrawal is not None:
@@ -211,10 +218,11 @@ def _enrol(roll: Roll, event: PersonEvent) -> Verdict:
             birth_year=person.birth_year if person.birth_year is not None else event.birth_year,
             sex=person.sex if person.sex is not None else event.sex,
             province=person.province if person.province is not None else event.province,
+            consent=person.consents.stated(stated).domains,
         )
-        if event.decided_at >= person.consent_at:
-            roll.change(person, consent=consent, consent_at=event.decided_at)
-    _link_all(roll, "enrol", person, identifiers, {"consent": sorted(event.consent_scope)})
+    superseded = stated is not None and person.consent_at is not None
+    detail = {"consent": to_words(stated), "superseded": superseded, "holds": to_words(person.consent)}
+    _link_all(roll, "enrol", person, identifiers, detail)
     return None
 
 
@@ -247,17 +255,21 @@ def _link_all(
 
 
 def _change_consent(roll: Roll, event: PersonEvent) -> Verdict:
-    consent = _consent(event.consent_scope)
-    if consent is None:
+    domains = to_domains(event.consent_scope or ())
+    if domains is None:
         return Reason.PERSON_INVALID
     person = roll.owner(event.subject)
     if person is None:
         return Waits(event.subject)
-    # An older decision that arrives later must not undo a newer one.
-    newest = event.decided_at >= person.consent_at
-    if newest:
-        roll.change(person, consent=consent, consent_at=event.decided_at)
-    detail = {"consent": sorted(event.consent_scope), "superseded": not newest}
+    after = person.consents.decided(domains, event.decided_at)
+    roll.change(person, consent=after.domains, consent_at=after.decided_at)
+    detail = {
+        "consent": to_words(domains),
+        "decided_at": event.decided_at,
+        # An older decision that arrives later does not undo a newer one.
+        "superseded": after.decided_at != event.decided_at,
+        "holds": to_words(after.domains),
+    }
     roll.entries.append(Entry("consent", person.participant, detail))
     return None
 
@@ -271,19 +283,20 @@ def _merge(roll: Roll, event: PersonEvent) -> Verdict:
     if other is None:
         return Waits(event.merged)
     if other is not person:
+        consents = person.consents.merged(other.consents)
         roll.change(
             person,
             enrolled_on=min(filter(None, (person.enrolled_on, other.enrolled_on)), default=None),
             birth_year=person.birth_year if person.birth_year is not None else other.birth_year,
             sex=person.sex if person.sex is not None else other.sex,
             province=person.province if person.province is not None else other.province,
-            # Of two consents of one person the narrower holds, until the person decides anew.
-            consent=person.consent & other.consent,
-            consent_at=max(person.consent_at, other.consent_at),
+            consent=consents.domains,
+            consent_at=consents.decided_at,
             withdrawal=person.withdrawal or other.withdrawal,
         )
         roll.merge(other, person)
-    roll.entries.append(Entry("merge", person.participant, {"merged": other.participant}))
+    detail = {"merged": other.participant, "holds": to_words(person.consent)}
+    roll.entries.append(Entry("merge", person.participant, detail))
     return None
 
 
@@ -296,13 +309,6 @@ def _withdraw(roll: Roll, event: PersonEvent) -> Verdict:
     roll.change(person, withdrawal="erasure" if "erasure" in (person.withdrawal, event.scope) else event.scope)
     roll.entries.append(Entry("withdraw", person.participant, {"scope": event.scope}))
     return None
-
-
-def _consent(scope: Iterable[str]) -> int | None:
-    """The sum of `CONSENT` of the domains; None where a word is no domain."""
-    known = {str(domain): value for domain, value in CONSENT.items() if domain is not Domain.PERSON}
-    words = set(scope)
-    return sum(known[word] for word in words) if words <= known.keys() else None
 
 
 _APPLY: Final[dict[str, Callable[[Roll, PersonEvent], Verdict]]] = {

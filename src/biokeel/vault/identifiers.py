@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from biokeel.contracts.grammars import SUBJECT_SCHEME
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from biokeel.vault.keys import Key
-
-SCHEME_PATTERN: Final = r"^(?:KR_RRN|KR_FRN|(?:hospital|sample|app)/[a-z0-9][a-z0-9.-]{0,47})$"
-"""The subject schemes that Biokeel knows; a regular expression that Python and polars read alike."""
 
 REGISTRATION_SCHEMES: Final = ("KR_RRN", "KR_FRN")
 LONGEST: Final = 128
@@ -31,7 +30,7 @@ LONGEST: Final = 128
 
 _REGISTRATION_SPACE: Final = "KR"
 _SEPARATOR: Final = "\x1f"
-_SCHEME: Final = re.compile(SCHEME_PATTERN)
+_SCHEME: Final = re.compile(SUBJECT_SCHEME)
 _SEPARATORS: Final = re.compile(r"[\s\-.·_/‐-―−\u200b-\u200f\u2060\ufeff]+")
 _INVISIBLE: Final = re.compile(r"[\u200b-\u200f\u2060\ufeff]+")
 _REGISTRATION: Final = re.compile(r"[0-9]{13}")
@@ -95,7 +94,7 @@ def messages(schemes: pl.Series, texts: pl.Series) -> pl.Series:
                     pl.format(_REGISTRATION_SPACE + _SEPARATOR + "{}", text.str.replace("-", "", literal=True))
                 )
             )
-            .when(scheme.str.contains(SCHEME_PATTERN) & text.str.contains(_PLAIN))
+            .when(scheme.str.contains(SUBJECT_SCHEME) & text.str.contains(_PLAIN))
             .then(pl.format("{}" + _SEPARATOR + "{}", scheme, text))
         )
         .to_series()

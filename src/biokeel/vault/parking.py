@@ -20,9 +20,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import polars as pl
 import sqlalchemy as sa
 
+from biokeel.contracts.topics import PERSON_EVENTS
 from biokeel.vault.database import chunks
 from biokeel.vault.tables import APPLIED, DEAD_LETTER, PARKED, RELEASE_COUNTER, Parked
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from biokeel.batch import At, SealedRejection
-    from biokeel.contracts.topics import EventType
     from biokeel.reasons import Reason
     from biokeel.vault.database import Database
     from biokeel.vault.identifiers import Identifier
@@ -42,7 +41,11 @@ READY_BYTES: Final = 32 << 20
 _FETCHED: Final = 100
 _NOBODY: Final = b""
 """In place of a digest: whom the event waits for is not known, since it was not read yet."""
-BOOKS: Final = {"offset": pl.Int64(), "place": pl.String(), "reason": pl.String()}
+_PERSON_EVENTS: Final = (
+    sa.select(PARKED.c.topic)
+    .where(PARKED.c.state == Parked.NUMBERED, PARKED.c.topic.in_([event.raw_topic for event in PERSON_EVENTS]))
+    .limit(1)
+)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -229,6 +232,10 @@ class Parking:
         )
         return {(topic, partition) for topic, partition in connection.execute(query.distinct())}
 
+    def holds_people(self, connection: sa.Connection) -> bool:
+        """Whether there are person events whose person has come, and which are not applied yet."""
+        return connection.execute(_PERSON_EVENTS).first() is not None
+
     def waiting(self, connection: sa.Connection) -> dict[str, int]:
         """By raw topic, how many events are parked and not released."""
         held = (Parked.WAITING, Parked.NUMBERED, Parked.OFFERED)
@@ -271,19 +278,6 @@ class Parking:
                 sa.select(table.c.offset).where(*_at(table, topic, partition), table.c.offset.between(first, last))
             )
         }
-
-    def books(self, connection: sa.Connection, event: EventType, partition: int) -> pl.DataFrame:
-        """`BOOKS` of one raw partition, by offset."""
-        topic = event.raw_topic
-        rows: list[tuple[int, str, str | None]] = []
-        parked = sa.select(PARKED.c.offset, PARKED.c.state).where(*_at(PARKED, topic, partition))
-        for offset, state in connection.execute(parked):
-            rows.append((offset, "released" if state == Parked.RELEASED else "parked", None))
-        dead = sa.select(DEAD_LETTER.c.offset, DEAD_LETTER.c.reason).where(*_at(DEAD_LETTER, topic, partition))
-        rows += [(offset, "sealed", reason) for offset, reason in connection.execute(dead)]
-        applied = sa.select(APPLIED.c.offset).where(*_at(APPLIED, topic, partition))
-        rows += [(offset, "applied", None) for (offset,) in connection.execute(applied)]
-        return pl.DataFrame(rows, schema=BOOKS, orient="row").sort("offset")
 
 
 def _each(table: sa.Table, topic: str, events: Iterable[At]) -> Iterator[tuple[sa.ColumnElement[bool], ...]]:

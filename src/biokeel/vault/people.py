@@ -29,7 +29,6 @@ import numpy as np
 import polars as pl
 import sqlalchemy as sa
 
-from biokeel.contracts.topics import Domain
 from biokeel.rows import Rows
 from biokeel.vault.database import chunks
 from biokeel.vault.identifiers import digests, messages, normalise
@@ -46,8 +45,6 @@ if TYPE_CHECKING:
     from biokeel.vault.keys import Key
     from biokeel.vault.known import Keys, Records
 
-CONSENT: Final[dict[Domain, int]] = {Domain.GENOME: 1, Domain.CLINICAL: 2, Domain.LIFESTYLE: 4}
-ALL_DOMAINS: Final = sum(CONSENT.values())
 CACHE_ENTRIES: Final = 1 << 20
 """About 60 MB."""
 INDEX_ENTRIES: Final = 1 << 22
@@ -84,17 +81,22 @@ _IDENTIFIERS: Final = sa.select(IDENTIFIER.c.digest, IDENTIFIER.c.participant, I
 
 
 class People:
-    """Look-ups of one process; not for several threads at once."""
+    """Look-ups of one process; not for several threads at once.
+
+    `unstated` (a sum of `consent.CONSENT`) is what the consent of a person is who never stated one.
+    """
 
     def __init__(
         self,
         database: Database,
         keys: tuple[Key, ...],
+        unstated: int = 0,
         cache_entries: int = CACHE_ENTRIES,
         index_entries: int = INDEX_ENTRIES,
     ) -> None:
         self._database = database
         self._keys = keys
+        self._unstated = unstated
         self._words = Words()
         self._cache = Known(cache_entries)
         self._index = Known(index_entries)
@@ -145,7 +147,7 @@ class People:
             self._by_sql += len(found)
             places = [place for place, form in zip(strangers, forms, strict=True) if form in found]
             people = [found[form] for form in forms if form in found]
-            records[places] = to_records(_frame(zip(*people, strict=True)), self._words)
+            records[places] = self._records(zip(*people, strict=True))
         return records, valid
 
     def _load(self) -> None:
@@ -154,7 +156,7 @@ class People:
         with _no_collection(), self._database.read() as connection:
             # Joined here: each table read in its order is three times as quick as a join by its keys.
             everybody = _EVERYBODY.limit(self._index_entries)
-            parts = [to_records(_frame(some), self._words) for some in _columns(connection, everybody)]
+            parts = [self._records(some) for some in _columns(connection, everybody)]
             people = np.concatenate([*parts, self._index.read(np.zeros(1, np.int64))])
             rows = Rows(np.ascontiguousarray(people["participant"][:-1]))
             for found, participants, first in _columns(connection, _IDENTIFIERS):
@@ -166,6 +168,11 @@ class People:
                 if len(self._index) == self._index_entries:
                     break
         self._loaded, self._by_sql = len(self._index), 0
+
+    def _records(self, columns: Iterable[Sequence[Any]]) -> Records:
+        """What the tables in memory hold of people, from the columns of `_person`; consent is the one that counts."""
+        people = _frame(columns).with_columns(pl.col("consent").fill_null(self._unstated))
+        return to_records(people, self._words)
 
     def find(self, identifiers: Collection[Identifier]) -> dict[Identifier, tuple[Any, ...]]:
         """The person (values of `_person`) behind each identifier that is known, under any key.

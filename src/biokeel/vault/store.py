@@ -29,13 +29,17 @@ import polars as pl
 import sqlalchemy as sa
 
 from biokeel.batch import SealedRejection
+from biokeel.contracts.signatures import PublicKeys
 from biokeel.contracts.topics import event_type
 from biokeel.errors import VaultError, VaultKeyError
 from biokeel.reasons import Reason
 from biokeel.vault import age
 from biokeel.vault.audit import Audit, AuditHead, AuditReport, Entry
+from biokeel.vault.consent import unstated
 from biokeel.vault.database import Database, chunks
+from biokeel.vault.decisions import books
 from biokeel.vault.enrolment import Roll, Waits, apply, create, named
+from biokeel.vault.event_ids import EventIdCipher, require_ids
 from biokeel.vault.keys import Keys, load_key_file
 from biokeel.vault.merges import before_merges
 from biokeel.vault.parking import ParkedEvent, Parking, ToPark
@@ -61,6 +65,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from biokeel.batch import At
+    from biokeel.contracts.signatures import Signer
     from biokeel.contracts.topics import EventType
     from biokeel.settings import Settings
     from biokeel.vault.enrolment import PersonEvent
@@ -122,25 +127,30 @@ class VaultStatus:
 class Vault:
     """One process' handle on the vault. One thread at a time."""
 
-    def __init__(self, database: Database, keys: Keys) -> None:
+    def __init__(self, database: Database, keys: Keys, unstated: int) -> None:
         self._database = database
         self._keys = keys
-        self._people = People(database, keys.lookup)
+        self._people = People(database, keys.lookup, unstated)
         self._parking = Parking(database, Sealer(keys.sealing), keys.lookup)
         self._audit = Audit(keys.audit)
+        self.event_ids = EventIdCipher(keys.event_ids)
+        """Turns the event ids of sources into those of rows."""
 
     @classmethod
     def open(cls, settings: Settings) -> Vault:
         """Open (and the first time create) the vault that `vault_url` and `vault_key_file` name.
 
-        Raises `SettingsError` where they are not set, `VaultKeyError` where the keys are not the vault's,
-        `VaultUnavailable` where the database does not answer. Two processes may create it at once.
+        Raises `SettingsError` where they are not set or `unstated_consent` names no domain, `VaultKeyError` where the
+        keys are not the vault's, `VaultUnavailable` where the database does not answer. Two processes may create it at
+        once.
         """
         settings.require("vault_url", "vault_key_file")
         assert settings.vault_key_file is not None
+        unstated_consent = unstated(settings.unstated_consent)
         keys = load_key_file(settings.vault_key_file)
         database = Database(settings.vault_url)
-        proof = hmac.new(keys.audit.secret, b"biokeel vault", "sha256").hexdigest()
+        # Of the keys these two never change.
+        proof = hmac.new(keys.audit.secret, b"biokeel vault" + keys.event_ids.secret, "sha256").hexdigest()
         with database.write() as connection:
             METADATA.create_all(connection)
             database.insert_new(
@@ -150,7 +160,17 @@ class Vault:
         if not hmac.compare_digest(written, proof):
             database.close()
             raise VaultKeyError("The key file is not the one of this vault.", "Check BIOKEEL_VAULT_KEY_FILE.")
-        return cls(database, keys)
+        return cls(database, keys, unstated_consent)
+
+    @property
+    def signer(self) -> Signer:
+        """What signs the blocks that leave the vault zone."""
+        return self._keys.signer
+
+    @property
+    def block_keys(self) -> PublicKeys:
+        """What the blocks are signed with that the vault zone has published, as far back as its key file goes."""
+        return PublicKeys(self._keys.public_keys)
 
     def close(self) -> None:
         """Close the database."""
@@ -213,12 +233,13 @@ class Vault:
         `anew`: spans (by partition) with offsets that an older backup had `forgotten`; now it is known of them again.
         All of it or nothing, for all partitions together. False, with nothing written, where the world is no longer
         that of `snapshot`, which is of the same partitions: somebody changed people, somebody in `parked` was enrolled
-        meanwhile, or another worker decided on one of the partitions. Then start over.
+        meanwhile, or another worker decided on one of the partitions; or where a person event that waited for its
+        person is not applied yet. Then apply what waited, and start over.
         Dying before it returns leaves all of it or nothing, too.
         """
         topic = event.raw_topic
         with self._database.write(shared=True) as connection:
-            if _snapshot(connection, topic, snapshot.decided) != snapshot or self._is_known(connection, parked):
+            if self._has_moved(connection, topic, snapshot) or self._is_known(connection, parked):
                 return False
             self._parking.park(connection, topic, parked)
             self._parking.bury(connection, topic, sealed)
@@ -276,13 +297,14 @@ class Vault:
         sealed: Sequence[SealedRejection],
         strangers: Sequence[ToPark],
     ) -> bool:
-        """Write down which parked events are good (`offsets`) and which are not (`sealed`); false: start over.
+        """Write down which parked events are good (`offsets`) and which are not (`sealed`).
 
-        `strangers` were read only now, and their person is not enrolled: they wait.
+        `strangers` were read only now, and their person is not enrolled: they wait. False, with nothing written, for
+        the reasons that `decide` has.
         """
         topic = event.raw_topic
         with self._database.write(shared=True) as connection:
-            if _snapshot(connection, topic, snapshot.decided) != snapshot or self._is_known(connection, strangers):
+            if self._has_moved(connection, topic, snapshot) or self._is_known(connection, strangers):
                 return False
             self._parking.wait(connection, topic, strangers)
             self._parking.offer(connection, topic, partition, offsets)
@@ -393,6 +415,14 @@ class Vault:
             value = sa.cast(sa.cast(META.c.value, sa.BigInteger) + 1, sa.String(128))
             connection.execute(sa.update(META).where(META.c.name == "generation").values(value=value))
 
+    def _has_moved(self, connection: sa.Connection, topic: str, snapshot: Snapshot) -> bool:
+        """Whether the world is no longer that of `snapshot`, or what waited for an enrolment is about to change it.
+
+        A consent that was narrowed before the person was enrolled is applied after the enrolment, in a transaction of
+        its own. Whoever enrolled may die in between; nothing may be let through by the enrolment alone meanwhile.
+        """
+        return _snapshot(connection, topic, snapshot.decided) != snapshot or self._parking.holds_people(connection)
+
     def _is_known(self, connection: sa.Connection, parked: Sequence[ToPark]) -> bool:
         digests = {each.identifier.digest(key) for each in parked for key in self._keys.lookup}
         return bool(find_digests(connection, list(digests)))
@@ -427,12 +457,22 @@ class Vault:
         An event that was let through at once is in no row: it is in Kafka.
         """
         with self._database.read() as connection:
-            return self._parking.books(connection, event, partition)
+            return books(connection, event, partition)
 
     def audit_head(self) -> AuditHead:
         """The last entry of the audit, to be kept where the vault's administrators cannot change it."""
         with self._database.read() as connection:
             return self._audit.head(connection)
+
+    def turn_event_ids(self, ids: pl.Series, *, to_rows: bool) -> list[str]:
+        """The sources' event ids behind those of rows, or with `to_rows` the other way round; the audit says how many.
+
+        Raises `ContractError` where one of `ids` is no event id.
+        """
+        turned = (self.event_ids.hide if to_rows else self.event_ids.show)(require_ids(ids)).to_list()
+        with self._database.write() as connection:
+            self._audit.append(connection, [Entry("event ids", None, {"count": len(turned), "to_rows": to_rows})])
+        return turned
 
     def verify_audit(self, kept: AuditHead | None = None) -> AuditReport:
         """Walk the whole audit; `kept` is a head from elsewhere, without which a cut tail cannot be seen."""

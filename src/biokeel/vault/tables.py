@@ -54,12 +54,13 @@ PARTICIPANT = sa.Table(
     sa.Column("birth_year", sa.Integer),
     sa.Column("sex", sa.String(16)),
     sa.Column("province", sa.String(8)),
-    sa.Column("consent", sa.Integer, nullable=False),
-    sa.Column("consent_at", sa.BigInteger, nullable=False),
+    sa.Column("consent", sa.Integer),
+    sa.Column("consent_at", sa.BigInteger),
     sa.Column("withdrawal", sa.String(24)),
     sa.Column("merged_into", sa.BigInteger),
 )
-"""`consent` is a sum of `people.CONSENT`; `consent_at` (ms since 1970) is when it was last decided."""
+"""`consent` is a sum of `consent.CONSENT`, null where nothing was stated; `consent_at` (ms since 1970) is when the
+newest consent_change was decided, null where there was none: see `biokeel.vault.consent`."""
 
 IDENTIFIER = sa.Table(
     "identifier",

@@ -6,6 +6,7 @@ A ready record is a dictionary with the fields of an event's schema; what is abs
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ import polars as pl
 from biokeel.contracts.topics import EventType
 from biokeel.errors import AdapterError
 from biokeel.source.ids import EventIds
+from biokeel.source.schemes import Schemes
+from biokeel.vault.identifiers import normalise
 
 Record: TypeAlias = dict[str, Any]
 """One ready record; Any because its values are those of an Avro record."""
@@ -30,6 +33,8 @@ Batch: TypeAlias = tuple[EventType, "list[Record] | pl.DataFrame"]
 
 BATCH_ROWS: Final = 50_000
 """Most records that an adapter holds before it hands them on: a long file must not fill the memory."""
+_ROUNDED: Final = re.compile(r"[0-9]+(?:\.[0-9]+[eE][+-]?|[eE]\+)[0-9]+")
+"""What a spreadsheet makes of a long number: 1.23457E+09."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -49,6 +54,7 @@ class Context:
 
     `site` names the hospital, centre or vendor in subject schemes. `subject` is the person of files that name nobody.
     `zone` is the time zone of times without one: null reads them as UTC and leaves the offset null.
+    `schemes` says which identifier systems and FHIR servers are which subject schemes.
     `recorded_at` (ms) stands where a record does not say when it was written down: the file's own time of change, so
     that the same file gives the same events.
     """
@@ -59,6 +65,7 @@ class Context:
     recorded_at: int
     subject: Subject | None = None
     zone: tzinfo | None = None
+    schemes: Schemes = field(default_factory=Schemes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +80,8 @@ class Problem:
 class Report:
     """What became of one file, filled while an adapter reads it.
 
-    `left_out` counts what is well formed and no event of ours (an encounter, a body height): nothing to mend.
+    `left_out` counts, by type or reason, what is well formed and not sent: what is no event of ours (an encounter, a
+    body height), and identifiers that the source does not speak of. There is nothing to mend.
     """
 
     problems: list[Problem] = field(default_factory=list)
@@ -86,6 +94,30 @@ class Report:
 
 class Unusable(Exception):  # noqa: N818 - never leaves an adapter: it becomes a problem of the report
     """A record that should have become an event and cannot; says which element is at fault, never its value."""
+
+
+def subject_text(value: object, name: str) -> str:
+    """`value` where it can be one person's identifier; `name` says where it stands. Raises `Unusable`.
+
+    What is no text is not made into one, and what masks or rounds an identifier is the same for many people.
+    """
+    if not isinstance(value, str):
+        raise Unusable(f"{name} is no text")
+    if not value.strip():
+        raise Unusable(f"{name} is empty")
+    if "**" in value:
+        raise Unusable(f"{name} is masked")
+    if _ROUNDED.fullmatch(value.strip()):
+        raise Unusable(f"{name} is a number that a spreadsheet has rounded")
+    return value
+
+
+def subject_of(scheme: str, value: object, name: str) -> Subject:
+    """The subject `value` under `scheme`. Raises `Unusable` like `subject_text`, and where the scheme forbids it."""
+    text = subject_text(value, name)
+    if normalise(scheme, text) is None:
+        raise Unusable(f"{name} has not the form of its scheme")
+    return Subject(scheme, text)
 
 
 class Adapter(Protocol):

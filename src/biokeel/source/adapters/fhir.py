@@ -9,7 +9,8 @@
 | Condition | clinical.diagnosis |
 | MedicationRequest, MedicationStatement | clinical.medication |
 
-The subject is `hospital/<site>` with the Patient's id. Everything else is left out and counted by its type.
+Who the subject is: `fhir_bundle`. Everything else is left out and counted by its type; so is a Consent, whose
+provisions name no domain of ours without a table of codes that nobody has agreed on.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from biokeel.contracts.topics import EventType
 from biokeel.errors import AdapterError
 from biokeel.source.adapters import fhir_clinical, fhir_patient
 from biokeel.source.adapters.base import BATCH_ROWS, Batch, Context, Record, Report, Unusable, read_json
-from biokeel.source.adapters.fhir_common import Bundle, Maker
+from biokeel.source.adapters.fhir_bundle import Bundle
+from biokeel.source.adapters.fhir_common import Maker
 
 MAKERS: Final[dict[str, Maker]] = {
     "Patient": fhir_patient.enrolment,
@@ -38,7 +40,10 @@ def read_fhir(path: Path, context: Context, report: Report) -> Iterator[Batch]:
     document = _document(path)
     held: dict[EventType, list[Record]] = {}
     count = 0
-    bundle = Bundle.of(document)
+    try:
+        bundle = Bundle.of(document, context, report)
+    except Unusable as fault:
+        raise AdapterError(f"{path.name} {fault}.") from None
     for position, resource in bundle.resources:
         kind = str(resource.get("resourceType", "?"))
         maker = MAKERS.get(kind)

@@ -7,10 +7,9 @@ from typing import Any, Final
 
 from biokeel.contracts.topics import EventType, event_type
 from biokeel.source.adapters.base import Context, Record, Unusable
+from biokeel.source.adapters.fhir_bundle import Bundle
 from biokeel.source.adapters.fhir_common import (
     LOINC,
-    Bundle,
-    Resource,
     code_in,
     codings,
     display,
@@ -19,6 +18,7 @@ from biokeel.source.adapters.fhir_common import (
     is_withdrawn,
     quantity,
 )
+from biokeel.source.adapters.fhir_references import Resource
 from biokeel.source.times import moment
 
 BLOOD_PRESSURE: Final = event_type("clinical.blood_pressure")

@@ -1,55 +1,18 @@
-"""What all FHIR resources share: references, codings, times, quantities, the envelope."""
+"""What all FHIR resources share: codings, times, quantities, the envelope."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from biokeel.contracts.identity import ENTERED_IN_ERROR
 from biokeel.contracts.topics import EventType
-from biokeel.source.adapters.base import Context, Record, Unusable, content_key
+from biokeel.source.adapters.base import Context, Record, Unusable
+from biokeel.source.adapters.fhir_bundle import Bundle
+from biokeel.source.adapters.fhir_references import Resource
 from biokeel.source.times import Moment, moment
 
-Resource: TypeAlias = dict[str, Any]
-"""A FHIR resource as JSON has it; Any because it is whatever the file says."""
-
 LOINC: Final = "http://loinc.org"
-
-
-@dataclass(frozen=True, slots=True)
-class Bundle:
-    """The resources of a file with their positions, and what their references point at (by full URL and by type/id)."""
-
-    resources: list[tuple[str, Resource]]
-    by_reference: dict[str, Resource]
-
-    @classmethod
-    def of(cls, document: Resource) -> Bundle:
-        """All resources of a bundle, or the one resource."""
-        if document["resourceType"] != "Bundle":
-            return cls([("the resource", document)], {})
-        resources: list[tuple[str, Resource]] = []
-        known: dict[str, Resource] = {}
-        for index, entry in enumerate(document.get("entry", [])):
-            resource = entry.get("resource") if isinstance(entry, dict) else None
-            if not isinstance(resource, dict):
-                continue
-            resources.append((f"entry {index}", resource))
-            if isinstance(entry.get("fullUrl"), str):
-                known[entry["fullUrl"]] = resource
-            if isinstance(resource.get("id"), str):
-                known[f"{resource.get('resourceType')}/{resource['id']}"] = resource
-        return cls(resources, known)
-
-    def target(self, holder: Resource, reference: Any) -> Resource | None:
-        """The resource that `reference` of `holder` points at: contained in it, or in the bundle."""
-        text = reference.get("reference") if isinstance(reference, dict) else None
-        if not isinstance(text, str):
-            return None
-        if text.startswith("#"):
-            return next((part for part in holder.get("contained", []) if part.get("id") == text[1:]), None)
-        return self.by_reference.get(text)
 
 
 Maker: TypeAlias = Callable[[Resource, Context, Bundle], Iterator[tuple[EventType, Record]]]
@@ -75,11 +38,12 @@ def envelope(
     updated = meta.get("lastUpdated") if isinstance(meta, dict) else None
     times = [at for text in (recorded, updated) if (at := moment(text, context.zone)) is not None]
     written = max(times, key=lambda time: time.at, default=None)
+    subject = bundle.subject(resource)
     return {
-        "event_id": context.ids.of(event, record_key(resource) + part),
+        "event_id": context.ids.of(event, bundle.key(resource) + part),
         "source_id": context.source_id,
-        "subject_scheme": f"hospital/{context.site}",
-        "subject_id": _patient_id(resource, bundle),
+        "subject_scheme": subject.scheme,
+        "subject_id": subject.value,
         "occurred_at": occurred.at,
         "occurred_offset_minutes": occurred.offset_minutes,
         "recorded_at": written.at if written else context.recorded_at,
@@ -90,28 +54,6 @@ def is_withdrawn(resource: Resource) -> bool:
     """Whether the resource says that it should never have been recorded."""
     verification = codings(resource.get("verificationStatus"))
     return ENTERED_IN_ERROR in (resource.get("status"), *(code for _, code in verification))
-
-
-def record_key(resource: Resource) -> str:
-    """The source's own key: type and id; a resource without an id is known by its content."""
-    return f"{resource['resourceType']}/{resource.get('id') or content_key(resource)}"
-
-
-def _patient_id(resource: Resource, bundle: Bundle) -> str:
-    if resource["resourceType"] == "Patient":
-        found = resource.get("id")
-    else:
-        subject = resource.get("subject") or {}
-        target = bundle.target(resource, subject)
-        if target is not None and target.get("resourceType") != "Patient":
-            raise Unusable("subject is no Patient")
-        text = str(subject.get("reference", "")) if target is None else ""
-        if target is None and "/" in text and "Patient/" not in text:
-            raise Unusable("subject is no Patient")
-        found = target.get("id") if target is not None else text.rsplit("/", 1)[-1].removeprefix("urn:uuid:")
-    if not isinstance(found, str) or not found:
-        raise Unusable("no subject" if resource["resourceType"] != "Patient" else "no id")
-    return found
 
 
 def codings(concept: Any) -> list[tuple[str, str]]:

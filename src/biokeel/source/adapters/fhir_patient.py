@@ -7,42 +7,38 @@ from typing import Any, Final
 
 from biokeel.contracts.topics import EventType, event_type
 from biokeel.source.adapters.base import Context, Record
-from biokeel.source.adapters.fhir_common import Bundle, Resource, codings, envelope
+from biokeel.source.adapters.fhir_bundle import Bundle
+from biokeel.source.adapters.fhir_common import envelope
+from biokeel.source.adapters.fhir_references import Resource
 from biokeel.source.times import Moment, day
 
 ENROLMENT: Final = event_type("person.enrolment")
-ALL_DOMAINS: Final = ["genome", "clinical", "lifestyle"]
 _SEXES: Final = frozenset({"female", "male", "other", "unknown"})
 
 
 def enrolment(resource: Resource, context: Context, bundle: Bundle) -> Iterator[tuple[EventType, Record]]:
     """The enrolment that a Patient stands for.
 
-    FHIR does not say when the person consented: it is when the record was last written. The medical record number is
-    an identifier of the same hospital. A US social security number is no Korean resident number, and a hospital is no
-    authority for licences and passports: they are not sent at all.
+    A register of patients knows people, not what they agreed to: no consent is stated, and the record was last written
+    when it says so. Identifiers are sent that the source's table maps, no others: a US social security number is no
+    Korean resident number, and a hospital is no authority for licences and passports.
     """
     recorded = (resource.get("meta") or {}).get("lastUpdated")
     record = envelope(
         resource, ENROLMENT, context, bundle, occurred=Moment(context.recorded_at, None), recorded=recorded
     )
     record["occurred_at"] = record["recorded_at"]
-    scheme = record["subject_scheme"]
-    numbers = {
-        str(part["value"])
-        for part in resource.get("identifier", [])
-        if part.get("value") and any(code == "MR" for _, code in codings(part.get("type")))
-    } - {record["subject_id"]}
     sex = resource.get("gender")
     record |= {
-        "identifiers": [{"scheme": scheme, "value": number} for number in sorted(numbers)],
+        "identifiers": [{"scheme": each.scheme, "value": each.value} for each in bundle.person(resource).others],
         "name": _name(resource),
         "phone": _telecom(resource, "phone"),
         "email": _telecom(resource, "email"),
         "address": _address(resource),
         "birth_date": day(resource.get("birthDate")),
         "sex": sex if sex in _SEXES else "unknown",
-        "consent_scope": ALL_DOMAINS,
+        "consent_scope": [],
+        "consent_stated": False,
     }
     yield ENROLMENT, record
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from biokeel.contracts.topics import EventType, event_type
 from biokeel.errors import AdapterError
-from biokeel.source.adapters.base import BATCH_ROWS, Batch, Context, Record, Report
+from biokeel.source.adapters.base import BATCH_ROWS, Batch, Context, Record, Report, Subject, Unusable, subject_of
 from biokeel.source.times import Moment, in_zone
 
 EXERCISE: Final = event_type("lifestyle.exercise")
@@ -52,8 +52,13 @@ def _read(lines: csv.DictReader[str], path: Path, context: Context, report: Repo
     for row in lines:
         position = f"line {lines.line_num}"
         begun = _date(row[day_column], context)
-        if begun is None or not row["Id"]:
-            report.problem(position, f"{day_column} is no US date" if row["Id"] else "Id is empty")
+        try:
+            subject = subject_of(f"app/{context.site}", row["Id"], "Id")
+        except Unusable as fault:
+            report.problem(position, str(fault))
+            continue
+        if begun is None:
+            report.problem(position, f"{day_column} is no US date")
             continue
         event_id = context.ids.of(event, f"{row['Id']}/{row[day_column]}")
         if event_id in seen:
@@ -61,7 +66,7 @@ def _read(lines: csv.DictReader[str], path: Path, context: Context, report: Repo
             continue
         seen[event_id] = lines.line_num
         try:
-            record = _envelope(row, event_id, begun, context) | payload(row)
+            record = _envelope(subject, event_id, begun, context) | payload(row)
         except (KeyError, ValueError, TypeError):
             report.problem(position, "a column is missing or holds no number")
             continue
@@ -73,19 +78,22 @@ def _read(lines: csv.DictReader[str], path: Path, context: Context, report: Repo
         yield event, held
 
 
-def _envelope(row: Row, event_id: str, begun: Moment, context: Context) -> Record:
+def _envelope(subject: Subject, event_id: str, begun: Moment, context: Context) -> Record:
     return {
         "event_id": event_id,
         "source_id": context.source_id,
-        "subject_scheme": f"app/{context.site}",
-        "subject_id": row["Id"],
+        "subject_scheme": subject.scheme,
+        "subject_id": subject.value,
         "occurred_at": begun.at,
         "occurred_offset_minutes": begun.offset_minutes,
         "recorded_at": context.recorded_at,
     }
 
 
-def _date(text: str, context: Context) -> Moment | None:
+def _date(text: str | None, context: Context) -> Moment | None:
+    """The moment; None for what is no date, and for a line that ends before the column."""
+    if text is None:
+        return None
     for form in _DATES:
         try:
             return in_zone(datetime.strptime(text, form), context.zone)  # noqa: DTZ007 - in_zone decides

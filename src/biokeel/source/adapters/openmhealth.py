@@ -14,7 +14,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from biokeel.contracts.topics import EventType, event_type
-from biokeel.source.adapters.base import Batch, Context, Record, Report, Subject, Unusable, content_key, read_json
+from biokeel.source.adapters.base import (
+    Batch,
+    Context,
+    Record,
+    Report,
+    Subject,
+    Unusable,
+    content_key,
+    read_json,
+    subject_of,
+)
 from biokeel.source.times import Moment, moment
 
 _SECONDS: Final = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0, "wk": 604_800.0}
@@ -93,7 +103,7 @@ def _event(point: Any, context: Context) -> tuple[EventType, Record]:
     start, end = _time_frame(body, context)
     subject = _subject(header, context)
     written = moment(header.get("creation_date_time"), context.zone)
-    key = str(header["id"]) if header else f"{subject.scheme}/{subject.value}/{content_key(body)}"
+    key = header["id"] if header else f"{subject.scheme}/{subject.value}/{content_key(body)}"
     return event, {
         "event_id": context.ids.of(event, key),
         "source_id": context.source_id,
@@ -116,13 +126,23 @@ def _parts(point: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     missing = [name for name in ("id", "creation_date_time", "schema_id") if not header.get(name)]
     if missing:
         raise Unusable(f"header lacks {', '.join(missing)}")
+    if not isinstance(header["id"], str):
+        raise Unusable("header.id is no text")
     return header, body
 
 
 def _subject(header: dict[str, Any], context: Context) -> Subject:
-    user = header.get("user_id") or (header.get("acquisition_provenance") or {}).get("user_id")
-    if user:
-        return Subject(f"app/{context.site}", str(user))
+    """The user that the header names, in either of two places; the caller's person where it names none."""
+    provenance = header.get("acquisition_provenance") or {}
+    named = {
+        "header.user_id": header.get("user_id"),
+        "header.acquisition_provenance.user_id": provenance.get("user_id"),
+    }
+    users = {subject_of(f"app/{context.site}", user, name) for name, user in named.items() if user is not None}
+    if len(users) > 1:
+        raise Unusable("the header names two users")
+    if users:
+        return users.pop()
     if context.subject is None:
         raise Unusable("no user id in the header, and no --subject")
     return context.subject

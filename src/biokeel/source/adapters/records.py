@@ -3,6 +3,7 @@
 The way in for a source without a format of its own, and what `biokeel demo-data` writes. Fields are the schema's;
 timestamps are milliseconds since 1970 or ISO 8601 with an offset, dates days since 1970 or ISO dates. `source_id` and
 `recorded_at` may be left to the caller. `event_id` may be given; else `key`, the source's own record key, makes it.
+An enrolment states a consent if it has a `consent_scope`, unless `consent_stated` says otherwise.
 A line `{"event": ..., "raw_hex": ...}` is a message to be sent as it is: see `read_raw`.
 """
 
@@ -16,9 +17,19 @@ import orjson
 
 from biokeel.contracts.topics import EventType, event_type
 from biokeel.errors import AdapterError
-from biokeel.source.adapters.base import BATCH_ROWS, Batch, Context, Record, Report, Unusable, content_key
+from biokeel.source.adapters.base import (
+    BATCH_ROWS,
+    Batch,
+    Context,
+    Record,
+    Report,
+    Unusable,
+    content_key,
+    subject_text,
+)
 from biokeel.source.times import day, moment
 
+ENROLMENT: Final = event_type("person.enrolment")
 _TIMES: Final = ("occurred_at", "recorded_at", "onset_at", "abated_at", "ended_at")
 _REQUIRED: Final = ("subject_scheme", "subject_id", "occurred_at")
 
@@ -79,6 +90,9 @@ def _record(line: dict[str, Any], context: Context) -> tuple[EventType, Record]:
     missing = [name for name in _REQUIRED if record.get(name) is None]
     if missing:
         raise Unusable(f"lacks {', '.join(missing)}")
+    for name in ("subject_scheme", "subject_id"):
+        subject_text(record[name], name)
+    _further_identifiers(record)
     occurred = moment(record["occurred_at"], context.zone)
     if occurred is not None:
         record.setdefault("occurred_offset_minutes", occurred.offset_minutes)
@@ -89,9 +103,39 @@ def _record(line: dict[str, Any], context: Context) -> tuple[EventType, Record]:
         record["birth_date"] = day(record["birth_date"])
     record.setdefault("source_id", context.source_id)
     record.setdefault("recorded_at", context.recorded_at)
+    if event == ENROLMENT:
+        record |= _consent(record)
     if "event_id" not in record:
-        record["event_id"] = context.ids.of(event, str(line.get("key") or content_key(line)))
+        key = line.get("key")
+        if key is not None and (isinstance(key, bool) or not isinstance(key, str | int)):
+            raise Unusable("key is no text and no whole number")
+        record["event_id"] = context.ids.of(event, str(key or content_key(line)))
     return event, record
+
+
+def _further_identifiers(record: Record) -> None:
+    """Refuse identifiers of person events that are no text, as `subject_id`."""
+    if record.get("merged_id") is not None:
+        subject_text(record["merged_id"], "merged_id")
+    identifiers = record.get("identifiers")
+    for index, part in enumerate(identifiers if isinstance(identifiers, list) else []):
+        if not isinstance(part, dict):
+            raise Unusable(f"identifiers: {index} is no JSON object")
+        for name in ("scheme", "value"):
+            subject_text(part.get(name), f"identifiers: {name} of {index}")
+
+
+def _consent(record: Record) -> Record:
+    """What an enrolment says of consent: who writes no scope has stated none."""
+    scope, stated = record.get("consent_scope"), record.get("consent_stated")
+    if stated is not None and not isinstance(stated, bool):
+        raise Unusable("consent_stated is neither true nor false")
+    if scope is None and stated:
+        raise Unusable("consent_stated without consent_scope")
+    return {
+        "consent_scope": [] if scope is None else scope,
+        "consent_stated": scope is not None if stated is None else stated,
+    }
 
 
 def _milliseconds(text: str, name: str, context: Context) -> int:

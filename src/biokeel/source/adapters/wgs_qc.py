@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from biokeel.contracts.topics import EventType, event_type
 from biokeel.errors import AdapterError
-from biokeel.source.adapters.base import Batch, Context, Record, Report, read_json
+from biokeel.source.adapters.base import Batch, Context, Record, Report, Unusable, read_json, subject_of
 
 MANIFEST: Final = event_type("genome.sample_manifest")
 QC_METRICS: Final = event_type("genome.qc_metrics")
@@ -47,8 +47,8 @@ def read_metrics(path: Path, context: Context, report: Report) -> Iterator[Batch
     """Yield the quality metrics of one sample, nested as GA4GH has them or flat."""
     document = read_json(path)
     metrics = document.get("wgs_qc_metrics") if isinstance(document, dict) else None
-    sample = (document.get("biosample") or {}).get("id") if isinstance(document, dict) else None
-    if not isinstance(metrics, dict) or not isinstance(sample, str) or not sample:
+    biosample = document.get("biosample") if isinstance(document, dict) else None
+    if not isinstance(metrics, dict) or not isinstance(biosample, dict) or biosample.get("id") is None:
         raise AdapterError(f"{path.name} is no GA4GH WGS-QC file: it wants biosample.id and wgs_qc_metrics.")
     flat: dict[str, Any] = {}
     for name, value in metrics.items():
@@ -58,7 +58,11 @@ def read_metrics(path: Path, context: Context, report: Report) -> Iterator[Batch
     if faulty:
         report.problem("wgs_qc_metrics", f"no number: {', '.join(faulty)}")
         return
-    record = _envelope(sample, QC_METRICS, context)
+    try:
+        record = _envelope(biosample["id"], "biosample.id", QC_METRICS, context)
+    except Unusable as fault:
+        report.problem("biosample", str(fault))
+        return
     record |= {name: int(known[name]) for name in _WHOLE if known.get(name) is not None}
     record |= {name: float(known[name]) for name in _REAL if known.get(name) is not None}
     yield QC_METRICS, [record | {"pipeline": _pipeline(path)}]
@@ -72,8 +76,13 @@ def read_manifest(path: Path, context: Context, report: Report) -> Iterator[Batc
             report.problem(f"line {line}", "wants a sample name and two URIs")
             continue
         build = next((name for pattern, name in _BUILDS if pattern.search(row[1])), None)
+        try:
+            envelope = _envelope(row[0], "the sample name", MANIFEST, context, "manifest")
+        except Unusable as fault:
+            report.problem(f"line {line}", str(fault))
+            continue
         records.append(
-            _envelope(row[0], MANIFEST, context, "manifest")
+            envelope
             | {"sex_reported": "unknown", "alignment_uri": row[1], "variant_uri": row[2], "reference_build": build}
         )
     if records:
@@ -90,12 +99,14 @@ def read_sample_sheet(path: Path, context: Context, report: Report) -> Iterator[
     records = []
     for line, row in rows[1:]:
         cells = dict(zip(names, row, strict=False))
-        if not cells.get("Sample_name"):
-            report.problem(f"line {line}", "Sample_name is empty")
+        try:
+            envelope = _envelope(cells.get("Sample_name", ""), "Sample_name", MANIFEST, context, "sheet")
+        except Unusable as fault:
+            report.problem(f"line {line}", str(fault))
             continue
         sex = cells.get("Sex", "").lower()
         records.append(
-            _envelope(cells["Sample_name"], MANIFEST, context, "sheet")
+            envelope
             | {
                 "biosample_id": cells.get("Biosample_ID") or None,
                 "sex_reported": sex if sex in {"female", "male"} else "unknown",
@@ -106,12 +117,14 @@ def read_sample_sheet(path: Path, context: Context, report: Report) -> Iterator[
         yield MANIFEST, records
 
 
-def _envelope(sample: str, event: EventType, context: Context, part: str = "") -> Record:
+def _envelope(sample: object, name: str, event: EventType, context: Context, part: str = "") -> Record:
+    """The envelope of an event about `sample`, which stands in `name`. Raises `Unusable` where it can be no sample."""
+    subject = subject_of(f"sample/{context.site}", sample, name)
     return {
-        "event_id": context.ids.of(event, f"{sample}/{part}"),
+        "event_id": context.ids.of(event, f"{subject.value}/{part}"),
         "source_id": context.source_id,
-        "subject_scheme": f"sample/{context.site}",
-        "subject_id": sample,
+        "subject_scheme": subject.scheme,
+        "subject_id": subject.value,
         "occurred_at": context.recorded_at,
         "occurred_offset_minutes": None,
         "recorded_at": context.recorded_at,

@@ -21,7 +21,7 @@ from biokeel.errors import SourceError
 from biokeel.source.client import Publisher
 from biokeel.source.demo.defects import LABEL_COLUMNS, RawDefect, Verdict, broken, inject
 from biokeel.source.demo.events import ids, make_events
-from biokeel.source.demo.people import enrolments, make_people
+from biokeel.source.demo.people import SOURCES, enrolments, make_people
 
 ENROLMENT: Final = event_type("person.enrolment")
 NEVER_SHARE: Final = 0.2
@@ -30,7 +30,7 @@ RAW_SHARE: Final = 0.1
 """How the share of defects is spent: people never enrolled, people without consent to lifestyle, broken messages; the
 rest are defects in rows."""
 
-__all__ = ["DemoCorpus", "RawDefect", "Verdict", "demo_corpus"]
+__all__ = ["SOURCES", "DemoCorpus", "RawDefect", "Verdict", "demo_corpus"]
 
 
 @dataclass(frozen=True, slots=True)

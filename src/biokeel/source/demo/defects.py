@@ -41,6 +41,11 @@ def _rule(name: str, event: str, column: str, value: object) -> Defect:
     return Defect(name, event_type(event), column, pl.lit(value), Verdict.QUARANTINED, Reason.RULE)
 
 
+def _name(name: str, event: str, column: str) -> Defect:
+    """The person's name where a code belongs: it is withheld, and a critical rule needs the field."""
+    return Defect(name, event_type(event), column, pl.col("name"), Verdict.QUARANTINED, Reason.RULE)
+
+
 def _sealed(name: str, event: str | None, column: str, value: pl.Expr, reason: Reason) -> Defect:
     return Defect(name, event_type(event) if event else None, column, value, Verdict.SEALED, reason)
 
@@ -61,12 +66,16 @@ DEFECTS: Final[tuple[Defect, ...]] = (
     _rule("negative_energy", "lifestyle.diet", "energy", -50.0),
     _rule("negative_steps", "lifestyle.exercise", "steps", -5),
     _rule("endless_sleep", "lifestyle.sleep", "minutes_asleep", 3_000.0),
+    _name("name_in_a_status", "clinical.blood_pressure", "status"),
+    _name("name_in_an_activity", "lifestyle.exercise", "activity"),
+    _name("name_as_a_reference", "genome.variant_file_ready", "reference_build"),
     _sealed("year_1800", None, "occurred_at", _year(1800), Reason.TIME_RANGE),
     _sealed("year_2190", None, "occurred_at", _year(2190), Reason.TIME_RANGE),
     _sealed("leaked_number", "clinical.diagnosis", "code", pl.col("national"), Reason.LEAK),
     _sealed("leaked_phone", "clinical.medication", "code", pl.col("phone"), Reason.LEAK),
     _sealed("leaked_email", "lifestyle.diet", "food_code", pl.col("email"), Reason.LEAK),
     _sealed("bad_event_id", None, "event_id", pl.lit("row ") + pl.col("event_id"), Reason.ENVELOPE),
+    _sealed("unregistered_source", None, "source_id", pl.lit("nobody"), Reason.ENVELOPE),
     _sealed("unknown_scheme", None, "subject_scheme", pl.lit("passport/kr"), Reason.SUBJECT),
 )
 """Every kind of defect that a decodable event may have; people without enrolment or consent come beside them."""
@@ -112,7 +121,7 @@ LABEL_COLUMNS: Final = ("event", "event_id", "verdict", "reason", "defect", "wai
 
 
 def _labelled(event: EventType, frame: pl.DataFrame, people: pl.DataFrame) -> pl.DataFrame:
-    facts = people.select("national", "phone", "email", "late", "never", "limited")[frame["person"]]
+    facts = people.select("name", "national", "phone", "email", "late", "never", "limited")[frame["person"]]
     refused = pl.col("limited") & pl.lit(event.domain == "lifestyle")
     fate = pl.when("never").then(pl.lit(Verdict.PARKED)).when(refused).then(pl.lit(Verdict.SEALED))
     why = pl.when("never").then(pl.lit(Reason.NOT_ENROLLED)).when(refused).then(pl.lit(Reason.NO_CONSENT))

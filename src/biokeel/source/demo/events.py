@@ -16,7 +16,7 @@ import polars as pl
 from biokeel.contracts.topics import EventType, event_type
 from biokeel.source.demo import clinical, genome, lifestyle
 from biokeel.source.demo.draw import Payload, Reals, Rng, around, time_of
-from biokeel.source.demo.people import DAY_MS
+from biokeel.source.demo.people import DAY_MS, SYSTEMS
 
 END: Final = int((np.datetime64("2026-06-30", "D") - np.datetime64("1970-01-01", "D")).astype(np.int64))
 """The last day of the corpus, days since 1970."""
@@ -53,7 +53,7 @@ def _frame(rng: Rng, people: pl.DataFrame, event: EventType, plan: Plan) -> pl.D
     }[kind]
     envelope = {
         "event_id": ids(rng, len(who)),
-        "source_id": them[place] + {"hospital": "-emr", "sample": "-lims", "app": "-app"}[kind],
+        "source_id": them[place] + SYSTEMS[kind],
         "subject_scheme": f"{kind}/" + them[place],
         "subject_id": them[value],
         "occurred_at": time_of(at),

@@ -14,6 +14,15 @@ DAY_MS: Final = 86_400_000
 SITES: Final = ("hanbit", "saebyeok", "mirae", "pureun")
 CENTRES: Final = ("kbc1", "kbc2")
 VENDORS: Final = ("healthlog", "stepwise", "dozer")
+OFFICE: Final = "enrolment-office"
+SYSTEMS: Final = {"hospital": "-emr", "sample": "-lims", "app": "-app"}
+"""What publishes, behind the name of each kind of place."""
+SOURCES: Final = (
+    OFFICE,
+    *(place + SYSTEMS[kind] for kind, places in
+      (("hospital", SITES), ("sample", CENTRES), ("app", VENDORS)) for place in places),
+)  # fmt: skip
+"""Every source of the made-up programme."""
 _SURNAMES: Final = np.array(list("김이박최정강조윤장임한오서신권황안송류홍"))
 _SURNAME_WEIGHTS: Final = np.array([21, 15, 8, 5, 5, 2, 2, 2, 2, 2, 1.5, 1.5, 1.5, 1.5, 1.4, 1.4, 1.4, 1.4, 1.3, 1.1])
 _GIVEN: Final = np.array(
@@ -108,7 +117,7 @@ def enrolments(people: pl.DataFrame, event_ids: list[str]) -> pl.DataFrame:
         .sort("enrolled", maintain_order=True)
         .select(
             "event_id",
-            source_id=pl.lit("enrolment-office"),
+            source_id=pl.lit(OFFICE),
             subject_scheme="scheme",
             subject_id="national",
             occurred_at=at.cast(time),
@@ -128,6 +137,7 @@ def enrolments(people: pl.DataFrame, event_ids: list[str]) -> pl.DataFrame:
             consent_scope=pl.when("limited")
             .then(pl.lit(pl.Series([["genome", "clinical"]])))
             .otherwise(pl.lit(pl.Series([["genome", "clinical", "lifestyle"]]))),
+            consent_stated=pl.lit(value=True),
         )
     )
 

@@ -1,0 +1,192 @@
+"""Forms at work: what does not have the form or the range of its field does not cross the wall.
+
+The field becomes null in that row and its name stands in the column `withheld` (String: names by comma in the schema's
+order, null where nothing was withheld; never a value). The event goes on, and its suite judges that. NaN is no number:
+it becomes null without being withheld, so that no bits of it cross.
+
+Speed: of texts each distinct one is looked up, and judged the first time; of numbers the least and the greatest are
+judged. Rows cost more only where something is withheld.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import numpy as np
+import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from biokeel.contracts.forms import Form
+    from biokeel.contracts.schema import Field
+
+    Mask = npt.NDArray[np.bool_]
+    """For each row whether something is so."""
+
+T = TypeVar("T")
+
+_NOTHING: Final = pl.Series("withheld", [None], dtype=pl.String)
+_REMEMBERED: Final = 20_000
+"""Texts of one field that a judge remembers, and as many as a batch has more: some megabytes at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """What of some rows may cross: `kept` has their fields, null where they do not fit; `misfits` says where that is.
+
+    `suspects` are the texts that were taken out, and those that fit an open form: to be searched for identifiers.
+    `codes` are the other texts that a source can choose freely within their form.
+    """
+
+    kept: pl.DataFrame
+    misfits: Mapping[str, Mask]
+    suspects: pl.DataFrame
+    codes: pl.DataFrame
+
+    def column(self) -> pl.Series:
+        """The column `withheld`."""
+        if not self.misfits:
+            return _NOTHING.new_from_index(0, self.kept.height)
+        names = list(self.misfits)
+        packed = np.packbits(np.stack(list(self.misfits.values())), axis=0)
+        patterns, which = np.unique(packed, axis=1, return_inverse=True)
+        flags = np.unpackbits(patterns, axis=0, count=len(names)).astype(np.bool_).T
+        words = [",".join(name for name, here in zip(names, flag, strict=True) if here) or None for flag in flags]
+        return pl.Series("withheld", words, dtype=pl.String).gather(which.reshape(-1))
+
+
+class Withholder:
+    """Holds the kept fields of one event type to their forms and ranges.
+
+    `long_numbers` says which of some numbers read as a registration number.
+    """
+
+    def __init__(self, fields: Sequence[Field], long_numbers: Callable[[pl.Series], pl.Series]) -> None:
+        self._fields = [(field, None if field.form is None else Judge(field.form)) for field in fields]
+        self._long_numbers = long_numbers
+
+    def apply(self, frame: pl.DataFrame) -> Withheld:
+        """What of the kept fields of `frame` may cross."""
+        kept: list[pl.Series] = []
+        misfits: dict[str, Mask] = {}
+        suspects: list[pl.Series] = []
+        codes: list[pl.Series] = []
+        for field, judge in self._fields:
+            column = frame[field.name]
+            if field.form is not None and judge is not None:
+                wrong = judge.misfits(column, frame)
+                suspects += _suspects(column, field.form, wrong)
+                if not (field.form.closed or field.form.open):
+                    codes.append(column)
+            else:
+                column, wrong = self._numbers(column, field)
+            if wrong is not None:
+                misfits[field.name] = wrong
+                column = _without(column, pl.Series(wrong))
+            kept.append(column)
+        return Withheld(pl.DataFrame(kept), misfits, pl.DataFrame(suspects), pl.DataFrame(codes))
+
+    def _numbers(self, column: pl.Series, field: Field) -> tuple[pl.Series, Mask | None]:
+        """`column` without NaN, and which rows are out of the range, or read as a registration number."""
+        if column.dtype.is_float() and (nan := column.is_nan()).any():
+            column = _without(column, nan.fill_null(value=False))
+        wrong = None if field.range is None else _outside(column, field.range.least, field.range.greatest)
+        if field.counts_bytes_or_bases or column.dtype.is_float():
+            alike = self._long_numbers(column)
+            if alike.any():
+                found = np.asarray(alike.fill_null(value=False).to_numpy())
+                wrong = found if wrong is None else wrong | found
+        return column, wrong
+
+
+def _outside(column: pl.Series, least: Any, greatest: Any) -> Mask | None:  # ends of the column's own type
+    if column.dtype == pl.Date:
+        least, greatest = least.date(), greatest.date()
+    low, high = column.min(), column.max()
+    if low is None or (least <= low and high <= greatest):
+        return None
+    return np.asarray((~column.is_between(least, greatest)).fill_null(value=False).to_numpy())
+
+
+class Judge:
+    """Says which texts of one field do not have its form, and remembers those that do.
+
+    A code comes again and again: what was seen to have the form is looked up and not judged anew.
+    """
+
+    def __init__(self, form: Form) -> None:
+        self._form = form
+        self._good: set[Any] = set()
+        """Texts, or pairs of a text and what stood beside it; `_REMEMBERED` at most."""
+
+    def misfits(self, column: pl.Series, frame: pl.DataFrame) -> Mask | None:
+        """Which rows of `column` (texts, or lists of texts) do not have the form, null does; None where all do.
+
+        `frame` has the field that stands beside, where the form needs one.
+        """
+        if isinstance(column.dtype, pl.List):
+            return self._in_lists(column, frame)
+        if self._form.beside is not None:
+            return self._beside(column, frame[self._form.beside])
+        distinct = column.unique().drop_nulls()
+        bad = self._bad(distinct.to_list(), lambda texts: self._form.fits(pl.Series(texts, dtype=pl.String)))
+        if not bad:
+            return None
+        return np.asarray(column.is_in(bad).fill_null(value=False).to_numpy())
+
+    def _beside(self, column: pl.Series, beside: pl.Series) -> Mask | None:
+        pairs = pl.DataFrame([column.alias("text"), beside.alias("beside")])
+        kind = {"text": pl.String(), "beside": pl.String()}
+
+        def fits(some: list[tuple[str, str | None]]) -> pl.Series:
+            known = pl.DataFrame(some, kind, orient="row")
+            return self._form.fits(known["text"], known["beside"])
+
+        bad = self._bad(pairs.unique().drop_nulls("text").rows(), fits)
+        if not bad:
+            return None
+        wrong = pl.DataFrame(bad, kind, orient="row").with_columns(wrong=pl.lit(value=True))
+        joined = pairs.join(wrong, on=["text", "beside"], how="left", nulls_equal=True, maintain_order="left")
+        return np.asarray(joined["wrong"].fill_null(value=False).to_numpy())
+
+    def _in_lists(self, column: pl.Series, frame: pl.DataFrame) -> Mask | None:
+        inner = self.misfits(column.list.explode(), frame)
+        if inner is None:
+            return None
+        # An empty list, and null, become one null each.
+        rows = np.repeat(np.arange(len(column)), np.maximum(column.list.len().fill_null(0).to_numpy(), 1))
+        return np.isin(np.arange(len(column)), rows[inner])
+
+    def _bad(self, distinct: list[T], fits: Callable[[list[T]], pl.Series]) -> list[T]:
+        """What of `distinct` does not fit."""
+        new = [each for each in distinct if each not in self._good]
+        if not new:
+            return []
+        good = fits(new).to_list()
+        if len(self._good) < _REMEMBERED:
+            self._good.update(each for each, fit in zip(new, good, strict=True) if fit)
+        return [each for each, fit in zip(new, good, strict=True) if not fit]
+
+
+def _without(column: pl.Series, rows: pl.Series) -> pl.Series:
+    """`column` with null in `rows`.
+
+    What stood there is overwritten first: a null hides a value and does not erase it. It would lie in the memory of the
+    column still, and with it in a block.
+    """
+    if isinstance(column.dtype, pl.List):
+        return column.set(rows, pl.Series([[]], dtype=column.dtype)).set(rows, None)
+    nothing: Any = "" if column.dtype == pl.String else 0
+    physical = column.to_physical()
+    return physical.set(rows, nothing).set(rows, None).cast(column.dtype)
+
+
+def _suspects(column: pl.Series, form: Form, wrong: Mask | None) -> Iterator[pl.Series]:
+    if form.open:
+        yield column
+    elif wrong is not None:
+        yield column.set(pl.Series(~wrong), None)
