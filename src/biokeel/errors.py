@@ -9,6 +9,7 @@ BiokeelError
 │   ├── UnsignedBlock        a message of a pseudo topic that the vault zone did not sign for its place
 │   ├── IncompatibleSchema   a schema change that the evolution gate refuses
 │   ├── UnknownSchema        a schema id or subject that the catalogue does not hold
+│   ├── UnusableSchema       a schema of the registry that no event can be read with
 │   └── RegistryUnavailable  the schema registry does not answer; trying again may help
 ├── SourceError
 │   ├── AdapterError         a file (or a part of it) that no event can be made of
@@ -89,6 +90,10 @@ class IncompatibleSchema(ContractError):  # noqa: N818 - reads better at the pla
 
 class UnknownSchema(ContractError):  # noqa: N818
     """A schema id or subject that the catalogue does not hold."""
+
+
+class UnusableSchema(ContractError):  # noqa: N818
+    """A schema of the registry that no event can be read with; what it says names nothing of that schema."""
 
 
 class RegistryUnavailable(ContractError):  # noqa: N818

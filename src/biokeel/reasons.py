@@ -27,6 +27,7 @@ class Reason(StrEnum):
     TOO_LARGE = "wire.too_large"
     NOT_FRAMED = "wire.not_framed"
     UNKNOWN_SCHEMA = "wire.unknown_schema"
+    UNUSABLE_SCHEMA = "wire.unusable_schema"
     WRONG_SUBJECT = "wire.wrong_subject"
     MALFORMED = "wire.malformed"
     TRAILING_BYTES = "wire.trailing_bytes"
@@ -63,6 +64,10 @@ _TABLE: dict[Reason, tuple[Owner, str]] = {
     ),
     Reason.NOT_FRAMED: (Owner.SOURCE, "The message does not begin with magic byte 0 and a four-byte schema id."),
     Reason.UNKNOWN_SCHEMA: (Owner.SOURCE, "The schema id is not in the catalogue; register the schema first."),
+    Reason.UNUSABLE_SCHEMA: (
+        Owner.SOURCE,
+        "The schema that was registered under the id cannot be read into the programme's; write with a locked one.",
+    ),
     Reason.WRONG_SUBJECT: (Owner.SOURCE, "The schema id belongs to another event type than the topic."),
     Reason.MALFORMED: (Owner.SOURCE, "The bytes do not follow the schema that their id names (truncated or damaged)."),
     Reason.TRAILING_BYTES: (Owner.SOURCE, "Bytes are left over after the event."),

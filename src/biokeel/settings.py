@@ -44,7 +44,7 @@ class Settings(BaseSettings):
         default_factory=lambda: _beside_project("schemas")
     )
     schema_registry_url: Annotated[
-        str, Field(description="Schema registry (Confluent's API) instead of the directory.", repr=False)
+        str, Field(description="Schema registry (Confluent's API) whose ids events carry.", repr=False)
     ] = ""
     expectations_dir: Annotated[Path, Field(description="The Great Expectations suites.")] = Field(
         default_factory=lambda: _beside_project("expectations")

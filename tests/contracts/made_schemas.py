@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from biokeel.contracts.catalogue import Registered, fingerprint
+from biokeel.contracts.catalogue import Locked, Registered, fingerprint
 from biokeel.contracts.schema import parse_schema
 from biokeel.contracts.topics import EventType, event_type
 from biokeel.errors import UnknownSchema
@@ -87,19 +87,22 @@ class Versions:
 
     def __init__(self, *versions: dict[str, Any], event: EventType = GLUCOSE, first_id: int = 7) -> None:
         self.registered = [
-            Registered(event.subject, number, first_id + number - 1, fingerprint(text), parse_schema(event, text))
+            Locked(event.subject, number, first_id + number - 1, fingerprint(text), parse_schema(event, text))
             for number, text in enumerate(versions, 1)
         ]
 
     def by_id(self, schema_id: int) -> Registered:
-        for registered in self.registered:
-            if registered.id == schema_id:
-                return registered
+        for locked in self.registered:
+            if locked.id == schema_id:
+                return Registered((locked.subject,), schema_id, locked.schema.avro)
         raise UnknownSchema(f"Schema id {schema_id} is not here.")
 
-    def reader(self, event: EventType) -> Registered:
+    def reader(self, event: EventType) -> Locked:
         assert event.subject == self.registered[-1].subject
         return self.registered[-1]
+
+    def id_of(self, event: EventType) -> int:
+        return self.reader(event).id
 
     def upto(self, version: int) -> Versions:
         """The same catalogue before the later versions were registered."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from biokeel.contracts.catalogue import LOCK_FILE, DirectoryCatalogue, fingerprint, history_path, read_lock
+from biokeel.contracts.catalogue import LOCK_FILE, DirectoryCatalogue, Registered, fingerprint, history_path, read_lock
 from biokeel.contracts.lock import lock
 from biokeel.contracts.schema import schema_path
 from biokeel.contracts.topics import EVENTS, event_type
@@ -33,7 +33,8 @@ def test_every_event_type_has_a_reader_that_is_found_by_its_id_too(catalogue: Di
     for event in EVENTS:
         reader = catalogue.reader(event)
         assert reader.subject == event.subject
-        assert catalogue.by_id(reader.id) is reader
+        assert catalogue.by_id(reader.id) == Registered((event.subject,), reader.id, reader.schema.avro)
+        assert catalogue.id_of(event) == reader.id
         assert reader in catalogue.versions(event)
 
 
@@ -53,7 +54,7 @@ def test_locking_keeps_old_versions_and_their_ids(root: Path) -> None:
     edit(schema_path(root, SLEEP), doc="Another doc.")
     (entry,) = lock(root)
     after = DirectoryCatalogue(root)
-    assert after.by_id(before.id) == before
+    assert after.by_id(before.id).avro == before.schema.avro
     assert after.reader(SLEEP).schema.doc == "Another doc."
     assert (after.reader(SLEEP).version, after.reader(SLEEP).id) == (before.version + 1, entry.id)
     assert [registered.version for registered in after.versions(SLEEP)] == [*range(1, before.version + 2)]

@@ -136,7 +136,7 @@ def _resolved_by_fastavro(catalogue: Versions, datums: list[bytes]) -> pl.DataFr
     reader = catalogue.registered[-1].schema.avro
     frames = []
     for datum in datums:
-        writer = catalogue.by_id(int.from_bytes(datum[1:5], "big")).schema.avro
+        writer = catalogue.by_id(int.from_bytes(datum[1:5], "big")).avro
         table, rows, bad = DatumWire(writer, reader, 0).decode([datum])
         assert (rows, bad) == ([0], [])
         frames.append(pl.from_arrow(table))

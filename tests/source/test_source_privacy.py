@@ -50,7 +50,7 @@ def test_what_an_encoder_says_of_a_value_is_in_no_cause_of_our_error():
         def encode(self, _table):
             raise ValueError(QUOTED)
 
-    writer = VersionWriter(CATALOGUE.reader(GLUCOSE))
+    writer = VersionWriter(CATALOGUE.reader(GLUCOSE).schema, 1)
     writer._wire = Refuses()
     with pytest.raises(ContractError) as caught:
         writer.encode(random_frame(CATALOGUE.reader(GLUCOSE).schema, 1))

@@ -61,6 +61,23 @@ def lock(schemas: Root = None) -> None:
         say("Nothing has changed.")
 
 
+@commands.command("register")
+def register_(schemas: Root = None) -> None:
+    """Register every locked version in the schema registry of BIOKEEL_SCHEMA_REGISTRY_URL; what is there stays."""
+    from biokeel.contracts.catalogue import DirectoryCatalogue
+    from biokeel.contracts.registry import RegistryCatalogue
+    from biokeel.contracts.topics import EVENTS
+    from biokeel.settings import Settings
+
+    settings = Settings.load()
+    settings.require("schema_registry_url")
+    locked = DirectoryCatalogue(_root(schemas))
+    registry = RegistryCatalogue({"url": settings.schema_registry_url}, locked)
+    for event in EVENTS:
+        for version in locked.versions(event):
+            typer.echo(f"{version.subject} version {version.version} has id {registry.register(version)}")
+
+
 @commands.command("list")
 def list_(schemas: Root = None) -> None:
     """List every version of every schema with its id."""

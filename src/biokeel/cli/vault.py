@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
     vault.command("backup")(backup)
     vault.command("restore")(restore)
     vault.command("accept")(accept)
+    vault.command("redrive")(redrive)
     vault.command("event-id")(event_id)
     vault.command("block-keys")(block_keys)
     audit.command("verify")(verify)
@@ -174,6 +175,35 @@ def block_keys(
         raise VaultError("These are steps.", "Take one at a time, and read in docs/operations.md what lies between.")
     change = prepare_block_key if prepare else use_block_key if use else drop_block_keys if drop else load_key_file
     print(",".join(change(settings.vault_key_file).public_keys))
+
+
+def redrive(
+    reason: Annotated[str, typer.Option(help="For example wire.unknown_schema.", show_default=False)],
+    event: Annotated[str, typer.Option(help="For example clinical.glucose; default all.")] = "",
+) -> None:
+    """Judge sealed events that could not be read once more: their schema is known by now. Each goes on at most once.
+
+    Workers go on meanwhile, and must know the schema before. What still cannot be read is sealed again.
+    """
+    from biokeel.contracts.topics import EVENTS, event_type
+    from biokeel.errors import SchemaError, VaultError
+    from biokeel.reasons import Reason
+
+    try:
+        why = Reason(reason)
+    except ValueError:
+        raise VaultError(f"There is no reason {reason}.", "docs/sources.md lists them.") from None
+    try:
+        events = (event_type(event),) if event else EVENTS
+    except KeyError:
+        raise SchemaError(f"There is no event type {event}.", f"One of: {', '.join(map(str, EVENTS))}.") from None
+    vault = _open()
+    try:
+        for each in events:
+            if count := vault.redrive(each, why):
+                say(f"{count} events of {each} are judged again; biokeel status shows what becomes of them.")
+    finally:
+        vault.close()
 
 
 def head() -> None:

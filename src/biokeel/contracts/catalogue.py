@@ -3,8 +3,8 @@
 The embedded set-up keeps its catalogue in the directory `schemas/`: the current schema of each event type in
 `<domain>/<event>.avsc`, every version that was ever locked in `history/<domain>/<event>/<version>.avsc`, and
 `catalogue.lock.json`, which gives each version its id and its fingerprint. The lock file is committed, so ids are the
-same on every machine; `biokeel schema lock` is the only thing that writes it. In production the same interface is
-served by a schema registry (`biokeel.contracts.registry`).
+same on every machine; `biokeel schema lock` is the only thing that writes it. In production a schema registry gives
+the ids (`biokeel.contracts.registry`). What may pass, and in which form, the locked schemas say in either set-up.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _SUBJECTS = {event.subject: event for event in EVENTS}
 
 
 @dataclass(frozen=True, slots=True)
-class Registered:
-    """One version of an event type's schema, as the catalogue knows it.
+class Locked:
+    """One version of an event type's schema that the programme has locked.
 
-    `id` stands in the frame of every datum written with it; `version` counts from 1 within `subject`; `fingerprint`
-    is 32 hexadecimal digits over the whole schema, docs and tags included.
+    `version` counts from 1 within `subject`; `id` is the one that the lock file gives; `fingerprint` is 32 hexadecimal
+    digits over the whole schema, docs and tags included.
     """
 
     subject: str
@@ -42,14 +42,29 @@ class Registered:
     schema: EventSchema
 
 
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What an id stands for: how datums with it in their frame are written, and under which of our subjects it is.
+
+    `avro` is what somebody registered: it may be no Avro schema at all, and its docs and tags are nobody's promise.
+    """
+
+    subjects: tuple[str, ...]
+    id: int
+    avro: Any
+
+
 class Catalogue(Protocol):
     """Where the codec asks for schemas. Implementations cache: the codec asks once for each id and batch."""
 
     def by_id(self, schema_id: int) -> Registered:
-        """The schema with this id. Raises `UnknownSchema` if there is none, `ContractError` if nobody can tell."""
+        """What this id stands for. Raises `UnknownSchema` if nothing, `ContractError` if nobody can tell."""
 
-    def reader(self, event: EventType) -> Registered:
-        """The current schema of `event`, which all its datums are read into. Raises `UnknownSchema`."""
+    def reader(self, event: EventType) -> Locked:
+        """The newest locked schema of `event`, which all its datums are read into; the same while a process lives."""
+
+    def id_of(self, event: EventType) -> int:
+        """The id that datums written with the reader's schema carry. Raises `UnknownSchema` if it has none."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -71,32 +86,35 @@ class DirectoryCatalogue:
 
     def __init__(self, root: Path) -> None:
         entries = read_lock(root)
-        self._by_id: dict[int, Registered] = {}
-        self._reader: dict[EventType, Registered] = {}
+        self._by_id: dict[int, Locked] = {}
+        self._reader: dict[EventType, Locked] = {}
         for entry in sorted(entries):
             event = _SUBJECTS[entry.subject]
-            registered = _load_locked(root, event, entry)
-            self._by_id[entry.id] = registered
-            self._reader[event] = registered
+            self._by_id[entry.id] = self._reader[event] = _load_locked(root, event, entry)
         for event in EVENTS:
             self._check_current(root, event)
 
     def by_id(self, schema_id: int) -> Registered:
-        """The schema with this id. Raises `UnknownSchema`."""
+        """What this id stands for. Raises `UnknownSchema`."""
         try:
-            return self._by_id[schema_id]
+            locked = self._by_id[schema_id]
         except KeyError:
             raise UnknownSchema(
                 f"Schema id {schema_id} is not in {LOCK_FILE}.", "Lock the schema (biokeel schema lock) and deploy it."
             ) from None
+        return Registered((locked.subject,), locked.id, locked.schema.avro)
 
-    def reader(self, event: EventType) -> Registered:
-        """The current schema of `event`; every event type has one, or the catalogue does not open."""
+    def reader(self, event: EventType) -> Locked:
+        """The newest locked schema of `event`; every event type has one, or the catalogue does not open."""
         return self._reader[event]
 
-    def versions(self, event: EventType) -> tuple[Registered, ...]:
+    def id_of(self, event: EventType) -> int:
+        """The id of the reader's schema."""
+        return self._reader[event].id
+
+    def versions(self, event: EventType) -> tuple[Locked, ...]:
         """Every locked version of `event`, oldest first."""
-        return tuple(registered for registered in self._by_id.values() if registered.subject == event.subject)
+        return tuple(locked for locked in self._by_id.values() if locked.subject == event.subject)
 
     def _check_current(self, root: Path, event: EventType) -> None:
         path = schema_path(root, event)
@@ -161,7 +179,7 @@ def read_lock(root: Path) -> list[LockEntry]:
     return entries
 
 
-def _load_locked(root: Path, event: EventType, entry: LockEntry) -> Registered:
+def _load_locked(root: Path, event: EventType, entry: LockEntry) -> Locked:
     path = history_path(root, event, entry.version)
     avro = read_avro(path)
     if fingerprint(avro) != entry.fingerprint:
@@ -169,4 +187,4 @@ def _load_locked(root: Path, event: EventType, entry: LockEntry) -> Registered:
             f"{path} was changed after it was locked.",
             "Put it back from version control; a locked version never changes, because datums written with it exist.",
         )
-    return Registered(entry.subject, entry.version, entry.id, entry.fingerprint, parse_schema(event, avro))
+    return Locked(entry.subject, entry.version, entry.id, entry.fingerprint, parse_schema(event, avro))

@@ -7,7 +7,7 @@ cannot be a row is a rejection with its reason, and never takes a neighbour alon
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 import polars as pl
@@ -17,7 +17,7 @@ from biokeel.batch import DecodedBatch, Outcome, RawBatch, SealedRejection
 from biokeel.contracts.columns import frame_schema, has_times, impossible_times
 from biokeel.contracts.framing import Frames, read_frames
 from biokeel.contracts.version import VersionReader, VersionWriter
-from biokeel.errors import UnknownSchema
+from biokeel.errors import UnknownSchema, UnusableSchema
 from biokeel.reasons import Reason
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     from biokeel.contracts.catalogue import Catalogue
     from biokeel.contracts.topics import EventType
+
+
+_NO_FRAME: Final = "no frame at byte 0; an id in a header is not read, the serializer must put it before the event"
 
 
 class _Verdicts:
@@ -53,6 +56,7 @@ class Codec:
         self._catalogue = catalogue
         self._max_event_bytes = max_event_bytes
         self._readers: dict[tuple[EventType, int], VersionReader] = {}
+        self._unusable: dict[tuple[EventType, int], str] = {}
         self._writers: dict[EventType, VersionWriter] = {}
 
     def decode(self, batch: RawBatch) -> Outcome[DecodedBatch, list[SealedRejection]]:
@@ -77,12 +81,13 @@ class Codec:
         """One framed datum a row, written with the current schema of `event`.
 
         `frame` has the schema's columns in any order; a column with a default may be missing. Raises `ContractError`
-        naming the column that is missing, unknown, of another type or null where it may not be.
+        naming the column that is missing, unknown, of another type or null where it may not be, and where the
+        catalogue has no id for the schema.
         """
-        current = self._catalogue.reader(event)
         writer = self._writers.get(event)
-        if writer is None or writer.registered.id != current.id:
-            writer = self._writers[event] = VersionWriter(current)
+        if writer is None:
+            schema, schema_id = self._catalogue.reader(event).schema, self._catalogue.id_of(event)
+            writer = self._writers[event] = VersionWriter(schema, schema_id)
         return writer.encode(frame)
 
     def _triage(self, frames: Frames, verdicts: _Verdicts) -> None:
@@ -93,7 +98,7 @@ class Codec:
         large = frames.lengths > self._max_event_bytes
         verdicts.reject(np.flatnonzero(empty), Reason.EMPTY, "no bytes")
         verdicts.reject(np.flatnonzero(large), Reason.TOO_LARGE, f"more than {self._max_event_bytes} bytes")
-        verdicts.reject(np.flatnonzero(~frames.framed & ~empty & ~large), Reason.NOT_FRAMED, "no frame at byte 0")
+        verdicts.reject(np.flatnonzero(~frames.framed & ~empty & ~large), Reason.NOT_FRAMED, _NO_FRAME)
 
     def _rows(self, batch: RawBatch, frames: Frames, verdicts: _Verdicts) -> tuple[pl.DataFrame, npt.NDArray[np.int64]]:
         """The rows that decode, in order, and their positions in the batch."""
@@ -121,20 +126,23 @@ class Codec:
         self, event: EventType, schema_id: int, rows: npt.NDArray[np.int64], verdicts: _Verdicts
     ) -> VersionReader | None:
         """How to read datums with this id; None, with its rows rejected, if they cannot be of this event type."""
-        current = self._catalogue.reader(event)
-        reader = self._readers.get((event, schema_id))
-        if reader is not None and reader.reader.id == current.id:
-            return reader
-        try:
-            written = self._catalogue.by_id(schema_id)
-        except UnknownSchema:
-            verdicts.reject(rows, Reason.UNKNOWN_SCHEMA, f"schema id {schema_id}")
-            return None
-        if written.subject != event.subject:
-            verdicts.reject(rows, Reason.WRONG_SUBJECT, f"schema id {schema_id} is of {written.subject}")
-            return None
-        reader = self._readers[event, schema_id] = VersionReader(written, current)
-        return reader
+        known = event, schema_id
+        if known not in self._readers and known not in self._unusable:
+            try:
+                written = self._catalogue.by_id(schema_id)
+                if event.subject not in written.subjects:
+                    of = ", ".join(written.subjects)
+                    verdicts.reject(rows, Reason.WRONG_SUBJECT, f"schema id {schema_id} is of {of}")
+                    return None
+                self._readers[known] = VersionReader(written, self._catalogue.reader(event))
+            except UnknownSchema:
+                verdicts.reject(rows, Reason.UNKNOWN_SCHEMA, f"schema id {schema_id}")
+                return None
+            except UnusableSchema as error:
+                self._unusable[known] = error.what
+        if known in self._unusable:
+            verdicts.reject(rows, Reason.UNUSABLE_SCHEMA, f"schema id {schema_id}: {self._unusable[known]}")
+        return self._readers.get(known)
 
     def _empty(self, event: EventType) -> dict[str, pl.DataType]:
         return frame_schema(self._catalogue.reader(event).schema.avro)

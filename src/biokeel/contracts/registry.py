@@ -1,44 +1,49 @@
 """Schema ids from a Confluent-compatible schema registry, for set-ups that run one.
 
-Needs the extra `confluent-kafka[schemaregistry]`. Sources, workers and registry must agree on ids, so a set-up uses
-either the directory or the registry; `biokeel schema check` guards both, because the texts come from `schemas/`.
+Needs the extra `confluent-kafka[schemaregistry]`. The registry gives ids and says how the datums with an id are
+written, no more: any client may register there, so what is kept of an event, and under which tag, unit and form, the
+locked schemas of the directory say alone.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from biokeel.contracts.catalogue import DirectoryCatalogue, Registered, fingerprint
-from biokeel.contracts.schema import parse_schema
+from biokeel.contracts.catalogue import DirectoryCatalogue, Locked, Registered
 from biokeel.contracts.topics import EVENTS, EventType
-from biokeel.errors import ContractError, RegistryUnavailable, SchemaError, UnknownSchema
+from biokeel.errors import ContractError, RegistryUnavailable, UnknownSchema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from confluent_kafka.schema_registry import Schema
+
     from biokeel.contracts.catalogue import Catalogue
 
-_SUBJECTS = {event.subject: event for event in EVENTS}
+_Answer = TypeVar("_Answer")
+_SUBJECTS: Final = frozenset(event.subject for event in EVENTS)
 _NOT_FOUND: Final = 404
 _SERVER_ERRORS: Final = 500
 """HTTP statuses from here on are the registry's own trouble."""
-_READER_SECONDS: Final = 60.0
 _UNKNOWN_SECONDS: Final = 60.0
 _MOST_UNKNOWN: Final = 10_000
 
 
 class RegistryCatalogue:
-    """The catalogue that a schema registry keeps. `config` is confluent-kafka's: `url`, `basic.auth.user.info`, TLS.
+    """The catalogue whose ids a schema registry gives. `config` is its client's: `url`, `basic.auth.user.info`, TLS.
 
-    A known id never changes, so it is asked for once. The current version of an event is asked for once a minute, and
-    an id that the registry does not know is asked about again after a minute. If the registry cannot answer,
+    Events are read into the schemas that are `locked`, whatever is registered. A known id never changes, so it is asked
+    for once; one that the registry does not know is asked about again after a minute. If the registry cannot answer,
     `RegistryUnavailable` is raised, if it refuses, `ContractError`: no event may be rejected because a server was down.
     """
 
-    def __init__(self, config: Mapping[str, Any], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], locked: DirectoryCatalogue, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         try:
             from confluent_kafka.schema_registry import SchemaRegistryClient
         except ImportError as error:
@@ -47,13 +52,13 @@ class RegistryCatalogue:
                 "Install confluent-kafka[schemaregistry].",
             ) from None
         self._client = SchemaRegistryClient(dict(config))
+        self._locked = locked
         self._clock = clock
         self._by_id: dict[int, Registered] = {}
         self._unknown: dict[int, float] = {}
-        self._readers: dict[EventType, tuple[float, Registered]] = {}
 
     def by_id(self, schema_id: int) -> Registered:
-        """The schema with this id. Raises `UnknownSchema`, or `ContractError` if the registry cannot be asked."""
+        """What this id stands for. Raises `UnknownSchema`, or `ContractError` if the registry cannot be asked."""
         if schema_id in self._by_id:
             return self._by_id[schema_id]
         if self._unknown.get(schema_id, 0.0) <= self._clock():
@@ -67,45 +72,44 @@ class RegistryCatalogue:
             f"Schema id {schema_id} is not in the registry.", "Register the schema before events written with it."
         )
 
-    def reader(self, event: EventType) -> Registered:
-        """The current schema of `event`. Raises `UnknownSchema`, or `ContractError` if the registry cannot be asked.
+    def reader(self, event: EventType) -> Locked:
+        """The newest locked schema of `event`; the registry is not asked."""
+        return self._locked.reader(event)
 
-        Once a version is known it stays in use while the registry is down.
+    def id_of(self, event: EventType) -> int:
+        """The registry's id for the reader's schema. Raises `UnknownSchema`, or `ContractError` if it cannot be asked.
+
+        Newer versions that others registered do not matter.
         """
-        until, known = self._readers.get(event, (0.0, None))
-        if known is not None and self._clock() < until:
-            return known
-        try:
-            latest = self._ask(lambda: self._registered(self._client.get_latest_version(event.subject)))
-        except SchemaError:
-            raise
-        except ContractError:
-            if known is None:
-                raise
-            latest = known
-        if latest is None:
-            raise UnknownSchema(f"The registry has no subject {event.subject}.", "Register the schemas of schemas/.")
-        self._readers[event] = (self._clock() + _READER_SECONDS, latest)
-        self._by_id[latest.id] = latest
-        return latest
+        schema = _as_avro(self._locked.reader(event))
+        found = self._ask(lambda: self._client.lookup_schema(event.subject, schema).schema_id)
+        if found is None:
+            raise UnknownSchema(
+                f"The registry does not have the locked schema of {event}.", "Register it: biokeel schema register."
+            )
+        return found
+
+    def register(self, version: Locked) -> int:
+        """Register a locked version under its subject; its id, an old one if it is there already.
+
+        Raises `ContractError` where the registry does not take it.
+        """
+        found = self._ask(lambda: self._client.register_schema(version.subject, _as_avro(version)))
+        if found is None:
+            raise ContractError(f"The registry does not take schemas under {version.subject}: HTTP 404.")
+        return found
 
     def _fetch(self, schema_id: int) -> Registered | None:
-        """The version with this id under the first of our subjects that has it; None if none has."""
-        for place in self._client.get_schema_versions(schema_id):
-            if place.subject in _SUBJECTS and place.version is not None:
-                return self._registered(self._client.get_version(place.subject, place.version))
-        return None
+        """How datums with this id are written, if one of our subjects has it."""
+        subjects = _SUBJECTS.intersection(each.subject or "" for each in self._client.get_schema_versions(schema_id))
+        if not subjects:
+            return None
+        avro = None
+        with suppress(ValueError, RecursionError):
+            avro = json.loads(self._client.get_schema(schema_id).schema_str or "")
+        return Registered(tuple(sorted(subjects)), schema_id, avro)
 
-    def _registered(self, answer: Any) -> Registered:
-        """Our form of the client's `RegisteredSchema`. Raises `SchemaError` if it breaks the rules for schemas."""
-        try:
-            avro = json.loads(answer.schema.schema_str)
-        except (TypeError, ValueError):
-            raise SchemaError(f"Schema id {answer.schema_id} in the registry is no Avro schema.") from None
-        schema = parse_schema(_SUBJECTS[answer.subject], avro)
-        return Registered(answer.subject, answer.version, answer.schema_id, fingerprint(avro), schema)
-
-    def _ask(self, question: Callable[[], Registered | None]) -> Registered | None:
+    def _ask(self, question: Callable[[], _Answer | None]) -> _Answer | None:
         """The answer, None for "not found"; whatever else goes wrong is a `ContractError`, away or not."""
         from confluent_kafka.schema_registry.error import SchemaRegistryError
         from httpx2 import HTTPError
@@ -123,10 +127,15 @@ class RegistryCatalogue:
 
 
 def open_catalogue(root: Path, registry_url: str = "") -> Catalogue:
-    """The catalogue that a set-up uses: the schema registry where one is named, else the directory `root`.
+    """The catalogue of a set-up: the locked schemas below `root`, with a registry's ids where one is named.
 
     Raises `ContractError` where it cannot be opened.
     """
-    if not registry_url:
-        return DirectoryCatalogue(root)
-    return RegistryCatalogue({"url": registry_url})
+    locked = DirectoryCatalogue(root)
+    return RegistryCatalogue({"url": registry_url}, locked) if registry_url else locked
+
+
+def _as_avro(version: Locked) -> Schema:
+    from confluent_kafka.schema_registry import Schema
+
+    return Schema(version.schema.text, "AVRO")

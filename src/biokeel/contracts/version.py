@@ -8,37 +8,41 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from biokeel.contracts.catalogue import fingerprint
 from biokeel.contracts.columns import arrow_schema, frame_schema
 from biokeel.contracts.datum import BadDatum, DatumWire
 from biokeel.contracts.framing import FRAME_BYTES
 from biokeel.contracts.lengths import shortest_lengths
 from biokeel.contracts.resolve import resolution
+from biokeel.contracts.usable import require_usable
 from biokeel.contracts.wire import FastWire, fits
 from biokeel.errors import ContractError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
-    from biokeel.contracts.catalogue import Registered
+    from biokeel.contracts.catalogue import Locked, Registered
+    from biokeel.contracts.schema import EventSchema
 
 _FEW: Final = 8
 """A refused run of datums is halved down to this many, which are then read one by one."""
 
 
 class VersionReader:
-    """Reads datums written with the version `written` into the columns of the version `reader`."""
+    """Reads datums written with the schema `written` into the columns of the version `reader`."""
 
-    def __init__(self, written: Registered, reader: Registered) -> None:
-        self.reader = reader
-        avro, target = written.schema.avro, reader.schema.avro
-        same = written.fingerprint == reader.fingerprint
+    def __init__(self, written: Registered, reader: Locked) -> None:
+        """Raises `UnusableSchema` where no such datum can be read."""
+        avro, target = written.avro, reader.schema.avro
+        require_usable(avro, target)
+        same = fingerprint(avro) == reader.fingerprint
         self._avro = avro
         self._columns = frame_schema(target)
         self._resolution = None if same else resolution(avro, target)
         fast = fits(avro) and (same or self._resolution is not None)
-        self._fast = FastWire(avro, written.id) if fast else None
+        self._fast = _fast_wire(avro, written.id) if fast else None
         self._general = DatumWire(avro, avro if same else target, written.id)
 
     def decode(
@@ -88,6 +92,14 @@ class VersionReader:
         return frame, rows[np.asarray(good, dtype=np.int64)], moved
 
 
+def _fast_wire(avro: Mapping[str, Any], schema_id: int) -> FastWire | None:
+    """The fast way, if pyruhvro takes the schema: it is stricter than fastavro is."""
+    try:
+        return FastWire(avro, schema_id)
+    except ValueError:
+        return None
+
+
 def _refused(wire: FastWire, datums: Sequence[bytes]) -> npt.NDArray[np.bool_]:
     """Datums in runs that pyruhvro refuses: a refused run is halved until few are left, bad ones and neighbours."""
     refused = np.zeros(len(datums), dtype=np.bool_)
@@ -105,18 +117,17 @@ def _refused(wire: FastWire, datums: Sequence[bytes]) -> npt.NDArray[np.bool_]:
 
 
 class VersionWriter:
-    """Writes frames as framed datums of one schema version."""
+    """Writes frames as framed datums of one schema version, with its id in their frames."""
 
-    def __init__(self, registered: Registered) -> None:
-        self.registered = registered
-        avro = registered.schema.avro
-        self._where = f"Frame for {registered.schema.event}:"
+    def __init__(self, schema: EventSchema, schema_id: int) -> None:
+        avro = schema.avro
+        self._where = f"Frame for {schema.event}:"
         self._arrow = arrow_schema(avro)
         self._columns = frame_schema(avro)
         self._defaults: dict[str, Any] = {
             field["name"]: field["default"] for field in avro["fields"] if "default" in field
         }
-        self._wire = FastWire(avro, registered.id) if fits(avro) else DatumWire(avro, avro, registered.id)
+        self._wire = FastWire(avro, schema_id) if fits(avro) else DatumWire(avro, avro, schema_id)
 
     def encode(self, frame: pl.DataFrame) -> pa.BinaryArray:
         """One framed datum a row. Raises `ContractError` naming the column that does not fit."""

@@ -133,7 +133,7 @@ class Wall:
         return began
 
     def releases(self, event: EventType, partition: int, limit: int) -> WallResult:
-        """Up to `limit` parked events whose person has come, in stream "parking"; no batch when there are none.
+        """Up to `limit` parked events that have their number, in stream "parking"; no batch when there are none.
 
         Rows come by increasing release number (`raw_offset`). Call `released` once they are in Kafka, then again.
         What is not marked comes again with the same numbers. For a person event type: applies what can be, gives no
@@ -149,11 +149,15 @@ class Wall:
             if not events:
                 return WallResult(None, counts)
             judged = self._judge_parked(event, events, snapshot)
+            if self._creates and judged.strangers:
+                self._vault.create([each.identifier for each in judged.strangers])
+                continue
             good = judged.accepted.frame["first_offset"].to_list()
-            if not self._vault.offer(event, partition, snapshot, good, judged.sealed):
+            sealed, strangers = judged.sealed, judged.strangers
+            if not self._vault.offer(event, partition, snapshot, good, sealed=sealed, strangers=strangers):
                 self._drain()
                 continue
-            counts.update(each.reason for each in judged.sealed)
+            counts.update(each.reason for each in sealed)
             if good:
                 return WallResult(judged.accepted, counts, withheld=judged.withheld)
 

@@ -8,6 +8,10 @@ number) → `offered` (judged and handed to the worker) → `released` (in Kafka
 | before it is numbered | waiting | numbers it with the enrolment, which did not happen either |
 | before it is offered | numbered | judges and offers it |
 | between offering and the mark | offered | offers it with the same number; curate drops a repeat |
+
+A dead letter that can be read by now becomes `numbered` in one transaction, and goes the same way from there. Whose
+event it is shows only then: if its person is not enrolled, it goes back to `waiting`; if it is refused again, it is a
+dead letter again.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from biokeel.batch import At, SealedRejection
+    from biokeel.reasons import Reason
     from biokeel.vault.database import Database
     from biokeel.vault.identifiers import Identifier
     from biokeel.vault.keys import Key
@@ -34,6 +39,8 @@ if TYPE_CHECKING:
 READY_BYTES: Final = 32 << 20
 """Bytes of the parked events that are taken out at a time: a thousand people may have left a megabyte each."""
 _FETCHED: Final = 100
+_NOBODY: Final = b""
+"""In place of a digest: whom the event waits for is not known, since it was not read yet."""
 _PERSON_EVENTS: Final = (
     sa.select(PARKED.c.topic)
     .where(PARKED.c.state == Parked.NUMBERED, PARKED.c.topic.in_([event.raw_topic for event in PERSON_EVENTS]))
@@ -120,7 +127,7 @@ class Parking:
 
     def unpark(self, connection: sa.Connection, topic: str, events: Iterable[At]) -> None:
         """Take events out of parking, because they stand elsewhere from this transaction on."""
-        for where in _each(topic, events):
+        for where in _each(PARKED, topic, events):
             connection.execute(sa.delete(PARKED).where(*where))
 
     def number(self, connection: sa.Connection, identifiers: Sequence[Identifier]) -> int:
@@ -134,9 +141,45 @@ class Parking:
         where = sa.select(PARKED.c.topic, PARKED.c.partition, PARKED.c.offset).where(PARKED.c.state == Parked.WAITING)
         for some in chunks(digests):
             waiting += [tuple(row) for row in connection.execute(where.where(PARKED.c.digest.in_(some)))]
+        self._give_numbers(connection, waiting)
+        return len(waiting)
+
+    def redrive(self, connection: sa.Connection, topic: str, reason: Reason, limit: int) -> int:
+        """Give up to `limit` dead letters of `reason` the next release numbers; how many there were.
+
+        The caller's transaction is exclusive, as for `number`.
+        """
+        query = sa.select(DEAD_LETTER.c.partition, DEAD_LETTER.c.offset)
+        mine = (DEAD_LETTER.c.topic == topic, DEAD_LETTER.c.reason == reason)
+        order = (DEAD_LETTER.c.partition, DEAD_LETTER.c.offset)
+        dead = [tuple(row) for row in connection.execute(query.where(*mine).order_by(*order).limit(limit))]
+        copied = sa.select(
+            *(DEAD_LETTER.c[name] for name in ("topic", "partition", "offset", "sealed", "since")),
+            sa.literal(_NOBODY, sa.LargeBinary),
+            sa.literal(str(Parked.NUMBERED)),
+        )
+        columns = ["topic", "partition", "offset", "sealed", "since", "digest", "state"]
+        for where in _each(DEAD_LETTER, topic, dead):
+            connection.execute(sa.insert(PARKED).from_select(columns, copied.where(*where)))
+            connection.execute(sa.delete(DEAD_LETTER).where(*where))
+        self._give_numbers(connection, [(topic, *at) for at in dead])
+        return len(dead)
+
+    def wait(self, connection: sa.Connection, topic: str, events: Iterable[ToPark]) -> None:
+        """Let numbered `events` wait for the enrolment that they turn out to need; they lose their numbers."""
+        for event in events:
+            connection.execute(
+                sa.update(PARKED)
+                .where(*_at(PARKED, topic, event.at[0]), PARKED.c.offset == event.at[1])
+                .where(PARKED.c.state == Parked.NUMBERED)
+                .values(state=Parked.WAITING, release_number=None, digest=event.identifier.digest(self._keys[0]))
+            )
+
+    def _give_numbers(self, connection: sa.Connection, events: Iterable[tuple[str, int, int]]) -> None:
+        """Give parked events (topic, partition, offset) the next release numbers of their partitions, in order."""
         last = {(row.topic, row.partition): row.last for row in connection.execute(sa.select(RELEASE_COUNTER))}
         updates: list[dict[str, Any]] = []
-        for topic, partition, offset in sorted(waiting):
+        for topic, partition, offset in sorted(events):
             last[topic, partition] = last.get((topic, partition), -1) + 1
             updates.append({"t": topic, "p": partition, "o": offset, "n": last[topic, partition]})
         if updates:
@@ -153,7 +196,6 @@ class Parking:
             )
             counters = [{"topic": t, "partition": p, "last": number} for (t, p), number in last.items()]
             self._database.upsert(connection, RELEASE_COUNTER, counters)
-        return len(updates)
 
     def ready(
         self, connection: sa.Connection, topic: str, limit: int, partition: int | None = None
@@ -205,7 +247,7 @@ class Parking:
         query = sa.select(PARKED.c.partition, PARKED.c.offset).where(PARKED.c.state == Parked.NUMBERED)
         return {
             (partition, offset)
-            for where in _each(topic, events)
+            for where in _each(PARKED, topic, events)
             for partition, offset in connection.execute(query.where(*where))
         }
 
@@ -238,14 +280,14 @@ class Parking:
         }
 
 
-def _each(topic: str, events: Iterable[At]) -> Iterator[tuple[sa.ColumnElement[bool], ...]]:
-    """Conditions that find `events` among what is parked: some for each partition."""
+def _each(table: sa.Table, topic: str, events: Iterable[At]) -> Iterator[tuple[sa.ColumnElement[bool], ...]]:
+    """Conditions that find `events` in `table`: some for each partition."""
     offsets: dict[int, list[int]] = {}
     for partition, offset in events:
         offsets.setdefault(partition, []).append(offset)
     for partition, those in offsets.items():
         for some in chunks(those):
-            yield *_at(PARKED, topic, partition), PARKED.c.offset.in_(some)
+            yield *_at(table, topic, partition), table.c.offset.in_(some)
 
 
 def _at(table: sa.Table, topic: str, partition: int) -> tuple[sa.ColumnElement[bool], ...]:

@@ -31,7 +31,7 @@ import sqlalchemy as sa
 from biokeel.batch import SealedRejection
 from biokeel.contracts.signatures import PublicKeys
 from biokeel.contracts.topics import event_type
-from biokeel.errors import VaultKeyError
+from biokeel.errors import VaultError, VaultKeyError
 from biokeel.reasons import Reason
 from biokeel.vault import age
 from biokeel.vault.audit import Audit, AuditHead, AuditReport, Entry
@@ -74,6 +74,8 @@ if TYPE_CHECKING:
     Partitions = npt.NDArray[np.int32]
     Numbers = npt.NDArray[np.int64]
 
+READ_ANEW: Final = frozenset({Reason.UNKNOWN_SCHEMA, Reason.UNUSABLE_SCHEMA})
+"""Reasons that may be gone once a schema is known: the events were never read."""
 _EVENTS_A_TRANSACTION: Final = 2_000
 """Person events of one transaction: about 0.2 s, for which other workers wait."""
 
@@ -291,16 +293,20 @@ class Vault:
         partition: int,
         snapshot: Snapshot,
         offsets: Sequence[int],
+        *,
         sealed: Sequence[SealedRejection],
+        strangers: Sequence[ToPark],
     ) -> bool:
         """Write down which parked events are good (`offsets`) and which are not (`sealed`).
 
-        False, with nothing written, for the reasons that `decide` has.
+        `strangers` were read only now, and their person is not enrolled: they wait. False, with nothing written, for
+        the reasons that `decide` has.
         """
         topic = event.raw_topic
         with self._database.write(shared=True) as connection:
-            if self._has_moved(connection, topic, snapshot):
+            if self._has_moved(connection, topic, snapshot) or self._is_known(connection, strangers):
                 return False
+            self._parking.wait(connection, topic, strangers)
             self._parking.offer(connection, topic, partition, offsets)
             self._parking.bury(connection, topic, sealed)
             self._parking.unpark(connection, topic, [each.at for each in sealed])
@@ -310,6 +316,28 @@ class Vault:
         """Mark offered events as safely in Kafka; their sealed bytes are dropped. Call it after Kafka's flush."""
         with self._database.write(shared=True) as connection:
             self._parking.release(connection, event.raw_topic, partition, up_to_release_number)
+
+    def redrive(self, event: EventType, reason: Reason) -> int:
+        """Let the dead letters of `event` with `reason` be judged again, as parked events; how many there were.
+
+        Each goes on, waits or is sealed again, once, by whichever worker holds its partition. It stands in the audit. A
+        process that dies in here has moved whole transactions of some thousand events; the rest is sealed as before.
+        Raises `VaultError` for a reason that judging again does not change.
+        """
+        if reason not in READ_ANEW:
+            raise VaultError(
+                f"An event that is sealed as {reason} stays sealed.",
+                f"Only what could not be read can be read later: {', '.join(sorted(READ_ANEW))}.",
+            )
+        total = 0
+        while True:
+            with self._database.write() as connection:
+                count = self._parking.redrive(connection, event.raw_topic, reason, _EVENTS_A_TRANSACTION)
+                if not count:
+                    return total
+                detail = {"topic": event.raw_topic, "reason": str(reason), "events": count}
+                self._audit.append(connection, [Entry("redrive", None, detail)])
+            total += count
 
     # -- people
 
