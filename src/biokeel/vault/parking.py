@@ -144,13 +144,19 @@ class Parking:
         self._give_numbers(connection, waiting)
         return len(waiting)
 
-    def redrive(self, connection: sa.Connection, topic: str, reason: Reason, limit: int) -> int:
-        """Give up to `limit` dead letters of `reason` the next release numbers; how many there were.
+    def newest_dead(self, connection: sa.Connection, topic: str, reason: Reason) -> int:
+        """When the newest dead letter of `reason` was written (ms since 1970); -1 where there is none."""
+        query = sa.select(sa.func.max(DEAD_LETTER.c.since))
+        found = connection.execute(query.where(DEAD_LETTER.c.topic == topic, DEAD_LETTER.c.reason == reason)).scalar()
+        return -1 if found is None else int(found)
+
+    def redrive(self, connection: sa.Connection, topic: str, reason: Reason, limit: int, up_to: int) -> int:
+        """Give up to `limit` dead letters of `reason`, written until `up_to`, the next release numbers; how many.
 
         The caller's transaction is exclusive, as for `number`.
         """
         query = sa.select(DEAD_LETTER.c.partition, DEAD_LETTER.c.offset)
-        mine = (DEAD_LETTER.c.topic == topic, DEAD_LETTER.c.reason == reason)
+        mine = (DEAD_LETTER.c.topic == topic, DEAD_LETTER.c.reason == reason, DEAD_LETTER.c.since <= up_to)
         order = (DEAD_LETTER.c.partition, DEAD_LETTER.c.offset)
         dead = [tuple(row) for row in connection.execute(query.where(*mine).order_by(*order).limit(limit))]
         copied = sa.select(

@@ -330,9 +330,12 @@ class Vault:
                 f"Only what could not be read can be read later: {', '.join(sorted(READ_ANEW))}.",
             )
         total = 0
+        with self._database.read() as connection:
+            # What a worker seals again meanwhile is not taken up once more, or this would never end.
+            newest = self._parking.newest_dead(connection, event.raw_topic, reason)
         while True:
             with self._database.write() as connection:
-                count = self._parking.redrive(connection, event.raw_topic, reason, _EVENTS_A_TRANSACTION)
+                count = self._parking.redrive(connection, event.raw_topic, reason, _EVENTS_A_TRANSACTION, newest)
                 if not count:
                     return total
                 detail = {"topic": event.raw_topic, "reason": str(reason), "events": count}
