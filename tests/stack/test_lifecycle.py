@@ -272,9 +272,16 @@ def test_a_worker_is_given_its_own_sides_settings_only(tmp_path: Path, monkeypat
     monkeypatch.setenv("BIOKEEL_VAULT_URL", "sqlite:///elsewhere")
     monkeypatch.setenv("BIOKEEL_VAULT_KEY_FILE", "elsewhere")
     monkeypatch.setenv("BIOKEEL_KAFKA_PASSWORD", "of somebody else")
+    monkeypatch.setenv("BIOKEEL_BLOCK_PUBLIC_KEYS", "of somebody else")
     monkeypatch.setenv("BIOKEEL_FLUSH_SECONDS", "1")
     state = load_or_create(tmp_path / "state.json")
-    given = environment.of_process(environment.of_user(User.RESEARCH, state, tmp_path, ["demo"], ["k"]), tmp_path)
+
+    def of(user: User) -> dict[str, str]:
+        return environment.of_process(environment.of_user(user, state, tmp_path, ["demo"], ["k", "l"]), tmp_path)
+
+    given = of(User.RESEARCH)
+    keys = {user: of(user).get("BIOKEEL_BLOCK_PUBLIC_KEYS") for user in User if user is not User.BROKER}
+    assert keys == {User.RESEARCH: "k,l", User.OPERATOR: "k,l", User.VAULT: None, User.SOURCE: None}
     assert not [name for name in given if name.startswith("BIOKEEL_VAULT")]
     assert given["BIOKEEL_KAFKA_USERNAME"] == "research"
     assert given["BIOKEEL_KAFKA_PASSWORD"] == state.passwords[User.RESEARCH]
