@@ -18,6 +18,7 @@ from biokeel.reasons import Reason
 from biokeel.source.demo import demo_corpus
 from tests.block_bytes import memory
 from tests.pseudonymise.conftest import GLUCOSE, SCHEMAS, World
+from tests.signing import SIGNER
 
 SHORTEST = 6
 """Characters from which on a text is not found by chance."""
@@ -53,7 +54,7 @@ def crossed(house, event: EventType, *changes: dict[str, object]):
     result = wall.process(world.batch(event, [good_row(event) | change for change in changes]))
     if result.batch is None:
         return result, b""
-    blocks = split_blocks(result.batch, 2, "f" * 32)
+    blocks = split_blocks(result.batch, 2, "f" * 32, SIGNER)
     out = b"".join(memory(block.value) + repr(block.headers).encode() for block in blocks)
     return result, out + result.batch.frame.write_ndjson().encode()
 

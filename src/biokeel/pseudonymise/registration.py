@@ -20,8 +20,9 @@ DIGITS: Final = 13
 _LONGEST: Final = 10**DIGITS
 _FULL: Final = 10 ** (DIGITS - 1)
 """From here on a number has all 13 digits; below, its year begins with zeros that are lost."""
-_SMALLEST: Final = 101 * 10**7
-"""The first of January 2000, the smallest number that a person has who was born in this century."""
+_SMALLEST: Final = 10**11
+"""Years 2001 to 2009 lose one zero. Of 2000 ten or eleven digits are left: as many as true sizes of files have, of
+which one in twenty would be hit."""
 _DATE: Final = 10**7
 _CENTURY: Final = 10**6
 _WEIGHTS: Final = (2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5)
@@ -40,12 +41,12 @@ _ROUNDING: Final = 4e-16
 def numbers_like_registration(values: pl.Series) -> pl.Series:
     """Which of `values` (integers, or `Float64`) may be a registration number (Boolean; null is false).
 
-    Integers: 13 digits that begin with a date; or fewer, where the zeros of a year 2000 to 2009 are lost: then the
-    date, the century and the check digit must fit. Doubles: the same digits with a point anywhere, if their shortest
+    Integers: 13 digits that begin with a date; or 12, where the zero of a year 2001 to 2009 is lost: then the date, the
+    century and the check digit must fit. Doubles: the same digits with a point anywhere, if their shortest
     decimal writing has no more than these. A number that lost one zero at its end must have its check digit, too.
 
     True values are hit, too: 3.7 % of the integers of 13 digits; of those from 1.0e11 to 1.3e11, where yields of whole
-    genomes in bases lie, 0.7 %, from 1.3e11 to 2e11 none, and 0.2 % of the others from 1e9 to 1e12; 3 in 100,000
+    genomes in bases lie, 0.7 %, from 1.3e11 to 2e11 none, and 0.2 % of the others from 2e11 to 1e12; 3 in 100,000
     doubles that have all their digits, but 3 % of those that were rounded to 13.
     """
     if not values.dtype.is_integer() and values.dtype != pl.Float64:
