@@ -15,7 +15,7 @@ from biokeel.stack import environment
 from biokeel.stack.stack import Stack
 
 TEST_TOPICS = "test."
-TEST_SOURCES = ("hospital/one", "hospital/test", "demo/one", "demo-4", "canary", "emr", "s", "x")
+TEST_SOURCES = ("hospital/one", "hospital/test", "demo/one", "canary", "emr", "s", "x")
 environment.SOURCES = (*environment.SOURCES, *TEST_SOURCES)
 """Every local stack of the tests registers these, too."""
 

@@ -121,7 +121,7 @@ def test_tables_show_their_versions_and_workers_their_health_in_words(page):
 def test_the_page_can_be_read_by_a_screen_reader(page):
     assert page.get_by_role("img", name="The way of an event").count() == 1
     assert page.get_by_role("heading", level=1).count() == 1
-    assert page.get_by_role("table").count() == 3
+    assert page.get_by_role("table").count() == 4
     assert page.locator("html").get_attribute("lang") == "en-US"
 
 

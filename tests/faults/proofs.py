@@ -33,8 +33,12 @@ READ_SECONDS = 60.0
 class Content:
     """What was sent of one event type, and whether the tables say just that."""
 
-    def __init__(self, lake, event, highest):
-        """Rows with a `systolic` above `highest` are to be quarantined, the others to be curated."""
+    def __init__(self, lake, event, highest, event_ids):
+        """Rows with a `systolic` above `highest` are to be quarantined, the others to be curated.
+
+        `event_ids`: the vault zone's cipher, which knows which row is which event.
+        """
+        self._event_ids = event_ids
         self._lake = lake
         self._event = event
         self._highest = highest
@@ -51,7 +55,8 @@ class Content:
         """
         if not self._sent:
             return
-        sent = pl.concat(self._sent).lazy()
+        whole = pl.concat(self._sent)
+        sent = whole.with_columns(self._event_ids.hide(whole["event_id"])).lazy()
         event, lake = self._event, self._lake
         tables = {"curated": lake.curated(event), "quarantine": lake.quarantine(event)}
         rows = {name: collect(scan(uri, lake)) for name, uri in tables.items()}

@@ -17,6 +17,8 @@ from biokeel.stack.stack import Stack
 from biokeel.stack.state import HOST, free_ports
 from biokeel.stack.supervisor import LAUNCH as LAUNCHER
 from biokeel.testing.crash import VARIABLE
+from biokeel.vault.event_ids import EventIdCipher
+from biokeel.vault.keys import load_key_file
 from tests.faults.proofs import Content, Leaks, Positions
 from tests.faults.proxy import Http, Kafka, Proxy
 from tests.faults.traffic import (
@@ -92,7 +94,9 @@ class World:
         self.bookkeeper = Bookkeeper.of(self.stack.state_dir)
         self.bucket = self.stack.state_dir / "objects" / "data" / settings.lake_bucket
         self.positions = Positions(self.bucket)
-        self.content = Content(Lake.of(self.stack.settings(Zone.RESEARCH)), PRESSURE, HIGHEST)
+        keys = load_key_file(self.stack.state_dir / "vault" / "vault.keys")
+        ids = EventIdCipher(keys.event_ids)
+        self.content = Content(Lake.of(self.stack.settings(Zone.RESEARCH)), PRESSURE, HIGHEST, ids)
         self.leaks = Leaks(self.stack, self.logs)
         self.enrol("steady", range(STEADY))
 

@@ -2,6 +2,7 @@
 
 import time
 
+import polars as pl
 import pytest
 
 from biokeel.console.books import Bookkeeper
@@ -12,6 +13,8 @@ from biokeel.source.client import Publisher
 from biokeel.source.demo import demo_corpus
 from biokeel.source.demo.defects import Verdict
 from biokeel.stack.stack import Stack
+from biokeel.vault.event_ids import EventIdCipher
+from biokeel.vault.keys import load_key_file
 
 pytestmark = pytest.mark.integration
 
@@ -46,7 +49,10 @@ def landed(tmp_path_factory):
                 bookkeeper,
                 lambda books: books.total("raw") == before.total("raw") + late and books.total("parked") == expected,
             )
-            yield corpus, before, after, Lake.of(stack.settings(Zone.RESEARCH))
+            keys = load_key_file(stack.state_dir / "vault" / "vault.keys")
+            labels = corpus.labels.filter(pl.col("verdict").is_in([Verdict.CURATED, Verdict.QUARANTINED]))
+            rows = labels.with_columns(EventIdCipher(keys.event_ids).hide(labels["event_id"]))
+            yield corpus, before, after, Lake.of(stack.settings(Zone.RESEARCH)), rows
 
 
 def total(corpus, verdict):
@@ -54,13 +60,13 @@ def total(corpus, verdict):
 
 
 def test_the_books_balance_while_people_are_still_unknown_and_after_they_enrolled(landed):
-    _, before, after, _ = landed
+    _, before, after, *_ = landed
     assert before.balanced, before.as_json()
     assert after.balanced, after.as_json()
 
 
 def test_events_of_unknown_people_wait_and_are_released_when_the_people_enrol(landed):
-    corpus, before, after, _ = landed
+    corpus, before, after, *_ = landed
     waiting = corpus.labels.filter("waits").height
     assert waiting > 0
     assert before.total("parked") == waiting + total(corpus, Verdict.PARKED)
@@ -68,7 +74,7 @@ def test_events_of_unknown_people_wait_and_are_released_when_the_people_enrol(la
 
 
 def test_every_event_ends_where_its_defect_says(landed):
-    corpus, _, after, _ = landed
+    corpus, _, after, *_ = landed
     found = {verdict: after.total(str(verdict)) for verdict in Verdict}
     expected = {verdict: total(corpus, verdict) for verdict in Verdict}
     expected[Verdict.SEALED] += corpus.broken
@@ -76,11 +82,9 @@ def test_every_event_ends_where_its_defect_says(landed):
 
 
 def test_the_tables_hold_the_very_events_that_the_corpus_says(landed):
-    corpus, _, _, lake = landed
-    import polars as pl
-
+    *_, lake, labels = landed
     for event in LANDED_EVENTS:
         for verdict, uri in ((Verdict.CURATED, lake.curated(event)), (Verdict.QUARANTINED, lake.quarantine(event))):
             rows = pl.read_delta(uri, storage_options=lake.options)
-            wanted = corpus.labels.filter(event=str(event), verdict=str(verdict))["event_id"]
+            wanted = labels.filter(event=str(event), verdict=str(verdict))["event_id"]
             assert rows["event_id"].sort().to_list() == wanted.sort().to_list(), (event, verdict)

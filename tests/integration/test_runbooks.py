@@ -97,7 +97,7 @@ class World:
 
     def publish(self, seed: int) -> None:
         self.run(f"biokeel demo-data --people 30 --seed {seed} --out demo-{seed}")
-        self.run(f"biokeel publish demo-{seed}/files --source-id demo-{seed}")
+        self.run(f"biokeel publish demo-{seed}/files --source-id demo")
         self.run("biokeel verify --wait 60")
 
     def books(self) -> dict[str, int]:
@@ -112,7 +112,7 @@ class World:
         """What was sent before comes again, now that workers are back: none of it makes a row, so that everybody has
         the ID, and every partition the memory, of before."""
         before = self.books()
-        self.run(f"biokeel publish demo-{seed}/files --source-id demo-{seed}")
+        self.run(f"biokeel publish demo-{seed}/files --source-id demo")
         self.run("biokeel verify --wait 60")
         after = self.books()
         assert after["raw"] > before["raw"]
@@ -241,7 +241,7 @@ class TestRunbooks:
         assert books.total("missing") == lost > 0
         assert LakeReader(world.lake()).counts()["rows"].sum() == curated
         # And it goes on: what is published from now on arrives.
-        world.run("biokeel demo-data --people 5 --seed 4 --out demo-4; biokeel publish demo-4/files --source-id demo-4")
+        world.run("biokeel demo-data --people 5 --seed 4 --out demo-4; biokeel publish demo-4/files --source-id demo")
         world.run("biokeel verify --wait 30", status=1)
         after = Bookkeeper.of(world.state_dir).look()
         assert after.total("missing") == lost

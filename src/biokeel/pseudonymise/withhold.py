@@ -95,7 +95,8 @@ class Withholder:
         if column.dtype.is_float() and (nan := column.is_nan()).any():
             column = _without(column, nan.fill_null(value=False))
         wrong = None if field.range is None else _outside(column, field.range.least, field.range.greatest)
-        if field.counts_bytes_or_bases or column.dtype.is_float():
+        # A float of 32 bits has seven digits.
+        if column.dtype == pl.Float64 or (field.counts_bytes_or_bases and column.dtype.is_integer()):
             alike = self._long_numbers(column)
             if alike.any():
                 found = np.asarray(alike.fill_null(value=False).to_numpy())
