@@ -32,7 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fault-minutes", type=float, default=35.0, help="time for all fault experiments together")
     parser.addoption("--fault-seed", type=int, default=6, help="seed of the fault experiments")
     parser.addoption(
-        "--soak-events", type=int, default=1_000_000, help="events of the soak; the issue asks for 10 million"
+        "--soak-events", type=int, default=1_000_000, help="events of the soak; 10 million take some six minutes"
     )
 
 

@@ -2,7 +2,7 @@
 
 An experiment is a function that does one run's harm. `conduct` runs it as often as the plan says, each run with a
 random generator of its own (seed, name, number), and proves the books after each. Run counts come from one place: the
-`full` count is the issue's; a plan with a time budget gives every experiment its share of what is left of it.
+`full` count takes hours; a plan with a time budget gives every experiment its share of what is left of it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class TooLong(Exception):
 
 @dataclass(frozen=True)
 class Experiment:
-    """One named experiment. `full`: runs that the issue asks for; `quick`: runs in `make test`; `least`: runs however
+    """One named experiment. `full`: runs where time does not count; `quick`: runs in `make test`; `least`: runs however
     little time there is.
 
     `seconds`: what a run takes about, `limit`: what it may take. `supervised`: workers may end by themselves, and are
