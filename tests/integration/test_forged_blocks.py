@@ -65,7 +65,7 @@ class World:
     def landed(self):
         lake = Lake.of(self.research)
         rows = scan(lake.curated(PRESSURE), lake).collect()
-        return sorted(rows.select("participant_id", "raw_partition", "raw_offset", "sequence", "systolic").rows())
+        return sorted(rows.select("participant_id", "first_partition", "first_offset", "sequence", "systolic").rows())
 
     def aside(self):
         return Aside(Lake.of(self.research)).offsets(PRESSURE)

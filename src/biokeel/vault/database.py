@@ -51,6 +51,8 @@ class Database:
             hide_parameters=True,
             pool_pre_ping=not self.is_sqlite,
             execution_options={} if self.is_sqlite else {"postgresql_readonly": read_only},
+            # Who only looks does not keep the file open: a vault that is restored is put in its place.
+            poolclass=sa.NullPool if self.is_sqlite and read_only else None,
         )
         if self._file:
             if not read_only:
