@@ -202,8 +202,9 @@ def _show(results: Sequence[FileResult], console: Console, dry_run: bool) -> Non
 def _without_consent(count: int) -> str:
     people = "1 enrolment states" if count == 1 else f"{count:,} enrolments state"
     return (
-        f"{people} no consent. Events of people who have given none yet will be sealed until a consent event comes. "
-        "To state one: publish person.consent_change, or name with --enrol --consent what all of them consented to."
+        f"{people} no consent. Events of people who have given none are sealed (privacy.no_consent). To state one: "
+        "publish person.consent_change, or name with --enrol --consent what all of them consented to; then send these "
+        "files again."
     )
 
 
