@@ -134,8 +134,9 @@ def show_quarantined(lake: Lake, settings: Settings, console: Console) -> None:
     from biokeel.validate.suites import SuiteStore
 
     suites = SuiteStore(settings.expectations_dir, load_schemas(settings.schemas_dir))
-    table = Table("event", "participant", "came from", "withheld", "failed rule", "why there is such a rule")
-    table.title = "Quarantined"
+    table = Table("event", "participant", title="Quarantined")
+    for column in ("came from", "failed rule", "why there is such a rule"):
+        table.add_column(column, overflow="fold")
     columns = ("participant_id", "failed_rules", "withheld", "first_partition", "first_offset")
     shown = set()
     for event in LANDED_EVENTS:
@@ -147,7 +148,7 @@ def show_quarantined(lake: Lake, settings: Settings, console: Console) -> None:
                     continue
                 notes = next(known.notes for known in suites.current(event).rules if known.id == rule)
                 place = f"{event.raw_topic}/{partition}@{offset}"
-                table.add_row(str(event), participant, place, withheld or "", rule, notes)
+                table.add_row(str(event), participant, place, rule, notes)
                 shown.add((event.domain, withheld is None))
     console.print(table)
 
