@@ -9,7 +9,9 @@ import threading
 import orjson
 
 from biokeel.contracts.framing import frame as framed
-from biokeel.contracts.topics import EVENTS
+from biokeel.contracts.registry import RegistryCatalogue
+from biokeel.contracts.topics import EVENTS, Zone
+from biokeel.source.client import Publisher
 from tests.contracts.registry_server import Registry
 from tests.faults.plan import experiment
 from tests.faults.traffic import PRESSURE, pressures
@@ -68,7 +70,12 @@ def registry_away(run):
     with Registry(world.catalogue, *EVENTS) as registry:
         threading.Thread(target=registry.serve_forever, daemon=True).start()
         world.environment["BIOKEEL_SCHEMA_REGISTRY_URL"] = registry.url
+        # Its ids are its own: who publishes asks it, too.
+        of_directory, ids = world.publisher, RegistryCatalogue({"url": registry.url}, world.catalogue)
+        world.publisher = Publisher(world.stack.settings(Zone.VAULT), ids)
         try:
+            # What was written with the directory's ids is read by who knows these.
+            world.settled()
             for name in list(world.running):
                 world.end(name)
             world.ensure()
@@ -88,6 +95,7 @@ def registry_away(run):
             assert not early, "a message was sealed for a schema that nobody could look up"
         finally:
             registry.down = False
+            world.publisher = of_directory
             world.environment.pop("BIOKEEL_SCHEMA_REGISTRY_URL")
             for name in list(world.running):
                 world.end(name)

@@ -187,6 +187,7 @@ def grown(folder, version):
     schema = json.loads(path.read_text("utf-8"))
     field = {
         "name": f"extra_{version}",
+        "biokeel:form": {"values": ["a"], "of": "the experiment"},
         "type": ["null", "string"],
         "default": None,
         "doc": "Added by an experiment.",
