@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from biokeel.source.enrol import Enroller
     from biokeel.source.files import FileResult, Sink, Source
 
-_SOURCE_ID: Final = re.compile(r"[a-z0-9][a-z0-9./-]*")
 _SITE: Final = re.compile(r"[a-z0-9][a-z0-9.-]*")
 _MOST_PROBLEMS: Final = 20
 """Kinds of problem that the closing table shows; the rest is counted."""
@@ -64,6 +63,7 @@ def publish(
     A file that is sent again gives events with the same ids. Ends with status 1 if a file could not be used at all.
     """
     from biokeel.cli.terminal import terminal
+    from biokeel.contracts.grammars import SOURCE_ID
     from biokeel.contracts.registry import open_catalogue
     from biokeel.errors import AdapterError, SettingsError
     from biokeel.observe.reach import require_kafka
@@ -74,7 +74,7 @@ def publish(
     from biokeel.source.ids import source_key
     from biokeel.source.schemes import load_schemes
 
-    _check(source_id, _SOURCE_ID, "--source-id")
+    _check(source_id, re.compile(SOURCE_ID), "--source-id")
     if site:
         _check(site, _SITE, "--site")
     consented = _consent(consent)

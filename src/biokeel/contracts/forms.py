@@ -20,16 +20,13 @@ import datetime as dt
 import re
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from biokeel.contracts.grammars import GRAMMARS
 from biokeel.errors import SchemaError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 FORM: Final = "biokeel:form"
 RANGE: Final = "biokeel:range"
@@ -331,8 +328,3 @@ def _time(written: Any) -> dt.datetime:
 
 def _written(end: float | dt.datetime) -> str:
     return end.isoformat() if isinstance(end, dt.datetime) else f"{end:,}"
-
-
-def declared(field: Mapping[str, Any]) -> bool:
-    """Whether a field of an Avro record declares a form or a range."""
-    return FORM in field or RANGE in field

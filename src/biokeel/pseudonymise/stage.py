@@ -51,10 +51,9 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that may be wrong with a row: `wrong` says with which (Boolean, null counts as true).
+    """One thing that may be wrong with a row: `wrong` says with which (Boolean, never null), `some` whether with any.
 
-    `some` says whether any row is wrong, where that is quicker to tell than by `wrong`. `always`: rows that were let
-    through before are stopped, too, since they cannot go on without what is checked.
+    `always`: rows that were let through before are stopped, too, since they cannot go on without what is checked.
     """
 
     wrong: pl.Expr
@@ -64,11 +63,10 @@ class Check:
     always: bool
 
     @classmethod
-    def of(
-        cls, wrong: pl.Expr, reason: Reason, detail: str, some: pl.Expr | None = None, *, always: bool = False
-    ) -> Check:
-        """A check of `wrong`."""
-        return cls(wrong, reason, detail, wrong.fill_null(value=True).any() if some is None else some, always)
+    def of(cls, wrong: pl.Expr, reason: Reason, detail: str, *, always: bool = False) -> Check:
+        """A check of `wrong` (Boolean, null counts as true)."""
+        whole = wrong.fill_null(value=True)
+        return cls(whole, reason, detail, whole.any(), always)
 
 
 def _time_range(name: str) -> Check:
@@ -91,7 +89,7 @@ _ENVELOPE: Final = (
 )
 _JUDGED: Final = ("event_id", "occurred_offset_minutes", "occurred_at", "recorded_at")
 _NO_ID: Final = "0" * 32
-"""In place of what is no event id, in a row that is stopped."""
+"""In place of the event id of a row that is stopped."""
 _PERSON: Final = {
     domain: (
         Check.of(pl.col("participant").is_null(), Reason.NOT_ENROLLED, "subject_id", always=True),
@@ -115,7 +113,7 @@ class Verdicts:
         some = facts.select(check.some.alias(str(number)) for number, check in enumerate(checks)).row(0)
         for check, found in zip(checks, some, strict=True):
             if found:
-                wrong = facts.select(check.wrong.fill_null(value=True)).to_series()
+                wrong = facts.select(check.wrong).to_series()
                 self.reject(wrong.to_numpy(), check.reason, check.detail, always=check.always)
 
     def reject(self, rows: npt.NDArray[np.bool_], reason: Reason, detail: str, *, always: bool = False) -> None:
@@ -169,7 +167,11 @@ def pseudonymise(
         verdicts.reject(leak.rows, Reason.LEAK, f"{leak.field}: {leak.pattern}")
     verdicts.judge(people, _PERSON[batch.event.domain])
     good = verdicts.good
-    accepted = _columns(batch, people, withheld.column(), gate.event_ids).hstack(kept)
+    ids = frame["event_id"]
+    if not good.all():
+        # What is no event id stands in one of these rows, and has no place in the cipher.
+        ids = ids.set(pl.Series(~good), _NO_ID)
+    accepted = _columns(batch, people, withheld.column(), gate.event_ids.hide(ids)).hstack(kept)
     if not good.all():
         accepted = accepted.filter(pl.Series(good))
     outcome = Outcome(PseudonymisedBatch(batch.event, accepted), verdicts.rejections(batch))
@@ -191,17 +193,13 @@ def judge_envelope(frame: pl.DataFrame, valid: pl.Series, sources: pl.Series, ve
     verdicts.judge(facts, _ENVELOPE)
 
 
-def _columns(batch: DecodedBatch, people: pl.DataFrame, withheld: pl.Series, event_ids: EventIdCipher) -> pl.DataFrame:
+def _columns(batch: DecodedBatch, people: pl.DataFrame, withheld: pl.Series, event_ids: pl.Series) -> pl.DataFrame:
     """`ENVELOPE` and `COORDINATES` of every row."""
     offsets, partitions = pl.Series(batch.raw.offsets), pl.Series(batch.raw.partitions)
-    ids = batch.frame["event_id"]
-    malformed = ~ids.str.contains(EVENT_ID)
-    if malformed.any():
-        ids = ids.set(malformed, _NO_ID)
     columns = {
         **{name: people[name] for name in ("participant", "enrolled_on", "birth_year", "sex")},
         **{name: batch.frame[name] for name in ("source_id", *_JUDGED[1:])},
-        "event_id": event_ids.hide(ids),
+        "event_id": event_ids,
         "withheld": withheld,
         "stream": pl.Series([STREAM_RAW]).new_from_index(0, len(batch)),
         "raw_partition": partitions,
