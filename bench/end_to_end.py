@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from bench.made import ENROLMENT, PRESSURE, SOURCES, enrolments, mixture, pressures
 from bench.processes import Usage, peak_bytes, usage
 from bench.scrape import Said, scrape
-from biokeel.console.books import Bookkeeper
+from biokeel.books.bookkeeper import Bookkeeper
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.topics import Zone
 from biokeel.observe.metrics import Edge

@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 from biokeel.contracts.topics import event_type
-from biokeel.source.demo import demo_corpus
+from biokeel.demo import demo_corpus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

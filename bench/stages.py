@@ -22,7 +22,7 @@ from biokeel.contracts.blocks import Block, read_block, split_blocks
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.codec import Codec
 from biokeel.contracts.schema import load_schema, parse_schema
-from biokeel.engine.reading import Placed, blocks_of
+from biokeel.engine.curate.reading import Placed, blocks_of
 from biokeel.land.lake import Lake
 from biokeel.land.tables import EventTables
 from biokeel.link.repeats import Window, remembered, sent_again

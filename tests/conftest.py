@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
@@ -18,6 +20,16 @@ TEST_TOPICS = "test."
 TEST_SOURCES = ("hospital/one", "hospital/test", "demo/one", "canary", "emr", "s", "x")
 environment.SOURCES = (*environment.SOURCES, *TEST_SOURCES)
 """Every local stack of the tests registers these, too."""
+
+BROWSER_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 
 # A shared machine is slow at times; that is no defect of the laws that are tested.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -96,3 +108,16 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         for future in admin.create_acls([everybody]).values():
             future.result(30)
         yield running
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A browser for one module: while Playwright runs, its event loop runs in this thread, and nothing else may."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("no Chromium in PATH: install it (apt-get install chromium) to test the console")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=found, args=BROWSER_FLAGS)
+        yield browser
+        browser.close()

@@ -16,10 +16,10 @@ _NUMBERS = itertools.count()
 @pytest.fixture(scope="session")
 def store_settings(tmp_path_factory):
     """Settings of a running S3Proxy, the object store of the local stack without the rest of it."""
+    from biokeel.admin.users import User
     from biokeel.stack import artifacts, objectstore, state
-    from biokeel.stack.ledger import Ledger
+    from biokeel.stack.processes import Ledger
     from biokeel.stack.supervisor import Supervisor
-    from biokeel.stack.users import User
 
     folder = tmp_path_factory.mktemp("store")
     settings = Settings.load(state_dir=folder)

@@ -20,10 +20,10 @@ from biokeel.contracts.schema import Field, Tag
 from biokeel.engine.build import curate_worker
 from biokeel.errors import CommitConflict, LandingError, StoreRefused, StoreUnavailable
 from biokeel.land import checkpoint, person
-from biokeel.land.books import LakeReader
 from biokeel.land.check import faults
 from biokeel.land.checkpoint import PositionedTable
 from biokeel.land.columns import STATISTICS
+from biokeel.land.contents import LakeReader
 from biokeel.land.lake import Lake
 from biokeel.land.log import commits
 from biokeel.land.maintenance import compact, refresh_participants, vacuum

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from biokeel.contracts.identity import is_withdrawal
 from biokeel.errors import CommitConflict
 from biokeel.land import tidy as tidying
-from biokeel.land.books import LakeReader
 from biokeel.land.columns import STATISTICS
+from biokeel.land.contents import LakeReader
 from biokeel.land.lake import Lake
 from biokeel.land.reading import scan
 from biokeel.land.tables import EventTables

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from biokeel.console.books import LANDED_COLUMNS, Bookkeeper, LandedRows, no_rows
+from biokeel.books.bookkeeper import LANDED_COLUMNS, Bookkeeper, LandedRows, no_rows
 from biokeel.console.page import serve
 from biokeel.contracts.topics import EVENTS, LANDED_EVENTS, PERSON_EVENTS, event_type
 from biokeel.observe.metrics import Edge, WorkerMetrics

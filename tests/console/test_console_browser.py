@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from biokeel.console.balance import EventBooks
+from biokeel.books.balance import EventBooks
 from biokeel.contracts.topics import EVENTS
 
 pytestmark = pytest.mark.browser

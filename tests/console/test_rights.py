@@ -13,13 +13,13 @@ import psutil
 import pytest
 from confluent_kafka import Producer
 
+from biokeel.admin.users import User
 from biokeel.batch import SealedRejection
 from biokeel.contracts.topics import Zone, event_type
 from biokeel.errors import SettingsError
 from biokeel.reasons import Reason
 from biokeel.settings import OPERATOR, Settings
 from biokeel.stack.stack import Stack
-from biokeel.stack.users import User
 from biokeel.vault.decisions import Decisions
 from biokeel.vault.store import Vault
 

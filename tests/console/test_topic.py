@@ -11,7 +11,7 @@ from biokeel.contracts.codec import Codec
 from biokeel.contracts.ids import encode_id
 from biokeel.contracts.schema import Tag
 from biokeel.contracts.topics import EVENTS, event_type
-from biokeel.engine.peek import Message
+from biokeel.engine.kafka.newest import Message
 from biokeel.settings import Settings
 from biokeel.testing.events import random_frame
 from tests.signing import KEYS, SIGNER

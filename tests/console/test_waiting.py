@@ -1,8 +1,8 @@
 import polars as pl
 
+from biokeel.books.balance import Books
+from biokeel.books.bookkeeper import LANDED_COLUMNS, Bookkeeper, no_rows
 from biokeel.console import draw
-from biokeel.console.balance import Books
-from biokeel.console.books import LANDED_COLUMNS, Bookkeeper, no_rows
 from biokeel.console.waiting import wait_until_landed
 from biokeel.console.watch import View
 from biokeel.contracts.topics import EVENTS, event_type

@@ -10,9 +10,9 @@ from biokeel.batch import COORDINATES, ENVELOPE, POSITION, PseudonymisedBatch
 from biokeel.contracts.blocks import split_blocks
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.topics import event_type
-from biokeel.engine.curate import CurateWorker
-from biokeel.engine.ledger import Partition
-from biokeel.engine.records import Records
+from biokeel.engine.curate.worker import CurateWorker
+from biokeel.engine.kafka.deliveries import Partition
+from biokeel.engine.kafka.records import Records
 from biokeel.land.columns import curated_columns
 from biokeel.land.lake import Lake
 from biokeel.land.reading import scan

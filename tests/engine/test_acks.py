@@ -11,8 +11,8 @@ from faust.transport.drivers import aiokafka as stock
 from yarl import URL
 
 from biokeel.engine.app import _credentials
-from biokeel.engine.ledger import Ledger
-from biokeel.engine.transport import DeliverySchema, Transport
+from biokeel.engine.kafka.deliveries import Ledger
+from biokeel.engine.kafka.transport import DeliverySchema, Transport
 from tests.engine.test_transport import PARTITIONS, committed, consumption, topic, until, vault_settings
 
 pytestmark = pytest.mark.integration

@@ -6,11 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from biokeel.engine import buffer as module
-from biokeel.engine.buffer import Buffer
-from biokeel.engine.judging import Judged
-from biokeel.engine.ledger import Delivery
-from biokeel.engine.records import Records
+from biokeel.engine.curate import buffer as module
+from biokeel.engine.curate.buffer import Buffer
+from biokeel.engine.curate.judging import Judged
+from biokeel.engine.kafka.deliveries import Delivery
+from biokeel.engine.kafka.records import Records
 from biokeel.link.state import PersonState, Snapshot
 from biokeel.settings import Settings
 

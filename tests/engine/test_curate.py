@@ -10,7 +10,7 @@ from biokeel.contracts.blocks import split_blocks
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.topics import event_type
 from biokeel.engine.build import curate_worker
-from biokeel.engine.reading import Placed, blocks_of, read_rows
+from biokeel.engine.curate.reading import Placed, blocks_of, read_rows
 from biokeel.errors import StoreRefused
 from biokeel.land.columns import curated_columns, quarantine_columns, to_table
 from biokeel.land.objects import DirectoryObjects

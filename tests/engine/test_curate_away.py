@@ -172,7 +172,7 @@ def test_a_worker_that_is_told_to_stop_while_the_store_is_away_ends_and_says_why
 
 
 def test_an_assignment_waits_for_the_store_but_not_longer_than_faust_allows(tmp_path, monkeypatch):
-    from biokeel.engine import curate
+    from biokeel.engine.curate import worker as curate
 
     tries = [StoreUnavailable("away"), StoreUnavailable("away")]
     real = curate.recover

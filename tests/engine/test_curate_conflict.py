@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from biokeel.engine import curate
-from biokeel.engine import landing as module
-from biokeel.engine.buffer import Buffer
-from biokeel.engine.landing import CONFLICTS
-from biokeel.engine.ledger import Partition
+from biokeel.engine.curate import landing as module
+from biokeel.engine.curate import worker as curate
+from biokeel.engine.curate.buffer import Buffer
+from biokeel.engine.curate.landing import CONFLICTS
+from biokeel.engine.kafka.deliveries import Partition
 from biokeel.errors import CommitConflict
 from tests.engine.curate_world import AT, PRESSURE, assign, block, feed, land, landed, made_worker, run, together
 

@@ -5,8 +5,8 @@ import asyncio
 import polars as pl
 import pytest
 
-from biokeel.engine import judging as module
-from biokeel.engine.ledger import Partition
+from biokeel.engine.curate import judging as module
+from biokeel.engine.kafka.deliveries import Partition
 from biokeel.errors import PoisonBatch
 from biokeel.land.aside import Aside
 from biokeel.land.tables import EventTables

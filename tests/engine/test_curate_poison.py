@@ -5,7 +5,7 @@ import asyncio
 import polars as pl
 import pytest
 
-from biokeel.engine import judging as module
+from biokeel.engine.curate import judging as module
 from biokeel.errors import PoisonBatch
 from biokeel.reasons import Reason
 from tests.engine.curate_world import PRESSURE, assign, block, feed, land, landed, landing, offsets, run, scenario

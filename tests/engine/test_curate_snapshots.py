@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from biokeel.engine import curate, saving
-from biokeel.engine.ledger import Partition
+from biokeel.engine.curate import snapshots as saving
+from biokeel.engine.curate import worker as curate
+from biokeel.engine.kafka.deliveries import Partition
 from biokeel.errors import CommitConflict, StoreUnavailable
 from biokeel.land.reading import scan
 from biokeel.land.snapshots import Snapshots

@@ -12,9 +12,9 @@ from prometheus_client import generate_latest
 from biokeel.batch import Refusal
 from biokeel.contracts.blocks import HEADER_DIGEST, HEADER_FORMAT, HEADER_ROWS, HEADER_SCHEMA, HEADER_STREAM
 from biokeel.contracts.signatures import HEADER_SIGNATURE, PublicKeys
-from biokeel.engine import reading
 from biokeel.engine.build import curate_worker
-from biokeel.engine.records import Records
+from biokeel.engine.curate import reading
+from biokeel.engine.kafka.records import Records
 from biokeel.errors import ContractError, PoisonBatch, SettingsError
 from biokeel.land.aside import Aside, Offsets
 from biokeel.land.lake import Lake

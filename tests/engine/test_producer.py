@@ -10,8 +10,8 @@ from confluent_kafka.admin import NewTopic
 
 from biokeel.contracts.blocks import Block
 from biokeel.contracts.topics import Zone
-from biokeel.engine import producer as module
-from biokeel.engine.producer import BlockProducer
+from biokeel.engine.kafka import producer as module
+from biokeel.engine.kafka.producer import BlockProducer
 from biokeel.errors import TransportError
 from biokeel.settings import Settings
 

@@ -6,9 +6,9 @@ from concurrent.futures import Future
 import pytest
 
 from biokeel.engine import outage
-from biokeel.engine.ledger import Partition
+from biokeel.engine.kafka.deliveries import Partition
+from biokeel.engine.kafka.records import Records
 from biokeel.engine.pseudonymise import WINDOW, PseudonymiseWorker
-from biokeel.engine.records import Records
 from biokeel.errors import RegistryUnavailable, TransportError, VaultUnavailable
 from biokeel.observe.metrics import WorkerMetrics
 from biokeel.settings import Settings

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from biokeel.batch import Refusal
-from biokeel.engine import records as module
-from biokeel.engine import unpack
-from biokeel.engine.records import Fetcher, MicroBatches, Records
+from biokeel.engine.kafka import records as module
+from biokeel.engine.kafka import unpack
+from biokeel.engine.kafka.records import Fetcher, MicroBatches, Records
 from biokeel.errors import OversizedBatch
 from biokeel.reasons import Reason
 from tests.engine.record_batches import ABORT, CODECS, COMMIT, COMPRESSED, HEADER, UNREADABLE, batch, plain

@@ -5,8 +5,8 @@ import polars as pl
 import pytest
 
 from biokeel.contracts.topics import event_type
-from biokeel.engine.ledger import Delivery
-from biokeel.engine.records import Records
+from biokeel.engine.kafka.deliveries import Delivery
+from biokeel.engine.kafka.records import Records
 from biokeel.engine.runner import StageRunner, count_reasons
 from biokeel.observe.metrics import Edge, WorkerMetrics
 from biokeel.reasons import Reason

@@ -15,10 +15,10 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from biokeel.contracts.topics import Zone
-from biokeel.engine import transport
 from biokeel.engine.app import serve
-from biokeel.engine.ledger import Ledger, Partition
-from biokeel.engine.transport import Consumption
+from biokeel.engine.kafka import transport
+from biokeel.engine.kafka.deliveries import Ledger, Partition
+from biokeel.engine.kafka.transport import Consumption
 from biokeel.engine.worker import Worker
 from biokeel.errors import Stuck, TransportError
 from biokeel.observe.metrics import WorkerMetrics

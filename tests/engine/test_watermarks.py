@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from biokeel.engine import watermarks
+from biokeel.engine.kafka import watermarks
 
 AT = TopicPartition("raw.test", 0)
 

@@ -6,8 +6,8 @@ import time
 
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from biokeel.engine.watermarks import pseudo_watermarks
-from biokeel.stack.users import User
+from biokeel.admin.users import User
+from biokeel.engine.kafka.watermarks import pseudo_watermarks
 from tests.faults.plan import experiment
 from tests.faults.traffic import GLUCOSE, PRESSURE
 from tests.faults.world import KINDS

@@ -13,12 +13,12 @@ from pathlib import Path
 import polars as pl
 from confluent_kafka import Consumer, TopicPartition
 
+from biokeel.admin.users import User
 from biokeel.contracts.blocks import read_block
 from biokeel.contracts.signatures import PublicKeys
 from biokeel.contracts.topics import LANDED_EVENTS, event_type
-from biokeel.engine.watermarks import pseudo_watermarks
+from biokeel.engine.kafka.watermarks import pseudo_watermarks
 from biokeel.land.reading import collect, scan
-from biokeel.stack.users import User
 from tests.block_bytes import memory
 
 CANARY = "zqxjhong"

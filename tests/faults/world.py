@@ -7,7 +7,7 @@ import sys
 import time
 from contextlib import ExitStack
 
-from biokeel.console.books import Bookkeeper
+from biokeel.books.bookkeeper import Bookkeeper
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.topics import Zone
 from biokeel.land.lake import Lake

@@ -18,14 +18,15 @@ import httpx
 import polars as pl
 import pytest
 
-from biokeel.console.books import Bookkeeper
+from biokeel.admin.users import User
+from biokeel.books.bookkeeper import Bookkeeper
 from biokeel.contracts.blocks import read_block
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.framing import frame
 from biokeel.contracts.schema import load_schemas
 from biokeel.contracts.signatures import PublicKeys
 from biokeel.contracts.topics import EVENTS, event_type
-from biokeel.engine.peek import newest
+from biokeel.engine.kafka.newest import newest
 from biokeel.land.lake import Lake
 from biokeel.land.reading import scan
 from biokeel.observe.runfiles import running
@@ -34,7 +35,6 @@ from biokeel.settings import PROJECT_ROOT
 from biokeel.source.client import Publisher
 from biokeel.source.columns import conform
 from biokeel.stack.stack import Stack
-from biokeel.stack.users import User
 from biokeel.vault.store import Vault
 
 pytestmark = pytest.mark.integration

@@ -15,25 +15,25 @@ import httpx
 import polars as pl
 import pytest
 
-from biokeel.console.books import Bookkeeper
+from biokeel.admin.users import User
+from biokeel.books.bookkeeper import Bookkeeper
 from biokeel.contracts.blocks import read_block
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.columns import frame_schema
 from biokeel.contracts.schema import EventSchema, load_schemas
 from biokeel.contracts.signatures import PublicKeys
 from biokeel.contracts.topics import LANDED_EVENTS, Domain, event_type
-from biokeel.engine.peek import newest
+from biokeel.demo import demo_corpus
+from biokeel.engine.kafka.newest import newest
 from biokeel.land.lake import Lake
 from biokeel.land.maintenance import refresh_participants
 from biokeel.land.reading import scan
 from biokeel.link.participants import from_snapshots
 from biokeel.source.client import Publisher
-from biokeel.source.demo import demo_corpus
 from biokeel.source.enrol import CONSENT_WORDS, Enroller
 from biokeel.source.files import Source, find_files, publish_files
 from biokeel.source.ids import source_key
 from biokeel.stack.stack import Stack
-from biokeel.stack.users import User
 from tests.block_bytes import memory
 
 pytestmark = pytest.mark.integration

@@ -5,13 +5,13 @@ import time
 import polars as pl
 import pytest
 
-from biokeel.console.books import Bookkeeper
+from biokeel.books.bookkeeper import Bookkeeper
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.topics import LANDED_EVENTS, Zone
+from biokeel.demo import demo_corpus
+from biokeel.demo.defects import Verdict
 from biokeel.land.lake import Lake
 from biokeel.source.client import Publisher
-from biokeel.source.demo import demo_corpus
-from biokeel.source.demo.defects import Verdict
 from biokeel.stack.stack import Stack
 from biokeel.vault.event_ids import EventIdCipher
 from biokeel.vault.keys import load_key_file

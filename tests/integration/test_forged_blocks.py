@@ -8,19 +8,19 @@ import sys
 import pytest
 from confluent_kafka import Producer
 
-from biokeel.console.books import Bookkeeper
+from biokeel.admin.users import User
+from biokeel.books.bookkeeper import Bookkeeper
 from biokeel.contracts.blocks import HEADER_ROWS
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.signatures import HEADER_SIGNATURE, PublicKeys
 from biokeel.contracts.topics import Zone, event_type
-from biokeel.engine.peek import newest
-from biokeel.engine.reading import KEPT_UNSIGNED
+from biokeel.engine.curate.reading import KEPT_UNSIGNED
+from biokeel.engine.kafka.newest import newest
 from biokeel.land.aside import Aside
 from biokeel.land.lake import Lake
 from biokeel.land.reading import scan
 from biokeel.source.client import Publisher
 from biokeel.stack.stack import Stack
-from biokeel.stack.users import User
 from biokeel.vault.keys import load_key_file, prepare_block_key, use_block_key
 from tests.faults.traffic import ENROLMENT, LATE, PRESSURE, enrolments, pressures
 from tests.signing import OTHER, signed

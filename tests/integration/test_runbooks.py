@@ -16,12 +16,12 @@ import typer
 from deltalake import DeltaTable
 from polars.testing import assert_frame_equal
 
+from biokeel.books.bookkeeper import Bookkeeper
 from biokeel.cli import build
-from biokeel.console.books import Bookkeeper
 from biokeel.contracts.topics import EventType, Zone, event_type
-from biokeel.engine.curate import GROUP as CURATE
+from biokeel.engine.curate.worker import GROUP as CURATE
 from biokeel.engine.pseudonymise import GROUP as PSEUDONYMISE
-from biokeel.land.books import CURATED, LakeReader
+from biokeel.land.contents import CURATED, LakeReader
 from biokeel.land.lake import Lake
 from biokeel.land.reading import collect, scan
 from biokeel.land.tidy import ROW

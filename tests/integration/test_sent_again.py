@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from biokeel.console.balance import Place
-from biokeel.console.books import Bookkeeper
+from biokeel.books.balance import Place
+from biokeel.books.bookkeeper import Bookkeeper
 from biokeel.contracts.topics import Zone, event_type
 from biokeel.land.lake import Lake
 from biokeel.land.reading import scan

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from biokeel.console.books import Bookkeeper
+from biokeel.books.bookkeeper import Bookkeeper
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.topics import Zone
 from biokeel.source.client import Publisher

@@ -12,7 +12,7 @@ from biokeel.contracts.schema import load_schema
 from biokeel.contracts.topics import event_type
 from biokeel.errors import SettingsError, StoreUnavailable
 from biokeel.land import person
-from biokeel.land.books import LakeReader
+from biokeel.land.contents import LakeReader
 from biokeel.land.lake import Lake
 from biokeel.land.objects import check_store
 from biokeel.land.tables import EventTables

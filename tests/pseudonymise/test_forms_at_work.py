@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from biokeel.contracts.blocks import split_blocks
 from biokeel.contracts.schema import load_schemas
 from biokeel.contracts.topics import LANDED_EVENTS, EventType
+from biokeel.demo import demo_corpus
 from biokeel.reasons import Reason
-from biokeel.source.demo import demo_corpus
 from tests.block_bytes import memory
 from tests.pseudonymise.conftest import GLUCOSE, SCHEMAS, World
 from tests.signing import SIGNER

@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
+from biokeel.admin.users import User
 from biokeel.batch import RawBatch
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.codec import Codec
@@ -24,7 +25,6 @@ from biokeel.source.client import CHUNK, Publisher
 from biokeel.source.columns import frame_of
 from biokeel.source.partition import partitions_of
 from biokeel.stack.stack import Stack
-from biokeel.stack.users import User
 
 pytestmark = pytest.mark.integration
 

@@ -16,13 +16,13 @@ import psutil
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from biokeel.admin.users import User
 from biokeel.contracts.topics import LANDED_EVENTS, Zone
 from biokeel.errors import PortTaken, ProcessDied, StackError
 from biokeel.settings import Settings
 from biokeel.stack import objectstore
-from biokeel.stack.ledger import Running
+from biokeel.stack.processes import Running
 from biokeel.stack.stack import Stack, ledger_of
-from biokeel.stack.users import User
 from tests.stack.stack_helpers import biokeel, processes_of, until
 
 SLOW_SECONDS = 240

@@ -6,10 +6,10 @@ import pytest
 from botocore.exceptions import ClientError
 from confluent_kafka.admin import AdminClient
 
+from biokeel.admin.users import User
 from biokeel.contracts.topics import EVENTS, LANDED_EVENTS, Zone
 from biokeel.stack import objectstore
 from biokeel.stack.stack import Stack
-from biokeel.stack.users import User
 
 pytestmark = pytest.mark.integration
 

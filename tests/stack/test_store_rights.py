@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.exceptions import ClientError
 
+from biokeel.admin.users import User
 from biokeel.settings import Settings
 from biokeel.stack import objectstore
 from biokeel.stack.stack import Stack
-from biokeel.stack.users import User
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

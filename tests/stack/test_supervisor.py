@@ -15,7 +15,7 @@ import pytest
 
 from biokeel.errors import ProcessDied, StackError
 from biokeel.stack import supervisor as module
-from biokeel.stack.ledger import Ledger, Running
+from biokeel.stack.processes import Ledger, Running
 from biokeel.stack.supervisor import Program, Supervisor
 from tests.stack.stack_helpers import until
 
@@ -203,7 +203,7 @@ def test_a_damaged_ledger_is_one_sentence_with_what_to_do(tmp_path: Path) -> Non
 def test_a_process_ends_with_its_parent_even_when_that_is_killed(tmp_path: Path) -> None:
     code = (
         "import pathlib, sys, time\n"
-        "from biokeel.stack.ledger import Ledger\n"
+        "from biokeel.stack.processes import Ledger\n"
         "from biokeel.stack.supervisor import Program, Supervisor\n"
         f"folder = pathlib.Path({str(tmp_path)!r})\n"
         "supervisor = Supervisor(folder, Ledger(folder / 'processes.json'), print)\n"

@@ -19,10 +19,10 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from biokeel.admin.users import User
 from biokeel.contracts.topics import LANDED_EVENTS, Zone
 from biokeel.settings import Settings
 from biokeel.stack.stack import Stack
-from biokeel.stack.users import User
 
 pytestmark = pytest.mark.integration
 

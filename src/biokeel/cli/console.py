@@ -23,7 +23,7 @@ def console(
     It is opened by the address that is printed, which holds a token made anew each time; or by BIOKEEL_CONSOLE_TOKEN,
     which is not printed, because what the stack's console prints goes into a log.
     """
-    from biokeel.console.books import Bookkeeper
+    from biokeel.books.bookkeeper import Bookkeeper
     from biokeel.console.guard import with_token
     from biokeel.console.page import serve
     from biokeel.observe.logs import configure_logs

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from biokeel.contracts.topics import EventType
+    from biokeel.demo import DemoCorpus
     from biokeel.source.client import Publisher
-    from biokeel.source.demo import DemoCorpus
     from biokeel.stack.stack import Stack
 
 STATE_DIR: Final = Path(".biokeel-demo")
@@ -48,11 +48,12 @@ def demo(
 
     Ends with status 0 only if every event is accounted for and every known defect got the verdict it should get.
     """
-    from biokeel.cli.demo_screens import farewell, show_participant, show_quarantined, show_verdicts
+    from biokeel.books.bookkeeper import Bookkeeper
+    from biokeel.cli.participant import print_tables
     from biokeel.cli.terminal import terminal
     from biokeel.cli.verify import books_table, complain, waited
-    from biokeel.console.books import Bookkeeper
     from biokeel.contracts.topics import Zone
+    from biokeel.demo.screens import farewell, show_participant, show_quarantined, show_verdicts
     from biokeel.land.lake import Lake
     from biokeel.stack.stack import Stack
 
@@ -80,7 +81,7 @@ def demo(
         console.rule("4 · Every known defect and its verdict")
         show_verdicts(corpus, broken, lake, stack.settings(Zone.VAULT), console)
         console.rule("5 · One participant across the three domains")
-        show_participant(lake, books.total("curated"), console)
+        show_participant(lake, books.total("curated"), console, print_tables)
         console.rule("6 · Quarantined events and why")
         show_quarantined(lake, settings, console)
     farewell(state_dir, console)
@@ -91,7 +92,7 @@ def _empty(state_dir: Path) -> None:
     if state_dir.exists() and any(state_dir.iterdir()):
         if not (state_dir / "stack").is_dir():
             raise typer.BadParameter(f"{state_dir} is no demo's folder; name an empty one.", param_hint="--state-dir")
-        from biokeel.stack.ledger import Ledger
+        from biokeel.stack.processes import Ledger
 
         Ledger(state_dir / "stack" / "processes.json").end_leftovers()
         shutil.rmtree(state_dir)
@@ -106,10 +107,10 @@ def _publish(
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+    from biokeel.admin.users import User
     from biokeel.contracts.registry import open_catalogue
+    from biokeel.demo import ENROLMENT, demo_corpus
     from biokeel.source.client import Publisher
-    from biokeel.source.demo import ENROLMENT, demo_corpus
-    from biokeel.stack.users import User
 
     settings = stack.settings(User.SOURCE)
     with console.status(f"Making up {people} people (seed {seed})"):

@@ -28,8 +28,8 @@ def demo_data(
     from biokeel.cli.terminal import terminal
     from biokeel.contracts.codec import Codec
     from biokeel.contracts.registry import open_catalogue
+    from biokeel.demo import demo_corpus
     from biokeel.settings import SOURCE, Settings
-    from biokeel.source.demo import demo_corpus
 
     settings = Settings.load(SOURCE)
     corpus = demo_corpus(people, seed, defects)

@@ -40,7 +40,7 @@ def tables() -> None:
 
     from biokeel.cli.terminal import terminal
     from biokeel.contracts.topics import event_type
-    from biokeel.land.books import CURATED, LakeReader
+    from biokeel.land.contents import CURATED, LakeReader
 
     reader = LakeReader(_lake(writes=False))
     versions = reader.table_versions()
@@ -69,7 +69,7 @@ def optimize(
     ] = False,
 ) -> None:
     """Rewrite the tables' small files as few, and clear their logs. Safe while workers write; run it hourly."""
-    from biokeel.land.books import CURATED, LakeReader
+    from biokeel.land.contents import CURATED, LakeReader
     from biokeel.land.maintenance import compact
 
     lake = _lake(writes=True)
@@ -88,7 +88,7 @@ def vacuum(
     delete: Annotated[bool, typer.Option("--delete", help="Delete; without it they are only counted.")] = False,
 ) -> None:
     """Count, or delete, files that no version of the last days needs. Safe while workers write."""
-    from biokeel.land.books import LakeReader
+    from biokeel.land.contents import LakeReader
     from biokeel.land.maintenance import vacuum as vacuum_table
 
     lake = _lake(writes=delete)
@@ -163,7 +163,7 @@ def restore(
 
     Refused while curate workers run, and where the pseudo topic no longer holds what must be read again.
     """
-    from biokeel.engine.watermarks import pseudo_watermarks
+    from biokeel.engine.kafka.watermarks import pseudo_watermarks
     from biokeel.land.restore import plan, under_way
     from biokeel.land.restore import restore as put_back
     from biokeel.settings import OPERATOR, Settings
@@ -218,8 +218,8 @@ def _require_topic(event: EventType, wanted: Plan, marks: dict[int, tuple[int, i
 
 
 def _require_no_worker(settings: Settings) -> None:
-    from biokeel.engine.curate import GROUP
-    from biokeel.engine.groups import members
+    from biokeel.engine.curate.worker import GROUP
+    from biokeel.engine.kafka.groups import members
     from biokeel.errors import LandingError
 
     if count := members(settings, GROUP):

@@ -61,9 +61,9 @@ def status(state_dir: StateDir = None) -> None:
 
 def create(state_dir: StateDir = None) -> None:
     """Create the raw and pseudo topics that are missing; what is there stays as it is."""
+    from biokeel.admin.topics import admin_client, create_topics, wanted
     from biokeel.observe.reach import require_kafka
     from biokeel.settings import OPERATOR, Settings
-    from biokeel.stack.topics import admin_client, create_topics, wanted
 
     settings = Settings.load(OPERATOR, state_dir=state_dir)
     require_kafka(settings)

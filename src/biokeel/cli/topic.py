@@ -45,7 +45,7 @@ def cat(
     from biokeel.console.topic import pseudo_events, raw_events
     from biokeel.contracts.registry import open_catalogue
     from biokeel.contracts.signatures import PublicKeys
-    from biokeel.engine.peek import newest
+    from biokeel.engine.kafka.newest import newest
     from biokeel.observe.reach import require_kafka
 
     require_kafka(settings)

@@ -102,7 +102,7 @@ def restore(
 
     Says how far the backup is behind what was published. Workers refuse to start on a vault that is.
     """
-    from biokeel.engine.behind import behind, told
+    from biokeel.engine.consistency import behind, told
     from biokeel.vault.backup import restore as put_back
 
     settings = _settings()
@@ -129,8 +129,8 @@ def accept(
 
     What was parked or sealed since the backup is gone, and people who were enrolled since get new IDs.
     """
-    from biokeel.engine.behind import behind, place_group, taken_up_to, told
-    from biokeel.engine.groups import members
+    from biokeel.engine.consistency import behind, place_group, taken_up_to, told
+    from biokeel.engine.kafka.groups import members
     from biokeel.engine.pseudonymise import GROUP
     from biokeel.errors import VaultError
 

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from biokeel.console.balance import Books
-    from biokeel.console.books import Bookkeeper
+    from biokeel.books.balance import Books
+    from biokeel.books.bookkeeper import Bookkeeper
 
 
 def register(app: typer.Typer) -> None:
@@ -32,8 +32,8 @@ def verify(
     Reads Kafka's watermarks, the tables and the vault themselves. Exit status 1 where an event is missing (on its
     way still, or lost: see --wait) or doubled.
     """
+    from biokeel.books.bookkeeper import Bookkeeper
     from biokeel.cli.terminal import terminal
-    from biokeel.console.books import Bookkeeper
     from biokeel.observe.reach import require_kafka, require_store
     from biokeel.settings import OPERATOR, Settings
 
@@ -94,7 +94,7 @@ def books_table(books: Books) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from biokeel.console.balance import Place
+    from biokeel.books.balance import Place
 
     verdict = ("balance", "green") if books.balanced else ("do not balance", "bold red")
     table = Table(

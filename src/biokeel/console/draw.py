@@ -9,7 +9,7 @@ from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING, Any, Final
 
-from biokeel.console.balance import EventBooks
+from biokeel.books.balance import EventBooks
 from biokeel.contracts.topics import EVENTS
 from biokeel.observe.metrics import Edge
 from biokeel.observe.stats import Lag

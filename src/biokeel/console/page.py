@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from biokeel.console.books import Bookkeeper
+    from biokeel.books.bookkeeper import Bookkeeper
 
 HOST: Final = "127.0.0.1"
 REFRESH: Final = 1.0

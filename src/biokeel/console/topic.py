@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from biokeel.contracts.catalogue import Catalogue
     from biokeel.contracts.signatures import PublicKeys
     from biokeel.contracts.topics import EventType
-    from biokeel.engine.peek import Message
+    from biokeel.engine.kafka.newest import Message
 
 MASK: Final = "[masked]"
 

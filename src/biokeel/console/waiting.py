@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from biokeel.console.balance import Books
-    from biokeel.console.books import Bookkeeper
+    from biokeel.books.balance import Books
+    from biokeel.books.bookkeeper import Bookkeeper
 
 _BETWEEN: Final = (0.5, 5.0)
 """Seconds between two looks, at least and at most; in between, as long as a look takes."""

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from biokeel.console.balance import Books
-    from biokeel.console.books import Bookkeeper
+    from biokeel.books.balance import Books
+    from biokeel.books.bookkeeper import Bookkeeper
     from biokeel.observe.metrics import Edge
 
 STATS_EVERY: Final = 1.5

@@ -22,8 +22,8 @@ import faust
 from faust.types.auth import AuthProtocol
 from yarl import URL
 
-from biokeel.engine.noise import quieten
-from biokeel.engine.transport import Consumption, DeliverySchema, Transport
+from biokeel.engine.kafka.transport import Consumption, DeliverySchema, Transport
+from biokeel.engine.library_logs import quieten
 from biokeel.errors import EngineError, Stuck, describe
 
 if TYPE_CHECKING:

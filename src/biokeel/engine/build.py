@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from biokeel.contracts.topics import EVENTS, LANDED_EVENTS
 
 if TYPE_CHECKING:
-    from biokeel.engine.curate import CurateWorker
+    from biokeel.engine.curate.worker import CurateWorker
+    from biokeel.engine.kafka.transport import Consumption
     from biokeel.engine.pseudonymise import PseudonymiseWorker
-    from biokeel.engine.transport import Consumption
     from biokeel.observe.metrics import WorkerMetrics
     from biokeel.settings import Settings
 
@@ -21,8 +21,8 @@ def pseudonymise_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Con
     """
     from biokeel.contracts.codec import Codec
     from biokeel.contracts.registry import open_catalogue
-    from biokeel.engine.behind import require_current
-    from biokeel.engine.producer import BlockProducer
+    from biokeel.engine.consistency import require_current
+    from biokeel.engine.kafka.producer import BlockProducer
     from biokeel.engine.pseudonymise import PseudonymiseWorker, consumption
     from biokeel.pseudonymise.wall import Wall
     from biokeel.vault.store import Vault
@@ -53,7 +53,7 @@ def curate_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Consumpti
     """
     from biokeel.contracts.registry import open_catalogue
     from biokeel.contracts.signatures import PublicKeys
-    from biokeel.engine.curate import CurateWorker, consumption
+    from biokeel.engine.curate.worker import CurateWorker, consumption
     from biokeel.land.lake import Lake
     from biokeel.land.objects import check_store
     from biokeel.validate.suites import SuiteStore

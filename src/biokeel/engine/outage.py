@@ -21,7 +21,7 @@ from biokeel.errors import RegistryUnavailable, StoreUnavailable, VaultUnavailab
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from biokeel.engine.ledger import Ledger
+    from biokeel.engine.kafka.deliveries import Ledger
     from biokeel.observe.metrics import WorkerMetrics
 
 log = logging.getLogger(__name__)

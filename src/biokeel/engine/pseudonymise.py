@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Final
 from biokeel.batch import RawBatch
 from biokeel.contracts.blocks import split_blocks
 from biokeel.contracts.topics import EVENTS, event_type
-from biokeel.engine.ledger import Partition
+from biokeel.engine.kafka.deliveries import Partition
+from biokeel.engine.kafka.transport import Consumption
 from biokeel.engine.outage import AWAY
-from biokeel.engine.transport import Consumption
 from biokeel.engine.worker import Worker
 from biokeel.observe.metrics import Edge
 from biokeel.testing.crash import reached
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from biokeel.contracts.catalogue import Catalogue
     from biokeel.contracts.signatures import Signer
     from biokeel.contracts.topics import EventType
-    from biokeel.engine.ledger import Delivery
-    from biokeel.engine.producer import BlockProducer
+    from biokeel.engine.kafka.deliveries import Delivery
+    from biokeel.engine.kafka.producer import BlockProducer
     from biokeel.observe.metrics import WorkerMetrics
     from biokeel.pseudonymise.wall import Wall, WallResult
     from biokeel.settings import Settings

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from biokeel.contracts.topics import event_type
-from biokeel.engine.ledger import Ledger, Partition
+from biokeel.engine.kafka.deliveries import Ledger, Partition
 from biokeel.engine.outage import AWAY, Outage
 from biokeel.engine.runner import StageRunner
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from biokeel.contracts.topics import EventType
-    from biokeel.engine.ledger import Delivery
+    from biokeel.engine.kafka.deliveries import Delivery
     from biokeel.observe.metrics import WorkerMetrics
     from biokeel.settings import Settings
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class Worker:
-    """Base of the two workers; a `biokeel.engine.transport.Handler`.
+    """Base of the two workers; a `biokeel.engine.kafka.transport.Handler`.
 
     `_turn` is held while a micro-batch is processed and while an assignment changes, so that neither sees the other
     half done. A failure is kept for `failed`; from then on nothing is taken and nothing settled.

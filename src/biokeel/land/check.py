@@ -8,8 +8,8 @@ import polars as pl
 from deltalake import DeltaTable
 
 from biokeel.errors import StoreUnavailable
-from biokeel.land.books import CURATED, HISTORY, QUARANTINE, LakeReader
 from biokeel.land.checkpoint import Mapped, noted
+from biokeel.land.contents import CURATED, HISTORY, QUARANTINE, LakeReader
 from biokeel.land.reading import collect, scan
 from biokeel.land.recovery import KEY
 from biokeel.land.restore import under_way

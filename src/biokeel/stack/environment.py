@@ -11,9 +11,9 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from biokeel.admin.users import User
 from biokeel.stack import kafka, objectstore
 from biokeel.stack.state import State, write_private
-from biokeel.stack.users import User
 
 PREFIX = "BIOKEEL_"
 FOREIGN = "PYTEST_"

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from biokeel.admin import users
+from biokeel.admin.topics import MESSAGE_BYTES
 from biokeel.errors import StackError
-from biokeel.stack import java, users
+from biokeel.stack import java
 from biokeel.stack.state import HOST, State, listens, write_private
 from biokeel.stack.supervisor import Program, Supervisor
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
 
 NAME = "kafka"
-MESSAGE_BYTES = 16 << 20
 """Most bytes of a message: a block of a whole micro-batch has to fit."""
 HEAP = ("-Xms256m", "-Xmx512m")
 FORMAT_SECONDS = 120.0

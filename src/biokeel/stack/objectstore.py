@@ -24,11 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from biokeel.admin.users import User
 from biokeel.errors import StackError, StoreRefused
 from biokeel.stack import java
 from biokeel.stack.state import HOST, State, write_private
 from biokeel.stack.supervisor import Program, Supervisor
-from biokeel.stack.users import User
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -25,13 +25,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
 
+from biokeel.admin import topics, users
+from biokeel.admin.users import User
 from biokeel.contracts.topics import Zone
 from biokeel.errors import StackError
 from biokeel.settings import Settings
-from biokeel.stack import artifacts, environment, kafka, objectstore, state, topics, users
-from biokeel.stack.ledger import Ledger, Running
+from biokeel.stack import artifacts, environment, kafka, objectstore, state
+from biokeel.stack.processes import Ledger, Running
 from biokeel.stack.supervisor import Program, Supervisor
-from biokeel.stack.users import User
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
@@ -149,7 +150,7 @@ class Stack:
         self._public_keys = keys.public_keys
 
     def _of_user(self, user: User) -> dict[str, str]:
-        from biokeel.source.demo import SOURCES
+        from biokeel.demo import SOURCES
 
         sources = {*environment.SOURCES, *SOURCES, *self._base.registered_sources}
         return environment.of_user(user, self.state, self.state_dir / "vault", sources, self._public_keys)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from biokeel.admin.users import User, new_passwords
 from biokeel.errors import PortTaken, StackError
-from biokeel.stack.users import User, new_passwords
 
 HOST = "127.0.0.1"
 FIRST_PORT, LAST_PORT = 20_000, 32_000

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from biokeel.errors import ProcessDied, StackError
-from biokeel.stack.ledger import Ledger, Running
+from biokeel.stack.processes import Ledger, Running
 
 LAUNCH = Path(__file__).with_name("launch.py")
 BACKOFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)

@@ -3,7 +3,7 @@
 A sound vault is never behind Kafka: what it decides is durable before anything is published, and offsets are committed
 after that. One that is behind was restored from a backup from before. It does not know the participants who were
 enrolled since, and would give them new random IDs: their events would land a second time under another name. So a
-worker refuses to start on it (`biokeel.engine.behind`) until an operator says that he accepts the loss (`accept`):
+worker refuses to start on it (`biokeel.engine.consistency`) until an operator says that he accepts the loss (`accept`):
 
 - what was let through since the backup is in the lake and stays, under IDs that the vault does not know;
 - what was parked or sealed since is gone: `biokeel verify` names the coordinates, and sources can publish it again;

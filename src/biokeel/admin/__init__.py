@@ -1,0 +1,1 @@
+"""What Kafka must have: topics, users and their rights."""

@@ -1,0 +1,1 @@
+"""Of every raw event, where it lies: balanced from Kafka, the vault and the tables."""

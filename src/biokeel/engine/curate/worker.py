@@ -1,0 +1,293 @@
+"""Application 2, research zone: blocks of pseudonymised events, judged, linked and landed exactly once.
+
+A delivery is some blocks of one pseudo partition; those that come together, of one event type, are worked on together.
+Their rows (`reading`) lose their repeats, are judged and linked (`judging`), and wait in a buffer; when the buffer of
+an event type is full or old, it lands as one commit in each of the type's two tables (`landing`), and only then are its
+deliveries settled. The tables know how far they reach, so after an assignment each partition goes on from where
+`recover` says, whatever Kafka's committed offset is. A process that dies anywhere in here costs time only:
+
+- before the quarantine commit: nothing happened; the rows are read and judged again;
+- between the two commits: what the quarantine table holds stays decided, the rest lands (`Recovered.decide`);
+- after the curated commit: the rows are read again and dropped by `land`, they only rebuild the state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from biokeel.contracts.topics import LANDED_EVENTS, event_type
+from biokeel.engine.curate.judging import Judge, Judged
+from biokeel.engine.curate.landing import Landing
+from biokeel.engine.curate.reading import BlockReader
+from biokeel.engine.curate.snapshots import SnapshotSaver
+from biokeel.engine.kafka.deliveries import Partition
+from biokeel.engine.kafka.transport import Consumption
+from biokeel.engine.worker import Worker
+from biokeel.errors import StoreUnavailable
+from biokeel.land.columns import curated_columns
+from biokeel.land.recovery import Recovered, recover
+from biokeel.land.tables import EventTables
+from biokeel.link.state import Snapshot, from_bytes
+from biokeel.observe.metrics import Edge
+from biokeel.testing.crash import reached
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+    from biokeel.contracts.schema import EventSchema
+    from biokeel.contracts.signatures import PublicKeys
+    from biokeel.contracts.topics import EventType
+    from biokeel.engine.curate.judging import Decided
+    from biokeel.engine.kafka.deliveries import Delivery
+    from biokeel.land.lake import Lake
+    from biokeel.observe.metrics import WorkerMetrics
+    from biokeel.settings import Settings
+    from biokeel.validate.suites import SuiteStore
+
+log = logging.getLogger(__name__)
+
+GROUP: Final = "biokeel-curate"
+POLL_BLOCKS: Final = 64
+"""Blocks of one poll: some 5,000 rows each where the raw side runs at full speed."""
+FETCH_BYTES: Final = 8 << 20
+"""All partitions together. The broker gives a message that is larger all the same."""
+TAKE_BYTES: Final = 4 << 20
+"""Some 50,000 blood pressures, four times as many bytes when they are read. More at a time costs no less an event, and
+memory at each of a dozen steps."""
+LEAST_BYTES: Final = 4 << 20
+"""Some 50,000 blood pressures. Judging costs by the micro-batch where that has fewer than some 10,000 rows."""
+WAIT_SECONDS: Final = 1.0
+"""Rows wait much longer to land."""
+TICK_SECONDS: Final = 0.25
+IDLE_SECONDS: Final = 10.0
+"""After this long without a delivery, snapshots are written and the participants table is made anew."""
+ASSIGNMENT_SECONDS: Final = 45.0
+"""How long an assignment waits for a store that is away, a last try of some 20 s not counted; Faust allows 90 s."""
+RECOVERIES: Final = 8
+"""Event types recovered at a time after an assignment."""
+
+
+def consumption() -> Consumption:
+    """What this application reads: every pseudo topic, few and big messages."""
+    topics = tuple(event.pseudo_topic for event in LANDED_EVENTS)
+    return Consumption(
+        GROUP,
+        topics,
+        POLL_BLOCKS,
+        FETCH_BYTES,
+        headers=True,
+        least_bytes=LEAST_BYTES,
+        wait_seconds=WAIT_SECONDS,
+        answer_bytes=FETCH_BYTES,
+        take_bytes=TAKE_BYTES,
+    )
+
+
+class CurateWorker(Worker):
+    """The worker of application 2."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: WorkerMetrics,
+        lake: Lake,
+        schemas: Mapping[EventType, EventSchema],
+        suites: SuiteStore,
+        *,
+        keys: PublicKeys,
+    ) -> None:
+        super().__init__(settings, metrics)
+        self._lake = lake
+        self._schemas = schemas
+        columns = {event: curated_columns(schema) for event, schema in schemas.items()}
+        self._reader = BlockReader(lake, columns, metrics, settings.set_aside_blocks, keys)
+        self._judge = Judge(settings, self.runner, suites)
+        self._saver = SnapshotSaver(settings, self.runner, lake)
+        self._landing = Landing(self, self._saver)
+        self._recovered: dict[Partition, Recovered] = {}
+        self._standings: dict[Partition, Snapshot] = {}
+        self._last_delivery = monotonic()
+        self._stages = ThreadPoolExecutor(1, "stages")
+
+    async def take(self, deliveries: Sequence[Delivery]) -> None:
+        """As every worker does; it does not return while their event type is dropped, so that no more is fetched.
+
+        The turn is free meanwhile: the recovery wants it, and so do partitions that leave.
+        """
+        await super().take(deliveries)
+        events = {event_type(delivery.topic) for delivery in deliveries}
+        while events & set(self._landing.dropped) and not (self.stopping or self.has_failed):  # noqa: ASYNC110 - several parts change it
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def process(self, event: EventType, deliveries: Sequence[Delivery]) -> None:
+        """Judge and link `deliveries`, buffer them, and land the buffer if that is due."""
+        self._last_delivery = monotonic()
+        # While partitions leave, there is a moment in which what was handed out of them is not stale yet.
+        deliveries = [delivery for delivery in deliveries if delivery.at in self._standings]
+        if not deliveries:
+            return
+        if event in self._landing.dropped:
+            _let_go(deliveries)  # what was judged before it has not landed; all of it comes again
+            return
+        judged = await asyncio.get_running_loop().run_in_executor(self._stages, self._judged, event, deliveries)
+        _let_go(deliveries)
+        if event in self._landing.dropped:
+            return
+        for delivery in deliveries:
+            self._standings[delivery.at] = judged.standings[delivery.partition]
+        self.runner.passed(event, Edge.REPEATED, judged.repeats)
+        await self._landing.add(event, deliveries, judged)
+
+    def _judged(self, event: EventType, deliveries: Sequence[Delivery]) -> Judged:
+        """The rows of `deliveries`, judged and linked, and the standings of their partitions after them."""
+        standings = {delivery.partition: self._standings[delivery.at] for delivery in deliveries}
+        marks = {partition: standing.marks for partition, standing in standings.items()}
+        batch = self.runner.run("blocks", self._reader.read, event, deliveries, marks)
+        judged = Judged(pl.DataFrame(), pl.DataFrame(), standings, 0)
+        if batch is not None:
+            self.runner.passed(event, Edge.READ_PSEUDO, len(batch))
+            judged = self._judge.judge(batch, standings, self._decided(deliveries))
+        after = {each.partition: replace(judged.standings[each.partition], offset=each.last) for each in deliveries}
+        return replace(judged, standings=after)
+
+    def _decided(self, deliveries: Sequence[Delivery]) -> dict[int, Decided]:
+        """By partition, how to ask what was decided about rows of `deliveries` before; left out where nothing was."""
+        found = ((delivery, self._recovered[delivery.at]) for delivery in deliveries)
+        return {each.partition: was.decide for each, was in found if each.first <= was.decided_up_to}
+
+    async def run(self) -> None:
+        """Land what has grown old; write snapshots and refresh the participants table.
+
+        Both when nothing arrives, and hourly where something always does.
+        """
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            self.runner.metrics.beat()
+            try:
+                async with self._turn:
+                    await self._tick()
+            except StoreUnavailable as error:
+                await self.outage.wait("recovering or saving", error)
+            else:
+                self.outage.over("recovering or saving")
+
+    async def _tick(self) -> None:
+        await self._recover_dropped()
+        await self._landing.land_old()
+        if not self._landing.buffers and monotonic() - self._last_delivery >= IDLE_SECONDS:
+            await self._landing.done()
+            await self._landing.run(self._saver.save_grown)
+        if self._saver.aged():
+            await self._landing.run(self._saver.save_aged)
+            if self._saver.outdated():
+                # Who reads all snapshots wants memory: no more is in use then than when nothing arrives.
+                await self._landing.land_all()
+                await self._landing.run(self._saver.refresh)
+
+    async def assigned(self, partitions: AbstractSet[Partition]) -> Mapping[Partition, int]:
+        """Recover every partition from the lake; the table says where each goes on.
+
+        A store that is away is waited for, but not as long as Faust lets an assignment take.
+        """
+        until = monotonic() + ASSIGNMENT_SECONDS
+        async with self._turn:
+            try:
+                whole = await self._recover_by(until, partitions)
+            finally:
+                self.outage.over("assignment")
+            self._adopt(whole)
+            return {at: recovered.seek_to for at, recovered in whole.items()}
+
+    async def revoked(self, partitions: AbstractSet[Partition]) -> None:
+        """Wait for a landing that is under way, then drop the rest: the next owner goes on from the tables.
+
+        Kafka's eager protocol revokes everything at once, so nothing needs to be told apart.
+        """
+        with self.outage.hurried():
+            async with self._turn:
+                await self._landing.done()
+                for at in partitions & set(self._standings):
+                    self.runner.metrics.forget(event_type(at.topic), at.partition)
+                self._forget()
+
+    async def drain(self) -> None:
+        """Land what is buffered."""
+        self._stopping = True
+        with self.outage.hurried():
+            async with self._turn:
+                await self._landing.land_all()
+
+    async def _recover_dropped(self) -> None:
+        """Go on from the tables with the event types whose time has come. The caller has the turn."""
+        for event in [event for event, due in self._landing.dropped.items() if monotonic() >= due]:
+            await self._landing.done()
+            mine = {at for at in self._standings if at.topic == event.pseudo_topic}
+            found = await self._landing.run(self._recover, event, mine)
+            self._landing.buffers.pop(event, None)
+            self._adopt(found)
+            for at, recovered in found.items():
+                self.ledger.rewind(at, recovered.seek_to)
+            del self._landing.dropped[event]
+            log.warning("Recovered %d partitions of %s from the tables.", len(found), event)
+
+    async def _recover_by(self, until: float, partitions: AbstractSet[Partition]) -> dict[Partition, Recovered]:
+        while True:
+            self._forget()
+            try:
+                return await self._recover_all(partitions)
+            except StoreUnavailable as error:
+                if monotonic() > until:
+                    raise
+                await self.outage.wait("assignment", error)
+
+    async def _recover_all(self, partitions: AbstractSet[Partition]) -> dict[Partition, Recovered]:
+        loop = asyncio.get_running_loop()
+        events = sorted({event_type(at.topic) for at in partitions})
+        with ThreadPoolExecutor(RECOVERIES, "recover") as pool:
+            found = await asyncio.gather(
+                *(loop.run_in_executor(pool, self._recover, event, partitions) for event in events)
+            )
+        return {at: recovered for of_event in found for at, recovered in of_event.items()}
+
+    def _recover(self, event: EventType, partitions: AbstractSet[Partition]) -> dict[Partition, Recovered]:
+        """Where the partitions of `event` stand; one thread an event type, as its tables want it."""
+        tables = EventTables(self._lake, self._schemas[event], reached=lambda step: reached(f"curate.{step}"))
+        self._landing.open(event, tables)
+        mine = sorted(at for at in partitions if at.topic == event.pseudo_topic)
+        self._reader.adopt(event, mine)
+        return {at: recover(tables, at.partition) for at in mine}
+
+    def _adopt(self, found: Mapping[Partition, Recovered]) -> None:
+        """Go on from what was recovered."""
+        for at, recovered in found.items():
+            standing = _standing(recovered)
+            self._standings[at] = standing
+            self._saver.adopt(at, standing)
+            # The bytes of a snapshot may be many; what is in them is in the standing now.
+            self._recovered[at] = replace(recovered, snapshot=None)
+
+    def _forget(self) -> None:
+        self._landing.forget()
+        self._saver.forget()
+        self._reader.forget()
+        self._standings.clear()
+        self._recovered.clear()
+
+
+def _let_go(deliveries: Sequence[Delivery]) -> None:
+    """Nobody reads `deliveries` any more; the ledger keeps them all the same, until they are settled or stale."""
+    for delivery in deliveries:
+        delivery.empty()
+
+
+def _standing(recovered: Recovered) -> Snapshot:
+    """The standing of a partition as its snapshot has it, just before `seek_to`."""
+    return replace(from_bytes(recovered.snapshot), offset=recovered.seek_to - 1)

@@ -1,0 +1,1 @@
+"""Kafka for the workers: fetching, unpacking, groups, producing, watermarks."""
