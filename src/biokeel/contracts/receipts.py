@@ -103,7 +103,9 @@ def encode(receipt: Receipt) -> bytes:
         "outcome": receipt.outcome,
         "at": at,
     }
-    optional = {name: value for name in _OPTIONAL if (value := getattr(receipt, name)) not in _NOTHING}
+    optional = {name: value for name in _OPTIONAL if (value := getattr(receipt, name))}
+    if receipt.table_version is not None:
+        optional["table_version"] = receipt.table_version
     return orjson.dumps(required | optional)
 
 
@@ -142,5 +144,4 @@ def in_parts(runs: Iterable[tuple[int, int]], most: int = MOST_RUNS) -> Iterator
         yield each[start : start + most]
 
 
-_OPTIONAL: Final = ("amends", "table_version", "rules", "suite", "reason", "fields")
-_NOTHING: Final[tuple[object, ...]] = (None, False, (), "")
+_OPTIONAL: Final = ("amends", "rules", "suite", "reason", "fields")
