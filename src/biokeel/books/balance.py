@@ -1,24 +1,20 @@
 """The arithmetic of the books: of each raw coordinate, in how many places does its event lie? Exactly one is right.
 
-Everything here is columnar and pure; `books` gathers what goes in.
+Pure; `state` holds what goes in, as intervals, so that it costs by the exceptions and not by the events.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
-from biokeel.batch import STREAM_QUARANTINE
+from biokeel.books.intervals import Intervals, union
+from biokeel.books.places import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import numpy.typing as npt
-    import polars as pl
-
+    from biokeel.books.state import Part, PartState
     from biokeel.contracts.topics import EventType
 
 SHOWN: Final = 20
@@ -27,95 +23,43 @@ NAMED: Final = 3
 """How many of them a sentence names."""
 
 
-class Place(StrEnum):
-    """Where an event may lie in the end. An event released from parking lies in curated or quarantined.
-
-    Repeated: its source sent it again as it was. Superseded: a newer version of it is curated, and it is history.
-    Withdrawn: its source says that it was entered in error; the event that says so counts here too.
-    """
-
-    CURATED = "curated"
-    QUARANTINED = "quarantined"
-    REPEATED = "repeated"
-    SUPERSEDED = "superseded"
-    WITHDRAWN = "withdrawn"
-    PARKED = "parked"
-    SEALED = "sealed"
-    APPLIED = "applied"
-
-
 @dataclass(frozen=True, slots=True, order=True)
 class Coordinate:
     """One event of a raw topic."""
 
-    event: str
-    partition: int
+    part: Part
     offset: int
 
     def __str__(self) -> str:
-        return f"raw.{self.event}/{self.partition}@{self.offset}"
+        return f"{self.part}@{self.offset}"
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionBooks:
-    """What one raw partition's [low, high) came to. `missing` and `doubled` are raw offsets (int64)."""
+    """What one raw partition's [low, high) came to: events, how many lie where, and which in no place or in several."""
 
-    event: EventType
-    partition: int
+    part: Part
     raw: int
     places: dict[Place, int]
-    missing: npt.NDArray[np.int64]
-    doubled: npt.NDArray[np.int64]
+    missing: Intervals
+    doubled: Intervals
 
 
-def balance(
-    event: EventType,
-    partition: int,
-    watermarks: tuple[int, int],
-    *,
-    curated: pl.DataFrame,
-    quarantined: pl.DataFrame,
-    beside: pl.DataFrame,
-    vault: pl.DataFrame,
-) -> PartitionBooks:
+def balance(part: Part, state: PartState, watermarks: tuple[int, int]) -> PartitionBooks:
     """Balance one raw partition.
 
-    `curated` and `quarantined` are the partition's table rows with `first_offset` (Int64) and `stream` (String);
-    `beside` are rows of the tables that are neither: `first_offset` (Int64) and `place` (String: repeated, superseded,
-    withdrawn); `vault` is `Vault.books`: `offset` (Int64) and `place` (String: parked, released, sealed, applied).
-    Offsets outside [low, high) do not count: they are past retention, or came after the look at the watermarks.
+    Offsets outside the `watermarks` [low, high) do not count: they are past retention, or came after the look at them.
     """
     low, high = watermarks
-    replayed = curated["stream"] == STREAM_QUARANTINE
-    judged_again = quarantined["stream"] == STREAM_QUARANTINE
-    in_curated = _count(curated["first_offset"], low, high)
-    in_quarantine = _count(quarantined.filter(~judged_again)["first_offset"], low, high)
-    # A quarantined event that failed again under a newer suite is still one event in quarantine, and one that passed
-    # and was let in again has left it, though its row stays as history.
-    in_quarantine |= _count(quarantined.filter(judged_again)["first_offset"], low, high) > 0
-    in_quarantine[_count(curated.filter(replayed)["first_offset"], low, high) > 0] = 0
-    counts = {Place.CURATED: in_curated, Place.QUARANTINED: in_quarantine}
-    for place in (Place.REPEATED, Place.SUPERSEDED, Place.WITHDRAWN):
-        counts[place] = _count(beside.filter(beside["place"] == place.value)["first_offset"], low, high)
-    for place in (Place.PARKED, Place.SEALED, Place.APPLIED):
-        counts[place] = _count(vault.filter(vault["place"] == place.value)["offset"], low, high)
-    total = np.zeros(max(high - low, 0), dtype=np.uint8)
-    for count in counts.values():
-        total += count
+    lies, doubled = state.within(low, high)
+    places = {place: union(some for label, some in lies.items() if label.place is place) for place in Place}
     return PartitionBooks(
-        event,
-        partition,
-        len(total),
-        {place: int(np.count_nonzero(count)) for place, count in counts.items()},
-        np.flatnonzero(total == 0) + low,
-        np.flatnonzero(total > 1) + low,
+        part,
+        max(high - low, 0),
+        {place: len(some) for place, some in places.items()},
+        Intervals.span(low, high) - union(places.values()),
+        doubled,
     )
-
-
-def _count(offsets: pl.Series, low: int, high: int) -> npt.NDArray[np.uint8]:
-    """How often each of [low, high) occurs; at most 30, so that eight places add up within a byte."""
-    inside = offsets.filter((offsets >= low) & (offsets < high)).to_numpy() - low
-    return np.minimum(np.bincount(inside, minlength=max(high - low, 0)), 30).astype(np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +131,7 @@ class Books:
 
 
 def add_up(event: EventType, partitions: Iterable[PartitionBooks], replays: int) -> EventBooks:
-    """The books of an event type from those of its partitions."""
+    """The books of an event type from those of its partitions, of all sources."""
     parts = list(partitions)
     return EventBooks(
         event,
@@ -203,6 +147,6 @@ def first_coordinates(partitions: Iterable[PartitionBooks], column: str) -> tupl
     """The first `SHOWN` coordinates that are `missing` or `doubled` (`column`)."""
     found: list[Coordinate] = []
     for part in partitions:
-        offsets = getattr(part, column)[: SHOWN - len(found)]
-        found += [Coordinate(str(part.event), part.partition, int(offset)) for offset in offsets]
+        offsets = getattr(part, column).first(SHOWN - len(found))
+        found += [Coordinate(part.part, offset) for offset in offsets.tolist()]
     return tuple(found)
