@@ -2,7 +2,7 @@
 
 Each setting is an environment variable `BIOKEEL_<NAME>`. `biokeel stack up` writes the settings of the local stack into
 files in the state directory, one for each side: `vault.env` and `research.env` for the zones of the privacy wall,
-`source.env` for who publishes and `operator.env` for who watches. Each holds its own side's ways in and no other's, and
+`sources/<id>.env` for each source and `operator.env` for who watches. Each holds its own side's ways in and no other's, and
 who loads settings names the sides that it needs. What stands in the environment wins over the files.
 """
 
@@ -17,8 +17,15 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from biokeel.errors import SettingsError
 
-SOURCE, OPERATOR = "source", "operator"
-"""The sides that are no zone."""
+OPERATOR = "operator"
+"""The side that is no zone; a source's is what `side_of` says."""
+
+
+def side_of(source: str) -> str:
+    """The side of a source: its settings are in the file `sources/<id>.env`."""
+    return f"sources/{source}"
+
+
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -55,10 +62,13 @@ class Settings(BaseSettings):
     kafka_security_protocol: Annotated[str, Field(description="PLAINTEXT, SASL_PLAINTEXT or SASL_SSL.")] = "PLAINTEXT"
     kafka_username: Annotated[str, Field(description="SASL PLAIN user name; empty for none.")] = ""
     kafka_password: Annotated[SecretStr, Field(description="SASL PLAIN password.")] = SecretStr("")
-    raw_partitions: Annotated[int, Field(description="Partitions of each raw topic that Biokeel creates.", ge=1)] = 4
     pseudo_partitions: Annotated[int, Field(description="Partitions of each pseudo topic that it creates.", ge=1)] = 4
 
     # -- sources
+    sources_dir: Annotated[Path, Field(description="The register: a file for each source.")] = Field(
+        default_factory=lambda: _beside_project("sources")
+    )
+    source_id: Annotated[str, Field(description="Of a source's own settings: whose they are.")] = ""
     identifiers: Annotated[
         Path | None, Field(description="A source's table of identifier systems and FHIR servers; see docs/sources.md.")
     ] = None
@@ -84,10 +94,6 @@ class Settings(BaseSettings):
         Field(
             description="Domains (comma list) that count as consented to while nobody has stated a person's consent."
         ),
-    ] = ""
-
-    sources: Annotated[
-        str, Field(description="Ids of the sources that the programme registered, by comma; of others all is sealed.")
     ] = ""
 
     # -- research zone
@@ -146,7 +152,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, *sides: str, state_dir: Path | None = None) -> Settings:
-        """Read the environment, and beneath it the env files of `sides`: a zone, `SOURCE` or `OPERATOR`.
+        """Read the environment, and beneath it the env files of `sides`: a zone, `OPERATOR`, or a source's.
 
         Where none is named, only the environment: folders and the like, which belong to no side.
 
@@ -161,11 +167,6 @@ class Settings(BaseSettings):
             raise SettingsError(
                 f"Settings that make no sense: {names}.", "See docs/operations.md for what each may be."
             ) from None
-
-    @property
-    def registered_sources(self) -> frozenset[str]:
-        """The ids in `sources`."""
-        return frozenset(part for each in self.sources.split(",") if (part := each.strip()))
 
     def kafka_client(self) -> dict[str, str | int | float | bool]:
         """How a librdkafka client reaches the brokers: addresses and, where set, SASL PLAIN credentials.
