@@ -33,11 +33,21 @@ if TYPE_CHECKING:
     from biokeel.contracts.topics import EventType
     from biokeel.engine.kafka.watermarks import Watermarks
 
-LANDED_COLUMNS = {"source_id": pl.String(), "first_partition": pl.Int32(), "first_offset": pl.Int64(), "stream": pl.String()}
+LANDED_COLUMNS = {
+    "source_id": pl.String(),
+    "first_partition": pl.Int32(),
+    "first_offset": pl.Int64(),
+    "stream": pl.String(),
+}
 """What the books read of a table's row."""
 
 
-PLACED_COLUMNS = {"source_id": pl.String(), "first_partition": pl.Int32(), "first_offset": pl.Int64(), "place": pl.String()}
+PLACED_COLUMNS = {
+    "source_id": pl.String(),
+    "first_partition": pl.Int32(),
+    "first_offset": pl.Int64(),
+    "place": pl.String(),
+}
 """What the books read of a row that was set aside: a `Place`."""
 
 

@@ -80,9 +80,15 @@ class Publishers:
         return next(iter(self._publishers.values())).codec
 
     def publish(self, event: EventType, rows: pl.DataFrame) -> int:
-        """Queue `rows`, each as the source that it names; returns how many. Raises as `Publisher.publish` does."""
+        """Queue `rows`, each as the source that it names, and as any of those where it names one that is none of ours.
+
+        Returns how many. Raises as `Publisher.publish` does.
+        """
         parts = rows.partition_by("source_id", as_dict=True, maintain_order=True)
-        return sum(self[str(source)].publish(event, part) for (source,), part in parts.items())
+        someone = next((source for (source,) in parts if source in self._publishers), "")
+        return sum(
+            self._publishers.get(source, self[someone]).publish(event, part) for (source,), part in parts.items()
+        )
 
     def publish_raw(self, source: str, event: EventType, values: Sequence[bytes | None]) -> list[int]:
         """Send `values` as they are, as `source`, to its partition 0; returns their offsets."""

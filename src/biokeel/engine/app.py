@@ -48,7 +48,7 @@ FOLLOW_SECONDS: Final = 5.0
 
 def make_app(
     settings: Settings, consumption: Consumption, topics: Sequence[str], worker: Worker, datadir: Path
-) -> tuple[faust.App, faust.Topic]:
+) -> tuple[faust.App, Any]:
     """The Faust application that hands micro-batches of `topics` to `worker`, and its channel (`_follow`).
 
     No tables, no web server, no leader topic.
@@ -91,7 +91,7 @@ def _credentials(settings: Settings) -> faust.SASLCredentials | None:
     credentials = faust.SASLCredentials(
         username=settings.kafka_username,
         password=settings.kafka_password.get_secret_value(),
-        mechanism="PLAIN",
+        mechanism=settings.kafka_sasl_mechanism,
         ssl_context=ssl.create_default_context() if settings.kafka_security_protocol == "SASL_SSL" else None,
     )
     credentials.protocol = AuthProtocol(settings.kafka_security_protocol)
@@ -139,7 +139,7 @@ async def _first_topics(consumption: Consumption, worker: Worker, stop: asyncio.
     return topics
 
 
-async def _follow(app: faust.App, channel: faust.Topic, consumption: Consumption) -> None:
+async def _follow(app: faust.App, channel: Any, consumption: Consumption) -> None:
     """Read new topics as they come. Those that go stay: what is in them may not have been read.
 
     To subscribe anew is a rebalance like any other: the worker finishes what is under way and goes on from where the
@@ -155,7 +155,8 @@ async def _follow(app: faust.App, channel: faust.Topic, consumption: Consumption
         if new and not app.rebalancing:
             log.info("Reading %d new topics, the first of them %s", len(new), new[0])
             channel.topics = [*channel.topics, *new]
-            await app.consumer.subscribe(await app.topics._update_indices())
+            conductor: Any = app.topics  # its type does not say how it learns of what a channel has newly
+            await app.consumer.subscribe(await conductor._update_indices())
 
 
 async def _drain(worker: Worker) -> None:

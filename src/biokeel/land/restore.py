@@ -35,7 +35,6 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError
 from pydantic import TypeAdapter
 
-from biokeel.batch import STREAM_PARKING, STREAM_QUARANTINE, STREAM_RAW
 from biokeel.errors import CommitConflict, LandingError
 from biokeel.land.aside import Aside
 from biokeel.land.checkpoint import Mapped, append, noted

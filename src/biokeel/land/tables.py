@@ -21,6 +21,7 @@ LOG_RETENTION, LOG_KEPT = "delta.logRetentionDuration", "interval 7 days"
 """Each landing lists the log: with a landing every half minute, Delta's 30 days would be 86,000 entries. As long as
 `vacuum` keeps files by itself, for a version without its files is of no use."""
 
+
 @dataclass(frozen=True, slots=True)
 class Landed:
     """What one landing wrote. `dropped`: rows that their table accounted for already."""
@@ -159,4 +160,3 @@ def _delta_schema(columns: Mapping[str, pl.DataType]) -> Schema:
     for at, name in enumerate(columns):
         arrow = arrow.set(at, arrow.field(at).with_nullable(name not in REQUIRED))
     return Schema.from_arrow(arrow)
-

@@ -212,7 +212,9 @@ class WorkerMetrics:
     def forget(self, event: EventType, at: tuple[str, int]) -> None:
         """Drop the lag of a partition that another worker has taken over."""
         for gauge in (self._lag_events, self._lag_seconds):
-            gauge.remove_by_labels({"worker": self.worker, "event": str(event), "topic": at[0], "partition": str(at[1])})
+            gauge.remove_by_labels(
+                {"worker": self.worker, "event": str(event), "topic": at[0], "partition": str(at[1])}
+            )
 
     def table_version(self, event: EventType, table: Table, version: int) -> None:
         """Set the Delta version of a table after a commit, or as found when a partition was taken over."""

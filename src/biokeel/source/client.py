@@ -92,7 +92,9 @@ class Publisher:
                 "Put big files in the landing bucket and send a claim check.",
             )
         for partition in np.unique(partitions).tolist():
-            self._queue(event.raw_topic(self._settings.source_id), partition, values.filter(pa.array(partitions == partition)))
+            self._queue(
+                event.raw_topic(self._settings.source_id), partition, values.filter(pa.array(partitions == partition))
+            )
         return frame.height
 
     def publish_raw(self, event: EventType, values: Sequence[bytes | None], partition: int = 0) -> list[int]:
@@ -102,7 +104,9 @@ class Publisher:
         """
         producer = self._reporting_producer()
         offsets: dict[int, int | None] = {}
-        self._partitions[event.raw_topic(self._settings.source_id)] = self._asked(producer, event.raw_topic(self._settings.source_id))
+        self._partitions[event.raw_topic(self._settings.source_id)] = self._asked(
+            producer, event.raw_topic(self._settings.source_id)
+        )
 
         def delivered(index: int, error: kafka.KafkaError | None, message: kafka.Message) -> None:
             self._refused(error, message)
@@ -110,7 +114,12 @@ class Publisher:
 
         for index, value in enumerate(values):
             try:
-                producer.produce(event.raw_topic(self._settings.source_id), value, partition=partition, on_delivery=partial(delivered, index))
+                producer.produce(
+                    event.raw_topic(self._settings.source_id),
+                    value,
+                    partition=partition,
+                    on_delivery=partial(delivered, index),
+                )
             except kafka.KafkaException as error:
                 self._refuse(producer, error.args[0], event.raw_topic(self._settings.source_id))
         while self._left(producer):

@@ -27,8 +27,8 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 from biokeel.admin import topics, users
 from biokeel.admin.users import User
-from biokeel.contracts.topics import Zone
 from biokeel.contracts.sources import Register
+from biokeel.contracts.topics import Zone
 from biokeel.errors import StackError
 from biokeel.settings import Settings, side_of
 from biokeel.stack import artifacts, environment, kafka, objectstore, state

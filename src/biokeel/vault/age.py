@@ -108,10 +108,7 @@ def accept(connection: sa.Connection, database: Database, audit: Audit, taken: M
     database.upsert(
         connection,
         RELEASE_COUNTER,
-        [
-            {**_columns(place), "last": counters.get(place, -1) + _LEAP}
-            for place in sorted(counters.keys() | landed)
-        ],
+        [{**_columns(place), "last": counters.get(place, -1) + _LEAP} for place in sorted(counters.keys() | landed)],
     )
     database.upsert(connection, META, [{"name": _ACCEPTED, "value": "1"}])
     lost = sum(max(0, last - here[place]) for place, last in ahead.items())

@@ -142,7 +142,9 @@ class Parking:
     def newest_dead(self, connection: sa.Connection, event: EventType, reason: Reason) -> int:
         """When the newest dead letter of `reason` was written (ms since 1970); -1 where there is none."""
         query = sa.select(sa.func.max(DEAD_LETTER.c.since))
-        found = connection.execute(query.where(DEAD_LETTER.c.event == str(event), DEAD_LETTER.c.reason == reason)).scalar()
+        found = connection.execute(
+            query.where(DEAD_LETTER.c.event == str(event), DEAD_LETTER.c.reason == reason)
+        ).scalar()
         return -1 if found is None else int(found)
 
     def redrive(self, connection: sa.Connection, event: EventType, reason: Reason, limit: int, up_to: int) -> int:
@@ -254,13 +256,9 @@ class Parking:
     def numbered(self, connection: sa.Connection, event: EventType, events: Iterable[At]) -> set[At]:
         """Which of `events` have their number and were not offered yet."""
         query = sa.select(PARKED.c.source, PARKED.c.partition, PARKED.c.offset).where(PARKED.c.state == Parked.NUMBERED)
-        return {
-            At(*at) for where in _each(PARKED, event, events) for at in connection.execute(query.where(*where))
-        }
+        return {At(*at) for where in _each(PARKED, event, events) for at in connection.execute(query.where(*where))}
 
-    def offer(
-        self, connection: sa.Connection, event: EventType, origin: RawPartition, offsets: Sequence[int]
-    ) -> None:
+    def offer(self, connection: sa.Connection, event: EventType, origin: RawPartition, offsets: Sequence[int]) -> None:
         """Write down that these events were judged good, before anybody else sees them."""
         for some in chunks(offsets):
             connection.execute(

@@ -194,9 +194,7 @@ class BlockReader:
 
 def _is_repeat(holds: Named | None, reached: Marks) -> bool:
     """Whether all rows of a block are ones that were here before."""
-    return holds is not None and all(
-        span.last <= reached.get((holds.stream, *span.origin), -1) for span in holds.spans
-    )
+    return holds is not None and all(span.last <= reached.get((holds.stream, *span.origin), -1) for span in holds.spans)
 
 
 def _advance(reached: Marks, holds: Named | None) -> None:
