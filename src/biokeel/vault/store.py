@@ -308,8 +308,8 @@ class Vault:
                 return False
             self._parking.wait(connection, event, strangers)
             self._parking.offer(connection, event, origin, offsets)
-            self._parking.bury(connection, event, sealed)
             self._parking.unpark(connection, event, [each.at for each in sealed])
+            self._parking.bury(connection, event, sealed)
         return True
 
     def released(self, event: EventType, origin: RawPartition, up_to_release_number: int) -> None:
@@ -389,14 +389,13 @@ class Vault:
         events = [each for each in events if each.at not in done]
         sealed = [each for each in rejected if each.at not in done]
         waiting: list[ToPark] = []
-        applied: list[dict[str, object]] = []
+        applied: list[At] = []
         roll = Roll.load(connection, self._keys.lookup, [each for one in events for each in named(one)])
         for each in events:
             verdict = apply(roll, event.name, each)
             if verdict is None:
-                at = place(event, each.at)
-                roll.entries[-1].detail.update(at)
-                applied.append(at)
+                roll.entries[-1].detail.update(place(event, each.at))
+                applied.append(each.at)
             elif isinstance(verdict, Waits):
                 waiting.append(ToPark(each.at, verdict.identifier, each.payload))
             else:
@@ -404,7 +403,7 @@ class Vault:
         # Before what was bound lets events out: an event may wait for what a later one of this very batch binds.
         self._parking.park(connection, event, waiting)
         self._save(connection, roll)
-        self._database.insert_new(connection, APPLIED, applied)
+        self._parking.apply(connection, event, applied)
         self._parking.bury(connection, event, sealed)
         return Applied(len(applied), len(waiting), Counter(each.reason for each in sealed))
 

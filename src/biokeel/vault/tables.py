@@ -114,6 +114,22 @@ DEAD_LETTER = sa.Table(
 APPLIED = sa.Table("applied", METADATA, *_coordinates())
 """Coordinates of the person events that were applied."""
 
+DECISION = sa.Table(
+    "decision",
+    METADATA,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("mark", sa.BigInteger, nullable=False),
+    sa.Column("event", sa.String(64), nullable=False),
+    sa.Column("source", sa.String(40), nullable=False),
+    sa.Column("partition", sa.Integer, nullable=False),
+    sa.Column("first", sa.BigInteger, nullable=False),
+    sa.Column("last", sa.BigInteger, nullable=False),
+    sa.Column("place", sa.String(8), nullable=False),
+    sa.Column("reason", sa.String(48), nullable=False),
+)
+"""What was decided of which offsets, in the order of commits: see `biokeel.vault.decision_log`. `mark` is random: by it
+a reader knows that a number is still the decision that it read, and not one of a vault that was restored since."""
+
 RELEASE_COUNTER = sa.Table(
     "release_counter",
     METADATA,
