@@ -105,7 +105,7 @@ def test_saved_books_are_read_as_they_were(life, sent):
     state, _ = lived(life[1])
     state.tables["clinical.glucose", Teller.CURATED] = Position(17, 1 << 40)
     state.vault = Position(3, 4)
-    saved = Saved(state, sent, [("hospital-a", b'{"number":1}')], {"hospital-a": [1, 2]})
+    saved = Saved(state, 5.5, sent, [("hospital-a", b'{"number":1}')], {"hospital-a": [1, 2]})
     found = from_bytes(to_bytes(saved))
     assert found is not None
     assert differences(found.state, state) == []
@@ -114,7 +114,7 @@ def test_saved_books_are_read_as_they_were(life, sent):
         part: each.told for part, each in state.parts.items()
     }
     assert (found.state.tables, found.state.vault) == (state.tables, state.vault)
-    assert (found.sent, found.outbox, found.history) == (saved.sent, saved.outbox, saved.history)
+    assert (found.at, found.sent, found.outbox, found.history) == (5.5, sent, saved.outbox, saved.history)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 100, -1])

@@ -97,7 +97,7 @@ class Follower:
             for teller in TABLES[:1] if quiet else TABLES:
                 told += self._followed(event, teller)
             self._quiet[event] = 0 if len(told) > count else self._quiet.get(event, 0) + 1
-        told += self._decided()
+        told += self.decided()
         self._untold = []
         return told
 
@@ -125,9 +125,10 @@ class Follower:
     def _position(self, event: EventType, teller: Teller) -> Position:
         return self.state.tables.get((str(event), teller), BEGINNING)
 
-    def _decided(self) -> Iterator[Told]:
+    def decided(self, up_to: int | None = None) -> Iterator[Told]:
+        """Take in what the vault has decided newly, up to decision `up_to`. Raises `VaultUnavailable`."""
         while True:
-            found = self.vault.since(*self.state.vault)
+            found = self.vault.since(*self.state.vault, up_to)
             if found is None:
                 log.warning("The vault is not the one that was read: all of it is read.")
                 found = self.vault.whole()

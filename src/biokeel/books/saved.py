@@ -37,11 +37,13 @@ _TOLD: Final = dict.fromkeys(_LABELS, "") | {"teller": "told"}
 class Saved:
     """What one object holds: the state, and what else must be as old as it.
 
-    `sent` is the number of the last receipt of each source; `outbox` the receipts (source, record) that this state
-    gave, and that may not be in Kafka yet: whoever goes on from here sends them first. `history` is the alarms' own.
+    `at` is when it was so (seconds since 1970). `sent` is the number of the last receipt of each source; `outbox` the
+    receipts (source, record) that this state gave, and that may not be in Kafka yet: whoever goes on from here sends
+    them first. `history` is the alarms' own.
     """
 
     state: State = field(default_factory=State)
+    at: float = 0.0
     sent: dict[str, int] = field(default_factory=dict)
     outbox: list[tuple[str, bytes]] = field(default_factory=list)
     history: dict[str, Any] = field(default_factory=dict)
@@ -59,6 +61,7 @@ def to_bytes(saved: Saved) -> bytes:
     rest = {
         "format": FORMAT,
         "tables": [[*key, *position] for key, position in saved.state.tables.items()],
+        "at": saved.at,
         "vault": [*saved.state.vault],
         "sent": saved.sent,
         "outbox": [[source, record.decode()] for source, record in saved.outbox],
@@ -91,7 +94,7 @@ def from_bytes(data: bytes) -> Saved | None:
             label = Label(Teller(row["teller"]), Place(row["place"]), *(row[name] for name in _LABELS[2:]))
             books.labels[label] = Bag((*books.labels.get(label, Bag()).layers, offsets))
         outbox = [(source, record.encode()) for source, record in rest["outbox"]]
-        return Saved(state, rest["sent"], outbox, rest["history"])
+        return Saved(state, rest["at"], rest["sent"], outbox, rest["history"])
     except (pa.ArrowException, KeyError, TypeError, ValueError, IndexError, OSError):
         return None
 

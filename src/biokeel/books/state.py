@@ -54,10 +54,14 @@ class Told(NamedTuple):
 
 @dataclass(slots=True)
 class PartState:
-    """The books of one raw partition. `told`: what was ever said about where an event lies."""
+    """The books of one raw partition. `told`: offsets of which it was ever said where their events lie.
+
+    `changes` counts how often anything in here has changed since this process has it.
+    """
 
     labels: Labels = field(default_factory=dict)
     told: Intervals = field(default_factory=lambda: NOTHING)
+    changes: int = field(default=0, compare=False)
 
     def within(self, low: int, high: int) -> Settled:
         """Where the events from `low` up to, but not with, `high` lie."""
@@ -141,6 +145,7 @@ class State:
         books = self.parts.setdefault(part, PartState())
         before = books.of(touched).lies
         books.labels = {label: bag for label, bag in labels.items() if bag}
+        books.changes += 1
         after = books.of(touched).lies
         # Of what lay in two places, and left one of them, it is said where it stays.
         left = union(was - after.get(label, NOTHING) for label, was in before.items())
