@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from biokeel.settings import Settings
 
 Watermarks = dict["EventType", dict[RawPartition, tuple[int, int]]]
-"""By event type and raw partition: the first offset that Kafka still holds, and the one that the next event will get."""
+"""By event type and raw partition: the first offset that Kafka still holds, and the one that the next will get."""
 
 _EARLIEST: Final[OffsetSpec] = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
