@@ -27,6 +27,9 @@ POINTS: Final = (
     "curate.land.landed",
     "curate.land.landing_known",
     "curate.after_snapshot",
+    "books.looked",
+    "books.saved",
+    "books.sent",
     "tidy.appended",
     "tidy.deleted",
 )
