@@ -9,6 +9,7 @@ them, and an operator sees positions and lag of everything but the events of nei
 | research | read `pseudo.*` | all but the vault's |
 | source | write `raw.*` | none |
 | operator | describe and create all, read `pseudo.*` | describe all |
+| books | describe `raw.*`, write `receipts.*` | none |
 | broker | everything; used by the broker and by the stack's own set-up only | everything |
 """
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 PLAIN_MODULE = "org.apache.kafka.common.security.plain.PlainLoginModule"
 ACL_SECONDS = 30.0
-RAW, PSEUDO, ANY = "raw.", "pseudo.", "*"
+RAW, PSEUDO, RECEIPTS, ANY = "raw.", "pseudo.", "receipts.", "*"
 VAULT_GROUPS = "biokeel-pseudonymise"
 
 
@@ -37,6 +38,7 @@ class User(StrEnum):
     RESEARCH = "research"
     SOURCE = "source"
     OPERATOR = "operator"
+    BOOKS = "books"
     BROKER = "broker"
 
 
@@ -50,6 +52,8 @@ RIGHTS: tuple[tuple[User, str, str, tuple[str, ...]], ...] = (
     (User.OPERATOR, "TOPIC", ANY, ("DESCRIBE", "DESCRIBE_CONFIGS", "CREATE")),
     (User.OPERATOR, "TOPIC", PSEUDO, ("READ",)),
     (User.OPERATOR, "GROUP", ANY, ("DESCRIBE",)),
+    (User.BOOKS, "TOPIC", RAW, ("DESCRIBE",)),
+    (User.BOOKS, "TOPIC", RECEIPTS, ("WRITE",)),
     (User.OPERATOR, "CLUSTER", "kafka-cluster", ("DESCRIBE", "CREATE")),
 )
 """What each user may do. To read or to write implies to describe; what is not named is refused."""

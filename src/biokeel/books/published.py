@@ -21,6 +21,8 @@ EVERY_SECONDS: Final = 15.0
 """It is written when it has changed, and this often at least."""
 STALE_SECONDS: Final = 60.0
 """When it is older, no follower runs, or it waits for something."""
+NOBODY: Final = "Nobody keeps the books yet: start biokeel worker books."
+OLD: Final = "These books are old: biokeel worker books does not run, or waits; biokeel verify asks anew."
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +32,13 @@ class Published:
     books: Books
     alarms: tuple[Alarm, ...] = ()
 
+    def is_stale(self, now: float) -> bool:
+        """Whether it is older than a follower that runs would let it be."""
+        return now - self.books.taken_at > STALE_SECONDS
+
     def put(self, objects: Objects) -> None:
         """Write it; who reads sees the old one or this."""
-        objects.put(KEY, orjson.dumps({"books": self.books.as_json(), "alarms": self.alarms}))
+        objects.put(KEY, orjson.dumps({"books": self.books.as_json(), "alarms": [[*alarm] for alarm in self.alarms]}))
 
     @classmethod
     def read(cls, objects: Objects) -> Published | None:

@@ -12,6 +12,8 @@ them. While the store, the vault or Kafka is away it waits and tries again, with
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
@@ -22,11 +24,11 @@ from biokeel.books.follower import Follower
 from biokeel.books.published import EVERY_SECONDS, Published
 from biokeel.books.receipts import records
 from biokeel.books.saved import Saved, SavedBooks
-from biokeel.errors import CommitConflict, StoreUnavailable, TransportError, VaultUnavailable
+from biokeel.contracts.topics import EVENTS
+from biokeel.errors import CommitConflict, StoreUnavailable, TransportError, VaultUnavailable, describe
 from biokeel.testing.crash import reached
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Mapping, Sequence
 
     from biokeel.books.follower import DecisionsReader
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from biokeel.contracts.sources import Register
     from biokeel.contracts.topics import EventType
     from biokeel.engine.kafka.watermarks import Watermarks
+    from biokeel.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +82,33 @@ class BooksWorker:
     _aside_at: float = 0.0
     _save_at: float = 0.0
     _check_at: float = 0.0
+
+    @classmethod
+    def of(cls, settings: Settings, metrics: BooksMetrics) -> BooksWorker:
+        """The follower with the rights of `settings`: it describes raw topics and writes receipts, reads the lake and
+        writes its own objects there, and opens the vault's database read only, without its keys.
+
+        Raises `SettingsError`, and `ContractError` where the register of sources cannot be used.
+        """
+        from biokeel.books.receipts import ReceiptSender
+        from biokeel.books.tables import Tables
+        from biokeel.contracts.sources import FollowedRegister
+        from biokeel.engine.kafka.watermarks import RawWatermarks
+        from biokeel.land.aside import Aside
+        from biokeel.land.lake import Lake
+        from biokeel.vault.decisions import Decisions
+
+        settings.require("kafka_bootstrap", "vault_url", "s3_endpoint")
+        lake = Lake.of(settings)
+        return cls(
+            Tables(lake),
+            Decisions.open(settings),
+            RawWatermarks(settings, EVENTS).look,
+            FollowedRegister(settings.sources_dir).current,
+            ReceiptSender(settings).send,
+            metrics,
+            Aside(lake).told,
+        )
 
     def run(self, stop: threading.Event) -> None:
         """Turn until `stop` is set; then save what there is. Raises what is no outage."""
@@ -204,3 +234,16 @@ class BooksWorker:
         if now >= self._aside_at:
             self._aside, self._aside_at = self.aside(), now + SELDOM_SECONDS
         return Seen(now, self.replays(), self._aside, self._saved.at or None)
+
+
+def run_until_signal(settings: Settings, metrics: BooksMetrics) -> int:
+    """Run a follower process to its end: 0 after SIGTERM or SIGINT, 1 after a failure, which is logged."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        BooksWorker.of(settings, metrics).run(stop)
+    except Exception as error:  # noqa: BLE001 - the last place; every failure is logged the same way
+        log.critical("The books end: %s", describe(error))
+        return 1
+    return 0

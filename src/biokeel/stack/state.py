@@ -21,7 +21,7 @@ HOST = "127.0.0.1"
 FIRST_PORT, LAST_PORT = 20_000, 32_000
 """Below the range that systems take ports for outgoing connections from, or a restart would often find one taken."""
 TRIES = 200
-STORE_USERS = (User.RESEARCH, User.SOURCE, User.OPERATOR)
+STORE_USERS = (User.RESEARCH, User.SOURCE, User.OPERATOR, User.BOOKS)
 """Who has a key pair of the object store. The vault's side uses no store, so it has none."""
 
 
