@@ -23,6 +23,7 @@ GROUPS: tuple[str, ...] = (
     "worker",
     "topic",
     "publish",
+    "receipts",
     "demo_data",
     "schema",
     "suite",
