@@ -2,7 +2,7 @@
 
 Each setting is an environment variable `BIOKEEL_<NAME>`. `biokeel stack up` writes the settings of the local stack into
 files in the state directory, one for each side: `vault.env` and `research.env` for the zones of the privacy wall,
-`source.env` for who publishes and `operator.env` for who watches. Each holds its own side's ways in and no other's, and
+`source.env` for who publishes, `operator.env` for who watches and `admin.env` for who registers sources. Each holds its own side's ways in and no other's, and
 who loads settings names the sides that it needs. What stands in the environment wins over the files.
 """
 
@@ -17,14 +17,16 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from biokeel.errors import SettingsError
 
-SOURCE, OPERATOR = "source", "operator"
+SOURCE, OPERATOR, ADMIN = "source", "operator", "admin"
 """The sides that are no zone."""
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = Path(__file__).resolve().parent / "shipped"
+"""What an installed Biokeel brings along; nobody writes there."""
 
 
 def _beside_project(name: str) -> Path:
     """`name` in the working directory where it exists, else in the checkout, else as shipped inside the package."""
-    for root in (Path.cwd(), PROJECT_ROOT, Path(__file__).resolve().parent / "shipped"):
+    for root in (Path.cwd(), PROJECT_ROOT, SHIPPED):
         if (root / name).is_dir():
             return root / name
     return Path.cwd() / name

@@ -11,11 +11,11 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from biokeel.admin.private import PREFIX, variables
 from biokeel.admin.users import User
 from biokeel.stack import kafka, objectstore
-from biokeel.stack.state import State, write_private
+from biokeel.stack.state import State
 
-PREFIX = "BIOKEEL_"
 FOREIGN = "PYTEST_"
 """NiceGUI behaves differently in a process that it takes for a test: a stack's console is always the real one."""
 OWN = ("KAFKA_", "S3_", "VAULT_", "BLOCK_", "CONSOLE_TOKEN")
@@ -58,16 +58,6 @@ def of_user(
     return settings
 
 
-def _variables(settings: Mapping[str, str]) -> dict[str, str]:
-    return {PREFIX + name.upper(): value for name, value in settings.items()}
-
-
-def write(file: Path, settings: Mapping[str, str]) -> None:
-    """Write a dotenv file that only its owner may read."""
-    lines = "".join(f"{name}='{value}'\n" for name, value in _variables(settings).items())
-    write_private(file, "# Written by biokeel stack up; each start writes it anew.\n" + lines)
-
-
 def of_process(settings: Mapping[str, str], state_dir: Path) -> dict[str, str]:
     """The whole environment of a process: ours without what belongs to any user, then `settings`.
 
@@ -77,4 +67,4 @@ def of_process(settings: Mapping[str, str], state_dir: Path) -> dict[str, str]:
     owned = (FOREIGN, *(PREFIX + name for name in OWN))
     plain = {name: value for name, value in os.environ.items() if not name.startswith(owned)}
     fixed = {"PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2"}
-    return plain | fixed | _variables({"state_dir": str(state_dir), **settings})
+    return plain | fixed | variables({"state_dir": str(state_dir), **settings})

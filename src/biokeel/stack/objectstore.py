@@ -24,10 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from biokeel.admin.private import write_private
 from biokeel.admin.users import User
 from biokeel.errors import StackError, StoreRefused
 from biokeel.stack import java
-from biokeel.stack.state import HOST, State, write_private
+from biokeel.stack.state import HOST, State
 from biokeel.stack.supervisor import Program, Supervisor
 
 if TYPE_CHECKING:

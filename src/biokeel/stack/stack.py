@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from biokeel.admin import topics, users
+from biokeel.admin.private import write_settings
 from biokeel.admin.users import User
 from biokeel.contracts.topics import Zone
 from biokeel.errors import StackError
@@ -42,6 +43,7 @@ NEEDED_BYTES = 2 << 30
 SUPERVISOR = "stack"
 READY_FILE = "ready"
 """Stands in the folder `stack` while a stack started by the command is up."""
+WRITTEN = "Written by biokeel stack up; each start writes it anew."
 WORKERS = {"pseudonymise": User.VAULT, "curate": User.RESEARCH}
 
 
@@ -104,7 +106,7 @@ class Stack:
         self._vault()
         for user in User:
             if user is not User.BROKER:
-                environment.write(self.state_dir / f"{user}.env", self._of_user(user))
+                write_settings(self.state_dir / f"{user}.env", self._of_user(user), WRITTEN)
         with ThreadPoolExecutor(1) as pool:
             store = pool.submit(self._start_store, class_paths[artifacts.OBJECTSTORE])
             self._start_kafka(class_paths[artifacts.KAFKA], detour)
@@ -120,7 +122,7 @@ class Stack:
         admin = kafka.wait_ready(self.state, self.supervisor)
         users.grant(admin)
         topics.create_topics(admin, self._base)
-        topics.wait_led(admin, self._base)
+        topics.wait_led(admin, topics.wanted(self._base))
 
     def _start_programs(self, workers: int, console: bool) -> None:
         for number in range(1, workers + 1):
@@ -191,7 +193,7 @@ class Stack:
         """Stop a process if it runs, start it anew; returns when Kafka or the store answers again."""
         self.supervisor.restart(name)
         if name == kafka.NAME:
-            topics.wait_led(kafka.wait_ready(self.state, self.supervisor), self._base)
+            topics.wait_led(kafka.wait_ready(self.state, self.supervisor), topics.wanted(self._base))
         elif name == objectstore.NAME:
             objectstore.wait_ready(self.state, self._base, self.supervisor)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import secrets
 import socket
 import uuid
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from biokeel.admin.private import write_private
 from biokeel.admin.users import User, new_passwords
 from biokeel.errors import PortTaken, StackError
 
@@ -103,14 +103,6 @@ def _new() -> State:
         key_pairs={user.value: KeyPair(secrets.token_hex(10), secrets.token_hex(20)) for user in STORE_USERS},
         console_token=secrets.token_urlsafe(24),
     )
-
-
-def write_private(file: Path, text: str) -> None:
-    """Write a file that only its owner may read, all of it or nothing."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
-        stream.write(text)
-    temporary.replace(file)
 
 
 def free_ports(count: int) -> list[int]:

@@ -1,0 +1,85 @@
+"""The credentials' files of sources: what an institution's engineer takes along, `<state_dir>/sources/<id>.env`.
+
+A password stands in its file before Kafka knows it, under a name that says so (`<id>.env.new`), and the file gets its
+own name when Kafka has taken the password. A process that dies in between leaves either no file, or one with a password
+that the next `apply` gives to Kafka: no user is ever left with a password that nobody knows.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from biokeel.admin.private import PREFIX, write_settings
+from biokeel.errors import AdminError
+
+if TYPE_CHECKING:
+    from biokeel.settings import Settings
+
+MECHANISM: Final = "SCRAM-SHA-512"
+_NEW: Final = ".env.new"
+_LINE: Final = f"{PREFIX}KAFKA_PASSWORD="
+_SAYS: Final = "How {source} reaches the programme. Keep it from everybody else: who has it is {source}."
+
+
+class Credentials:
+    """The folder of the credentials' files. `also`: settings that every source is given beside its way into Kafka."""
+
+    def __init__(self, folder: Path, settings: Settings, also: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._also = also
+
+    def file(self, source_id: str) -> Path:
+        """Where the file of a source lies when it is whole."""
+        return self._folder / f"{source_id}.env"
+
+    def unfinished(self) -> frozenset[str]:
+        """Sources whose new password is not yet known to be in Kafka."""
+        return frozenset(path.name.removesuffix(_NEW) for path in self._folder.glob(f"*{_NEW}"))
+
+    def password(self, source_id: str, *, new: bool) -> str:
+        """The password that Kafka shall be given, after it was written; `new`: another than the file holds.
+
+        A file that waits for Kafka counts first: it is what an earlier run began. Raises `AdminError` where the folder
+        cannot be written or a file holds no password.
+        """
+        waiting = self._folder / f"{source_id}{_NEW}"
+        if waiting.exists():
+            return _read(waiting)
+        if self.file(source_id).exists() and not new:
+            return _read(self.file(source_id))
+        password = secrets.token_hex(24)
+        settings = {
+            "source_id": source_id,
+            "kafka_bootstrap": self._settings.kafka_bootstrap,
+            "kafka_security_protocol": self._settings.kafka_security_protocol,
+            "kafka_sasl_mechanism": MECHANISM,
+            "kafka_username": source_id,
+            "kafka_password": password,
+            **self._also,
+        }
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_settings(waiting, settings, _SAYS.format(source=source_id))
+        except OSError as error:
+            raise AdminError(
+                f"The credentials' file of {source_id} cannot be written into {self._folder} ({error.strerror}).",
+                "Make the folder writable, or set BIOKEEL_STATE_DIR.",
+            ) from None
+        return password
+
+    def known(self, source_id: str) -> None:
+        """Kafka has taken the password: the file gets its name."""
+        waiting = self._folder / f"{source_id}{_NEW}"
+        if waiting.exists():
+            waiting.replace(self.file(source_id))
+
+
+def _read(file: Path) -> str:
+    for line in file.read_text("utf-8").splitlines():
+        if line.startswith(_LINE):
+            return line.removeprefix(_LINE).strip("'\"")
+    raise AdminError(f"{file} holds no password.", "Delete it and run biokeel source add with --new-password.")
