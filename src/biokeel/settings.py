@@ -2,8 +2,9 @@
 
 Each setting is an environment variable `BIOKEEL_<NAME>`. `biokeel stack up` writes the settings of the local stack into
 files in the state directory, one for each side: `vault.env` and `research.env` for the zones of the privacy wall,
-`source.env` for who publishes, `operator.env` for who watches and `admin.env` for who registers sources. Each holds its own side's ways in and no other's, and
-who loads settings names the sides that it needs. What stands in the environment wins over the files.
+`source.env` for who publishes, `operator.env` for who watches and `admin.env` for who registers sources. Each holds its
+own side's ways in and no other's, and who loads settings names the sides that it needs. What stands in the environment
+wins over the files.
 """
 
 from __future__ import annotations

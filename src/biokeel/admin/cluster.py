@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -57,7 +57,7 @@ class Cluster:
         return Held(self._topics(), rights_held(self._admin), self._users(), quotas_held(self._settings))
 
     def carry_out(
-        self, plan: Plan, credentials: Credentials, *, new_passwords: Iterable[str] = (), passed: Passed = nothing
+        self, plan: Plan, credentials: Credentials, *, new_passwords: Collection[str] = (), passed: Passed = nothing
     ) -> None:
         """Carry out the steps in their order; like steps that follow each other go to Kafka in one call.
 

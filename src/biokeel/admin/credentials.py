@@ -8,29 +8,29 @@ that the next `apply` gives to Kafka: no user is ever left with a password that 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from biokeel.admin.private import PREFIX, write_settings
+from biokeel.admin.private import read_settings, write_settings
 from biokeel.errors import AdminError
 
 if TYPE_CHECKING:
     from biokeel.settings import Settings
 
+FOLDER: Final = "sources"
+LANDING: Final = "landing.env"
+"""In the state directory: settings that every source is given beside its way into Kafka, if there are any."""
 MECHANISM: Final = "SCRAM-SHA-512"
 _NEW: Final = ".env.new"
-_LINE: Final = f"{PREFIX}KAFKA_PASSWORD="
 _SAYS: Final = "How {source} reaches the programme. Keep it from everybody else: who has it is {source}."
 
 
 class Credentials:
-    """The folder of the credentials' files. `also`: settings that every source is given beside its way into Kafka."""
+    """The credentials' files below the state directory of `settings`, which say where Kafka is."""
 
-    def __init__(self, folder: Path, settings: Settings, also: Mapping[str, str]) -> None:
-        self._folder = folder
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._also = also
+        self._folder = settings.state_dir / FOLDER
 
     def file(self, source_id: str) -> Path:
         """Where the file of a source lies when it is whole."""
@@ -59,7 +59,7 @@ class Credentials:
             "kafka_sasl_mechanism": MECHANISM,
             "kafka_username": source_id,
             "kafka_password": password,
-            **self._also,
+            **read_settings(self._settings.state_dir / LANDING),
         }
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -79,7 +79,6 @@ class Credentials:
 
 
 def _read(file: Path) -> str:
-    for line in file.read_text("utf-8").splitlines():
-        if line.startswith(_LINE):
-            return line.removeprefix(_LINE).strip("'\"")
+    if password := read_settings(file).get("kafka_password"):
+        return password
     raise AdminError(f"{file} holds no password.", "Delete it and run biokeel source add with --new-password.")

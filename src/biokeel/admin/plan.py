@@ -192,18 +192,19 @@ def make_plan(
     pseudo_partitions: int,
     held: Held,
     *,
-    only: str | None = None,
+    part: bool = False,
     passwords: Collection[str] = (),
 ) -> Plan:
     """The steps from `held` to what `register` and the event types there are (`events`) want.
 
-    `only`: for this source and no other. `passwords`: sources that get a new one, or whose new one is not yet known
-    to be in Kafka. Raises `AdminError` where a new source's id is the name of a user that no plan has made.
+    `part`: the register names some of the sources only, and nothing is taken from others. `passwords`: sources that get
+    a new one, or whose new one is not yet known to be in Kafka. Raises `AdminError` where a new source's id is the name
+    of a user that no plan has made.
     """
-    sources = [register[only]] if only else list(register.values())
-    gone = [] if only else sorted(_seen(held) - set(register))
-    landed = [event for event in events if not event.is_person and (not only or sources[0].may_send(event))]
-    wanted = {event.pseudo_topic: Topic(pseudo_partitions, CONFIG) for event in landed}
+    sources = list(register.values())
+    gone = [] if part else sorted(_seen(held) - set(register))
+    sent = [event for event in events if not part or any(source.may_send(event) for source in sources)]
+    wanted = {event.pseudo_topic: Topic(pseudo_partitions, CONFIG) for event in sent if not event.is_person}
     for source in sources:
         _refuse_stranger(source.id, held)
         wanted |= topics_of(source, events)

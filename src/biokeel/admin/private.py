@@ -28,3 +28,13 @@ def write_settings(file: Path, settings: Mapping[str, str], says: str) -> None:
     """Write a dotenv file of `settings`, by their names in `biokeel.settings.Settings`; its first line is `says`."""
     lines = "".join(f"{name}='{value}'\n" for name, value in variables(settings).items())
     write_private(file, f"# {says}\n{lines}")
+
+
+def read_settings(file: Path) -> dict[str, str]:
+    """The settings in a file that `write_settings` wrote; none where there is no file."""
+    try:
+        lines = file.read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    pairs = (line.partition("=") for line in lines if line.startswith(PREFIX))
+    return {name.removeprefix(PREFIX).lower(): value.strip("'") for name, _, value in pairs}
