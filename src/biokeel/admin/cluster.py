@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -23,7 +24,8 @@ from biokeel.admin.plan import (
 )
 from biokeel.admin.quotas import quotas_held, set_quotas
 from biokeel.admin.rights import add_rights, rights_held, take_rights
-from biokeel.admin.topics import admin_client, create, grow, wait_led
+from biokeel.admin.topics import PAUSE_SECONDS, admin_client, create, grow, wait_led
+from biokeel.errors import AdminError
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import UserScramCredentialAlteration  # type: ignore[attr-defined]
@@ -69,6 +71,25 @@ class Cluster:
             self._do(kind, list(steps), credentials, new, passed)
             passed(STEPS_DONE)
         wait_led(self._admin, [step.name for step in plan.steps if isinstance(step, CreateTopic | AddPartitions)])
+        self._wait_known(plan)
+
+    def _wait_known(self, plan: Plan) -> None:
+        """Wait until the broker goes by what its controller has taken: a right counts a moment after it is written.
+
+        Raises `AdminError` after `SECONDS`.
+        """
+        added = {right for step in plan.steps if isinstance(step, AddRights) for right in step.rights}
+        taken = {right for step in plan.steps if isinstance(step, TakeRights) for right in step.rights}
+        made = {step.user for step in plan.steps if isinstance(step, MakeUser)}
+        deadline = time.monotonic() + SECONDS
+        while not (
+            added <= (rights := rights_held(self._admin)) and taken.isdisjoint(rights) and made <= self._users()
+        ):
+            if time.monotonic() > deadline:
+                raise AdminError(
+                    f"Kafka does not go by its new rights after {SECONDS:g} s.", "See its log and apply again."
+                )
+            time.sleep(PAUSE_SECONDS)
 
     def _do(
         self, kind: type[Step], steps: Sequence[Any], credentials: Credentials, new: frozenset[str], passed: Passed
