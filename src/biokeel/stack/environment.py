@@ -43,19 +43,26 @@ def of_user(
         settings["sources"] = ",".join(sorted(sources))
     if user in (User.RESEARCH, User.OPERATOR):
         settings["block_public_keys"] = ",".join(public_keys)
-    if pair := state.key_pairs.get(user):
-        settings |= {
-            "s3_endpoint": objectstore.endpoint(state),
-            "s3_region": objectstore.REGION,
-            "s3_access_key": pair.access,
-            "s3_secret_key": pair.secret,
-        }
+    settings |= store_of(user, state)
     database = vault_folder / "vault.sqlite"
     if user is User.VAULT:
         settings |= {"vault_url": f"sqlite:///{database}", "vault_key_file": str(vault_folder / "vault.keys")}
     elif user is User.OPERATOR:
         settings |= {"vault_url": f"sqlite:///{database}"}
     return settings
+
+
+def store_of(user: User, state: State) -> dict[str, str]:
+    """A user's way into the object store, for those who have one; all sources share one, into the landing bucket."""
+    pair = state.key_pairs.get(user)
+    if pair is None:
+        return {}
+    return {
+        "s3_endpoint": objectstore.endpoint(state),
+        "s3_region": objectstore.REGION,
+        "s3_access_key": pair.access,
+        "s3_secret_key": pair.secret,
+    }
 
 
 def of_process(settings: Mapping[str, str], state_dir: Path) -> dict[str, str]:

@@ -3,7 +3,9 @@
 ```
 <state_dir>/
 ├── vault.env, research.env   settings of each side of the privacy wall, of sources and of operators (0600)
-├── source.env, operator.env
+├── source.env, operator.env, admin.env
+├── landing.env               what every registered source is given beside its way into Kafka
+├── sources/                  <id>.env: the credentials of each registered source
 ├── stack/                    lock, state.json (ports, credentials), processes.json
 ├── kafka/  objects/          configuration and data
 ├── vault/                    database and key file (0700)
@@ -26,6 +28,7 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from biokeel.admin import topics, users
+from biokeel.admin.credentials import LANDING
 from biokeel.admin.private import write_settings
 from biokeel.admin.users import User
 from biokeel.contracts.topics import Zone
@@ -107,6 +110,7 @@ class Stack:
         for user in User:
             if user is not User.BROKER:
                 write_settings(self.state_dir / f"{user}.env", self._of_user(user), WRITTEN)
+        write_settings(self.state_dir / LANDING, environment.store_of(User.SOURCE, self.state), WRITTEN)
         with ThreadPoolExecutor(1) as pool:
             store = pool.submit(self._start_store, class_paths[artifacts.OBJECTSTORE])
             self._start_kafka(class_paths[artifacts.KAFKA], detour)
