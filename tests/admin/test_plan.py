@@ -18,15 +18,13 @@ from biokeel.admin.plan import (
     Topic,
     make_plan,
     quota_of,
-    raw_topic,
-    receipts_topic,
     rights_of,
 )
 from biokeel.admin.rights import Right
 from biokeel.admin.topics import CONFIG
 from biokeel.admin.users import RIGHTS, User
 from biokeel.contracts.sources import RESERVED, Register, Source
-from biokeel.contracts.topics import EVENTS, LANDED_EVENTS, event_type
+from biokeel.contracts.topics import EVENTS, LANDED_EVENTS, event_type, receipts_topic
 from biokeel.errors import AdminError
 from tests.admin.modelled import after, may_read, may_write
 
@@ -75,7 +73,7 @@ def sentences(register: Register, held: Held) -> list[str]:
 
 def granted(register: Register) -> set[tuple[str, str]]:
     return {
-        (each.id, raw_topic(each.id, event)) for each in register.values() for event in EVENTS if each.may_send(event)
+        (each.id, event.raw_topic(each.id)) for each in register.values() for event in EVENTS if each.may_send(event)
     }
 
 

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from biokeel.admin.private import read_settings, write_settings
 from biokeel.errors import AdminError
+from biokeel.settings import Settings, side_of
 
-if TYPE_CHECKING:
-    from biokeel.settings import Settings
-
-FOLDER: Final = "sources"
 LANDING: Final = "landing.env"
 """In the state directory: settings that every source is given beside its way into Kafka, if there are any."""
 MECHANISM: Final = "SCRAM-SHA-512"
@@ -30,15 +27,16 @@ class Credentials:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._folder = settings.state_dir / FOLDER
 
     def file(self, source_id: str) -> Path:
         """Where the file of a source lies when it is whole."""
-        return self._folder / f"{source_id}.env"
+        return self._settings.state_dir / f"{side_of(source_id)}.env"
 
     def unfinished(self) -> frozenset[str]:
         """Sources whose new password is not yet known to be in Kafka."""
-        return frozenset(path.name.removesuffix(_NEW) for path in self._folder.glob(f"*{_NEW}"))
+        return frozenset(
+            path.name.removesuffix(_NEW) for path in self._settings.state_dir.glob(f"{side_of('*')}{_NEW}")
+        )
 
     def password(self, source_id: str, *, new: bool) -> str:
         """The password that Kafka shall be given, after it was written; `new`: another than the file holds.
@@ -46,12 +44,29 @@ class Credentials:
         A file that waits for Kafka counts first: it is what an earlier run began. Raises `AdminError` where the folder
         cannot be written or a file holds no password.
         """
-        waiting = self._folder / f"{source_id}{_NEW}"
+        waiting = self._waiting(source_id)
         if waiting.exists():
             return _read(waiting)
         if self.file(source_id).exists() and not new:
             return _read(self.file(source_id))
         password = secrets.token_hex(24)
+        self._write(waiting, source_id, password)
+        return password
+
+    def known(self, source_id: str) -> None:
+        """Kafka has taken the password: the file gets its name."""
+        waiting = self._waiting(source_id)
+        if waiting.exists():
+            waiting.replace(self.file(source_id))
+
+    def rewrite(self, source_id: str) -> None:
+        """Write the file of a source anew with the password that it holds: Kafka may have another address by now."""
+        self._write(self.file(source_id), source_id, _read(self.file(source_id)))
+
+    def _waiting(self, source_id: str) -> Path:
+        return self._settings.state_dir / f"{side_of(source_id)}{_NEW}"
+
+    def _write(self, file: Path, source_id: str, password: str) -> None:
         settings = {
             "source_id": source_id,
             "kafka_bootstrap": self._settings.kafka_bootstrap,
@@ -62,20 +77,13 @@ class Credentials:
             **read_settings(self._settings.state_dir / LANDING),
         }
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_settings(waiting, settings, _SAYS.format(source=source_id))
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_settings(file, settings, _SAYS.format(source=source_id))
         except OSError as error:
             raise AdminError(
-                f"The credentials' file of {source_id} cannot be written into {self._folder} ({error.strerror}).",
+                f"The credentials' file of {source_id} cannot be written into {file.parent} ({error.strerror}).",
                 "Make the folder writable, or set BIOKEEL_STATE_DIR.",
             ) from None
-        return password
-
-    def known(self, source_id: str) -> None:
-        """Kafka has taken the password: the file gets its name."""
-        waiting = self._folder / f"{source_id}{_NEW}"
-        if waiting.exists():
-            waiting.replace(self.file(source_id))
 
 
 def _read(file: Path) -> str:

@@ -16,12 +16,13 @@ from typing import Final
 
 from biokeel.admin.rights import Kind, Right
 from biokeel.admin.topics import CONFIG, RECEIPTS_CONFIG
-from biokeel.contracts.sources import ID, Register, Source
-from biokeel.contracts.topics import EventType
+from biokeel.contracts.grammars import SOURCE_ID
+from biokeel.contracts.sources import Register, Source
+from biokeel.contracts.topics import EventType, receipts_topic
 from biokeel.errors import AdminError
 
-_RAW: Final = re.compile(rf"raw\.({ID[1:-1]})\.([a-z][a-z0-9_]*\.[a-z][a-z0-9_]*)")
-_RECEIPTS: Final = re.compile(rf"receipts\.({ID[1:-1]})")
+_RAW: Final = re.compile(rf"raw\.({SOURCE_ID[1:-1]})\.([a-z][a-z0-9_]*\.[a-z][a-z0-9_]*)")
+_RECEIPTS: Final = re.compile(rf"receipts\.({SOURCE_ID[1:-1]})")
 BYTES, REQUESTS = "producer_byte_rate", "request_percentage"
 """Kafka's names of the quotas that a register sets."""
 
@@ -139,20 +140,25 @@ class Plan:
     stays: tuple[str, ...]
 
 
-def raw_topic(source_id: str, event: EventType) -> str:
-    """Where a source writes events of a type."""
-    return f"raw.{source_id}.{event}"
-
-
-def receipts_topic(source_id: str) -> str:
-    """Where a source reads what became of its events."""
-    return f"receipts.{source_id}"
-
-
 def topics_of(source: Source, events: Collection[EventType]) -> dict[str, Topic]:
     """The topics of a source: one for each of `events` that it may send, and its receipts."""
-    raw = {raw_topic(source.id, event): Topic(source.partitions, CONFIG) for event in events if source.may_send(event)}
+    raw = {event.raw_topic(source.id): Topic(source.partitions, CONFIG) for event in events if source.may_send(event)}
     return raw | {receipts_topic(source.id): Topic(1, RECEIPTS_CONFIG)}
+
+
+def topics_wanted(
+    register: Register, events: Collection[EventType], pseudo_partitions: int, *, part: bool = False
+) -> dict[str, Topic]:
+    """Every topic that Biokeel needs: of each source, and a pseudo topic for each of `events` that is landed.
+
+    `part`: pseudo topics only for what one of these sources may send.
+    """
+    sources = register.values()
+    sent = (event for event in events if not part or any(source.may_send(event) for source in sources))
+    wanted = {event.pseudo_topic: Topic(pseudo_partitions, CONFIG) for event in sent if not event.is_person}
+    for source in sources:
+        wanted |= topics_of(source, events)
+    return wanted
 
 
 def rights_of(source_id: str) -> tuple[AddRights, ...]:
@@ -203,11 +209,9 @@ def make_plan(
     """
     sources = list(register.values())
     gone = [] if part else sorted(_seen(held) - set(register))
-    sent = [event for event in events if not part or any(source.may_send(event) for source in sources)]
-    wanted = {event.pseudo_topic: Topic(pseudo_partitions, CONFIG) for event in sent if not event.is_person}
     for source in sources:
         _refuse_stranger(source.id, held)
-        wanted |= topics_of(source, events)
+    wanted = topics_wanted(register, events, pseudo_partitions, part=part)
     return Plan(
         (
             *(step for source in sources for step in _taken(source, held)),

@@ -1,4 +1,4 @@
-"""The topics of Biokeel: `raw.*` that sources write, `pseudo.*` that the pseudonymiser writes."""
+"""The topics of Biokeel as Kafka is asked for them, and how each kind is configured."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from biokeel.admin.answers import SECONDS, answered
-from biokeel.contracts.topics import EVENTS, LANDED_EVENTS
 from biokeel.errors import AdminError
 from biokeel.settings import Settings
 
@@ -31,21 +30,6 @@ RECEIPTS_CONFIG = {
     "cleanup.policy": "delete",
     "compression.type": "producer",
 }
-
-
-def wanted(settings: Settings) -> dict[str, int]:
-    """Every topic of Biokeel with its number of partitions."""
-    raw = {event.raw_topic: settings.raw_partitions for event in EVENTS}
-    return raw | {event.pseudo_topic: settings.pseudo_partitions for event in LANDED_EVENTS}
-
-
-def create_topics(admin: AdminClient, settings: Settings) -> list[str]:
-    """Create what is missing of `wanted`, and return its names; what is there already stays as it is.
-
-    Raises `AdminError` where Kafka does not answer or refuses. A process that dies in between leaves some topics
-    missing, which the next call creates.
-    """
-    return create(admin, {name: (partitions, CONFIG) for name, partitions in wanted(settings).items()})
 
 
 def create(admin: AdminClient, topics: Mapping[str, tuple[int, Mapping[str, str]]]) -> list[str]:

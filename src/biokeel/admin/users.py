@@ -7,8 +7,7 @@ them, and an operator sees positions and lag of everything but the events of nei
 | --- | --- | --- |
 | vault | read and write `raw.*`, write `pseudo.*` | all |
 | research | read `pseudo.*` | all but the vault's |
-| source | write `raw.*` | none |
-| operator | describe and create all, read `pseudo.*` | describe all |
+| operator | describe all, read `pseudo.*` | describe all |
 | admin | create and change all, give users, rights and quotas; read and write none | none |
 | broker | everything; used by the broker and by the stack's own set-up only | everything |
 """
@@ -37,7 +36,6 @@ class User(StrEnum):
 
     VAULT = "vault"
     RESEARCH = "research"
-    SOURCE = "source"
     OPERATOR = "operator"
     ADMIN = "admin"
     BROKER = "broker"
@@ -55,11 +53,10 @@ RIGHTS: tuple[Right, ...] = (
     *_all(User.VAULT, "GROUP", ANY, "READ", "DESCRIBE"),
     *_all(User.RESEARCH, "TOPIC", PSEUDO, "READ"),
     *_all(User.RESEARCH, "GROUP", ANY, "READ", "DESCRIBE"),
-    *_all(User.SOURCE, "TOPIC", RAW, "WRITE"),
-    *_all(User.OPERATOR, "TOPIC", ANY, "DESCRIBE", "DESCRIBE_CONFIGS", "CREATE"),
+    *_all(User.OPERATOR, "TOPIC", ANY, "DESCRIBE", "DESCRIBE_CONFIGS"),
     *_all(User.OPERATOR, "TOPIC", PSEUDO, "READ"),
     *_all(User.OPERATOR, "GROUP", ANY, "DESCRIBE"),
-    *_all(User.OPERATOR, "CLUSTER", CLUSTER, "DESCRIBE", "CREATE"),
+    *_all(User.OPERATOR, "CLUSTER", CLUSTER, "DESCRIBE"),
     *_all(User.ADMIN, "TOPIC", ANY, "DESCRIBE", "DESCRIBE_CONFIGS", "CREATE", "ALTER", "ALTER_CONFIGS"),
     *_all(User.ADMIN, "CLUSTER", CLUSTER, "DESCRIBE", "DESCRIBE_CONFIGS", "CREATE", "ALTER", "ALTER_CONFIGS"),
 )

@@ -1,4 +1,4 @@
-"""The settings of the local stack, a dotenv file for each user: vault, research, source and operator.
+"""The settings of the local stack, a dotenv file for each user: vault, research, operator and admin.
 
 Each holds its own user's ways in and nobody else's: Kafka's password, and the key pair of the object store where the
 user has one. The vault's file names its database and key file; the operator's names the database only, which the books
@@ -8,7 +8,7 @@ read without a key, because they need to know which offsets the vault has decide
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from biokeel.admin.private import PREFIX, variables
@@ -22,16 +22,12 @@ OWN = ("KAFKA_", "S3_", "VAULT_", "BLOCK_", "CONSOLE_TOKEN")
 """Settings that say where the parts are and how to get in: a process has its own user's or none."""
 
 
-SOURCES = ("hospital-a", "centre-a", "app-a", "demo")
-"""Sources that every local stack knows beside the demo's, to try things out with; `BIOKEEL_SOURCES` names others."""
-
-
 def of_user(
-    user: User, state: State, vault_folder: Path, sources: Collection[str], public_keys: Sequence[str]
+    user: User, state: State, vault_folder: Path, sources_dir: Path, public_keys: Sequence[str]
 ) -> dict[str, str]:
     """The settings of one user, by their names in `biokeel.settings.Settings`.
 
-    `sources` are registered. `public_keys`: of which a block must have a signature, for those who read blocks.
+    `sources_dir` is the register. `public_keys`: of which a block must have a signature, for those who read blocks.
     """
     settings = {
         "kafka_bootstrap": kafka.bootstrap(state),
@@ -39,8 +35,8 @@ def of_user(
         "kafka_username": user.value,
         "kafka_password": state.passwords[user],
     }
-    if user in (User.VAULT, User.SOURCE):
-        settings["sources"] = ",".join(sorted(sources))
+    if user in (User.VAULT, User.OPERATOR, User.ADMIN):
+        settings["sources_dir"] = str(sources_dir)
     if user in (User.RESEARCH, User.OPERATOR):
         settings["block_public_keys"] = ",".join(public_keys)
     settings |= store_of(user, state)
@@ -52,7 +48,7 @@ def of_user(
     return settings
 
 
-def store_of(user: User, state: State) -> dict[str, str]:
+def store_of(user: str, state: State) -> dict[str, str]:
     """A user's way into the object store, for those who have one; all sources share one, into the landing bucket."""
     pair = state.key_pairs.get(user)
     if pair is None:
