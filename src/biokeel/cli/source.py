@@ -72,13 +72,14 @@ def check(
 ) -> None:
     """Say what is wrong with the files of the register. Exit status 1 where anything is wrong."""
     from biokeel.contracts.sources import Register, Source, read, read_file, shared_schemes
+    from biokeel.settings import Settings
 
     if files:
         found = [read_file(file) for file in files]
         sources = [each for each in found if isinstance(each, Source)]
         faults = [fault for each in found if not isinstance(each, Source) for fault in each]
     else:
-        sources, faults = read(_settings().sources_dir)
+        sources, faults = read(Settings.load().sources_dir)
     if faults:
         _refuse(faults)
     for sentence in shared_schemes(Register(sources)):
@@ -193,9 +194,10 @@ def _duration(seconds: int) -> str:
 
 
 def _settings() -> Settings:
-    from biokeel.settings import Settings
+    """Where the register lies: as whoever watches is told it, which is the one that a running stack goes by."""
+    from biokeel.settings import OPERATOR, Settings
 
-    return Settings.load()
+    return Settings.load(OPERATOR)
 
 
 def _admin_settings() -> Settings:
