@@ -360,11 +360,15 @@ def test_a_worker_that_goes_back_is_given_everything_from_there_again_although_n
     assert committed(vault_settings, what.group, topic) == [size] * PARTITIONS
 
 
-def test_a_position_that_a_worker_goes_back_to_twice_is_fetched_again_each_time():
+def test_a_position_that_a_worker_goes_back_to_is_fetched_again_each_time():
     """As after two conflicts without a snapshot between: each time a later fetch is still on its way."""
+
+    async def earliest(at):
+        return {at: 0}
+
     ledger, at = Ledger(), Partition("raw.test", 1)
     ledger.assign(at, 400)
-    consumer = SimpleNamespace(_ledger=ledger, _doubted={}, _rewind=set())
+    consumer = SimpleNamespace(_ledger=ledger, _thread=SimpleNamespace(earliest_offsets=earliest), _rewind=set())
 
     def jumps(first):
         return asyncio.run(transport.Consumer._jumps(consumer, at, first))
