@@ -38,15 +38,15 @@ _FORBIDDEN: Final = (kafka.KafkaError.TOPIC_AUTHORIZATION_FAILED, kafka.KafkaErr
 
 
 class Publisher:
-    """Publishes events to Kafka: idempotent producer, all replicas, explicit partition, no key, no header.
+    """Publishes the events of one source to Kafka: idempotent producer, all replicas, explicit partition, no key.
 
     Use it as a context manager: leaving it flushes. An event counts as delivered when Kafka said so; if the process
     dies before, send the file again: its events have the same ids. Not for several threads at once.
     """
 
     def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
-        """Connect by `settings.kafka_*`. Raises `SettingsError` where the bootstrap servers are not set."""
-        settings.require("kafka_bootstrap")
+        """Connect by `settings.kafka_*`, as `settings.source_id`. Raises `SettingsError` where they are not set."""
+        settings.require("kafka_bootstrap", "source_id")
         self._catalogue = catalogue
         self._codec = Codec(catalogue, settings.max_event_bytes)
         self._settings = settings
@@ -83,7 +83,7 @@ class Publisher:
         if frame.is_empty():
             return 0
         self._raise_failures()
-        partitions = partitions_of(frame, self._partitions_of(event.raw_topic))
+        partitions = partitions_of(frame, self._partitions_of(event.raw_topic(self._settings.source_id)))
         values = self._codec.encode(event, frame)
         largest = pc.max(pc.binary_length(values)).as_py()
         if largest > self._settings.max_event_bytes:
@@ -92,7 +92,9 @@ class Publisher:
                 "Put big files in the landing bucket and send a claim check.",
             )
         for partition in np.unique(partitions).tolist():
-            self._queue(event.raw_topic, partition, values.filter(pa.array(partitions == partition)))
+            self._queue(
+                event.raw_topic(self._settings.source_id), partition, values.filter(pa.array(partitions == partition))
+            )
         return frame.height
 
     def publish_raw(self, event: EventType, values: Sequence[bytes | None], partition: int = 0) -> list[int]:
@@ -102,7 +104,9 @@ class Publisher:
         """
         producer = self._reporting_producer()
         offsets: dict[int, int | None] = {}
-        self._partitions[event.raw_topic] = self._asked(producer, event.raw_topic)
+        self._partitions[event.raw_topic(self._settings.source_id)] = self._asked(
+            producer, event.raw_topic(self._settings.source_id)
+        )
 
         def delivered(index: int, error: kafka.KafkaError | None, message: kafka.Message) -> None:
             self._refused(error, message)
@@ -110,9 +114,14 @@ class Publisher:
 
         for index, value in enumerate(values):
             try:
-                producer.produce(event.raw_topic, value, partition=partition, on_delivery=partial(delivered, index))
+                producer.produce(
+                    event.raw_topic(self._settings.source_id),
+                    value,
+                    partition=partition,
+                    on_delivery=partial(delivered, index),
+                )
             except kafka.KafkaException as error:
-                self._refuse(producer, error.args[0], event.raw_topic)
+                self._refuse(producer, error.args[0], event.raw_topic(self._settings.source_id))
         while self._left(producer):
             self._raise_failures()
         self._raise_failures()
