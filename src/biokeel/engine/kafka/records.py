@@ -77,6 +77,8 @@ class Records:
 
     def void(self) -> list[tuple[int, int]]:
         """The first and the last offset of each run that is covered and holds no record."""
+        if self.end - self.begin == len(self):
+            return []
         edges = np.concatenate([[self.begin - 1], self.offsets, [self.end]])
         gaps = np.flatnonzero(np.diff(edges) > 1)
         return list(zip((edges[gaps] + 1).tolist(), (edges[gaps + 1] - 1).tolist(), strict=True))
