@@ -115,11 +115,11 @@ class Refusal:
 class RawBatch:
     """One micro-batch of an event type, of some raw partitions of whichever sources, as Kafka gave it. Vault zone only.
 
-    `origins` are the partitions, each once; `which` (int32: the number in `origins`), `offsets` (int64) and `values` (the
-    framed datums, None for a message without bytes) have an entry a row. The rows of a partition stand together, their
-    offsets increasing (parked events: as they are numbered).
-    `refused` is empty, or has for each row why Kafka's batch with it was not read, None where it was. What was not read
-    is no event, and its value at most the batch as it was packed.
+    `origins` are the partitions, each once; `which` (int32: the number in `origins`), `offsets` (int64) and `values`
+    (the framed datums, None for a message without bytes) have an entry a row. The rows of a partition stand together,
+    their offsets increasing (parked events: as they are numbered). `refused` is empty, or has for each row why Kafka's
+    batch with it was not read, None where it was. What was not read is no event, and its value at most the batch as it
+    was packed.
     """
 
     event: EventType

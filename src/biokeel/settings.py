@@ -2,8 +2,8 @@
 
 Each setting is an environment variable `BIOKEEL_<NAME>`. `biokeel stack up` writes the settings of the local stack into
 files in the state directory, one for each side: `vault.env` and `research.env` for the zones of the privacy wall,
-`sources/<id>.env` for each source and `operator.env` for who watches. Each holds its own side's ways in and no other's, and
-who loads settings names the sides that it needs. What stands in the environment wins over the files.
+`sources/<id>.env` for each source and `operator.env` for who watches. Each holds its own side's ways in and no other's,
+and who loads settings names the sides that it needs. What stands in the environment wins over the files.
 """
 
 from __future__ import annotations

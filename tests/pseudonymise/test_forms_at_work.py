@@ -31,7 +31,7 @@ NUMBERS = [(event, field) for event, field in FIELDS if field.is_number]
 def good_row(event: EventType) -> dict[str, object]:
     """An event of the made-up programme, of our own person."""
     row = PEOPLE[event].drop("person", strict=False).row(0, named=True)
-    return row | {"source_id": "hospital/one", "subject_scheme": "hospital/one", "subject_id": "P-000001"}
+    return row | {"source_id": "hospital-one", "subject_scheme": "hospital/one", "subject_id": "P-000001"}
 
 
 def ids(case: object) -> str:

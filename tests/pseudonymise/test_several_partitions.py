@@ -38,7 +38,7 @@ class Run:
         parts = []
         for partition, count in counts.items():
             rows = self.raw[partition].rows(self.position[partition], self.position[partition] + count)
-            parts.append((partition, rows.offsets, rows.values))
+            parts.append((rows.origins[0], rows.offsets, rows.values))
         if step is not None:
             self.wall = self.world.wall()
             die_at(self.wall._vault, step)

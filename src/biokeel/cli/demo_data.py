@@ -28,7 +28,8 @@ def demo_data(
     from biokeel.cli.terminal import terminal
     from biokeel.contracts.codec import Codec
     from biokeel.contracts.registry import open_catalogue
-    from biokeel.demo import DEMO, demo_corpus
+    from biokeel.demo import demo_corpus
+    from biokeel.demo.programme import DEMO
     from biokeel.settings import Settings
 
     settings = Settings.load()

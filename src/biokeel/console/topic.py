@@ -32,7 +32,8 @@ MASK: Final = "[masked]"
 def raw_events(
     topic: str, messages: Sequence[Message], catalogue: Catalogue, max_event_bytes: int
 ) -> Iterator[dict[str, Any]]:
-    """Each event of a raw `topic` as a dictionary: its coordinates, schema id and size, and its fields that say nothing of a person.
+    """Each event of a raw `topic` as a dictionary: its coordinates, schema id and size, and its fields that say nothing
+    of a person.
 
     A person event shows none of its fields. Of any other only those tagged NONE are there, masked where the wall would
     find a leak in them (the person's own identifier, for one); in their text whatever looks like an identifier is

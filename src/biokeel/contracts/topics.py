@@ -1,8 +1,9 @@
 """Every event type, every topic name and the zone that a topic belongs to.
 
 A source writes `raw.<source>.<domain>.<event>` (one Confluent-framed Avro event a message), a topic of its own that
-only the vault zone may read, and reads `receipts.<source>`. The pseudonymiser writes `pseudo.<domain>.<event>` (one block of events a message, see `biokeel.contracts.blocks`) and
-the research zone reads it. Person events end in the vault, so they have no pseudo topic.
+only the vault zone may read, and reads `receipts.<source>`. The pseudonymiser writes `pseudo.<domain>.<event>` (one
+block of events a message, see `biokeel.contracts.blocks`) and the research zone reads it. Person events end in the
+vault, so they have no pseudo topic.
 """
 
 from __future__ import annotations

@@ -58,7 +58,8 @@ class DemoCorpus:
 
     def sender(self, event: EventType) -> str:
         """A source that sends events of this type."""
-        return next(source for source in self.events[event]["source_id"].to_list() if source != NOBODY)
+        sources = self.events[event]["source_id"]
+        return str(sources.filter(sources != NOBODY)[0])
 
     def write(self, folder: Path, codec: Codec) -> list[Path]:
         """Write `files/` for `biokeel publish` (in the order of their names) and `labels.jsonl`; returns all paths.

@@ -156,7 +156,7 @@ async def _follow(app: faust.App, channel: Any, consumption: Consumption) -> Non
             log.info("Reading %d new topics, the first of them %s", len(new), new[0])
             channel.topics = [*channel.topics, *new]
             conductor: Any = app.topics  # its type does not say how it learns of what a channel has newly
-            await app.consumer.subscribe(await conductor._update_indices())
+            await app.consumer.subscribe(await conductor._update_indices())  # noqa: SLF001 - it offers no other way
 
 
 async def _drain(worker: Worker) -> None:

@@ -1,6 +1,7 @@
 """Application 1, vault zone: raw micro-batches through the wall, on to the pseudo topics as blocks.
 
-What one fetch brought of an event type, of however many sources and partitions, goes through together and is settled together.
+What one fetch brought of an event type, of however many sources and partitions, goes through together and is settled
+together.
 
 The order of steps is the promise (at least once, in order, nothing unsealed left behind):
 

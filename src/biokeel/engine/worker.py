@@ -42,7 +42,7 @@ class Worker:
         self._stopping = False
 
     async def take(self, deliveries: Sequence[Delivery]) -> None:
-        """Process those of `deliveries`, of one event type, that are not stale; a stopping or failed worker takes nothing.
+        """Process what is not stale of `deliveries`, of one event type; a stopping or failed worker takes nothing.
 
         While the store, the vault or the schema registry is away this does not return, so that nothing more is fetched.
         """

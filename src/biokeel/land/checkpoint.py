@@ -16,7 +16,8 @@ table, Q in the quarantine table. A landing goes through these steps:
    lands the rest of them in step 3; its own step 2 drops what is at or below Q.
 3. **land**: one commit to the curated table, with the accepted rows (perhaps none) and T := the flush's
    positions. When T has moved on meanwhile, whoever moved it landed the very rows that Q decided, so they are dropped
-   and the landing has succeeded. When T has moved back, the table was restored (`restore`), and what this worker has is not all that is missing now: `CommitConflict`.
+   and the landing has succeeded. When T has moved back, the table was restored (`restore`), and what this worker has is
+   not all that is missing now: `CommitConflict`.
    *Crash after it*: the flush is landed; Kafka's committed offset lags behind, but the worker goes by the table.
 4. The caller saves a **snapshot** of the linking state (sometimes) and acknowledges to Kafka.
    *Crash between or after*: an older snapshot means more blocks to read again, and nothing else.

@@ -30,9 +30,9 @@ def drop_repeats(
 
     `marks` are those of each pseudo partition, at least of all that have rows.
 
-    Within one pseudo partition the rows of a (stream, source, raw partition) come with increasing `raw_offset`; a row at
-    or below the highest already seen is the replay of one that went on. A block may hold rows of several, in any mixture; the order of what stays is kept. Call it before the rows are judged: a repeat must
-    neither land nor count.
+    Within one pseudo partition the rows of a (stream, source, raw partition) come with increasing `raw_offset`; a row
+    at or below the highest already seen is the replay of one that went on. A block may hold rows of several, in any
+    mixture; the order of what stays is kept. Call it before the rows are judged: a repeat must neither land nor count.
     """
     frame = batch.frame
     keep = np.ones(frame.height, dtype=np.bool_)

@@ -45,7 +45,7 @@ FURTHEST_OFFSET: Final = 14 * 60
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What the wall knows beside schemas and people: the register of sources as it is now, and the cipher of event ids."""
+    """What the wall knows beside schemas and people: the register as it is now, and the cipher of event ids."""
 
     register: Callable[[], Register]
     event_ids: EventIdCipher

@@ -246,7 +246,7 @@ class Wall:
         return _Judged(verdict.accepted, _strangers(decoded, verdict.rejected), sealed, made.withheld)
 
     def _judge_parked(self, event: EventType, events: Sequence[ParkedEvent], snapshot: Snapshot) -> _Judged:
-        """Judge parked events of one raw partition as they came, and give them their place in the stream of releases."""
+        """Judge parked events of one raw partition as they came, and place them in the stream of releases."""
         numbers = {each.at.offset: each.release_number for each in events}
         # What was offered may be in Kafka: it must be offered again, whatever the person decided since.
         offered = {each.at.offset: each.release_number for each in events if each.offered}

@@ -82,8 +82,9 @@ class Publisher:
         frame = conform(schema, rows) if isinstance(rows, pl.DataFrame) else frame_of(schema, rows)
         if frame.is_empty():
             return 0
+        topic = self._topic(event)
         self._raise_failures()
-        partitions = partitions_of(frame, self._partitions_of(event.raw_topic(self._settings.source_id)))
+        partitions = partitions_of(frame, self._partitions_of(topic))
         values = self._codec.encode(event, frame)
         largest = pc.max(pc.binary_length(values)).as_py()
         if largest > self._settings.max_event_bytes:
@@ -92,10 +93,11 @@ class Publisher:
                 "Put big files in the landing bucket and send a claim check.",
             )
         for partition in np.unique(partitions).tolist():
-            self._queue(
-                event.raw_topic(self._settings.source_id), partition, values.filter(pa.array(partitions == partition))
-            )
+            self._queue(topic, partition, values.filter(pa.array(partitions == partition)))
         return frame.height
+
+    def _topic(self, event: EventType) -> str:
+        return event.raw_topic(self._settings.source_id)
 
     def publish_raw(self, event: EventType, values: Sequence[bytes | None], partition: int = 0) -> list[int]:
         """Send `values` as they are (tests and the demo send broken ones) and return their offsets in `partition`.
@@ -104,9 +106,8 @@ class Publisher:
         """
         producer = self._reporting_producer()
         offsets: dict[int, int | None] = {}
-        self._partitions[event.raw_topic(self._settings.source_id)] = self._asked(
-            producer, event.raw_topic(self._settings.source_id)
-        )
+        topic = self._topic(event)
+        self._partitions[topic] = self._asked(producer, topic)
 
         def delivered(index: int, error: kafka.KafkaError | None, message: kafka.Message) -> None:
             self._refused(error, message)
@@ -115,13 +116,13 @@ class Publisher:
         for index, value in enumerate(values):
             try:
                 producer.produce(
-                    event.raw_topic(self._settings.source_id),
+                    topic,
                     value,
                     partition=partition,
                     on_delivery=partial(delivered, index),
                 )
             except kafka.KafkaException as error:
-                self._refuse(producer, error.args[0], event.raw_topic(self._settings.source_id))
+                self._refuse(producer, error.args[0], topic)
         while self._left(producer):
             self._raise_failures()
         self._raise_failures()

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from biokeel.batch import RawPartition
     from biokeel.contracts.topics import EventType
 
+    Place = tuple[EventType, RawPartition, str]
+
 _STEPS: Final = {"then": pl.Int64(), "into": pl.Int64(), "last": pl.Int64()}
 
 
@@ -48,18 +50,12 @@ def mark(connection: sa.Connection, merged: Sequence[int]) -> None:
         connection.execute(sa.insert(MERGE_MARK), rows)
 
 
-def before_merges(
-    connection: sa.Connection,
-    event: EventType,
-    origin: RawPartition,
-    stream: str,
-    first: pl.Series,
-    numbers: pl.Series,
-) -> pl.Series:
+def before_merges(connection: sa.Connection, place: Place, first: pl.Series, numbers: pl.Series) -> pl.Series:
     """Whose each event was when it was decided: `first` (Int64), followed through the merges that came earlier.
 
-    `numbers` (Int64) are the events' offsets or release numbers in `stream` of the raw partition `origin`.
+    `place` is event type, raw partition and stream; `numbers` (Int64) are the events' offsets or release numbers in it.
     """
+    event, origin, stream = place
     here = sa.and_(
         MERGE_MARK.c.participant == PARTICIPANT.c.participant,
         *within(MERGE_MARK, event, origin),

@@ -141,10 +141,8 @@ class Parking:
 
     def newest_dead(self, connection: sa.Connection, event: EventType, reason: Reason) -> int:
         """When the newest dead letter of `reason` was written (ms since 1970); -1 where there is none."""
-        query = sa.select(sa.func.max(DEAD_LETTER.c.since))
-        found = connection.execute(
-            query.where(DEAD_LETTER.c.event == str(event), DEAD_LETTER.c.reason == reason)
-        ).scalar()
+        mine = (DEAD_LETTER.c.event == str(event), DEAD_LETTER.c.reason == reason)
+        found = connection.execute(sa.select(sa.func.max(DEAD_LETTER.c.since)).where(*mine)).scalar()
         return -1 if found is None else int(found)
 
     def redrive(self, connection: sa.Connection, event: EventType, reason: Reason, limit: int, up_to: int) -> int:

@@ -57,7 +57,9 @@ from biokeel.vault.tables import (
     SPREAD,
     VOID,
     Parked,
-    place,
+)
+from biokeel.vault.tables import (
+    place as columns_of,
 )
 
 if TYPE_CHECKING:
@@ -84,8 +86,8 @@ _GENERATION: Final = sa.select(META.c.value).where(META.c.name == "generation")
 _DECIDED: Final = sa.select(PROGRESS.c.source, PROGRESS.c.partition, PROGRESS.c.decided).where(
     PROGRESS.c.event == sa.bindparam("event")
 )
-"""Of all sources' partitions, which are a few hundred: a statement that is always the same is made once. Making one takes longer here
-than running it."""
+"""Of all sources' partitions, which are a few hundred: a statement that is always the same is made once. Making one
+takes longer here than running it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,10 +217,8 @@ class Vault:
         with self._database.read() as connection:
             for which in np.unique(batch.which[moved]).tolist():
                 rows = np.flatnonzero(moved & (batch.which == which))
-                of_rows = (first[rows], pl.Series(numbers[rows]))
-                then = then.scatter(
-                    rows, before_merges(connection, batch.event, batch.origins[which], stream, *of_rows)
-                )
+                place = (batch.event, batch.origins[which], stream)
+                then = then.scatter(rows, before_merges(connection, place, first[rows], pl.Series(numbers[rows])))
         return people.with_columns(then)
 
     def decide(
@@ -404,7 +404,7 @@ class Vault:
         for each in events:
             verdict = apply(roll, event.name, each)
             if verdict is None:
-                at = place(event, each.at)
+                at = columns_of(event, each.at)
                 roll.entries[-1].detail.update(at)
                 applied.append(at)
             elif isinstance(verdict, Waits):

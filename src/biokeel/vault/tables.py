@@ -1,7 +1,7 @@
 """The vault's tables. No column holds an identifier or a payload in clear.
 
-Coordinates (event, source, partition, offset) are the primary key of `parked`, `dead_letter` and `applied`, so that an event
-that comes twice is one row, and stands in one of the three only.
+Coordinates (event, source, partition, offset) are the primary key of `parked`, `dead_letter` and `applied`, so that an
+event that comes twice is one row, and stands in one of the three only.
 """
 
 from __future__ import annotations
