@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from biokeel.settings import Settings
 
 Watermarks = dict["EventType", dict[RawPartition, tuple[int, int]]]
-Watermarks = dict["EventType", dict[RawPartition, tuple[int, int]]]
 """By event type and raw partition: the first offset that Kafka still holds, and the one that the next event will get.
 
 Where a transaction is open, the second is where the first of these begins: nobody is given what stands behind it.
