@@ -20,8 +20,13 @@ CHUNK = 50_000
 AHEAD = 4 * CHUNK
 """Events that may wait for the pseudonymiser: workers never run dry, and are not left behind by what is published."""
 BETWEEN_CRASHES = {Length.SCALED: 20.0, Length.FULL: 60.0}
-"""Seconds of work after which a worker is killed. On a busy machine it may take as long before it begins any."""
-READ = {"pseudonymise": Edge.READ_RAW, "curate": Edge.READ_PSEUDO}
+"""Seconds after which a worker is killed, counted from when it has done `CHUNK` events for good: on a busy machine it
+may take as long before it begins, and must get on all the same."""
+READ = {"pseudonymise": {Edge.READ_RAW}, "curate": {Edge.READ_PSEUDO}}
+DONE = {
+    "pseudonymise": {Edge.PSEUDONYMISED, Edge.PARKED, Edge.SEALED},
+    "curate": {Edge.CURATED, Edge.QUARANTINED, Edge.REPEATED},
+}
 WARM = 100_000
 """Events that a process has read before its memory says anything: it imports, recovers and fills its buffers first."""
 LOOKS = 6
@@ -91,12 +96,15 @@ def waiting(world):
 def look(world, looks, worked):
     """Look at each worker that has read something since it was looked at last; of each process by itself.
 
-    `worked` notes since when a process has read anything at all.
+    `worked` notes since when a process has done its share before it may be killed.
     """
     said = collect(world.stack.state_dir)
     for run in said.workers:
-        read = sum(n for tally, n in said.events.items() if tally.process == run and tally.edge is READ[run.worker])
-        if read:
+        read, done = (
+            sum(n for tally, n in said.events.items() if tally.process == run and tally.edge in edges[run.worker])
+            for edges in (READ, DONE)
+        )
+        if done >= CHUNK:
             worked.setdefault(run.pid, time.monotonic())
         mine = looks[run.worker, run.pid]
         if read > max(WARM, mine[-1].read if mine else 0):

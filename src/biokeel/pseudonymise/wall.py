@@ -123,7 +123,7 @@ class Wall:
         return self._apply(batch) if batch.event.is_person else self._decide(batch)
 
     def leave_out(self, event: EventType, void: Sequence[Run]) -> None:
-        """Write down that the offsets of `void` hold no event: aborted in Kafka, or its own. Done again, it is the same."""
+        """Write down that the offsets of `void` hold no event: see `biokeel.vault.store.Vault.leave_out`."""
         self._vault.leave_out(event, void)
 
     def partitions(self, event: EventType, found: int) -> int:
