@@ -89,21 +89,17 @@ def shared_cases() -> Path:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Kafka and the object store with all topics and buckets, but no workers; one for the whole run, so be kind to it.
 
-    Each user has the rights that it has anywhere; on topics that begin with `test.` everybody may do everything. A
-    test that kills parts, fills topics that others read, or needs a clean start, starts a stack of its own.
+    Each user has the rights that it has anywhere; on topics and transactional ids that begin with `test.` everybody may
+    do everything. A test that kills parts, fills topics that others read, or needs a clean start, starts a stack of its
+    own.
     """
     with Stack.start(tmp_path_factory.mktemp("stack")) as running:
-        everybody = AclBinding(
-            ResourceType.TOPIC,
-            TEST_TOPICS,
-            ResourcePatternType.PREFIXED,
-            "User:*",
-            "*",
-            AclOperation.ALL,
-            AclPermissionType.ALLOW,
-        )
+        prefixed = (ResourcePatternType.PREFIXED, "User:*", "*", AclOperation.ALL, AclPermissionType.ALLOW)
+        everybody = [
+            AclBinding(kind, TEST_TOPICS, *prefixed) for kind in (ResourceType.TOPIC, ResourceType.TRANSACTIONAL_ID)
+        ]
         admin = running.admin()  # held until the answer is there: librdkafka drops what a dropped client has asked for
-        for future in admin.create_acls([everybody]).values():
+        for future in admin.create_acls(everybody).values():
             future.result(30)
         yield running
 

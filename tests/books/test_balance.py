@@ -59,6 +59,16 @@ def test_what_was_sent_again_corrected_or_taken_back_lies_in_a_place_of_its_own(
     assert books(rows(0), aside=beside(superseded=[0]), high=1).doubled.tolist() == [0]
 
 
+def test_where_no_event_stands_none_is_missing_and_none_is_counted():
+    found = books(rows(0, 3), in_vault=vault(void=[1, 1, 2, 5, 9]))
+    assert (found.raw, found.missing.tolist(), found.doubled.tolist()) == (3, [4], [])
+
+
+def test_an_event_that_was_decided_before_it_was_compacted_away_is_one_event():
+    found = books(rows(0), in_vault=vault(sealed=[1], void=[0, 1]), high=2)
+    assert (found.raw, found.missing.tolist(), found.doubled.tolist()) == (2, [], [])
+
+
 def test_an_event_that_lies_nowhere_is_missing():
     assert books(rows(0, 1, 3, 4)).missing.tolist() == [2, 5]
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 SHOWN: Final = 20
 """How many missing and doubled coordinates are kept; the rest is counted."""
+VOID: Final = "void"
+"""What the vault says of an offset that holds no event."""
 NAMED: Final = 3
 """How many of them a sentence names."""
 
@@ -82,7 +84,8 @@ def balance(
 
     `curated` and `quarantined` are the partition's table rows with `first_offset` (Int64) and `stream` (String);
     `beside` are rows of the tables that are neither: `first_offset` (Int64) and `place` (String: repeated, superseded,
-    withdrawn); `vault` is `Vault.books`: `offset` (Int64) and `place` (String: parked, released, sealed, applied).
+    withdrawn); `vault` is `Vault.books`: `offset` (Int64) and `place` (String: parked, released, sealed, applied,
+    void).
     Offsets outside [low, high) do not count: they are past retention, or came after the look at the watermarks.
     """
     low, high = watermarks
@@ -102,12 +105,14 @@ def balance(
     total = np.zeros(max(high - low, 0), dtype=np.uint8)
     for count in counts.values():
         total += count
+    # Where no event stands none is missing. One that was decided before it was compacted away is an event.
+    void = (total == 0) & (_count(vault.filter(vault["place"] == VOID)["offset"], low, high) > 0)
     return PartitionBooks(
         event,
         origin,
-        len(total),
+        len(total) - int(np.count_nonzero(void)),
         {place: int(np.count_nonzero(count)) for place, count in counts.items()},
-        np.flatnonzero(total == 0) + low,
+        np.flatnonzero((total == 0) & ~void) + low,
         np.flatnonzero(total > 1) + low,
     )
 

@@ -12,7 +12,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from biokeel.vault.database import Database
-from biokeel.vault.tables import APPLIED, DEAD_LETTER, PARKED, Parked, within
+from biokeel.vault.tables import APPLIED, DEAD_LETTER, PARKED, VOID, Parked, within
 
 if TYPE_CHECKING:
     from biokeel.batch import RawPartition
@@ -50,7 +50,7 @@ class Decisions:
 
 
 def books(connection: sa.Connection, event: EventType, origin: RawPartition) -> pl.DataFrame:
-    """`BOOKS` of one raw partition, by offset; place is parked, released, sealed or applied."""
+    """`BOOKS` of one raw partition, by offset; place is parked, released, sealed, applied or, without event, void."""
     rows: list[tuple[int, str, str | None]] = []
     parked = sa.select(PARKED.c.offset, PARKED.c.state).where(*within(PARKED, event, origin))
     for offset, state in connection.execute(parked):
@@ -59,4 +59,12 @@ def books(connection: sa.Connection, event: EventType, origin: RawPartition) -> 
     rows += [(offset, "sealed", reason) for offset, reason in connection.execute(dead)]
     applied = sa.select(APPLIED.c.offset).where(*within(APPLIED, event, origin))
     rows += [(offset, "applied", None) for (offset,) in connection.execute(applied)]
-    return pl.DataFrame(rows, schema=BOOKS, orient="row").sort("offset")
+    return pl.concat([pl.DataFrame(rows, schema=BOOKS, orient="row"), _void(connection, event, origin)]).sort("offset")
+
+
+def _void(connection: sa.Connection, event: EventType, origin: RawPartition) -> pl.DataFrame:
+    """`BOOKS` of the offsets that hold no event, each once."""
+    runs = connection.execute(sa.select(VOID.c.first, VOID.c.last).where(*within(VOID, event, origin)))
+    bounds = pl.DataFrame([tuple(run) for run in runs], schema=dict.fromkeys(("first", "last"), pl.Int64), orient="row")
+    offsets = bounds.select(offset=pl.int_ranges("first", pl.col("last") + 1)).explode("offset").unique()
+    return offsets.select("offset", place=pl.lit("void"), reason=pl.lit(None, pl.String))

@@ -55,6 +55,7 @@ from biokeel.vault.tables import (
     PARTICIPANT,
     PROGRESS,
     SPREAD,
+    VOID,
     Parked,
 )
 from biokeel.vault.tables import (
@@ -72,7 +73,7 @@ if TYPE_CHECKING:
     from biokeel.settings import Settings
     from biokeel.vault.enrolment import PersonEvent
     from biokeel.vault.identifiers import Identifier
-    from biokeel.vault.tables import Spans
+    from biokeel.vault.tables import Run, Spans
 
     Numbers = npt.NDArray[np.int64]
 
@@ -251,6 +252,15 @@ class Vault:
             ]
             self._database.upsert(connection, PROGRESS, rows)
         return True
+
+    def leave_out(self, event: EventType, void: Iterable[Run]) -> None:
+        """Write down that the offsets of `void` hold no event, so that nobody waits for them.
+
+        Whoever dies after it, or has done it before, does it again when Kafka gives these offsets again.
+        """
+        rows = [{"event": str(event), **origin._asdict(), "first": first, "last": last} for origin, first, last in void]
+        with self._database.write(shared=True) as connection:
+            self._database.insert_new(connection, VOID, rows)
 
     def create(self, identifiers: Sequence[Identifier]) -> None:
         """Make a participant for each identifier that is nobody's (policy `create`). Repeating it changes nothing."""
