@@ -27,12 +27,19 @@ SCHEMAS = PROJECT_ROOT / "schemas"
 START = dt.datetime(2024, 3, 1, 9, tzinfo=dt.UTC)
 CATALOGUE = DirectoryCatalogue(SCHEMAS)
 GLUCOSE = event_type("clinical.glucose")
-SOURCE = "hospital-one"
-REGISTER = trusting(SOURCE)
+SOURCES = ("hospital-one", "hospital-two")
+REGISTER = trusting(*SOURCES)
 
 
-def origin(partition: int) -> RawPartition:
-    return RawPartition(SOURCE, partition)
+def origin(number: int) -> RawPartition:
+    """A raw partition for each number: even ones are of one source, odd ones of another, both from 0 on."""
+    return RawPartition(SOURCES[number % 2], number // 2)
+
+
+def numbers(frame: pl.DataFrame) -> list[int]:
+    """The number of each row's raw partition, as `origin` has it."""
+    rows = frame.select("source_id", "raw_partition").iter_rows()
+    return [2 * partition + SOURCES.index(source) for source, partition in rows]
 
 
 class World:
@@ -71,7 +78,7 @@ class World:
         full = [
             {
                 "event_id": f"{abs(hash((str(event), partition, int(offset)))) % 16**12:032x}",
-                "source_id": SOURCE,
+                "source_id": origin(partition).source,
                 "subject_scheme": "hospital/one",
                 "occurred_at": START + dt.timedelta(minutes=int(offset)),
                 "occurred_offset_minutes": 540,
