@@ -98,7 +98,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with Stack.start(tmp_path_factory.mktemp("stack")) as running:
         rights = [
             AclBinding(
-                kind, prefix, ResourcePatternType.PREFIXED, f"User:{user}", "*", AclOperation.ALL, AclPermissionType.ALLOW
+                kind,
+                prefix,
+                ResourcePatternType.PREFIXED,
+                f"User:{user}",
+                "*",
+                AclOperation.ALL,
+                AclPermissionType.ALLOW,
             )
             for kind, prefix, user in (
                 (ResourceType.TOPIC, TEST_TOPICS, "*"),

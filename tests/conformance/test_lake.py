@@ -15,6 +15,7 @@ import pytest
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
+from biokeel.batch import ROW
 from biokeel.contracts.ids import decode_id
 from biokeel.contracts.schema import Field, Tag
 from biokeel.engine.build import curate_worker

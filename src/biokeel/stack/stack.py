@@ -153,6 +153,8 @@ class Stack:
         return topics_wanted(self._register, EVENTS, self._base.pseudo_partitions)
 
     def _start_programs(self, workers: int, console: bool) -> None:
+        if workers:
+            self._start_program("books", ("worker", "books"), self._of_user(User.BOOKS))
         for number in range(1, workers + 1):
             for kind, user in WORKERS.items():
                 name = f"{kind}-{number}"
