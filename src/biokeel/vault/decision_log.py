@@ -1,7 +1,7 @@
 """The vault's decisions in the order of their commits, so that who follows them reads only what is new.
 
 A row says of a run of offsets of one raw partition where its events lie from that transaction on (`parked`, `sealed`,
-`applied`; `released`: in the vault no more; `void`: no event stands there), and replaces what earlier ones said of them.
+`applied`; `released`: in the vault no more; `void`: no event stands there), and replaces what earlier rows said.
 It is written in the transaction that makes it so, with the next numbers.
 
 **Numbers are seen in their order**: whoever reads a number has seen, or sees with it, every lower one. SQLite has one
