@@ -13,14 +13,14 @@ from biokeel.engine.pseudonymise import WINDOW, PseudonymiseWorker
 from biokeel.errors import RegistryUnavailable, TransportError, VaultUnavailable
 from biokeel.observe.metrics import WorkerMetrics
 from biokeel.settings import Settings
-from tests.pseudonymise.conftest import CATALOGUE, GLUCOSE, SOURCE, World, world
+from tests.pseudonymise.conftest import CATALOGUE, GLUCOSE, SECOND, SOURCE, World, world
 from tests.registers import trusting
 from tests.signing import SIGNER
 
 __all__ = ["world"]
 
 AT = Partition(GLUCOSE.raw_topic(SOURCE), 0)
-OTHER = Partition(GLUCOSE.raw_topic(SOURCE), 1)
+OTHER = Partition(GLUCOSE.raw_topic(SECOND), 0)
 
 LAB = "lab-one"
 LABS = Partition(GLUCOSE.raw_topic(LAB), 0)
@@ -287,7 +287,7 @@ def test_partitions_of_one_call_make_one_block_and_are_settled_together_when_kaf
     async def scenario():
         batches = world.glucose("P-1", "P-1"), world.glucose("P-1", partition=1)
         await worker.take([delivered(worker, batch) for batch in batches])
-        assert rows(kafka) == ["hospital-one/0:0-1,hospital-one/1:0-0"]
+        assert rows(kafka) == ["hospital-one/0:0-1,hospital-two/0:0-0"]
         assert worker.ledger.committable() == {}
         kafka.pending[0].set_result(None)
         await worker._arrived()
@@ -319,7 +319,7 @@ def test_after_an_outage_of_the_vault_every_partition_of_the_call_is_done_again(
     asyncio.run(scenario())
     worker.check()
     assert len(tries) == 2
-    assert rows(kafka) == ["hospital-one/0:0-0,hospital-one/1:0-0"]
+    assert rows(kafka) == ["hospital-one/0:0-0,hospital-two/0:0-0"]
     assert worker.ledger.committable() == {AT: 2, OTHER: 1}
 
 
