@@ -6,16 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from biokeel.batch import RawPartition
 from biokeel.books.balance import Place, balance
 from biokeel.books.bookkeeper import LANDED_COLUMNS, PLACED_COLUMNS
 from biokeel.contracts.topics import event_type
 
 GLUCOSE = event_type("clinical.glucose")
+ORIGIN = RawPartition("demo-one", 0)
 
 
 def rows(*offsets, stream="raw"):
     return pl.DataFrame(
-        {"first_partition": [0] * len(offsets), "first_offset": list(offsets), "stream": [stream] * len(offsets)},
+        {
+            "source_id": [ORIGIN.source] * len(offsets),
+            "first_partition": [ORIGIN.partition] * len(offsets),
+            "first_offset": list(offsets),
+            "stream": [stream] * len(offsets),
+        },
         schema=LANDED_COLUMNS,
     )
 
@@ -26,7 +33,7 @@ def vault(**places):
 
 
 def beside(**places):
-    pairs = [(0, offset, place) for place, offsets in places.items() for offset in offsets]
+    pairs = [(*ORIGIN, offset, place) for place, offsets in places.items() for offset in offsets]
     return pl.DataFrame(pairs, schema=PLACED_COLUMNS, orient="row")
 
 
@@ -34,7 +41,7 @@ def books(curated=None, quarantined=None, in_vault=None, low=0, high=6, aside=No
     nothing = rows()
     return balance(
         GLUCOSE,
-        0,
+        ORIGIN,
         (low, high),
         curated=nothing if curated is None else curated,
         quarantined=nothing if quarantined is None else quarantined,
@@ -132,7 +139,7 @@ def test_ten_million_coordinates_balance_in_seconds():
         {"first_offset": np.delete(order, 5), "stream": pl.Series(["raw"]).new_from_index(0, n - 1)},
     )
     began = time.perf_counter()
-    found = balance(GLUCOSE, 0, (0, n), curated=frame, quarantined=rows(), beside=beside(), vault=vault())
+    found = balance(GLUCOSE, ORIGIN, (0, n), curated=frame, quarantined=rows(), beside=beside(), vault=vault())
     seconds = time.perf_counter() - began
     assert found.missing.tolist() == [order[5]]
     assert seconds < 10

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
+from biokeel.batch import RawPartition
 from biokeel.books.bookkeeper import LANDED_COLUMNS, Bookkeeper, LandedRows, no_rows
 from biokeel.console.page import serve
 from biokeel.contracts.topics import EVENTS, LANDED_EVENTS, PERSON_EVENTS, event_type
@@ -21,6 +22,7 @@ from biokeel.reasons import Reason
 
 FOLDER, TOKEN = Path(sys.argv[1]), sys.argv[2]
 GLUCOSE = event_type("clinical.glucose")
+ORIGIN = RawPartition("hospital-a", 0)
 RAW = {event: (60_000 if event in PERSON_EVENTS else 1_250_000 // (1 + n)) for n, event in enumerate(EVENTS)}
 PARKED, SEALED, QUARANTINED = 0.01, 0.002, 0.03
 
@@ -38,6 +40,7 @@ def shares(event):
 def rows(start, stop):
     return pl.DataFrame(
         {
+            "source_id": pl.repeat(ORIGIN.source, stop - start, eager=True),
             "first_partition": pl.repeat(0, stop - start, dtype=pl.Int32, eager=True),
             "first_offset": pl.arange(start, stop, eager=True),
             "stream": pl.repeat("raw", stop - start, eager=True),
@@ -65,7 +68,7 @@ def landed(event):
     )
 
 
-def vault(event, partition):
+def vault(event, origin):
     _, quarantined, parked, applied = shares(event)
     raw = RAW[event]
     if event.is_person:
@@ -80,7 +83,7 @@ def vault(event, partition):
 
 def bookkeeper():
     return Bookkeeper(
-        lambda: {event: {0: (0, RAW[event])} for event in EVENTS}, landed, vault, lambda: {GLUCOSE: 4_120}
+        lambda: {event: {ORIGIN: (0, RAW[event])} for event in EVENTS}, landed, vault, lambda: {GLUCOSE: 4_120}
     )
 
 
@@ -112,8 +115,9 @@ def work(wall, curate):
             curate.passed(event, Edge.CURATED, round(batch * 0.95))
             curate.passed(event, Edge.QUARANTINED, round(batch * QUARANTINED))
             for partition in range(4):
-                wall.lag(event, partition, max(round(dice.gauss(4_000, 3_000)), 0) if n % 3 else 0, 0.4 if n % 3 else 0)
-                curate.lag(event, partition, dice.randrange(6) if n % 3 else 0, 1.2 if n % 3 else 0)
+                raw, pseudo = (event.raw_topic(ORIGIN.source), partition), (event.pseudo_topic, partition)
+                wall.lag(event, raw, max(round(dice.gauss(4_000, 3_000)), 0) if n % 3 else 0, 0.4 if n % 3 else 0)
+                curate.lag(event, pseudo, dice.randrange(6) if n % 3 else 0, 1.2 if n % 3 else 0)
         time.sleep(0.1)
 
 

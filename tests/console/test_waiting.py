@@ -1,5 +1,6 @@
 import polars as pl
 
+from biokeel.batch import RawPartition
 from biokeel.books.balance import Books
 from biokeel.books.bookkeeper import LANDED_COLUMNS, Bookkeeper, no_rows
 from biokeel.console import draw
@@ -9,6 +10,7 @@ from biokeel.contracts.topics import EVENTS, event_type
 from biokeel.observe.stats import Snapshot
 
 SLEEP = event_type("lifestyle.sleep")
+ORIGIN = RawPartition("demo-one", 0)
 
 
 class Stream:
@@ -24,17 +26,17 @@ class Stream:
 
     def watermarks(self):
         self.published += 10
-        return {event: {0: (0, self.published)} if event == SLEEP else {} for event in EVENTS}
+        return {event: {ORIGIN: (0, self.published)} if event == SLEEP else {} for event in EVENTS}
 
     def rows(self, event):
         self.landed += next(self.lands, 0)
         offsets = pl.DataFrame(
-            {"first_partition": 0, "first_offset": range(self.landed), "stream": "raw"},
+            {"source_id": "demo-one", "first_partition": 0, "first_offset": range(self.landed), "stream": "raw"},
             schema_overrides=LANDED_COLUMNS,
         )
         return no_rows()._replace(curated=offsets)
 
-    def vault(self, event, partition):
+    def vault(self, event, origin):
         return pl.DataFrame(schema={"offset": pl.Int64, "place": pl.String})
 
 
