@@ -27,7 +27,7 @@ SCHEMAS = PROJECT_ROOT / "schemas"
 START = dt.datetime(2024, 3, 1, 9, tzinfo=dt.UTC)
 CATALOGUE = DirectoryCatalogue(SCHEMAS)
 GLUCOSE = event_type("clinical.glucose")
-SOURCE, SECOND = SOURCES = ("hospital-one", "hospital-two")
+SOURCES = ("hospital-one", "hospital-two")
 REGISTER = trusting(*SOURCES)
 
 
