@@ -5,11 +5,11 @@ from hypothesis import strategies as st
 
 from biokeel.books.balance import balance
 from biokeel.books.intervals import Bag, Intervals
-from biokeel.books.places import Place
+from biokeel.books.places import EVENT_PLACES, Place
 from biokeel.books.state import PartState
 from tests.books.telling import GLUCOSE, aside, bag, curated, history, listed, quarantined, vault
 
-PARKED, SEALED, APPLIED = (vault(place) for place in (Place.PARKED, Place.SEALED, Place.APPLIED))
+PARKED, SEALED, APPLIED, VOID = (vault(p) for p in (Place.PARKED, Place.SEALED, Place.APPLIED, Place.VOID))
 
 
 def books(labels, low=0, high=6):
@@ -47,6 +47,16 @@ def test_a_row_on_its_way_to_the_history_counts_once_as_curated():
     assert (found.places[Place.CURATED], faults(found)) == (1, ([], []))
     as_another_row = books({curated("parking"): [0], history(Place.SUPERSEDED): [0]}, high=1)
     assert faults(as_another_row) == ([], [0])
+
+
+def test_where_no_event_stands_none_is_missing_and_none_is_counted():
+    found = books({curated(): [0, 3], VOID: [1, 1, 2, 5, 9]})
+    assert (found.raw, *faults(found)) == (3, [4], [])
+
+
+def test_an_event_that_was_decided_before_it_was_compacted_away_is_one_event():
+    found = books({curated(): [0], SEALED: [1], VOID: [0, 1]}, high=2)
+    assert (found.raw, *faults(found)) == (2, [], [])
 
 
 def test_an_event_that_lies_nowhere_is_missing():
@@ -116,7 +126,7 @@ def test_of_any_books_exactly_the_offsets_in_no_place_are_missing_and_those_in_s
     found = books({labels[name]: values for name, values in where.items()}, high=len(lies))
     assert listed(found.missing) == [offset for offset, places in enumerate(lies) if not places]
     assert listed(found.doubled) == [offset for offset, places in enumerate(lies) if len(places) > 1]
-    assert found.places == {place: len(where.get(place.value, [])) for place in Place}
+    assert found.places == {place: len(where.get(place.value, [])) for place in EVENT_PLACES}
 
 
 def test_a_hundred_million_coordinates_with_a_million_exceptions_balance():

@@ -236,6 +236,25 @@ def test_the_newest_messages_come_in_order_and_no_more_than_asked_for(own_stack)
     assert found == sorted(found)
 
 
+def test_topic_cat_shows_what_does_not_decode_as_its_reason_and_size_only(own_stack):
+    shown = biokeel(own_stack, "topic", "cat", "raw.hospital-one.lifestyle.sleep", "--limit", "3")
+    assert shown.returncode == 0, shown.stderr
+    lines = [json.loads(line) for line in shown.stdout.splitlines()]
+    assert len(lines) == 3
+    assert all(line["rejected"] == "wire.not_framed" and line["bytes"] > 0 for line in lines)
+    assert "event 1" not in shown.stdout
+
+
+@pytest.mark.parametrize(
+    "topic", ["raw.hospital-one.lifestyle.naps", "raw.lifestyle.sleep", "pseudo.person.enrolment", "lifestyle.sleep"]
+)
+def test_topic_cat_names_a_topic_that_is_none(own_stack, topic):
+    refused = biokeel(own_stack, "topic", "cat", topic)
+    assert refused.returncode == 1
+    assert topic in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 @pytest.mark.browser
 def test_the_console_shows_the_figures_that_verify_proves(own_stack, chromium):
     proved = Bookkeeper.of(own_stack.state_dir).look().as_json()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from biokeel.books.intervals import Intervals, union
-from biokeel.books.places import Place
+from biokeel.books.places import EVENT_PLACES, Place
 from biokeel.books.state import Part, PartState
 from biokeel.contracts.topics import EVENTS, EventType, event_type
 
@@ -50,7 +50,8 @@ def balance(part: Part, state: PartState, watermarks: tuple[int, int]) -> Partit
     for place in {label.place for label in lies}:
         some = [those for label, those in lies.items() if label.place is place]
         counts[place] = len(union(some)) if doubled else sum(map(len, some))
-    return PartitionBooks(part, max(high - low, 0), counts, Intervals.span(low, high) - anywhere, doubled)
+    raw = max(high - low, 0) - counts.pop(Place.VOID)
+    return PartitionBooks(part, raw, counts, Intervals.span(low, high) - anywhere, doubled)
 
 
 class Balancer:
@@ -91,20 +92,20 @@ class Sums:
         parts = list(partitions)
         return cls(
             sum(part.raw for part in parts),
-            {place: sum(part.places[place] for part in parts) for place in Place},
+            {place: sum(part.places[place] for part in parts) for place in EVENT_PLACES},
             sum(len(part.missing) for part in parts),
             sum(len(part.doubled) for part in parts),
         )
 
     def figures(self) -> dict[str, int]:
         """By column: raw events, how many lie in each place, in none, and in several."""
-        places = {place.value: self.places.get(place, 0) for place in Place}
+        places = {place.value: self.places.get(place, 0) for place in EVENT_PLACES}
         return {"raw": self.raw, **places, "missing": self.missing, "doubled": self.doubled}
 
     @classmethod
     def from_figures(cls, figures: Mapping[str, int]) -> Sums:
         """What `figures` gave."""
-        places = {place: figures[place.value] for place in Place}
+        places = {place: figures[place.value] for place in EVENT_PLACES}
         return cls(figures["raw"], places, figures["missing"], figures["doubled"])
 
 

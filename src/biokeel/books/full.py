@@ -16,7 +16,7 @@ import polars as pl
 
 from biokeel.books.balance import PartitionBooks, balance
 from biokeel.books.follower import said_by
-from biokeel.books.places import TABLES, Place, Teller
+from biokeel.books.places import EVENT_PLACES, TABLES, Teller
 from biokeel.books.state import BEGINNING, Part, PartState, Position, State, differences
 from biokeel.contracts.topics import EVENTS
 
@@ -160,7 +160,7 @@ def _joined(part: Part, some: Iterable[PartitionBooks]) -> PartitionBooks:
         first = PartitionBooks(
             part,
             first.raw + each.raw,
-            {place: first.places[place] + each.places[place] for place in Place},
+            {place: first.places[place] + each.places[place] for place in EVENT_PLACES},
             first.missing | each.missing,
             first.doubled | each.doubled,
         )

@@ -38,6 +38,11 @@ class Place(StrEnum):
     PARKED = "parked"
     SEALED = "sealed"
     APPLIED = "applied"
+    VOID = "void"
+    """Where no event stands: the marker of a transaction, what one aborted, what was compacted away."""
+
+
+EVENT_PLACES: Final[tuple[Place, ...]] = tuple(place for place in Place if place is not Place.VOID)
 
 
 class Teller(StrEnum):
@@ -110,6 +115,10 @@ def settled(labels: Mapping[Label, Bag]) -> Settled:
             seen |= bag.all
         else:
             found[label] = bag.without(left | judged_again)
+    # One that was decided before it was compacted away is an event, and that none stands somewhere may be said twice.
+    if void := [label for label in found if label.place is Place.VOID]:
+        events = union(bag.all for label, bag in found.items() if label not in void)
+        found |= {label: Bag.once(found[label].all - events) for label in void}
     anywhere, twice = coverage(bag.all for bag in found.values())
     for bag in found.values():
         twice |= bag.doubled

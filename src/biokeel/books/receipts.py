@@ -57,6 +57,8 @@ def records(
     numbers = dict(sent)
     found: list[tuple[str, bytes]] = []
     for each in told:
+        if each.label.place is Place.VOID:
+            continue  # nobody's event
         source = each.part.source
         for receipt in _receipts(each, state, dt.datetime.fromtimestamp(now, dt.UTC)):
             numbers[source] = numbers.get(source, int(now * 1000)) + 1

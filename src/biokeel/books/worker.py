@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 from biokeel.books.alarms import Alarm, History, alarms
 from biokeel.books.balance import Balancer, Books, Seen
 from biokeel.books.follower import Follower
+from biokeel.books.places import Place
 from biokeel.books.published import EVERY_SECONDS, Published
 from biokeel.books.receipts import records
 from biokeel.books.saved import Saved, SavedBooks
@@ -203,6 +204,8 @@ class BooksWorker:
             self._histories.setdefault(source, History(now, now, high)).came(high, now)
         self._histories = {source: each for source, each in self._histories.items() if source in highs}
         for told in new:
+            if told.label.place is Place.VOID:
+                continue
             if not told.amends and told.part.source in self._histories:
                 self._histories[told.part.source].judged(told.label.place, len(told.offsets), now)
 

@@ -1,8 +1,8 @@
 """The vault's decisions in the order of their commits, so that who follows them reads only what is new.
 
 A row says of a run of offsets of one raw partition where its events lie from that transaction on (`parked`, `sealed`,
-`applied`; `released`: in the vault no more), and replaces what earlier rows said of them. It is written in the
-transaction that makes it so, with the next numbers.
+`applied`; `released`: in the vault no more; `void`: no event stands there), and replaces what earlier rows said.
+It is written in the transaction that makes it so, with the next numbers.
 
 **Numbers are seen in their order**: whoever reads a number has seen, or sees with it, every lower one. SQLite has one
 writer at a time. On PostgreSQL several decide side by side, so the number is taken under a lock that is held until the
@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from biokeel.vault.tables import DECISION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from biokeel.batch import At
     from biokeel.contracts.topics import EventType
@@ -31,13 +31,20 @@ PARKED: Final = "parked"
 SEALED: Final = "sealed"
 APPLIED: Final = "applied"
 RELEASED: Final = "released"
+VOID: Final = "void"
 
 
 def write(
     connection: sa.Connection, database: Database, event: EventType, place: str, events: Iterable[tuple[At, str]]
 ) -> None:
     """Write down that `events`, each with its reason (empty for none), lie in `place` from this transaction on."""
-    runs = list(_runs(events))
+    write_runs(connection, database, event, place, list(_runs(events)))
+
+
+def write_runs(
+    connection: sa.Connection, database: Database, event: EventType, place: str, runs: Sequence[dict[str, Any]]
+) -> None:
+    """The same of runs: `source`, `partition`, `first`, `last` and `reason` of each."""
     if not runs:
         return
     database.lock_decisions(connection)

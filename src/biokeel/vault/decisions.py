@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from biokeel.vault import decision_log
 from biokeel.vault.database import Database
-from biokeel.vault.tables import APPLIED, DEAD_LETTER, DECISION, PARKED, Parked, within
+from biokeel.vault.tables import APPLIED, DEAD_LETTER, DECISION, PARKED, VOID, Parked, within
 
 if TYPE_CHECKING:
     from biokeel.batch import RawPartition
@@ -31,6 +31,7 @@ DECIDED: Final = {
     "reason": pl.String(),
 }
 """What is known of a run of offsets: where its events lie, by the names of `decision_log`."""
+_RUN: Final = ("event", "source", "partition", "first", "last")
 MOST: Final = 20_000
 """Decisions that are read in one go."""
 FETCHED: Final = 50_000
@@ -92,6 +93,9 @@ class Decisions:
             newest = sa.select(DECISION.c.number, DECISION.c.mark).order_by(DECISION.c.number.desc()).limit(1)
             number, mark = connection.execute(newest).first() or (-1, 0)
             frames = [frame for query in _tables() for frame in _runs(connection, query)]
+            void = connection.execute(sa.select(*(VOID.c[name] for name in _RUN)))
+            rows = [(*row, decision_log.VOID, "") for row in void]
+            frames.append(pl.DataFrame(rows, schema=DECIDED, orient="row"))
         return Decided(pl.concat([pl.DataFrame(schema=DECIDED), *frames]), number, mark)
 
     def _is_made(self) -> bool:
@@ -105,7 +109,7 @@ class Decisions:
 
 
 def books(connection: sa.Connection, event: EventType, origin: RawPartition) -> pl.DataFrame:
-    """`BOOKS` of one raw partition, by offset; place is parked, released, sealed or applied."""
+    """`BOOKS` of one raw partition, by offset; place is parked, released, sealed, applied or, without event, void."""
     rows: list[tuple[int, str, str | None]] = []
     parked = sa.select(PARKED.c.offset, PARKED.c.state).where(*within(PARKED, event, origin))
     for offset, state in connection.execute(parked):
@@ -114,7 +118,15 @@ def books(connection: sa.Connection, event: EventType, origin: RawPartition) -> 
     rows += [(offset, "sealed", reason) for offset, reason in connection.execute(dead)]
     applied = sa.select(APPLIED.c.offset).where(*within(APPLIED, event, origin))
     rows += [(offset, "applied", None) for (offset,) in connection.execute(applied)]
-    return pl.DataFrame(rows, schema=BOOKS, orient="row").sort("offset")
+    return pl.concat([pl.DataFrame(rows, schema=BOOKS, orient="row"), _void(connection, event, origin)]).sort("offset")
+
+
+def _void(connection: sa.Connection, event: EventType, origin: RawPartition) -> pl.DataFrame:
+    """`BOOKS` of the offsets that hold no event, each once."""
+    runs = connection.execute(sa.select(VOID.c.first, VOID.c.last).where(*within(VOID, event, origin)))
+    bounds = pl.DataFrame([tuple(run) for run in runs], schema=dict.fromkeys(("first", "last"), pl.Int64), orient="row")
+    offsets = bounds.select(offset=pl.int_ranges("first", pl.col("last") + 1)).explode("offset").unique()
+    return offsets.select("offset", place=pl.lit("void"), reason=pl.lit(None, pl.String))
 
 
 def _tables() -> list[sa.Select[tuple[str, str, int, int, str, str]]]:

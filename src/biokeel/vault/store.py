@@ -32,7 +32,7 @@ from biokeel.batch import SealedRejection
 from biokeel.contracts.signatures import PublicKeys
 from biokeel.errors import VaultError, VaultKeyError
 from biokeel.reasons import Reason
-from biokeel.vault import age
+from biokeel.vault import age, decision_log
 from biokeel.vault.audit import Audit, AuditHead, AuditReport, Entry
 from biokeel.vault.consent import unstated
 from biokeel.vault.database import Database, chunks
@@ -55,6 +55,7 @@ from biokeel.vault.tables import (
     PARTICIPANT,
     PROGRESS,
     SPREAD,
+    VOID,
     Parked,
 )
 from biokeel.vault.tables import (
@@ -72,7 +73,7 @@ if TYPE_CHECKING:
     from biokeel.settings import Settings
     from biokeel.vault.enrolment import PersonEvent
     from biokeel.vault.identifiers import Identifier
-    from biokeel.vault.tables import Spans
+    from biokeel.vault.tables import Run, Spans
 
     Numbers = npt.NDArray[np.int64]
 
@@ -251,6 +252,17 @@ class Vault:
             ]
             self._database.upsert(connection, PROGRESS, rows)
         return True
+
+    def leave_out(self, event: EventType, void: Sequence[Run]) -> None:
+        """Write down that the offsets of `void` hold no event, so that nobody waits for them.
+
+        Whoever dies after it, or has done it before, does it again when Kafka gives these offsets again.
+        """
+        rows = [{"event": str(event), **origin._asdict(), "first": first, "last": last} for origin, first, last in void]
+        with self._database.write(shared=True) as connection:
+            self._database.insert_new(connection, VOID, rows)
+            runs = [{"reason": "", **origin._asdict(), "first": first, "last": last} for origin, first, last in void]
+            decision_log.write_runs(connection, self._database, event, decision_log.VOID, runs)
 
     def create(self, identifiers: Sequence[Identifier]) -> None:
         """Make a participant for each identifier that is nobody's (policy `create`). Repeating it changes nothing."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     Spans = Mapping[RawPartition, tuple[int, int]]
     """By raw partition, its first and its last offset."""
+    Run = tuple[RawPartition, int, int]
+    """Offsets of a raw partition that follow each other: the first and the last."""
 
 COORDINATES: Final = ("event", "source", "partition", "offset")
 METADATA: Final = sa.MetaData()
@@ -113,6 +115,18 @@ DEAD_LETTER = sa.Table(
 
 APPLIED = sa.Table("applied", METADATA, *_coordinates())
 """Coordinates of the person events that were applied."""
+
+VOID = sa.Table(
+    "void",
+    METADATA,
+    *_partition(),
+    sa.Column("last", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("first", sa.BigInteger, primary_key=True, autoincrement=False),
+)
+"""Offsets `first` to `last` hold no event: markers of transactions, what they aborted, what was compacted away.
+
+Rows may overlap, since a replay may be cut otherwise, and none is ever changed: another worker may have gone on. The
+last offset stands before the first in the key, by which the highest is found at once."""
 
 DECISION = sa.Table(
     "decision",

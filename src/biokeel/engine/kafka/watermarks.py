@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from biokeel.settings import Settings
 
 Watermarks = dict["EventType", dict[RawPartition, tuple[int, int]]]
-"""By event type and raw partition: the first offset that Kafka still holds, and the one that the next will get."""
+"""By event type and raw partition: the first offset that Kafka still holds, and the one that the next event will get.
+
+Where a transaction is open, the second is where the first of these begins: nobody is given what stands behind it.
+"""
 
 _EARLIEST: Final[OffsetSpec] = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -151,7 +154,7 @@ def _offsets(
     left = partitions
     while left:
         answers = admin.list_offsets(
-            dict.fromkeys(left, spec), isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_TIMEOUT
+            dict.fromkeys(left, spec), isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_TIMEOUT
         )
         left = []
         for asked, answer in answers.items():
