@@ -11,14 +11,6 @@ from contextlib import contextmanager
 import polars as pl
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import (
-    AclBinding,
-    AclOperation,
-    AclPermissionType,
-    NewTopic,
-    ResourcePatternType,
-    ResourceType,
-)
 
 from biokeel.batch import RawPartition
 from biokeel.books.bookkeeper import Bookkeeper
@@ -26,7 +18,7 @@ from biokeel.books.published import Published
 from biokeel.books.saved import SavedBooks
 from biokeel.books.state import differences
 from biokeel.contracts.receipts import decode
-from biokeel.contracts.topics import EVENTS, Zone, event_type, receipts_topic
+from biokeel.contracts.topics import EVENTS, Zone, event_type
 from biokeel.engine.kafka.newest import newest
 from biokeel.engine.kafka.watermarks import RawWatermarks, raw_watermarks
 from biokeel.errors import TransportError
@@ -139,20 +131,6 @@ def test_verify_proves_names_and_counts_in_the_order_in_which_events_arrive(own_
 
 
 def test_the_follower_killed_at_each_step_tells_the_source_everything_once_in_order(own_stack):
-    topic = receipts_topic(SOURCE)
-    admin = own_stack.admin()
-    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
-    reads = AclBinding(
-        ResourceType.TOPIC,
-        topic,
-        ResourcePatternType.LITERAL,
-        "User:source",
-        "*",
-        AclOperation.READ,
-        AclPermissionType.ALLOW,
-    )
-    for future in admin.create_acls([reads]).values():
-        future.result(30)
     objects = Lake.of(own_stack.settings(Zone.RESEARCH)).objects
     for number, point in enumerate(POINTS):
         publish(own_stack, DIET, 0, 10)
