@@ -38,8 +38,7 @@ def read_receipts(settings: Settings, source: str, *, above: int = -1, follow: b
         consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
         while follow or consumer.position([TopicPartition(topic, 0)])[0].offset < end:
             for message in consumer.consume(AT_A_TIME, POLL_SECONDS):
-                receipt = decode(_value(message))
-                if receipt.number > above:
+                if (record := _value(message)) is not None and (receipt := decode(record)).number > above:
                     above = receipt.number
                     yield receipt
     except KafkaException as error:
@@ -48,10 +47,13 @@ def read_receipts(settings: Settings, source: str, *, above: int = -1, follow: b
         consumer.close()
 
 
-def _value(message: Message) -> bytes:
-    if (error := message.error()) is not None:
-        raise KafkaException(error)
-    return message.value() or b""
+def _value(message: Message) -> bytes | None:
+    """The record; None for word that the group is not ours: a source has no right to any, and needs none."""
+    if (error := message.error()) is None:
+        return message.value() or b""
+    if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+        return None
+    raise KafkaException(error)
 
 
 def _failed(error: KafkaError, topic: str) -> DeliveryError:
