@@ -24,6 +24,7 @@ GROUPS: tuple[str, ...] = (
     "topic",
     "source",
     "publish",
+    "receipts",
     "demo_data",
     "schema",
     "suite",
