@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from biokeel.engine.kafka.deliveries import Ledger, Partition
 from biokeel.engine.kafka.records import Records
 
-AT = Partition("raw.hospital-a.clinical.glucose", 0)
+AT = Partition("raw.demo-one.clinical.glucose", 0)
 
 
 def records(first, last):

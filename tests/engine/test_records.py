@@ -23,7 +23,7 @@ from biokeel.errors import OversizedBatch
 from biokeel.reasons import Reason
 from tests.engine.record_batches import ABORT, CODECS, COMMIT, COMPRESSED, HEADER, UNREADABLE, batch, plain
 
-AT = TopicPartition("raw.hospital-a.clinical.glucose", 0)
+AT = TopicPartition("raw.demo-one.clinical.glucose", 0)
 SIZE = 1 << 20
 """Of a micro-batch."""
 

@@ -14,7 +14,7 @@ from confluent_kafka.admin import NewTopic
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from biokeel.contracts.topics import Zone
+from biokeel.contracts.topics import Zone, event_type
 from biokeel.engine.app import serve
 from biokeel.engine.kafka import transport
 from biokeel.engine.kafka.deliveries import Ledger, Partition
@@ -26,6 +26,7 @@ from tests.engine.record_batches import UNREADABLE
 
 pytestmark = pytest.mark.integration
 
+GLUCOSE = event_type("clinical.glucose")
 RECORDS = 3000
 PARTITIONS = 3
 
@@ -76,7 +77,7 @@ def vault_settings(stack):
 
 @pytest.fixture
 def topic(stack, vault_settings):
-    name = f"raw.test.{uuid.uuid4().hex}"
+    name = GLUCOSE.raw_topic(f"test-{uuid.uuid4().hex}")
     admin = stack.admin()  # its futures end with it
     admin.create_topics([NewTopic(name, PARTITIONS, 1)])[name].result(30)
     publish(vault_settings, name)
@@ -91,7 +92,7 @@ def publish(settings, topic):
 
 
 def consumption(topic, group=None, poll_records=500):
-    return Consumption(group or f"test-{uuid.uuid4().hex}", (topic,), poll_records, 1 << 20)
+    return Consumption(group or f"test-{uuid.uuid4().hex}", lambda: (topic,), poll_records, 1 << 20)
 
 
 def committed(settings, group, topic):
@@ -153,7 +154,7 @@ def test_faust_keeps_no_list_of_offsets_that_would_grow_with_every_micro_batch(v
 
 def test_a_full_queue_leaves_no_partition_out():
     """Faust would, and lets it in again when others have come to their end."""
-    at = TP("raw.test", 0)
+    at = TP("raw.test-one.clinical.glucose", 0)
     consumer = transport.Consumer.__new__(transport.Consumer)
     consumer.app = SimpleNamespace(in_recovery=False)
     consumer._active_partitions, consumer._buffered_partitions = {at}, set()
@@ -188,16 +189,12 @@ def test_a_worker_that_fails_commits_nothing_although_faust_acknowledges(vault_s
             self.deliveries += deliveries
             raise ValueError("900101-1234567")
 
-    # A test topic is no event type; lag is not what this is about.
     async def scenario(worker):
-        worker.runner.lag = lambda *_: None
         async with running(vault_settings, what, worker) as task:
             await asyncio.wait([task])
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("biokeel.engine.worker.event_type", lambda topic: topic)
-        with pytest.raises(ValueError, match="900101"):
-            asyncio.run(scenario(Failing(vault_settings)))
+    with pytest.raises(ValueError, match="900101"):
+        asyncio.run(scenario(Failing(vault_settings)))
     assert committed(vault_settings, what.group, topic) == [-1] * PARTITIONS
 
 
@@ -366,7 +363,7 @@ def test_a_position_that_a_worker_goes_back_to_is_fetched_again_each_time():
     async def earliest(at):
         return {at: 0}
 
-    ledger, at = Ledger(), Partition("raw.test", 1)
+    ledger, at = Ledger(), Partition("raw.test-one.clinical.glucose", 1)
     ledger.assign(at, 400)
     consumer = SimpleNamespace(_ledger=ledger, _thread=SimpleNamespace(earliest_offsets=earliest), _rewind=set())
 
