@@ -5,9 +5,7 @@ import time
 import polars as pl
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
 
-from biokeel.admin.users import User
 from biokeel.books.bookkeeper import Bookkeeper
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.codec import Codec
@@ -32,7 +30,7 @@ class Source:
     """A source's producers, each with a transaction at a time, and how far the vault's group has read."""
 
     def __init__(self, stack):
-        self.settings = stack.settings(User.SOURCE)
+        self.settings = stack.source(SOURCE)
         schemas = DirectoryCatalogue(self.settings.schemas_dir)
         self.schema, self.enrolment = (schemas.reader(event).schema for event in (GLUCOSE, ENROLMENT))
         self.codec = Codec(schemas, 1 << 20)
@@ -88,10 +86,6 @@ def until(condition, what):
 
 
 def test_what_a_source_aborts_never_existed(stack):
-    admin = stack.admin()
-    prefixed = (ResourcePatternType.PREFIXED, f"User:{User.SOURCE}", "*", AclOperation.WRITE, AclPermissionType.ALLOW)
-    for future in admin.create_acls([AclBinding(ResourceType.TRANSACTIONAL_ID, f"{SOURCE}.", *prefixed)]).values():
-        future.result(30)
     source, books = Source(stack), Bookkeeper.of(stack.state_dir)
     first, second, hangs = source.producer("first"), source.producer("second"), source.producer("hangs", 1000)
 
