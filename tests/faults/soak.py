@@ -5,7 +5,7 @@ import time
 from collections import defaultdict
 from typing import NamedTuple
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from biokeel.contracts.topics import RAW, Zone
 from biokeel.engine.pseudonymise import GROUP
@@ -27,6 +27,8 @@ DONE = {
     "pseudonymise": {Edge.PSEUDONYMISED, Edge.PARKED, Edge.SEALED},
     "curate": {Edge.CURATED, Edge.QUARANTINED, Edge.REPEATED},
 }
+YOUNG = (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
+"""What a broker says of a group that nobody has asked about yet."""
 WARM = 100_000
 """Events that a process has read before its memory says anything: it imports, recovers and fills its buffers first."""
 LOOKS = 6
@@ -89,6 +91,10 @@ def waiting(world):
         partitions = [TopicPartition(topic, each) for topic in raw for each in topics[topic].partitions]
         read = sum(max(each.offset, 0) for each in consumer.committed(partitions, 30))
         return sum(consumer.get_watermark_offsets(each, 30)[1] for each in partitions) - read
+    except KafkaException as error:
+        if error.args[0].code() not in YOUNG:
+            raise
+        return AHEAD
     finally:
         consumer.close()
 
