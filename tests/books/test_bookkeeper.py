@@ -133,7 +133,9 @@ def test_topic_cat_shows_what_does_not_decode_as_its_reason_and_size_only(own_st
     assert "event 1" not in shown.stdout
 
 
-@pytest.mark.parametrize("topic", ["raw.demo-one.lifestyle.naps", "raw.lifestyle.sleep", "pseudo.person.enrolment", "lifestyle.sleep"])
+@pytest.mark.parametrize(
+    "topic", ["raw.demo-one.lifestyle.naps", "raw.lifestyle.sleep", "pseudo.person.enrolment", "lifestyle.sleep"]
+)
 def test_topic_cat_names_a_topic_that_is_none(own_stack, topic):
     refused = biokeel(own_stack, "topic", "cat", topic)
     assert refused.returncode == 1

@@ -21,7 +21,6 @@ AT, OTHER = (Partition(GLUCOSE.raw_topic(source), 0) for source in SOURCES)
 """The same partition of two sources (`origin` 0 and 1)."""
 
 
-
 class Kafka:
     """Takes blocks, and acknowledges them when it is told to."""
 

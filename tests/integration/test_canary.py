@@ -118,7 +118,7 @@ def published(shared_data: Path, writings: list[str | int], tmp_path_factory: py
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BIOKEEL_FLUSH_SECONDS", "1")
         with Stack.start(tmp_path_factory.mktemp("canary"), workers=1, console=True) as stack:
-            settings = stack.settings(User.SOURCE)
+            settings = stack.source("canary")
             source = Source("canary", source_key(stack.state_dir / "source.key"))
             with Publisher(settings, DirectoryCatalogue(settings.schemas_dir)) as publisher:
                 for folder in FOLDERS:
@@ -189,7 +189,7 @@ def test_nothing_that_real_files_say_about_who_people_are_is_found_outside_the_v
 
 def test_the_same_search_finds_them_in_the_raw_topics_of_the_vault_zone(published, canaries) -> None:
     stack, _ = published
-    messages = newest(stack.settings(User.VAULT), "raw.person.enrolment", 100_000)
+    messages = newest(stack.settings(User.VAULT), "raw.canary.person.enrolment", 100_000)
     raw = b"\n".join(message.value for message in messages).decode("utf-8", errors="replace")
     assert sum(canary in raw for canary in canaries) > 100
 

@@ -7,18 +7,23 @@ from botocore.exceptions import ClientError
 from confluent_kafka.admin import AdminClient
 
 from biokeel.admin.users import User
+from biokeel.contracts.sources import Register
 from biokeel.contracts.topics import EVENTS, LANDED_EVENTS, Zone
+from biokeel.settings import Settings
 from biokeel.stack import objectstore
 from biokeel.stack.stack import Stack
 
 pytestmark = pytest.mark.integration
 
 
-def test_every_topic_of_the_contracts_exists_with_the_partitions_of_the_settings(stack: Stack) -> None:
+def test_every_topic_of_the_register_exists_with_the_partitions_that_it_says(stack: Stack) -> None:
     settings = stack.settings(Zone.VAULT)
     topics = AdminClient(settings.kafka_client()).list_topics(timeout=10).topics
-    assert {event.raw_topic for event in EVENTS} | {event.pseudo_topic for event in LANDED_EVENTS} <= set(topics)
-    assert len(topics[EVENTS[0].raw_topic].partitions) == settings.raw_partitions
+    wanted = {event.pseudo_topic: settings.pseudo_partitions for event in LANDED_EVENTS}
+    for source in Register.load(Settings().sources_dir).values():
+        wanted |= {event.raw_topic(source.id): source.partitions for event in EVENTS if source.may_send(event)}
+    assert len(set(wanted.values())) > 1
+    assert {name: len(topics[name].partitions) for name in wanted} == wanted
 
 
 def test_the_store_refuses_a_second_conditional_put(stack: Stack) -> None:

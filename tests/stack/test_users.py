@@ -27,6 +27,7 @@ from biokeel.stack.stack import Stack
 pytestmark = pytest.mark.integration
 
 EVENT = LANDED_EVENTS[0]
+RAW = EVENT.raw_topic("demo-one")
 REFUSED = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED}
 
 
@@ -70,8 +71,8 @@ def refusal(what, *arguments) -> int:
 
 
 def test_the_vault_reads_what_a_source_wrote(stack: Stack) -> None:
-    assert produce(stack.settings(User.SOURCE), EVENT.raw_topic) is None
-    assert consume(stack.settings(Zone.VAULT), EVENT.raw_topic) == b"x"
+    assert produce(stack.settings(User.SOURCE), RAW) is None
+    assert consume(stack.settings(Zone.VAULT), RAW) == b"x"
 
 
 def test_research_reads_what_the_vault_wrote(stack: Stack) -> None:
@@ -80,9 +81,9 @@ def test_research_reads_what_the_vault_wrote(stack: Stack) -> None:
 
 
 def test_research_cannot_read_a_raw_topic(stack: Stack) -> None:
-    assert produce(stack.settings(User.SOURCE), EVENT.raw_topic) is None
+    assert produce(stack.settings(User.SOURCE), RAW) is None
     settings = stack.settings(Zone.RESEARCH)
-    code = refusal(consume, settings, EVENT.raw_topic, "test-research")
+    code = refusal(consume, settings, RAW, "test-research")
     assert code == KafkaError.TOPIC_AUTHORIZATION_FAILED
 
 
@@ -93,7 +94,7 @@ def test_research_cannot_join_the_vaults_group(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("user", [Zone.RESEARCH, User.OPERATOR])
-@pytest.mark.parametrize("topic", [EVENT.raw_topic, EVENT.pseudo_topic])
+@pytest.mark.parametrize("topic", [RAW, EVENT.pseudo_topic])
 def test_neither_research_nor_operators_can_write(stack: Stack, user, topic) -> None:
     error = produce(stack.settings(user), topic)
     assert error is not None
@@ -102,7 +103,7 @@ def test_neither_research_nor_operators_can_write(stack: Stack, user, topic) -> 
 
 def test_a_source_can_only_write_raw_topics(stack: Stack) -> None:
     settings = stack.settings(User.SOURCE)
-    assert refusal(consume, settings, EVENT.raw_topic) in REFUSED
+    assert refusal(consume, settings, RAW) in REFUSED
     assert refusal(consume, settings, EVENT.pseudo_topic) in REFUSED
     error = produce(settings, EVENT.pseudo_topic)
     assert error is not None
@@ -112,17 +113,17 @@ def test_a_source_can_only_write_raw_topics(stack: Stack) -> None:
 def test_an_operator_sees_positions_of_raw_topics_but_no_event(stack: Stack) -> None:
     settings = stack.settings(User.OPERATOR)
     consumer = Consumer(settings.kafka_client() | {"group.id": "test-operator"})
-    low, high = consumer.get_watermark_offsets(TopicPartition(EVENT.raw_topic, 0), timeout=10)
+    low, high = consumer.get_watermark_offsets(TopicPartition(RAW, 0), timeout=10)
     consumer.close()
     assert low <= high
-    assert refusal(consume, settings, EVENT.raw_topic) in REFUSED
+    assert refusal(consume, settings, RAW) in REFUSED
 
 
 def test_nobody_but_an_operator_can_create_a_topic(stack: Stack) -> None:
     for user in (Zone.VAULT, Zone.RESEARCH, User.SOURCE):
         admin = AdminClient(stack.settings(user).kafka_client())
-        new = NewTopic("raw.clinical.other", 1, 1)
-        code = refusal(admin.create_topics([new])["raw.clinical.other"].result)
+        new = NewTopic("raw.demo-one.clinical.other", 1, 1)
+        code = refusal(admin.create_topics([new])["raw.demo-one.clinical.other"].result)
         assert code == KafkaError.TOPIC_AUTHORIZATION_FAILED
 
 
@@ -139,7 +140,7 @@ def test_each_user_sees_its_own_topics_only(stack: Stack) -> None:
 @pytest.mark.parametrize("user", [User.SOURCE, User.RESEARCH, User.VAULT, User.OPERATOR])
 def test_nobody_can_delete_or_change_a_topic_or_give_rights(stack: Stack, user: User) -> None:
     admin = AdminClient(stack.settings(user).kafka_client())
-    for topic in (EVENT.raw_topic, EVENT.pseudo_topic):
+    for topic in (RAW, EVENT.pseudo_topic):
         assert refusal(admin.delete_topics([topic])[topic].result) == KafkaError.TOPIC_AUTHORIZATION_FAILED
         entry = ConfigEntry("retention.ms", "1", incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
