@@ -91,22 +91,26 @@ def shared_cases() -> Path:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Kafka and the object store with all topics and buckets, but no workers; one for the whole run, so be kind to it.
 
-    Each user has the rights that it has anywhere; on topics that begin with `test.` everybody may do everything, and
-    the vault zone on those of the sources `test-…`, which are registered nowhere. A test that kills parts, fills topics
-    that others read, or needs a clean start, starts a stack of its own.
+    Each user has the rights that it has anywhere; on topics and transactional ids that begin with `test.` everybody may
+    do everything, and the vault zone on topics of the sources `test-…`, which are registered nowhere. A test that kills
+    parts, fills topics that others read, or needs a clean start, starts a stack of its own.
     """
     with Stack.start(tmp_path_factory.mktemp("stack")) as running:
         rights = [
             AclBinding(
-                ResourceType.TOPIC,
-                topics,
+                kind,
+                prefix,
                 ResourcePatternType.PREFIXED,
                 f"User:{user}",
                 "*",
                 AclOperation.ALL,
                 AclPermissionType.ALLOW,
             )
-            for topics, user in ((TEST_TOPICS, "*"), (TEST_RAW_TOPICS, User.VAULT))
+            for kind, prefix, user in (
+                (ResourceType.TOPIC, TEST_TOPICS, "*"),
+                (ResourceType.TRANSACTIONAL_ID, TEST_TOPICS, "*"),
+                (ResourceType.TOPIC, TEST_RAW_TOPICS, User.VAULT),
+            )
         ]
         admin = running.admin()  # held until the answer is there: librdkafka drops what a dropped client has asked for
         for future in admin.create_acls(rights).values():

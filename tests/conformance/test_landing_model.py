@@ -35,7 +35,7 @@ SUITE_FIRST = 3
 
 
 def first_seen():
-    """Row (source, raw partition, raw offset) → the block that brings it first; a later block that repeats it counts not."""
+    """Row (source, raw partition, raw offset) → the block that brings it first; later ones repeat it."""
     found = {}
     for offset, block in enumerate(BLOCKS[0]):
         for key in block.select("source_id", "raw_partition", "raw_offset").iter_rows():

@@ -149,7 +149,7 @@ def test_the_written_files_publish_as_exactly_the_corpus(
             return super().publish(event, rows)
 
     sink = Sink(catalogue, 1 << 20)
-    results = publish_files(find_files([tmp_path / "files"]), Source("x", b""), sink)
+    results = publish_files(find_files([tmp_path / "files"]), Source(DEMO, b""), sink)
     assert not [result for result in results if result.report.problems or result.failure]
     assert sum(result.sent.total() for result in results) == len(corpus)
     for event, frame in corpus.events.items():

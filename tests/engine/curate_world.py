@@ -29,7 +29,7 @@ BEGAN = 1_600_000_000_000
 
 
 def block(offset, values, first=None, raw_partition=0, source="demo-one"):
-    """A block as Kafka gives it: a row a value of `systolic`, raw offsets from `first` on of `source`, of two people in turn.
+    """A block as Kafka gives it: a row a value of `systolic`, of `source` from offset `first` on, two people in turn.
 
     It is signed when it is delivered, for the partition that it is delivered to.
     """

@@ -22,6 +22,7 @@ GROUPS: tuple[str, ...] = (
     "stack",
     "worker",
     "topic",
+    "source",
     "publish",
     "demo_data",
     "schema",

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from biokeel.contracts.topics import EventType
     from biokeel.vault.parking import ParkedEvent
     from biokeel.vault.store import Snapshot, Vault
+    from biokeel.vault.tables import Run
 
     LetThrough = Callable[[RawBatch], npt.NDArray[np.int64]]
     Span = tuple[RawPartition, int, int]
@@ -120,6 +121,10 @@ class Wall:
         if not len(batch):
             return WallResult(None)
         return self._apply(batch) if batch.event.is_person else self._decide(batch)
+
+    def leave_out(self, event: EventType, void: Sequence[Run]) -> None:
+        """Write down that the offsets of `void` hold no event: see `biokeel.vault.store.Vault.leave_out`."""
+        self._vault.leave_out(event, void)
 
     def partitions(self, event: EventType, found: int) -> int:
         """Over how many partitions the participants of `event` are spread, of the `found` that its pseudo topic has.
