@@ -5,9 +5,7 @@ import time
 import polars as pl
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
 
-from biokeel.admin.users import User
 from biokeel.books.bookkeeper import Bookkeeper
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.codec import Codec
@@ -88,10 +86,6 @@ def until(condition, what):
 
 
 def test_what_a_source_aborts_never_existed(stack):
-    admin = stack.admin()
-    prefixed = (ResourcePatternType.PREFIXED, f"User:{User.SOURCE}", "*", AclOperation.WRITE, AclPermissionType.ALLOW)
-    for future in admin.create_acls([AclBinding(ResourceType.TRANSACTIONAL_ID, f"{SOURCE}.", *prefixed)]).values():
-        future.result(30)
     source, books = Source(stack), Bookkeeper.of(stack.state_dir)
     first, second, hangs = source.producer("first"), source.producer("second"), source.producer("hangs", 1000)
 
