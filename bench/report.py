@@ -89,7 +89,8 @@ def _runs(runs: list[RunFigures]) -> Table:
     rows = {
         "events": [f"{run.events:,}" for run in runs],
         "landed, of which quarantined": [f"{run.settled:,}, {run.quarantined:,}" for run in runs],
-        "participants; partitions a topic": [f"{run.people:,}; {run.partitions}" for run in runs],
+        "participants; sources": [f"{run.people:,}; {run.sources}" for run in runs],
+        "raw partitions; pseudo partitions a topic": [f"{run.raw_partitions:,}; {run.partitions}" for run in runs],
         "events/s, first read to all landed": [f"{run.overall:,.0f}" for run in runs],
         "events/s, middle half, curate": [f"{run.steady:,.0f}" for run in runs],
         "events/s, middle half, pseudonymise": [f"{run.pseudonymise_rate:,.0f}" for run in runs],

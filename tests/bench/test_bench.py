@@ -1,10 +1,15 @@
 """The benchmark runs and its figures make sense; how fast anything is, no test says."""
 
 import json
+from collections import Counter
 
 import pytest
 from bench.__main__ import main
+from bench.made import thin
+from bench.registers import THIN_EVENTS, of_a_clinic, of_many, of_the_mix, raw_partitions
 from bench.stages import Sizes, stages
+
+from biokeel.contracts.sources import Register
 
 
 def test_every_stage_is_measured(tmp_path):
@@ -40,6 +45,21 @@ def test_everything_that_was_published_lands_and_is_followed(tmp_path):
     assert cores["curate-1"] > 0
     pseudonymised, landed = (figures["latency"]["seconds"][place] for place in ("pseudonymised", "landed"))
     assert 0 <= pseudonymised[0] <= landed[0]
+
+
+def test_the_registers_have_as_many_raw_partitions_as_the_runs_are_told_of():
+    assert [raw_partitions(sources) for sources in (of_a_clinic(), of_the_mix())] == [64, 192]
+    assert raw_partitions(of_many()[1:]) == 1_600
+
+
+def test_of_many_sources_each_sends_its_even_share_of_what_it_is_registered_for():
+    register, sent = Register(of_many()), Counter()
+    for event, frame in thin(20_000, 10):
+        of_each = dict(frame["source_id"].value_counts().iter_rows())
+        assert all(register[source].may_send(event) for source in of_each)
+        sent.update(of_each)
+    assert len(sent) == 50
+    assert max(sent.values()) - min(sent.values()) <= len(THIN_EVENTS)
 
 
 def test_the_mix_holds_every_landed_event_type():

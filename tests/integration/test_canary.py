@@ -189,7 +189,7 @@ def test_nothing_that_real_files_say_about_who_people_are_is_found_outside_the_v
 
 def test_the_same_search_finds_them_in_the_raw_topics_of_the_vault_zone(published, canaries) -> None:
     stack, _ = published
-    messages = newest(stack.settings(User.VAULT), "raw.person.enrolment", 100_000)
+    messages = newest(stack.settings(User.VAULT), "raw.canary.person.enrolment", 100_000)
     raw = b"\n".join(message.value for message in messages).decode("utf-8", errors="replace")
     assert sum(canary in raw for canary in canaries) > 100
 
