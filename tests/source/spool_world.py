@@ -68,7 +68,7 @@ class Transport:
         refusal = None
         if topic in self.world.forbidden:
             refusal = Refusal(Kind.TOPIC, "TOPIC_AUTHORIZATION_FAILED")
-        elif max(map(len, values)) > self.world.largest or sum(map(len, values)) > self.world.batch_bytes:
+        elif max(map(len, values), default=0) > self.world.largest or sum(map(len, values)) > self.world.batch_bytes:
             refusal = Refusal(Kind.EVENT, "MSG_SIZE_TOO_LARGE")
         for value in values:
             if refusal is not None:

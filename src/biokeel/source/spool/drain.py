@@ -155,7 +155,7 @@ class _Topic:
     """Why the topic is held; empty if it is not."""
     probe: _Run | None = None
     """A refused event that is tried again while the topic is held."""
-    pause: float = FIRST_PAUSE
+    pause: float = 0.0
     next_try: float = 0.0
 
     @property
@@ -170,8 +170,8 @@ class _Topic:
     def hold(self, reason: str) -> None:
         """Let its events wait for a while, each time longer."""
         self.reason = reason
+        self.pause = min(2 * self.pause or FIRST_PAUSE, LONGEST_PAUSE)
         self.next_try = time.monotonic() + self.pause
-        self.pause = min(2 * self.pause, LONGEST_PAUSE)
 
     def known(self, partitions: int, marks: list[list[int]]) -> None:
         """Begin with `partitions`, and `marks` below which all is acknowledged."""
@@ -203,7 +203,7 @@ class Drain:
         self._placed: dict[Segment, list[Placed]] = defaultdict(list)
         """Acknowledged, and not yet written."""
         self._flying = self._flying_bytes = 0
-        self._pause = FIRST_PAUSE
+        self._pause = 0.0
         self._next_try = 0.0
         self.away = ""
         """Why nothing goes on: Kafka does not answer, or the producer has ended. Empty while all is well."""
@@ -223,7 +223,9 @@ class Drain:
 
     def is_blocked(self, number: int) -> bool:
         """Whether, of the events below `number`, only those wait whose topics are held."""
-        return not self._flying and self._reader.number >= number and self._spool.cursor.low < number
+        unfinished = [topic for topic in self._topics.values() if topic.runs or topic.left_behind is not None]
+        read = self._reader.number >= number > self._spool.cursor.low
+        return read and bool(unfinished) and all(topic.reason for topic in unfinished)
 
     def step(self, seconds: float) -> None:
         """Take answers, waiting at most `seconds` for one, and hand over more."""
@@ -253,9 +255,10 @@ class Drain:
                 self._refusal(topic)
         elif any(run.counted for run in topic.runs):
             topic.runs = [run for run in topic.runs if not run.counted]
-            if not topic.runs and topic.limit is not None:
-                topic.limit = 2 * topic.limit if topic.narrowed and topic.limit < AT_ONCE else None
-                topic.narrowed = topic.limit is not None
+            if not topic.runs:
+                if topic.limit is not None:
+                    topic.limit = 2 * topic.limit if topic.narrowed and topic.limit < AT_ONCE else None
+                    topic.narrowed = topic.limit is not None
                 self._rewind(topic)
 
     def _count(self, topic: _Topic) -> None:
@@ -283,7 +286,7 @@ class Drain:
         if not taken:
             return
         topic.acknowledged[run.partition] = run.events.numbers[taken - 1] + 1
-        topic.pause, topic.reason, topic.probe = FIRST_PAUSE, "", None
+        topic.pause, topic.reason, topic.probe = 0.0, "", None
         self.delivered += taken
         self._placed[run.segment] += index.runs(
             topic.name, len(topic.handed), run.partition, run.events.numbers[:taken], np.array(run.offsets, np.int64)
@@ -398,13 +401,13 @@ class Drain:
         else:
             if partitions != len(topic.handed):
                 topic.known(partitions, topic.marks() or self._begin.marks.get(topic.name, []))
-        self.away, self._pause = "", FIRST_PAUSE
+        self.away, self._pause = "", 0.0
         return True
 
     def _wait(self, why: str) -> None:
         self.away = why
+        self._pause = min(2 * self._pause or FIRST_PAUSE, LONGEST_AWAY)
         self._next_try = time.monotonic() + self._pause
-        self._pause = min(2 * self._pause, LONGEST_AWAY)
 
     def _retry(self, now: float) -> None:
         """Try what is held, if its time has come: ask for the topic, and send one event."""
