@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -190,6 +191,20 @@ def test_numbers_that_kafka_has_are_not_given_again_though_the_disk_has_lost_the
     with make(tmp_path) as spool:
         assert spool.next_number == 13
         assert not spool.damage.findings
+
+
+def test_a_segment_that_is_wholly_torn_leaves_no_file_that_could_hide_the_next(tmp_path):
+    for _ in range(10):  # whichever of two files of one number sorts first
+        world = World()
+        folder = Path(tempfile.mkdtemp(dir=tmp_path))
+        with make(folder) as spool:
+            append(spool, some(3))
+        os.truncate(newest(folder), 20)
+        with make(folder) as spool:
+            append(spool, some(3, 3))
+        with make(folder) as spool:
+            drain(spool, world)
+        assert sorted(world.values()) == some(3, 3)
 
 
 def test_a_second_writer_is_refused_by_the_name_of_the_first(tmp_path):

@@ -347,16 +347,20 @@ class Spool:
 
     def _reopen(self) -> int:
         """Look at the newest segment, cut what is torn at its end; returns the number of the next event."""
+        reached = self.cursor.low
         if self._segments:
             newest = self._segments[-1]
             data = newest.path.read_bytes()
-            newest.size, newest.end = _end_of(data, newest)
+            newest.size, reached = _end_of(data, newest)
+            newest.end = reached
             if newest.size < len(data):
                 torn = sum(head.events for head in heads(data, newest.size, newest.mark))
                 self.put_aside(newest, newest.size, data[newest.size :], torn)
                 os.truncate(newest.path, newest.size)
+            if not newest.size:  # or there would be two that begin with the same number
+                _delete(newest)
+                self._segments.pop()
         self._total = sum(segment.size for segment in self._segments)
-        reached = self._segments[-1].end if self._segments else self.cursor.low
         highest = self.cursor.highest
         if reached >= highest:
             return reached
