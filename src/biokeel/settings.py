@@ -50,15 +50,23 @@ class Settings(BaseSettings):
         default_factory=lambda: _beside_project("expectations")
     )
 
+    sources_dir: Annotated[Path, Field(description="The register of sources, a file each.")] = Field(
+        default_factory=lambda: _beside_project("sources")
+    )
+
     # -- Kafka
     kafka_bootstrap: Annotated[str, Field(description="Kafka bootstrap servers, host:port[,host:port].")] = ""
     kafka_security_protocol: Annotated[str, Field(description="PLAINTEXT, SASL_PLAINTEXT or SASL_SSL.")] = "PLAINTEXT"
-    kafka_username: Annotated[str, Field(description="SASL PLAIN user name; empty for none.")] = ""
-    kafka_password: Annotated[SecretStr, Field(description="SASL PLAIN password.")] = SecretStr("")
+    kafka_username: Annotated[str, Field(description="SASL user name; empty for none.")] = ""
+    kafka_password: Annotated[SecretStr, Field(description="SASL password.")] = SecretStr("")
+    kafka_sasl_mechanism: Annotated[
+        str, Field(description="PLAIN or SCRAM-SHA-512, which sources use.", pattern="^(PLAIN|SCRAM-SHA-512)$")
+    ] = "PLAIN"
     raw_partitions: Annotated[int, Field(description="Partitions of each raw topic that Biokeel creates.", ge=1)] = 4
     pseudo_partitions: Annotated[int, Field(description="Partitions of each pseudo topic that it creates.", ge=1)] = 4
 
     # -- sources
+    source_id: Annotated[str, Field(description="The id under which the programme registered a source; its own.")] = ""
     identifiers: Annotated[
         Path | None, Field(description="A source's table of identifier systems and FHIR servers; see docs/sources.md.")
     ] = None
@@ -168,7 +176,7 @@ class Settings(BaseSettings):
         return frozenset(part for each in self.sources.split(",") if (part := each.strip()))
 
     def kafka_client(self) -> dict[str, str | int | float | bool]:
-        """How a librdkafka client reaches the brokers: addresses and, where set, SASL PLAIN credentials.
+        """How a librdkafka client reaches the brokers: addresses and, where set, SASL credentials.
 
         Raises `SettingsError` where no bootstrap server is set.
         """
@@ -183,7 +191,7 @@ class Settings(BaseSettings):
         if not self.kafka_username:
             return client
         return client | {
-            "sasl.mechanism": "PLAIN",
+            "sasl.mechanism": self.kafka_sasl_mechanism,
             "sasl.username": self.kafka_username,
             "sasl.password": self.kafka_password.get_secret_value(),
         }

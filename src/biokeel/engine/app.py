@@ -85,7 +85,7 @@ def _credentials(settings: Settings) -> faust.SASLCredentials | None:
     credentials = faust.SASLCredentials(
         username=settings.kafka_username,
         password=settings.kafka_password.get_secret_value(),
-        mechanism="PLAIN",
+        mechanism=settings.kafka_sasl_mechanism,
         ssl_context=ssl.create_default_context() if settings.kafka_security_protocol == "SASL_SSL" else None,
     )
     credentials.protocol = AuthProtocol(settings.kafka_security_protocol)
