@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import confluent_kafka as kafka
 
@@ -42,10 +42,9 @@ class KafkaTransport:
             "queue.buffering.max.messages": 0,
             "error_cb": self._said,
         }
-        self._headers = [("software", software.encode())]
+        self._headers: list[tuple[str, str | bytes | None]] = [("software", software.encode())]
         self._producer = kafka.Producer(self._settings)
         self._ended: Refusal | None = None
-        self._known = 0
         self.trouble = ""
         """What the client says of its connection; empty after it has got an answer."""
 
@@ -75,23 +74,20 @@ class KafkaTransport:
         return len(found.partitions)
 
     def send(self, topic: str, partition: int, values: Sequence[bytes], report: Report) -> None:
-        """Queue `values`; what is refused at once is reported by the next `poll`."""
+        """Queue `values`; what the producer refuses at once is reported at once."""
         delivered = partial(self._delivered, report)
         try:
-            self._producer.produce(
-                topic, values[0], partition=partition, headers=self._headers, on_delivery=delivered
-            )
+            self._producer.produce(topic, values[0], partition=partition, headers=self._headers, on_delivery=delivered)
         except kafka.KafkaException as error:
-            self._refused(error.args[0], report)
-            # Nothing of the rest may arrive before the first.
-            for _ in values[1:]:
+            for _ in values:  # nothing of the rest may arrive before the first
                 self._refused(error.args[0], report)
             return
-        messages = [{"value": value} for value in values[1:]]
+        # Typed as the library types it: it writes an error into those that it does not take.
+        messages: list[dict[str, Any]] = [{"value": value} for value in values[1:]]
         if messages and self._producer.produce_batch(topic, messages, partition, delivered) < len(messages):
             for message in messages:
-                if (error := message.get("_error")) is not None:
-                    self._refused(error, report)
+                if "_error" in message:
+                    self._refused(message["_error"], report)
 
     def poll(self, seconds: float) -> None:
         """Serve what Kafka has answered."""
@@ -106,7 +102,7 @@ class KafkaTransport:
 
     def _delivered(self, report: Report, error: kafka.KafkaError | None, message: kafka.Message) -> None:
         if error is None:
-            report(None, message.offset())
+            report(None, message.offset() or 0)
         else:
             self._refused(error, report)
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
@@ -35,6 +35,8 @@ IN_FLIGHT_EVENTS: Final = 200_000
 IN_FLIGHT_BYTES: Final = 64 << 20
 AT_ONCE: Final = 20_000
 """Events that one step takes from the spool."""
+SAVE_SECONDS: Final = 0.05
+"""How often the cursor is written while events are under way: what a dead process costs is sent twice."""
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 30.0
 """Seconds between attempts at what Kafka refuses: the first, and doubled up to the longest."""
@@ -204,17 +206,15 @@ class Drain:
         """Acknowledged, and not yet written."""
         self._flying = self._flying_bytes = 0
         self._pause = 0.0
-        self._next_try = 0.0
+        self._next_try = self._next_save = 0.0
         self.away = ""
         """Why nothing goes on: Kafka does not answer, or the producer has ended. Empty while all is well."""
         self.refused: list[str] = []
         """What was said of events that Kafka never takes."""
-        self.delivered = 0
-
-    @property
-    def held(self) -> dict[str, str]:
-        """Topics that Kafka refuses, and why."""
-        return {name: topic.reason for name, topic in self._topics.items() if topic.reason}
+        self.held: Mapping[str, str] = {}
+        """Topics that Kafka refuses, and why; another object where it changes, for other threads to look at."""
+        self._only_held = False
+        """Whether all that waits is of topics that are held."""
 
     @property
     def flying(self) -> int:
@@ -223,9 +223,24 @@ class Drain:
 
     def is_blocked(self, number: int) -> bool:
         """Whether, of the events below `number`, only those wait whose topics are held."""
-        unfinished = [topic for topic in self._topics.values() if topic.runs or topic.left_behind is not None]
-        read = self._reader.number >= number > self._spool.cursor.low
-        return read and bool(unfinished) and all(topic.reason for topic in unfinished)
+        return self._only_held and self._reader.number >= number > self._spool.cursor.low
+
+    @property
+    def pause(self) -> float:
+        """For how many seconds there is nothing to hand over, as far as is known; 0 if there is."""
+        now = time.monotonic()
+        if now < self._next_try:
+            return self._next_try - now
+        if self._reader.number < self._spool.next_number:
+            full = self._flying >= IN_FLIGHT_EVENTS or self._flying_bytes >= IN_FLIGHT_BYTES
+            return LONGEST_PAUSE if full else 0.0
+        tries = [topic.next_try - now for topic in self._topics.values() if topic.reason and not topic.runs]
+        return max(0.0, min([LONGEST_PAUSE, *tries]))
+
+    @property
+    def next_number(self) -> int:
+        """Below it, everything was read."""
+        return self._reader.number
 
     def step(self, seconds: float) -> None:
         """Take answers, waiting at most `seconds` for one, and hand over more."""
@@ -240,10 +255,19 @@ class Drain:
             if self._flying < IN_FLIGHT_EVENTS and self._flying_bytes < IN_FLIGHT_BYTES:
                 self._hand_over()
         self._remember()
+        self._look()
 
     def close(self) -> None:
         """Close the file that is read."""
         self._reader.close()
+
+    def _look(self) -> None:
+        """Put down what other threads may ask for."""
+        held = {name: topic.reason for name, topic in self._topics.items() if topic.reason}
+        if held != self.held:
+            self.held = held
+        unfinished = [topic for topic in self._topics.values() if topic.runs or topic.left_behind is not None]
+        self._only_held = bool(unfinished) and all(topic.reason for topic in unfinished)
 
     # -- answers
 
@@ -287,7 +311,6 @@ class Drain:
             return
         topic.acknowledged[run.partition] = run.events.numbers[taken - 1] + 1
         topic.pause, topic.reason, topic.probe = 0.0, "", None
-        self.delivered += taken
         self._placed[run.segment] += index.runs(
             topic.name, len(topic.handed), run.partition, run.events.numbers[:taken], np.array(run.offsets, np.int64)
         )
@@ -355,6 +378,10 @@ class Drain:
         low = self._low()
         if not self._placed and low == self._spool.cursor.low:
             return
+        now = time.monotonic()
+        if self._flying and now < self._next_save:
+            return
+        self._next_save = now + SAVE_SECONDS
         for segment, some in self._placed.items():
             with suppress(
                 OSError
