@@ -34,6 +34,12 @@ class World:
         return [value for values in self.log(topic).values() for value in values]
 
 
+class Lost:
+    """Where answers go that nobody hears."""
+
+    took = refuse = staticmethod(lambda _: None)
+
+
 class Transport:
     """A producer of `world`. With `slow` it answers only so many runs a poll; `lose` drops answers that wait."""
 
@@ -52,19 +58,19 @@ class Transport:
             raise TopicRefused(f"Kafka has no topic {topic}.")
         return self.world.partitions_of[topic]
 
-    def send(self, topic, partition, values, report):
+    def send(self, topic, partition, values, answers):
         self.sent += len(values)
-        self.waiting.append((topic, partition, list(values), report))
+        self.waiting.append((topic, partition, list(values), answers))
 
     def poll(self, seconds):
         del seconds
         if self.world.away:
             return
-        for topic, partition, values, report in self.waiting[: self.slow]:
-            self._answer(topic, partition, values, report)
+        for topic, partition, values, answers in self.waiting[: self.slow]:
+            self._answer(topic, partition, values, answers)
         del self.waiting[: self.slow]
 
-    def _answer(self, topic, partition, values, report):
+    def _answer(self, topic, partition, values, answers):
         refusal = None
         if topic in self.world.forbidden:
             refusal = Refusal(Kind.TOPIC, "TOPIC_AUTHORIZATION_FAILED")
@@ -72,11 +78,11 @@ class Transport:
             refusal = Refusal(Kind.EVENT, "MSG_SIZE_TOO_LARGE")
         for value in values:
             if refusal is not None:
-                report(refusal, -1)
+                answers.refuse(refusal)
                 continue
             log = self.world.logs[topic, partition]
             log.append(value)
-            report(None, len(log) - 1)
+            answers.took(len(log) - 1)
 
     @property
     def ended(self):
@@ -89,7 +95,7 @@ class Transport:
     def take_without_an_answer(self):
         """Kafka takes what was sent, and the answers are lost."""
         for topic, partition, values, _ in self.waiting:
-            self._answer(topic, partition, values, lambda *_: None)
+            self._answer(topic, partition, values, Lost)
         self.waiting = []
 
 

@@ -26,6 +26,7 @@ def _no_pauses(monkeypatch):
     monkeypatch.setattr(draining, "FIRST_PAUSE", 0.0)
     monkeypatch.setattr(draining, "LONGEST_PAUSE", 0.0)
     monkeypatch.setattr(draining, "LONGEST_AWAY", 0.0)
+    monkeypatch.setattr(draining, "SAVE_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -243,10 +244,10 @@ def test_offsets_that_others_wrote_between_ours_are_remembered_as_they_are(spool
     real = Transport._answer
 
     class Interleaved(Transport):
-        def _answer(self, topic, partition, values, report):
-            real(self, topic, partition, values[:2], report)
+        def _answer(self, topic, partition, values, answers):
+            real(self, topic, partition, values[:2], answers)
             self.world.logs[topic, partition].append(b"another's")
-            real(self, topic, partition, values[2:], report)
+            real(self, topic, partition, values[2:], answers)
 
     going.close()
     append(spool, some(60, 1))

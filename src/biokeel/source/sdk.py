@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 SOFTWARE: Final = f"biokeel-python/{__version__}"
 CLOSE_SECONDS: Final = 30.0
 """How long leaving a client waits for Kafka."""
-_ROWS: Final = 20_000
+_ROWS: Final = 100_000
 """Rows that are encoded at once."""
 _FRAME_BYTES: Final = 4 << 20
 _FEW: Final = 500
@@ -308,9 +308,10 @@ class SourceClient:
                     synced = time.monotonic()
                     self._spool.flush()
                 self._fault = ""
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, events must not stay where they are
                 if not self._fault:
-                    log.error("The spool is not drained: %s", describe(error))  # noqa: TRY400 - a traceback may hold values
+                    # Not with its traceback, which may hold values.
+                    log.error("The spool is not drained: %s", describe(error))  # noqa: TRY400
                 self._fault = str(error) if isinstance(error, SpoolError) else describe(error)
                 self._stop.wait(_WAKE_SECONDS)
             with self._progress:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, Final
 
 import confluent_kafka as kafka
 
 from biokeel.settings import Settings
 from biokeel.source.client import FORBIDDEN, producer_settings
-from biokeel.source.spool.drain import Away, Kind, Refusal, Report, TopicRefused
+from biokeel.source.spool.drain import Answers, Away, Kind, Refusal, TopicRefused
 
 ANSWER_SECONDS: Final = 5.0
 """How long to wait for what the broker says of a topic."""
@@ -73,21 +72,28 @@ class KafkaTransport:
             raise Away(f"A partition of {topic} has no leader.")
         return len(found.partitions)
 
-    def send(self, topic: str, partition: int, values: Sequence[bytes], report: Report) -> None:
+    def send(self, topic: str, partition: int, values: Sequence[bytes], answers: Answers) -> None:
         """Queue `values`; what the producer refuses at once is reported at once."""
-        delivered = partial(self._delivered, report)
+        took = answers.took
+
+        def delivered(error: kafka.KafkaError | None, message: kafka.Message) -> None:
+            if error is None:
+                took(message.offset())  # type: ignore[arg-type]  # None only where there is an error
+            else:
+                self._refused(error, answers)
+
         try:
             self._producer.produce(topic, values[0], partition=partition, headers=self._headers, on_delivery=delivered)
         except kafka.KafkaException as error:
             for _ in values:  # nothing of the rest may arrive before the first
-                self._refused(error.args[0], report)
+                self._refused(error.args[0], answers)
             return
         # Typed as the library types it: it writes an error into those that it does not take.
         messages: list[dict[str, Any]] = [{"value": value} for value in values[1:]]
         if messages and self._producer.produce_batch(topic, messages, partition, delivered) < len(messages):
             for message in messages:
                 if "_error" in message:
-                    self._refused(message["_error"], report)
+                    self._refused(message["_error"], answers)
 
     def poll(self, seconds: float) -> None:
         """Serve what Kafka has answered."""
@@ -100,18 +106,12 @@ class KafkaTransport:
                 raise
             self._end(error.args[0])
 
-    def _delivered(self, report: Report, error: kafka.KafkaError | None, message: kafka.Message) -> None:
-        if error is None:
-            report(None, message.offset() or 0)
-        else:
-            self._refused(error, report)
-
-    def _refused(self, error: kafka.KafkaError, report: Report) -> None:
+    def _refused(self, error: kafka.KafkaError, answers: Answers) -> None:
         if error.code() == _FATAL or error.fatal():
             self._end(error)
             return
         kind = Kind.EVENT if error.code() in _OF_ONE_EVENT else Kind.TOPIC
-        report(Refusal(kind, str(error.name())), -1)
+        answers.refuse(Refusal(kind, str(error.name())))
 
     def _end(self, error: kafka.KafkaError) -> None:
         if self._ended is None or self._ended.reason == "_FATAL":

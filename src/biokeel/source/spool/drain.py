@@ -70,8 +70,15 @@ class TopicRefused(Exception):  # noqa: N818 - the same
     """Kafka has no such topic, or hides it."""
 
 
-Report = Callable[[Refusal | None, int], None]
-"""Called once for each event, in order, with Kafka's refusal or the offset."""
+class Answers(Protocol):
+    """Where Kafka's answers about some events go, in their order: one call for each."""
+
+    @property
+    def took(self) -> Callable[[int], None]:
+        """Called with the offset of an event that Kafka took."""
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Called for one that it did not take."""
 
 
 class Transport(Protocol):
@@ -80,15 +87,15 @@ class Transport(Protocol):
     def partitions(self, topic: str) -> int:
         """How many partitions `topic` has. Raises `TopicRefused`, and `Away` where Kafka does not answer."""
 
-    def send(self, topic: str, partition: int, values: Sequence[bytes], report: Report) -> None:
-        """Take `values`, which arrive in order and without gaps; `report` is called by `poll`."""
+    def send(self, topic: str, partition: int, values: Sequence[bytes], answers: Answers) -> None:
+        """Take `values`, which arrive in order and without gaps; `poll` gives the answers."""
 
     def poll(self, seconds: float) -> None:
-        """Wait at most `seconds` for answers and report them."""
+        """Wait at most `seconds` for answers and give them on."""
 
     @property
     def ended(self) -> Refusal | None:
-        """Why the producer has ended, None while it works. Once it has, it reports nothing more."""
+        """Why the producer has ended, None while it works. Once it has, it gives no answers."""
 
     def renew(self) -> None:
         """Begin with a new producer."""
@@ -97,17 +104,39 @@ class Transport(Protocol):
 class _Run:
     """Events of one partition that were handed over together, and what came of them."""
 
-    __slots__ = ("bytes", "counted", "events", "left", "offsets", "partition", "refusal", "segment")
+    __slots__ = (
+        "_answers",
+        "_refusals",
+        "bytes",
+        "counted",
+        "events",
+        "partition",
+        "refusal",
+        "segment",
+        "taken",
+        "took",
+    )
 
     def __init__(self, events: Events, segment: Segment, partition: int) -> None:
         self.events, self.segment, self.partition = events, segment, partition
         self.bytes = sum(map(len, events.values))
-        self.left = len(events.values)
-        """Events that nothing is known of."""
-        self.offsets: list[int] = []
-        """Of those that were taken before the first refusal."""
+        self._answers: list[int] = []
+        self._refusals = 0
+        self.took = self._answers.append
+        self.taken: int | None = None
+        """Events that were taken before the first refusal; None as long as there is none."""
         self.refusal: Refusal | None = None
         self.counted = False
+
+    @property
+    def under_way(self) -> bool:
+        """Whether of some events nothing is known yet."""
+        return len(self._answers) + self._refusals < len(self.events.values)
+
+    @property
+    def offsets(self) -> list[int]:
+        """Where Kafka put the events that it took before it refused any."""
+        return self._answers[: self.taken]
 
     @property
     def unfinished(self) -> bool:
@@ -119,20 +148,26 @@ class _Run:
         """The number of the first event that was not taken."""
         return int(self.events.numbers[len(self.offsets)])
 
+    def refuse(self, refusal: Refusal) -> None:
+        """Kafka did not take an event; what it took behind it does not count."""
+        self._refusals += 1
+        if self.refusal is None:
+            self.refusal, self.taken = refusal, len(self._answers)
+
+    def give_up(self) -> None:
+        """No more answers come."""
+        self._refusals = len(self.events.values) - len(self._answers)
+
+    def discount(self) -> None:
+        """What was taken does not count: something before it was refused."""
+        self.taken = 0
+
     def probe(self) -> _Run:
         """The first event that was not taken, as a run of its own."""
         at = slice(len(self.offsets), len(self.offsets) + 1)
         some = self.events
         first = Events(some.topic, some.numbers[at], some.hashes[at], some.values[at])
         return _Run(first, self.segment, self.partition)
-
-    def report(self, refusal: Refusal | None, offset: int) -> None:
-        """What Kafka says of the next event."""
-        self.left -= 1
-        if refusal is not None:
-            self.refusal = self.refusal or refusal
-        elif self.refusal is None:
-            self.offsets.append(offset)
 
 
 @dataclass(slots=True, eq=False)
@@ -292,12 +327,12 @@ class Drain:
         """
         under_way, refused = set(), set()
         for run in topic.runs:
-            if run.left or run.partition in under_way:
+            if run.under_way or run.partition in under_way:
                 under_way.add(run.partition)
                 continue
             if not run.counted:
                 if run.partition in refused:
-                    run.offsets = []
+                    run.discount()
                 self._count_run(topic, run)
             if run.refusal:
                 refused.add(run.partition)
@@ -306,13 +341,14 @@ class Drain:
         run.counted = True
         self._flying -= len(run.events.values)
         self._flying_bytes -= run.bytes
-        taken = len(run.offsets)
+        offsets = np.array(run.offsets, np.int64)
+        taken = len(offsets)
         if not taken:
             return
         topic.acknowledged[run.partition] = run.events.numbers[taken - 1] + 1
         topic.pause, topic.reason, topic.probe = 0.0, "", None
         self._placed[run.segment] += index.runs(
-            topic.name, len(topic.handed), run.partition, run.events.numbers[:taken], np.array(run.offsets, np.int64)
+            topic.name, len(topic.handed), run.partition, run.events.numbers[:taken], offsets
         )
 
     def _refusal(self, topic: _Topic) -> None:
@@ -353,7 +389,7 @@ class Drain:
         self._wait(ended.reason)
         for topic in self._topics.values():
             for run in topic.runs:
-                run.left = 0
+                run.give_up()
             self._count(topic)
             runs, topic.runs = topic.runs, []
             if not runs:
@@ -478,4 +514,4 @@ class Drain:
         topic.handed[run.partition] = run.events.numbers[-1] + 1
         self._flying += len(run.events.values)
         self._flying_bytes += run.bytes
-        self._transport.send(topic.name, run.partition, run.events.values, run.report)
+        self._transport.send(topic.name, run.partition, run.events.values, run)
