@@ -39,7 +39,7 @@ class Part(BaseModel):
         """Nothing: a model may hold a name."""
         return []
 
-    def fields(self) -> Record:
+    def ready(self) -> Record:
         """The fields as a ready record has them."""
         return {name: _ready(value) for name, value in self.__dict__.items()}
 
@@ -58,9 +58,9 @@ class EventModel(Part):
     source_id: str | None = None
     subject: SubjectPair
 
-    def record(self) -> Record:
+    def ready(self) -> Record:
         """The event as a ready record, with `record_key` where it has one."""
-        record = self.fields()
+        record = super().ready()
         subject = record.pop("subject")
         record["subject_scheme"], record["subject_id"] = subject.scheme, subject.value
         return record
@@ -76,4 +76,4 @@ def _ready(value: Any) -> Any:
         return (value - _DAY_ZERO).days
     if kind is list:
         return [_ready(each) for each in value]
-    return value.fields() if isinstance(value, Part) else value
+    return value.ready() if isinstance(value, Part) else value

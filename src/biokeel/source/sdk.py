@@ -149,7 +149,7 @@ class SourceClient:
         where there is no room; `DeliveryError` where it is too large, or Kafka refuses its topic. Then it is not taken.
         """
         kind = event_type(event.event_type)
-        record = self._completed(kind, event.record())
+        record = self._completed(kind, event.ready())
         value = self._encoder.one(kind, record)
         columns = columns_of_one(stable_hash(record["subject_scheme"], record["subject_id"]), len(value))
         self._append(kind, 1, columns, value)
@@ -345,5 +345,5 @@ def _by_type(events: Rows, event: EventType | str | None) -> Iterator[tuple[Even
     for end in range(1, len(events) + 1):
         if end == len(events) or type(events[end]) is not type(events[start]):
             models = [each for each in events[start:end] if isinstance(each, EventModel)]
-            yield event_type(models[0].event_type), [model.record() for model in models]
+            yield event_type(models[0].event_type), [model.ready() for model in models]
             start = end
