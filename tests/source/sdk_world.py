@@ -7,12 +7,15 @@ import datetime as dt
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import NewTopic
 
+from biokeel.admin.users import User
 from biokeel.contracts.topics import EventType
 from biokeel.settings import Settings
 from biokeel.source.sdk import SourceClient
+from tests.source.test_client import high_water_mark
 
 SOURCE = "hospital-a"
 PARTITIONS = 3
+"""What the tests need no more of than that everybody may use them."""
 
 
 class Client(SourceClient):
@@ -29,7 +32,7 @@ def client_of(prefix, settings, spool, **more):
     return kind(settings, spool, b"k" * 32, **more)
 
 
-def settings_of(stack, user="source", **more) -> Settings:
+def settings_of(stack, user=User.VAULT, **more) -> Settings:
     return stack.settings(user).model_copy(update={"source_id": SOURCE, **more})
 
 
@@ -44,7 +47,7 @@ def messages_of(settings, topic):
     consumer = Consumer({**settings.kafka_client(), "group.id": "test-sdk", "enable.auto.commit": False})
     try:
         parts = [TopicPartition(topic, number, 0) for number in range(PARTITIONS)]
-        ends = {part.partition: consumer.get_watermark_offsets(part, timeout=10)[1] for part in parts}
+        ends = {part.partition: high_water_mark(consumer, part) for part in parts}
         consumer.assign(parts)
         found = {part.partition: [] for part in parts}
         while any(len(found[partition]) < end for partition, end in ends.items()):

@@ -27,6 +27,8 @@ _OWN: Final = ("event_id", "source_id", "subject_scheme", "subject_id")
 """Of the envelope, what every model has from its base."""
 _PLAIN: Final = {"boolean": "bool", "float": "float", "double": "float", "string": "str", "bytes": "bytes"}
 _WHOLE: Final = {"int": 31, "long": 63}
+_AS_NUMBER: Final = re.compile(r" (?:Milliseconds|Days) since 1970-01-01(?:T00:00:00Z)?\.")
+"""What a schema says of a time on the wire."""
 _HEAD: Final = '''"""Typed events, one model for each event type. Written by `biokeel schema models`; not to be edited.
 
 Times need a time zone. Units are UCUM. See `biokeel.source.model` for what all of them share.
@@ -172,8 +174,8 @@ def _field(raw: Mapping[str, Any], kind: str, unit: str | None, demand: str) -> 
         written += f" = {_quoted(default) if isinstance(default, str) else repr(default)}"
     if len(written) > WIDTH:
         raise SchemaError(f"Field {raw['name']}: its line is longer than {WIDTH}.", "Give it a shorter name.")
-    doc = str(raw["doc"]).rstrip(".")
-    more = [f"Unit: {unit}"] if unit and unit != "ms" else []
+    doc = _AS_NUMBER.sub("", str(raw["doc"])).rstrip(".")
+    more = [f"Unit: {unit}"] if unit and doc + "." == raw["doc"] else []
     more += [f"A {demand}"] if demand and "Annotated" not in kind and kind.startswith("str") else []
     return [written, *_doc(". ".join([doc, *more]) + ".", closed=False)]
 

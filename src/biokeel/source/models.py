@@ -722,14 +722,14 @@ class Enrolment(EventModel):
     event_type: ClassVar[str] = "person.enrolment"
 
     occurred_at: Moment
-    """When the person consented. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When the person consented."""
 
     occurred_offset_minutes: Annotated[int, Field(ge=-840, le=840)] | None = None
     """Offset from UTC of the source's local time at occurred_at (540 in Korea); null where the source does not say.
     Unit: min."""
 
     recorded_at: Moment
-    """When the source wrote the record down. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When the source wrote the record down."""
 
     identifiers: list[EnrolmentIdentifier]
     """Every further identifier of the person; subject_id is one too."""
@@ -747,7 +747,7 @@ class Enrolment(EventModel):
     """Postal address; only the province is kept."""
 
     birth_date: dt.date | None = None
-    """Birth date; only the year is kept. Days since 1970-01-01. Unit: d."""
+    """Birth date; only the year is kept."""
 
     sex: EnrolmentSex
     """FHIR administrative gender: female, male, other or unknown."""
@@ -776,14 +776,14 @@ class IdentifierLink(EventModel):
     event_type: ClassVar[str] = "person.identifier_link"
 
     occurred_at: Moment
-    """When the link was established. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When the link was established."""
 
     occurred_offset_minutes: Annotated[int, Field(ge=-840, le=840)] | None = None
     """Offset from UTC of the source's local time at occurred_at (540 in Korea); null where the source does not say.
     Unit: min."""
 
     recorded_at: Moment
-    """When the source wrote the record down. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When the source wrote the record down."""
 
     identifiers: list[IdentifierLinkIdentifier]
     """The further identifiers of the person."""
@@ -795,14 +795,14 @@ class ConsentChange(EventModel):
     event_type: ClassVar[str] = "person.consent_change"
 
     occurred_at: Moment
-    """When the person decided. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When the person decided."""
 
     occurred_offset_minutes: Annotated[int, Field(ge=-840, le=840)] | None = None
     """Offset from UTC of the source's local time at occurred_at (540 in Korea); null where the source does not say.
     Unit: min."""
 
     recorded_at: Moment
-    """When the source wrote the record down. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When the source wrote the record down."""
 
     consent_scope: list[EnrolmentConsentScope]
     """Domains consented to from now on: genome, clinical, lifestyle."""
@@ -814,14 +814,14 @@ class Merge(EventModel):
     event_type: ClassVar[str] = "person.merge"
 
     occurred_at: Moment
-    """When the identity was established. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When the identity was established."""
 
     occurred_offset_minutes: Annotated[int, Field(ge=-840, le=840)] | None = None
     """Offset from UTC of the source's local time at occurred_at (540 in Korea); null where the source does not say.
     Unit: min."""
 
     recorded_at: Moment
-    """When the source wrote the record down. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When the source wrote the record down."""
 
     merged_scheme: SubjectSchemeCode
     """Scheme of merged_id."""
@@ -836,14 +836,14 @@ class Withdrawal(EventModel):
     event_type: ClassVar[str] = "person.withdrawal"
 
     occurred_at: Moment
-    """When the person decided. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When the person decided."""
 
     occurred_offset_minutes: Annotated[int, Field(ge=-840, le=840)] | None = None
     """Offset from UTC of the source's local time at occurred_at (540 in Korea); null where the source does not say.
     Unit: min."""
 
     recorded_at: Moment
-    """When the source wrote the record down. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When the source wrote the record down."""
 
     scope: WithdrawalScope
     """further_collection (keep what there is) or erasure (remove what there is, too)."""
@@ -855,14 +855,14 @@ class SampleManifest(EventModel):
     event_type: ClassVar[str] = "genome.sample_manifest"
 
     occurred_at: Moment
-    """When the sample was taken or accessioned. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When the sample was taken or accessioned."""
 
     occurred_offset_minutes: Annotated[int, Field(ge=-840, le=840)] | None = None
     """Offset from UTC of the source's local time at occurred_at (540 in Korea); null where the source does not say.
     Unit: min."""
 
     recorded_at: Moment
-    """When the source wrote the record down. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When the source wrote the record down."""
 
     biosample_id: str | None = None
     """Identifier of the biosample in the centre's or a public archive (for example a BioSamples accession)."""
@@ -896,14 +896,14 @@ class QcMetrics(EventModel):
     event_type: ClassVar[str] = "genome.qc_metrics"
 
     occurred_at: Moment
-    """When the quality control ran. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When the quality control ran."""
 
     occurred_offset_minutes: Annotated[int, Field(ge=-840, le=840)] | None = None
     """Offset from UTC of the source's local time at occurred_at (540 in Korea); null where the source does not say.
     Unit: min."""
 
     recorded_at: Moment
-    """When the source wrote the record down. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When the source wrote the record down."""
 
     pipeline: QcMetricsPipeline | None = None
     """Name and version of the quality-control pipeline."""
@@ -969,14 +969,14 @@ class VariantFileReady(EventModel):
     event_type: ClassVar[str] = "genome.variant_file_ready"
 
     occurred_at: Moment
-    """When the file was complete. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When the file was complete."""
 
     occurred_offset_minutes: Annotated[int, Field(ge=-840, le=840)] | None = None
     """Offset from UTC of the source's local time at occurred_at (540 in Korea); null where the source does not say.
     Unit: min."""
 
     recorded_at: Moment
-    """When the source wrote the record down. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When the source wrote the record down."""
 
     uri: str
     """s3:// URI of the VCF or gVCF. Names samples, so it stays in the vault zone."""
@@ -1010,14 +1010,14 @@ class BloodPressure(EventModel):
     event_type: ClassVar[str] = "clinical.blood_pressure"
 
     occurred_at: Moment
-    """When the pressure was taken. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When the pressure was taken."""
 
     occurred_offset_minutes: Annotated[int, Field(ge=-840, le=840)] | None = None
     """Offset from UTC of the source's local time at occurred_at (540 in Korea); null where the source does not say.
     Unit: min."""
 
     recorded_at: Moment
-    """When the source wrote the record down. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When the source wrote the record down."""
 
     panel_code: LoincCode
     """LOINC code of the panel: 85354-9 or 55284-4."""
@@ -1045,14 +1045,14 @@ class Glucose(EventModel):
     event_type: ClassVar[str] = "clinical.glucose"
 
     occurred_at: Moment
-    """When the specimen was taken. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When the specimen was taken."""
 
     occurred_offset_minutes: Annotated[int, Field(ge=-840, le=840)] | None = None
     """Offset from UTC of the source's local time at occurred_at (540 in Korea); null where the source does not say.
     Unit: min."""
 
     recorded_at: Moment
-    """When the source wrote the record down. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When the source wrote the record down."""
 
     code: LoincCode
     """LOINC code that says specimen and method, for example 2339-0, 2345-7, 41653-7."""
@@ -1080,15 +1080,14 @@ class Diagnosis(EventModel):
     event_type: ClassVar[str] = "clinical.diagnosis"
 
     occurred_at: Moment
-    """Onset of the condition, or when it was recorded where the onset is unknown. Milliseconds since
-    1970-01-01T00:00:00Z."""
+    """Onset of the condition, or when it was recorded where the onset is unknown."""
 
     occurred_offset_minutes: Annotated[int, Field(ge=-840, le=840)] | None = None
     """Offset from UTC of the source's local time at occurred_at (540 in Korea); null where the source does not say.
     Unit: min."""
 
     recorded_at: Moment
-    """When the source wrote the record down. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When the source wrote the record down."""
 
     code_system: DiagnosisCodeSystem
     """KCD-8, KCD-9, ICD-10, ICD-10-CM or SNOMED-CT."""
@@ -1107,10 +1106,10 @@ class Diagnosis(EventModel):
     """FHIR condition-ver-status: unconfirmed, provisional, differential, confirmed, refuted or entered-in-error."""
 
     onset_at: Moment | None = None
-    """When the condition began. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When the condition began."""
 
     abated_at: Moment | None = None
-    """When the condition ended. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When the condition ended."""
 
 
 class LabResult(EventModel):
@@ -1119,14 +1118,14 @@ class LabResult(EventModel):
     event_type: ClassVar[str] = "clinical.lab_result"
 
     occurred_at: Moment
-    """When the specimen was taken. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When the specimen was taken."""
 
     occurred_offset_minutes: Annotated[int, Field(ge=-840, le=840)] | None = None
     """Offset from UTC of the source's local time at occurred_at (540 in Korea); null where the source does not say.
     Unit: min."""
 
     recorded_at: Moment
-    """When the source wrote the record down. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When the source wrote the record down."""
 
     code: LoincCode
     """LOINC code of the test."""
@@ -1163,14 +1162,14 @@ class Medication(EventModel):
     event_type: ClassVar[str] = "clinical.medication"
 
     occurred_at: Moment
-    """When it was ordered or its use began. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When it was ordered or its use began."""
 
     occurred_offset_minutes: Annotated[int, Field(ge=-840, le=840)] | None = None
     """Offset from UTC of the source's local time at occurred_at (540 in Korea); null where the source does not say.
     Unit: min."""
 
     recorded_at: Moment
-    """When the source wrote the record down. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When the source wrote the record down."""
 
     code_system: MedicationCodeSystem
     """RxNorm, ATC, KD (the Korean standard code), HIRA-EDI (the code of claims), or SNOMED-CT."""
@@ -1198,7 +1197,7 @@ class Medication(EventModel):
     """How many doses a day. Unit: /d."""
 
     ended_at: Moment | None = None
-    """When its use ended. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When its use ended."""
 
 
 class Diet(EventModel):
@@ -1207,14 +1206,14 @@ class Diet(EventModel):
     event_type: ClassVar[str] = "lifestyle.diet"
 
     occurred_at: Moment
-    """When it was eaten. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When it was eaten."""
 
     occurred_offset_minutes: Annotated[int, Field(ge=-840, le=840)] | None = None
     """Offset from UTC of the source's local time at occurred_at (540 in Korea); null where the source does not say.
     Unit: min."""
 
     recorded_at: Moment
-    """When the source wrote the record down. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When the source wrote the record down."""
 
     meal: DietMeal
     """breakfast, lunch, dinner, snack or unknown."""
@@ -1254,14 +1253,14 @@ class Exercise(EventModel):
     event_type: ClassVar[str] = "lifestyle.exercise"
 
     occurred_at: Moment
-    """When the bout or the day began. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When the bout or the day began."""
 
     occurred_offset_minutes: Annotated[int, Field(ge=-840, le=840)] | None = None
     """Offset from UTC of the source's local time at occurred_at (540 in Korea); null where the source does not say.
     Unit: min."""
 
     recorded_at: Moment
-    """When the source wrote the record down. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When the source wrote the record down."""
 
     activity: ExerciseActivity
     """What was done: a word of the programme's list; daily_activity sums up a day."""
@@ -1295,18 +1294,17 @@ class Sleep(EventModel):
     event_type: ClassVar[str] = "lifestyle.sleep"
 
     occurred_at: Moment
-    """When the sleep began (the day's start where the device gives only a date). Milliseconds since
-    1970-01-01T00:00:00Z."""
+    """When the sleep began (the day's start where the device gives only a date)."""
 
     occurred_offset_minutes: Annotated[int, Field(ge=-840, le=840)] | None = None
     """Offset from UTC of the source's local time at occurred_at (540 in Korea); null where the source does not say.
     Unit: min."""
 
     recorded_at: Moment
-    """When the source wrote the record down. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When the source wrote the record down."""
 
     ended_at: Moment | None = None
-    """When the sleep ended. Milliseconds since 1970-01-01T00:00:00Z."""
+    """When the sleep ended."""
 
     minutes_asleep: Annotated[float, Field(ge=0, le=100000)] | None = None
     """Minutes asleep. Unit: min."""

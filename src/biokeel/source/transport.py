@@ -62,6 +62,7 @@ class KafkaTransport:
         try:
             found = self._producer.list_topics(topic, timeout=ANSWER_SECONDS).topics[topic]
         except kafka.KafkaException as error:
+            self.poll(0.0)  # what the client says of itself comes by it
             raise Away(self.trouble or f"Kafka does not answer ({error.args[0].name()}).") from None
         self.trouble = ""
         if found.error is not None and found.error.code() in FORBIDDEN:
