@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -171,3 +173,18 @@ def test_all_that_send_has_returned_for_is_in_kafka_after_kills_at_random(stack,
         assert all(stable_hash("hospital/seoul-1", str(n % 11)) % PARTITIONS == partition for n in numbers)
     assert [each for each in number_of if each not in arrived] == []
     assert Path(tmp_path / "damaged").exists() is False
+
+
+def test_the_example_of_the_page_for_sources_runs_as_it_stands(stack, tmp_path):
+    page = (PROJECT_ROOT / "docs" / "sources.md").read_text("utf-8")
+    section = page.split("## With our SDK", 1)[1].split("\n## ", 1)[0]
+    (example,) = re.findall("```python\n(.*?)```", section, re.DOTALL)
+    credentials = (stack.state_dir / "source.env").read_text("utf-8")
+    (tmp_path / "hospital-a.env").write_text(f"{credentials}BIOKEEL_SOURCE_ID='hospital-a'\n", "utf-8")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("BIOKEEL_")}
+    environment["PYTHONPATH"] = str(PROJECT_ROOT / "src")
+    done = subprocess.run(
+        [sys.executable, "-c", example], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch("[0-9a-f]{32}: in Kafka\n", done.stdout)

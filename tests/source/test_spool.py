@@ -227,7 +227,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_a_full_spool_refuses_clearly_and_takes_nothing_of_it(tmp_path):
     with make(tmp_path, limit_bytes=4000, segment_bytes=1000) as spool:
         taken = 0
-        with pytest.raises(SpoolFull, match="4000 bytes of events wait for Kafka"):
+        with pytest.raises(SpoolFull, match="4000 bytes of events wait for Kafka"):  # noqa: PT012 - whichever is the last
             while True:
                 append(spool, some(10, taken))
                 taken += 10
@@ -337,7 +337,7 @@ def test_a_small_file_system_fills_and_is_drained(tmp_path):
         with make(disk, segment_bytes=16_384, keep_bytes=0, sync=True) as spool:
             taken = 0
             for _ in range(3):
-                with pytest.raises(SpoolFull):
+                with pytest.raises(SpoolFull):  # noqa: PT012 - whichever is the last
                     while True:
                         append(spool, some(100, taken))
                         taken += 100

@@ -23,6 +23,7 @@ GROUPS: tuple[str, ...] = (
     "worker",
     "topic",
     "publish",
+    "resend",
     "demo_data",
     "schema",
     "suite",

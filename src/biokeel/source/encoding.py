@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,11 +14,13 @@ import pyarrow.compute as pc
 
 from biokeel.contracts.catalogue import Catalogue
 from biokeel.contracts.codec import Codec
+from biokeel.contracts.framing import FRAME_BYTES
 from biokeel.contracts.framing import frame as frame_bytes
 from biokeel.contracts.topics import EventType
 from biokeel.errors import DeliveryError, SourceError
 from biokeel.source.adapters.base import Record
 from biokeel.source.columns import conform, frame_of
+from biokeel.source.times import in_zone
 
 
 class Encoder:
@@ -72,12 +75,14 @@ class Encoder:
             )
 
 
+def event_id_in(value: bytes) -> str:
+    """The event id of a datum that an `Encoder` wrote: the envelope's first field, a text of 32 bytes."""
+    start = FRAME_BYTES + 1
+    return value[start : start + 32].decode("ascii", "replace")
+
+
 def _plain(value: Any) -> Any:
     """A date or time as the number that Avro has for it."""
-    import datetime as dt
-
-    from biokeel.source.times import in_zone
-
     if isinstance(value, dt.datetime):
         return in_zone(value, None).at
     return (value - dt.date(1970, 1, 1)).days if isinstance(value, dt.date) else value

@@ -14,7 +14,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from threading import Condition, Event, Thread
 from types import TracebackType
@@ -27,15 +28,18 @@ import pyarrow as pa
 
 from biokeel import __version__
 from biokeel.contracts.catalogue import Catalogue
+from biokeel.contracts.receipts import Receipt
 from biokeel.contracts.registry import open_catalogue
 from biokeel.contracts.topics import EVENTS, EventType, event_type
 from biokeel.errors import DeliveryError, SettingsError, SourceError, SpoolError, describe
 from biokeel.settings import Settings
 from biokeel.source.adapters.base import Record
-from biokeel.source.encoding import Encoder
+from biokeel.source.encoding import Encoder, event_id_in
 from biokeel.source.ids import EventIds, source_key
 from biokeel.source.model import EventModel
 from biokeel.source.partition import hashes_of, stable_hash
+from biokeel.source.receipts import Follower, Following, Place, told, wait_for
+from biokeel.source.spool import places
 from biokeel.source.spool.drain import Drain, Transport
 from biokeel.source.spool.frames import columns_of, columns_of_one
 from biokeel.source.spool.log import KEEP_BYTES, LIMIT_BYTES, Spool
@@ -100,6 +104,8 @@ class SourceClient:
         self._ids = EventIds(settings.source_id, key)
         catalogue = catalogue or open_catalogue(settings.schemas_dir, settings.schema_registry_url)
         self._encoder = Encoder(catalogue, settings.max_event_bytes)
+        self._settings = settings
+        self._events = {self._topic(kind): str(kind) for kind in EVENTS}
         self._block = block
         self._spool = Spool(Path(spool), limit_bytes=limit_bytes, keep_bytes=keep_bytes, sync=sync)
         self._drain = Drain(self._spool, transport or KafkaTransport(settings, SOFTWARE))
@@ -288,6 +294,61 @@ class SourceClient:
             f"Kafka does not let {self.source_id} write {topics}. {what_of_it}",
             "Ask the programme what you may send; what waits goes on by itself once Kafka lets it.",
         )
+
+    # -- receipts
+
+    def receipts(self, *, follow: bool = False) -> Iterator[Receipt]:
+        """What the programme says became of this source's events, oldest first; with `follow` for ever.
+
+        Raises `DeliveryError` where Kafka does not answer, or shows no receipts.
+        """
+        return told(self._following(), on=follow)
+
+    def wait_landed(self, ids: Sequence[str], timeout: float) -> dict[str, Receipt]:
+        """The receipt of each of `ids` that has come to an end (landed, quarantined, sealed, …) in `timeout` seconds.
+
+        An id that is missing is still on its way, waits for its person's enrolment, or is not in the spool any more
+        (`keep_bytes`). Raises as `flush` and `receipts` do.
+        """
+        deadline = time.monotonic() + timeout
+        self.flush(timeout)
+        wanted = self._places(ids)
+        with closing(self._following()) as following:
+            return wait_for(following, wanted, deadline - time.monotonic())
+
+    def resend(self, offsets: Mapping[tuple[str, int], Container[int]]) -> int:
+        """Send again what the spool still holds of some places (event type, partition: offsets), and say how many.
+
+        They are the same bytes, with the same ids. Raises as `send` does.
+        """
+        count = 0
+        for kept in places.kept(self._spool):
+            wanted = offsets.get((self._event_of(kept.topic), kept.partition), ())
+            for at, offset in enumerate(kept.offsets.tolist()):
+                if offset in wanted:
+                    value = kept.values[at]
+                    columns = columns_of_one(int(kept.hashes[at]), len(value))
+                    self._spool.append(kept.topic, 1, columns, value, self._block)
+                    count += 1
+        return count
+
+    def _following(self) -> Following:
+        return Follower(self._settings)
+
+    def _places(self, ids: Sequence[str]) -> dict[str, list[Place]]:
+        """Where Kafka put the events with `ids`; those that the spool does not hold have no place."""
+        wanted: dict[str, list[Place]] = {name: [] for name in ids}
+        for kept in places.kept(self._spool):
+            event = self._event_of(kept.topic)
+            for offset, value in zip(kept.offsets.tolist(), kept.values, strict=True):
+                found = wanted.get(event_id_in(value))
+                if found is not None:
+                    found.append((event, kept.partition, offset))
+        return wanted
+
+    def _event_of(self, topic: str) -> str:
+        """The event type of one of this source's topics."""
+        return self._events.get(topic, "")
 
     # -- the thread
 
