@@ -11,6 +11,7 @@ from biokeel.contracts.grammars import EVENT_ID
 from biokeel.source.adapters.base import Record, Subject, Unusable, subject_of
 
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_PLAIN: Final = frozenset((str, float, int, bool, type(None)))
 _DAY_ZERO: Final = dt.date(1970, 1, 1)
 
 
@@ -41,7 +42,7 @@ class Part(BaseModel):
 
     def ready(self) -> Record:
         """The fields as a ready record has them."""
-        return {name: _ready(value) for name, value in self.__dict__.items()}
+        return {name: value if type(value) in _PLAIN else _ready(value) for name, value in self.__dict__.items()}
 
 
 class EventModel(Part):
