@@ -2,8 +2,9 @@
 
 Each setting is an environment variable `BIOKEEL_<NAME>`. `biokeel stack up` writes the settings of the local stack into
 files in the state directory, one for each side: `vault.env` and `research.env` for the zones of the privacy wall,
-`source.env` for who publishes and `operator.env` for who watches. Each holds its own side's ways in and no other's, and
-who loads settings names the sides that it needs. What stands in the environment wins over the files.
+`sources/<id>.env` for each source, `operator.env` for who watches, `books.env` for who keeps the books and `admin.env`
+for who registers sources. Each holds its own side's ways in and no other's, and who loads settings names the sides that
+it needs. What stands in the environment wins over the files.
 """
 
 from __future__ import annotations
@@ -17,14 +18,23 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from biokeel.errors import SettingsError
 
-SOURCE, OPERATOR = "source", "operator"
-"""The sides that are no zone."""
+OPERATOR, BOOKS, ADMIN = "operator", "books", "admin"
+"""The sides that are no zone: who watches, keeps the books, registers sources; a source's is what `side_of` says."""
+
+
+def side_of(source: str) -> str:
+    """The side of a source: its settings are in the file `sources/<id>.env`."""
+    return f"sources/{source}"
+
+
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = Path(__file__).resolve().parent / "shipped"
+"""What an installed Biokeel brings along; nobody writes there."""
 
 
 def _beside_project(name: str) -> Path:
     """`name` in the working directory where it exists, else in the checkout, else as shipped inside the package."""
-    for root in (Path.cwd(), PROJECT_ROOT, Path(__file__).resolve().parent / "shipped"):
+    for root in (Path.cwd(), PROJECT_ROOT, SHIPPED):
         if (root / name).is_dir():
             return root / name
     return Path.cwd() / name
@@ -49,7 +59,6 @@ class Settings(BaseSettings):
     expectations_dir: Annotated[Path, Field(description="The Great Expectations suites.")] = Field(
         default_factory=lambda: _beside_project("expectations")
     )
-
     sources_dir: Annotated[Path, Field(description="The register of sources, a file each.")] = Field(
         default_factory=lambda: _beside_project("sources")
     )
@@ -62,7 +71,6 @@ class Settings(BaseSettings):
     kafka_sasl_mechanism: Annotated[
         str, Field(description="PLAIN or SCRAM-SHA-512, which sources use.", pattern="^(PLAIN|SCRAM-SHA-512)$")
     ] = "PLAIN"
-    raw_partitions: Annotated[int, Field(description="Partitions of each raw topic that Biokeel creates.", ge=1)] = 4
     pseudo_partitions: Annotated[int, Field(description="Partitions of each pseudo topic that it creates.", ge=1)] = 4
 
     # -- sources
@@ -92,10 +100,6 @@ class Settings(BaseSettings):
         Field(
             description="Domains (comma list) that count as consented to while nobody has stated a person's consent."
         ),
-    ] = ""
-
-    sources: Annotated[
-        str, Field(description="Ids of the sources that the programme registered, by comma; of others all is sealed.")
     ] = ""
 
     # -- research zone
@@ -154,7 +158,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, *sides: str, state_dir: Path | None = None) -> Settings:
-        """Read the environment, and beneath it the env files of `sides`: a zone, `SOURCE` or `OPERATOR`.
+        """Read the environment, and beneath it the env files of `sides`: a zone, `OPERATOR`, `ADMIN`, or a source's.
 
         Where none is named, only the environment: folders and the like, which belong to no side.
 
@@ -169,11 +173,6 @@ class Settings(BaseSettings):
             raise SettingsError(
                 f"Settings that make no sense: {names}.", "See docs/operations.md for what each may be."
             ) from None
-
-    @property
-    def registered_sources(self) -> frozenset[str]:
-        """The ids in `sources`."""
-        return frozenset(part for each in self.sources.split(",") if (part := each.strip()))
 
     def kafka_client(self) -> dict[str, str | int | float | bool]:
         """How a librdkafka client reaches the brokers: addresses and, where set, SASL credentials.

@@ -16,12 +16,16 @@ from typing import Any
 
 import fastavro
 import numpy as np
+import polars as pl
 import pytest
+from confluent_kafka.schema_registry import SchemaRegistryClient, header_schema_id_serializer
+from confluent_kafka.schema_registry.avro import AvroSerializer
+from confluent_kafka.serialization import MessageField, SerializationContext
 from polars.testing import assert_frame_equal
 from typer.testing import CliRunner
 
 from biokeel import cli
-from biokeel.batch import RawBatch
+from biokeel.batch import RawBatch, RawPartition
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.codec import Codec
 from biokeel.contracts.framing import frame as frame_bytes
@@ -77,7 +81,7 @@ def written(avro: dict[str, Any], schema_id: int, catalogue: DirectoryCatalogue,
 
 
 def decode(codec: Codec, *datums: bytes):
-    return codec.decode(RawBatch.of(EVENT, [(0, np.arange(len(datums)), list(datums))]))
+    return codec.decode(RawBatch.of(EVENT, [(RawPartition("demo-one", 0), np.arange(len(datums)), list(datums))]))
 
 
 def test_events_are_read_into_the_locked_schema_and_written_under_the_registrys_id_for_it(
@@ -195,7 +199,7 @@ def test_a_schema_that_no_event_can_be_read_with_seals_its_own_events_by_name_an
     bad = frame_bytes(schema_id) + good[0][5:]
     for _ in range(2):
         outcome = decode(codec, good[0], bad, good[1])
-        assert [(each.offset, each.reason) for each in outcome.rejected] == [(1, Reason.UNUSABLE_SCHEMA)]
+        assert [(each.at.offset, each.reason) for each in outcome.rejected] == [(1, Reason.UNUSABLE_SCHEMA)]
         assert outcome.rejected[0].detail.startswith(f"schema id {schema_id}: ")
         assert what in outcome.rejected[0].detail
         assert len(outcome.accepted) == 2
@@ -250,6 +254,24 @@ def test_a_schema_of_another_event_and_one_of_nobody_we_know_are_told_apart(
     foreign = registry.take("payroll-value", '"string"')
     outcome = decode(Codec(ours, LIMIT), frame_bytes(other), frame_bytes(foreign))
     assert [each.reason for each in outcome.rejected] == [Reason.WRONG_SUBJECT, Reason.UNKNOWN_SCHEMA]
+
+
+def test_confluents_serializer_that_puts_the_id_into_a_header_is_told_that_nobody_reads_it_there(
+    catalogue: DirectoryCatalogue, registry: Registry
+) -> None:
+    writer = catalogue.reader(EVENT).schema
+    own = {"auto.register.schemas": False, "schema.id.serializer": header_schema_id_serializer}
+    serializer = AvroSerializer(SchemaRegistryClient({"url": registry.url}), writer.text, conf=own)
+    row = random_frame(writer, 1).with_columns(pl.lit("0f" * 16).alias("event_id")).row(0, named=True)
+    context = SerializationContext(EVENT.raw_topic, MessageField.VALUE, headers=[])
+    value = serializer(row, context)
+    ((name, guid),) = context.headers
+    assert (name, guid[0], len(guid)) == ("__value_schema_id", 1, 17)
+    batch = RawBatch.of(EVENT, [(0, np.arange(2), [value, b"{}"])])
+    bare, other = Codec(catalogue, 1 << 20).decode(batch).rejected
+    assert (bare.reason, other.reason) == (Reason.NOT_FRAMED, Reason.NOT_FRAMED)
+    assert "a schema id in a header (__value_schema_id) is not read" in bare.detail
+    assert other.detail == "no frame at byte 0"
 
 
 def test_a_known_id_is_asked_for_once(ours: RegistryCatalogue, registry: Registry) -> None:

@@ -22,6 +22,7 @@ GROUPS: tuple[str, ...] = (
     "stack",
     "worker",
     "topic",
+    "source",
     "publish",
     "resend",
     "demo_data",

@@ -67,7 +67,7 @@ def publish(
     from biokeel.contracts.registry import open_catalogue
     from biokeel.errors import AdapterError, SettingsError
     from biokeel.observe.reach import require_kafka
-    from biokeel.settings import SOURCE, Settings
+    from biokeel.settings import Settings, side_of
     from biokeel.source.client import Publisher
     from biokeel.source.enrol import Enroller
     from biokeel.source.files import DryRun, Source, find_files
@@ -80,11 +80,11 @@ def publish(
     consented = _consent(consent)
     if consented is not None and not enrol:
         raise typer.BadParameter("--consent says what people consented to whom --enrol enrols: name both.")
-    settings = Settings.load(SOURCE)
-    if settings.sources and source_id not in settings.registered_sources:
+    settings = Settings.load(side_of(source_id))
+    if settings.source_id and settings.source_id != source_id:
         raise SettingsError(
-            f"The programme has registered no source {source_id}: all of its events would be sealed.",
-            f"Registered are {', '.join(sorted(settings.registered_sources))}; BIOKEEL_SOURCES names them.",
+            f"These are the settings of {settings.source_id}, and not of {source_id}: its events would be sealed.",
+            f"Name --source-id {settings.source_id}, or unset BIOKEEL_SOURCE_ID and what belongs to it.",
         )
     schemes = load_schemes(identifiers or settings.identifiers)
     source = Source(
@@ -115,7 +115,7 @@ def publish(
 
 def _check(text: str, pattern: re.Pattern[str], option: str) -> None:
     if not pattern.fullmatch(text):
-        raise typer.BadParameter(f"{option} wants lower-case letters, digits, '-' and '.'.")
+        raise typer.BadParameter(f"{option} wants lower-case letters, digits and '-'.")
 
 
 def _subject(text: str) -> Subject | None:

@@ -11,11 +11,11 @@ from typing import Final, Protocol, TypeAlias
 import confluent_kafka as kafka
 
 from biokeel.contracts.receipts import Outcome, Receipt, decode
+from biokeel.contracts.topics import receipts_topic
 from biokeel.errors import DeliveryError
 from biokeel.reasons import Owner, Reason
 from biokeel.settings import Settings
 
-RECEIPTS_TOPIC: Final = "receipts.{source}"
 FINAL: Final = frozenset(Outcome) - {Outcome.PARKED}
 """What an event has come to, until an amendment says otherwise."""
 _POLL_SECONDS: Final = 0.2
@@ -44,7 +44,7 @@ class Follower:
 
     def __init__(self, settings: Settings) -> None:
         """Begin. Raises `DeliveryError` where Kafka does not answer, or shows this user no receipts."""
-        topic = RECEIPTS_TOPIC.format(source=settings.source_id)
+        topic = receipts_topic(settings.source_id)
         self._consumer = kafka.Consumer(
             {
                 **settings.kafka_client(),

@@ -237,7 +237,7 @@ class SourceClient:
 
     def _topic(self, kind: EventType) -> str:
         """The topic that events of this type go to."""
-        return kind.raw_topic
+        return kind.raw_topic(self.source_id)
 
     # -- what became of it
 

@@ -1,37 +1,33 @@
-"""The settings of the local stack, a dotenv file for each user: vault, research, source and operator.
+"""The settings of the local stack, a dotenv file for each user: vault, research, operator, books and admin.
 
 Each holds its own user's ways in and nobody else's: Kafka's password, and the key pair of the object store where the
-user has one. The vault's file names its database and key file; the operator's names the database only, which the books
-read without a key, because they need to know which offsets the vault has decided.
+user has one. The vault's file names its database and key file; those of operator and books name the database only,
+which the books read without a key, because they need to know which offsets the vault has decided.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from biokeel.admin.private import PREFIX, variables
 from biokeel.admin.users import User
 from biokeel.stack import kafka, objectstore
-from biokeel.stack.state import State, write_private
+from biokeel.stack.state import State
 
-PREFIX = "BIOKEEL_"
 FOREIGN = "PYTEST_"
 """NiceGUI behaves differently in a process that it takes for a test: a stack's console is always the real one."""
 OWN = ("KAFKA_", "S3_", "VAULT_", "BLOCK_", "CONSOLE_TOKEN")
 """Settings that say where the parts are and how to get in: a process has its own user's or none."""
 
 
-SOURCES = ("hospital-a", "centre-a", "app-a", "demo")
-"""Sources that every local stack knows beside the demo's, to try things out with; `BIOKEEL_SOURCES` names others."""
-
-
 def of_user(
-    user: User, state: State, vault_folder: Path, sources: Collection[str], public_keys: Sequence[str]
+    user: User, state: State, vault_folder: Path, sources_dir: Path, public_keys: Sequence[str]
 ) -> dict[str, str]:
     """The settings of one user, by their names in `biokeel.settings.Settings`.
 
-    `sources` are registered. `public_keys`: of which a block must have a signature, for those who read blocks.
+    `sources_dir` is the register. `public_keys`: of which a block must have a signature, for those who read blocks.
     """
     settings = {
         "kafka_bootstrap": kafka.bootstrap(state),
@@ -39,33 +35,30 @@ def of_user(
         "kafka_username": user.value,
         "kafka_password": state.passwords[user],
     }
-    if user in (User.VAULT, User.SOURCE):
-        settings["sources"] = ",".join(sorted(sources))
+    if user in (User.VAULT, User.OPERATOR, User.BOOKS, User.ADMIN):
+        settings["sources_dir"] = str(sources_dir)
     if user in (User.RESEARCH, User.OPERATOR):
         settings["block_public_keys"] = ",".join(public_keys)
-    if pair := state.key_pairs.get(user):
-        settings |= {
-            "s3_endpoint": objectstore.endpoint(state),
-            "s3_region": objectstore.REGION,
-            "s3_access_key": pair.access,
-            "s3_secret_key": pair.secret,
-        }
+    settings |= store_of(user, state)
     database = vault_folder / "vault.sqlite"
     if user is User.VAULT:
         settings |= {"vault_url": f"sqlite:///{database}", "vault_key_file": str(vault_folder / "vault.keys")}
-    elif user is User.OPERATOR:
+    elif user in (User.OPERATOR, User.BOOKS):
         settings |= {"vault_url": f"sqlite:///{database}"}
     return settings
 
 
-def _variables(settings: Mapping[str, str]) -> dict[str, str]:
-    return {PREFIX + name.upper(): value for name, value in settings.items()}
-
-
-def write(file: Path, settings: Mapping[str, str]) -> None:
-    """Write a dotenv file that only its owner may read."""
-    lines = "".join(f"{name}='{value}'\n" for name, value in _variables(settings).items())
-    write_private(file, "# Written by biokeel stack up; each start writes it anew.\n" + lines)
+def store_of(user: str, state: State) -> dict[str, str]:
+    """A user's way into the object store, for those who have one; all sources share one, into the landing bucket."""
+    pair = state.key_pairs.get(user)
+    if pair is None:
+        return {}
+    return {
+        "s3_endpoint": objectstore.endpoint(state),
+        "s3_region": objectstore.REGION,
+        "s3_access_key": pair.access,
+        "s3_secret_key": pair.secret,
+    }
 
 
 def of_process(settings: Mapping[str, str], state_dir: Path) -> dict[str, str]:
@@ -77,4 +70,4 @@ def of_process(settings: Mapping[str, str], state_dir: Path) -> dict[str, str]:
     owned = (FOREIGN, *(PREFIX + name for name in OWN))
     plain = {name: value for name, value in os.environ.items() if not name.startswith(owned)}
     fixed = {"PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2"}
-    return plain | fixed | _variables({"state_dir": str(state_dir), **settings})
+    return plain | fixed | variables({"state_dir": str(state_dir), **settings})

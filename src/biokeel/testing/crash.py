@@ -27,10 +27,16 @@ POINTS: Final = (
     "curate.land.landed",
     "curate.land.landing_known",
     "curate.after_snapshot",
+    "books.looked",
+    "books.saved",
+    "books.sent",
     "tidy.appended",
     "tidy.deleted",
+    "apply.credentials_written",
+    "apply.users_made",
+    "apply.steps_done",
 )
-"""Every point, in the order in which a micro-batch, and later the maintenance, passes them."""
+"""Every point, in the order in which a micro-batch, and later the maintenance and an administrator, passes them."""
 
 _passed = 0
 

@@ -1,16 +1,28 @@
 """The vault's tables. No column holds an identifier or a payload in clear.
 
-Coordinates (topic, partition, offset) are the primary key of `parked`, `dead_letter` and `applied`, so that an event
-that comes twice is one row, and stands in one of the three only.
+Coordinates (event, source, partition, offset) are the primary key of `parked`, `dead_letter` and `applied`, so that an
+event that comes twice is one row, and stands in one of the three only.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from biokeel.batch import At, RawPartition
+    from biokeel.contracts.topics import EventType
+
+    Spans = Mapping[RawPartition, tuple[int, int]]
+    """By raw partition, its first and its last offset."""
+    Run = tuple[RawPartition, int, int]
+    """Offsets of a raw partition that follow each other: the first and the last."""
+
+COORDINATES: Final = ("event", "source", "partition", "offset")
 METADATA: Final = sa.MetaData()
 
 
@@ -27,14 +39,16 @@ class Parked(StrEnum):
     """It is in Kafka; the sealed bytes are gone."""
 
 
-def _partition() -> tuple[sa.Column[str], sa.Column[int]]:
+def _partition() -> tuple[sa.Column[str], sa.Column[str], sa.Column[int]]:
+    """A raw partition: `event` and `source` are its topic."""
     return (
-        sa.Column("topic", sa.String(128), primary_key=True),
+        sa.Column("event", sa.String(64), primary_key=True),
+        sa.Column("source", sa.String(40), primary_key=True),
         sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
     )
 
 
-def _coordinates() -> tuple[sa.Column[str], sa.Column[int], sa.Column[int]]:
+def _coordinates() -> tuple[sa.Column[str], sa.Column[str], sa.Column[int], sa.Column[int]]:
     return (*_partition(), sa.Column("offset", sa.BigInteger, primary_key=True, autoincrement=False))
 
 
@@ -83,9 +97,9 @@ PARKED = sa.Table(
     sa.Column("release_number", sa.BigInteger),
     sa.Column("sealed", sa.LargeBinary),
     sa.Column("since", sa.BigInteger, nullable=False),
-    sa.UniqueConstraint("topic", "partition", "release_number"),
+    sa.UniqueConstraint("event", "source", "partition", "release_number"),
     # Released rows stay for ever; those that are not must be found without reading past them.
-    sa.Index("parked_state", "state", "topic", "partition"),
+    sa.Index("parked_state", "state", "event", "source", "partition"),
 )
 
 DEAD_LETTER = sa.Table(
@@ -101,6 +115,34 @@ DEAD_LETTER = sa.Table(
 
 APPLIED = sa.Table("applied", METADATA, *_coordinates())
 """Coordinates of the person events that were applied."""
+
+VOID = sa.Table(
+    "void",
+    METADATA,
+    *_partition(),
+    sa.Column("last", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("first", sa.BigInteger, primary_key=True, autoincrement=False),
+)
+"""Offsets `first` to `last` hold no event: markers of transactions, what they aborted, what was compacted away.
+
+Rows may overlap, since a replay may be cut otherwise, and none is ever changed: another worker may have gone on. The
+last offset stands before the first in the key, by which the highest is found at once."""
+
+DECISION = sa.Table(
+    "decision",
+    METADATA,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("mark", sa.BigInteger, nullable=False),
+    sa.Column("event", sa.String(64), nullable=False),
+    sa.Column("source", sa.String(40), nullable=False),
+    sa.Column("partition", sa.Integer, nullable=False),
+    sa.Column("first", sa.BigInteger, nullable=False),
+    sa.Column("last", sa.BigInteger, nullable=False),
+    sa.Column("place", sa.String(8), nullable=False),
+    sa.Column("reason", sa.String(48), nullable=False),
+)
+"""What was decided of which offsets, in the order of commits: see `biokeel.vault.decision_log`. `mark` is random: by it
+a reader knows that a number is still the decision that it read, and not one of a vault that was restored since."""
 
 RELEASE_COUNTER = sa.Table(
     "release_counter",
@@ -156,3 +198,13 @@ AUDIT = sa.Table(
     sa.Column("detail", sa.Text, nullable=False),
     sa.Column("mac", sa.LargeBinary(32), nullable=False),
 )
+
+
+def place(event: EventType, at: At) -> dict[str, Any]:
+    """The columns that say where an event stands."""
+    return dict(zip(COORDINATES, (str(event), *at), strict=True))
+
+
+def within(table: sa.Table, event: EventType, origin: RawPartition) -> tuple[sa.ColumnElement[bool], ...]:
+    """Conditions that find the rows of one raw partition."""
+    return table.c.event == str(event), table.c.source == origin.source, table.c.partition == origin.partition

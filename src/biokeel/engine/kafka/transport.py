@@ -26,6 +26,7 @@ from faust.events import Event
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
+from biokeel.contracts.topics import event_of
 from biokeel.engine.kafka.deliveries import Delivery, Ledger, Partition
 from biokeel.engine.kafka.membership import Coordinator
 from biokeel.engine.kafka.records import Fetcher
@@ -33,9 +34,10 @@ from biokeel.engine.kafka.unpack import MOST_BYTES
 from biokeel.errors import TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
+    from biokeel.contracts.topics import EventType
     from biokeel.engine.kafka.records import Records
 
 
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
 class Consumption:
     """What a worker reads and how much of it at a time. `group` is the Kafka consumer group.
 
+    `topics` says which there are to read, and is asked again and again: a new source's, or a new event type's, are read
+    from then on. It may raise `TransportError`.
     `headers`: whether it reads the records' headers, at a tenth of a microsecond a record. `least_bytes`: what the
     broker gathers, over all partitions, before it answers, unless `wait_seconds` pass first: so a trickle makes a few
     micro-batches, not very many tiny ones. Of memory: `answer_bytes` are the most that an answer of the broker has,
@@ -50,7 +54,7 @@ class Consumption:
     """
 
     group: str
-    topics: tuple[str, ...]
+    topics: Callable[[], Sequence[str]]
     poll_records: int
     fetch_bytes: int
     headers: bool = False
@@ -78,7 +82,7 @@ class Handler(Protocol):
         ...
 
     async def take(self, deliveries: Sequence[Delivery]) -> None:
-        """Process `deliveries`, or buffer them: of one topic, each of another partition.
+        """Process `deliveries`, or buffer them: of one event type, each of another partition of one of its topics.
 
         Each is settled through the ledger once its rows are durable.
 
@@ -125,22 +129,21 @@ class Consumer(driver.Consumer):
         self._seeks = 0
         self._placed = False
         self._rewind: set[Partition] = set()
-        self._doubted: dict[Partition, int] = {}
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109
-        """Yield one message for each topic of which some partition has records."""
+        """Yield one message for each event type of which some partition has records."""
         await self._rewind_dropped()
         before = self._seeks
         records, active = await self._wait_next_records(timeout)
         if records is None or self.should_stop:
             return
-        topics: dict[str, list[tuple[TP, Records]]] = {}
+        events: dict[EventType, list[tuple[TP, Records]]] = {}
         for tp, batch in cast("dict[TP, Records]", records).items():  # what our fetcher makes of it
-            topics.setdefault(tp.topic, []).append((tp, batch))
-        for fetched in topics.values():
+            events.setdefault(event_of(tp.topic), []).append((tp, batch))
+        for fetched in events.values():
             deliveries = []
             for tp, batch in fetched:
                 at = Partition(tp.topic, tp.partition)
@@ -148,7 +151,7 @@ class Consumer(driver.Consumer):
                 if before != self._seeks or not self.flow_active or not wanted:
                     self._rewind.add(at)
                     continue
-                if await self._jumps(at, batch.first):
+                if await self._jumps(at, batch.begin):
                     continue
                 delivery = self._ledger.deliver(at, batch, self.highwater(tp))
                 if delivery is not None:
@@ -157,17 +160,16 @@ class Consumer(driver.Consumer):
                 yield TP(*deliveries[0].at), self._message(deliveries)
 
     async def _jumps(self, at: Partition, first: int) -> bool:
-        """Whether records between the ledger's position and `first` may have been dropped on their way to us.
+        """Whether what was fetched, from offset `first` on, does not go on where the ledger stands.
 
-        The first time, fetch again. The second time the offsets do not exist in the topic: markers of a transaction,
-        or records that retention took before they landed, which ends the worker. A doubt is over then: the worker may
-        go back to the same position once more, while a later fetch is on its way.
+        Records may have been dropped on their way to us: what is behind them is fetched again, and so are they. Or
+        retention took them before they landed, which ends the worker. Offsets that hold no record are no jump: what is
+        fetched covers them.
 
         A jump back because the topic ends before the position now ends the worker, too: what comes at those offsets is
         new, and would be dropped as known.
         """
         position = self._ledger.position(at)
-        doubted = self._doubted.pop(at, None)
         if position is None or first == position:
             return False
         if first < position:
@@ -175,15 +177,12 @@ class Consumer(driver.Consumer):
             if position > end:
                 self._handler.fail(_beyond(at, position, end))
             return position > end
-        if doubted != position:
-            self._doubted[at] = position
-            self._rewind.add(at)
-            return True
         beginning = (await self._thread.earliest_offsets(TopicPartition(*at)))[TopicPartition(*at)]
         if position < beginning:
             self._handler.fail(taken(at, position, beginning))
-            return True
-        return False
+        else:
+            self._rewind.add(at)
+        return True
 
     def _message(self, deliveries: Sequence[Delivery]) -> ConsumerMessage:
         """A message that Faust takes for one of the first partition: it only wants offsets that rise there."""
