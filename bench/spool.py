@@ -12,7 +12,6 @@ import polars as pl
 
 from bench.end_to_end import BenchError
 from bench.made import PRESSURE, pressures
-from biokeel.contracts.topics import Zone
 from biokeel.source.models import BloodPressure
 from biokeel.source.sdk import SourceClient
 
@@ -45,7 +44,7 @@ def run_spool(stack: Stack, folder: Path, events: int, singles: int) -> Iterator
 
     Of the singles that wait for the disk there are fewer, because a disk takes few a second.
     """
-    settings = stack.settings(Zone.VAULT).model_copy(update={"source_id": SPOOLED})
+    settings = stack.source(SPOOLED)
     frames = [frame.with_columns(pl.lit(SPOOLED).alias("source_id")) for frame in pressures(events, 10_000)]
     models = [
         BloodPressure(

@@ -179,8 +179,8 @@ def test_the_example_of_the_page_for_sources_runs_as_it_stands(stack, tmp_path):
     page = (PROJECT_ROOT / "docs" / "sources.md").read_text("utf-8")
     section = page.split("## With our SDK", 1)[1].split("\n## ", 1)[0]
     (example,) = re.findall("```python\n(.*?)```", section, re.DOTALL)
-    credentials = (stack.state_dir / "source.env").read_text("utf-8")
-    (tmp_path / "hospital-a.env").write_text(f"{credentials}BIOKEEL_SOURCE_ID='hospital-a'\n", "utf-8")
+    credentials = (stack.state_dir / "sources" / "hospital-one.env").read_text("utf-8")
+    (tmp_path / "hospital-a.env").write_text(credentials, "utf-8")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("BIOKEEL_")}
     environment["PYTHONPATH"] = str(PROJECT_ROOT / "src")
     done = subprocess.run(
