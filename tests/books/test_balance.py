@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from biokeel.books.balance import balance
 from biokeel.books.intervals import Bag, Intervals
-from biokeel.books.places import Place
+from biokeel.books.places import EVENT_PLACES, Place
 from biokeel.books.state import PartState
 from tests.books.telling import GLUCOSE, aside, bag, curated, history, listed, quarantined, vault
 
@@ -126,7 +126,7 @@ def test_of_any_books_exactly_the_offsets_in_no_place_are_missing_and_those_in_s
     found = books({labels[name]: values for name, values in where.items()}, high=len(lies))
     assert listed(found.missing) == [offset for offset, places in enumerate(lies) if not places]
     assert listed(found.doubled) == [offset for offset, places in enumerate(lies) if len(places) > 1]
-    assert found.places == {place: len(where.get(place.value, [])) for place in Place}
+    assert found.places == {place: len(where.get(place.value, [])) for place in EVENT_PLACES}
 
 
 def test_a_hundred_million_coordinates_with_a_million_exceptions_balance():

@@ -9,12 +9,15 @@ import polars as pl
 import pytest
 from confluent_kafka import Producer
 
+from biokeel.batch import RawPartition
 from biokeel.books.bookkeeper import LANDED_COLUMNS, Bookkeeper
+from biokeel.contracts.sources import Register
 from biokeel.contracts.topics import EVENTS, Zone, event_type
 from biokeel.engine.kafka.newest import newest
 from biokeel.engine.kafka.watermarks import raw_watermarks
 from biokeel.errors import TransportError
 from biokeel.land.lake import Lake
+from biokeel.settings import Settings
 from biokeel.stack.stack import Stack
 
 pytestmark = pytest.mark.integration
@@ -27,22 +30,24 @@ DIET = event_type("lifestyle.diet")
 def own_stack(tmp_path_factory):
     """A stack that nobody else publishes to, for the books are about everything in it."""
     with Stack.start(tmp_path_factory.mktemp("books")) as running:
-        publish(running, SLEEP, 0, 300)
-        publish(running, SLEEP, 1, 200)
+        publish(running, "demo-one", SLEEP, 0, 300)
+        publish(running, "demo-one", SLEEP, 1, 100)
+        publish(running, "hospital-one", SLEEP, 1, 100)
         yield running
 
 
-def publish(stack, event, partition, n):
+def publish(stack, source, event, partition, n):
     producer = Producer(stack.settings(Zone.VAULT).kafka_client())
     for number in range(n):
-        producer.produce(event.raw_topic, partition=partition, value=f"event {number}".encode())
+        producer.produce(event.raw_topic(source), partition=partition, value=f"event {number}".encode())
     assert producer.flush(30) == 0
 
 
-def land(stack, kind, event, partition, offsets, stream="raw"):
+def land(stack, kind, source, event, partition, offsets, stream="raw"):
     lake = Lake.of(stack.settings(Zone.RESEARCH))
     rows = pl.DataFrame(
         {
+            "source_id": source,
             "first_partition": partition,
             "first_offset": offsets,
             "stream": stream,
@@ -68,27 +73,28 @@ def test_verify_proves_names_and_counts_in_the_order_in_which_events_arrive(own_
     assert nothing_landed.returncode == 1
     books = json.loads(nothing_landed.stdout)
     assert (books["totals"]["raw"], books["totals"]["missing"]) == (500, 500)
-    assert books["missing"][:2] == ["raw.lifestyle.sleep/0@0", "raw.lifestyle.sleep/0@1"]
+    assert books["missing"][:2] == ["raw.demo-one.lifestyle.sleep/0@0", "raw.demo-one.lifestyle.sleep/0@1"]
     assert len(books["missing"]) == 20
-    assert "raw.lifestyle.sleep/0@2 and 497 more" in nothing_landed.stderr
+    assert "raw.demo-one.lifestyle.sleep/0@2 and 497 more" in nothing_landed.stderr
     assert "0@3" not in nothing_landed.stderr
     assert "Traceback" not in nothing_landed.stderr
 
-    land(own_stack, "curated", SLEEP, 0, range(300))
-    land(own_stack, "quarantine", SLEEP, 1, range(199))
+    land(own_stack, "curated", "demo-one", SLEEP, 0, range(300))
+    land(own_stack, "quarantine", "demo-one", SLEEP, 1, range(100))
+    land(own_stack, "quarantine", "hospital-one", SLEEP, 1, range(99))
     one_missing = biokeel(own_stack, "verify", "--wait", "0.5")
     assert one_missing.returncode == 1
-    assert "1 missing: raw.lifestyle.sleep/1@199." in one_missing.stderr
+    assert "1 missing: raw.hospital-one.lifestyle.sleep/1@99." in one_missing.stderr
 
-    land(own_stack, "curated", SLEEP, 1, [199])
+    land(own_stack, "curated", "hospital-one", SLEEP, 1, [99])
     balanced = biokeel(own_stack, "verify", "--wait", "5")
     assert balanced.returncode == 0, balanced.stderr
     assert "The books balance" in balanced.stdout
 
-    land(own_stack, "curated", SLEEP, 1, [7])
+    land(own_stack, "curated", "hospital-one", SLEEP, 1, [7])
     doubled = biokeel(own_stack, "verify", "--json")
     assert doubled.returncode == 1
-    assert json.loads(doubled.stdout)["doubled"] == ["raw.lifestyle.sleep/1@7"]
+    assert json.loads(doubled.stdout)["doubled"] == ["raw.hospital-one.lifestyle.sleep/1@7"]
     assert json.loads(doubled.stdout)["events"]["lifestyle.sleep"]["quarantined"] == 199
 
 
@@ -96,9 +102,12 @@ def test_watermarks_name_every_partition_of_every_raw_topic(own_stack):
     settings = own_stack.settings(Zone.VAULT)
     marks = raw_watermarks(settings, EVENTS)
     assert set(marks) == set(EVENTS)
-    assert {len(partitions) for partitions in marks.values()} == {settings.raw_partitions}
-    assert marks[SLEEP][0] == (0, 300)
-    assert marks[DIET][0] == (0, 0)
+    sources = Register.load(Settings().sources_dir).values()
+    everywhere = {RawPartition(source.id, number) for source in sources for number in range(source.partitions)}
+    assert [event for event, partitions in marks.items() if set(partitions) != everywhere] == []
+    assert marks[SLEEP][RawPartition("demo-one", 0)] == (0, 300)
+    assert marks[SLEEP][RawPartition("hospital-one", 1)] == (0, 100)
+    assert marks[DIET][RawPartition("demo-one", 0)] == (0, 0)
 
 
 def test_a_kafka_that_is_not_there_is_one_sentence(own_stack):
@@ -109,14 +118,14 @@ def test_a_kafka_that_is_not_there_is_one_sentence(own_stack):
 
 def test_the_newest_messages_come_in_order_and_no_more_than_asked_for(own_stack):
     settings = own_stack.settings(Zone.VAULT)
-    found = newest(settings, SLEEP.raw_topic, 5)
+    found = newest(settings, SLEEP.raw_topic("demo-one"), 5)
     assert len(found) == 5
     assert found == sorted(found)
-    assert newest(settings, DIET.raw_topic, 5) == []
+    assert newest(settings, DIET.raw_topic("demo-one"), 5) == []
 
 
 def test_topic_cat_shows_what_does_not_decode_as_its_reason_and_size_only(own_stack):
-    shown = biokeel(own_stack, "topic", "cat", "raw.lifestyle.sleep", "--limit", "3")
+    shown = biokeel(own_stack, "topic", "cat", "raw.demo-one.lifestyle.sleep", "--limit", "3")
     assert shown.returncode == 0, shown.stderr
     lines = [json.loads(line) for line in shown.stdout.splitlines()]
     assert len(lines) == 3
@@ -124,7 +133,9 @@ def test_topic_cat_shows_what_does_not_decode_as_its_reason_and_size_only(own_st
     assert "event 1" not in shown.stdout
 
 
-@pytest.mark.parametrize("topic", ["raw.lifestyle.naps", "pseudo.person.enrolment", "lifestyle.sleep"])
+@pytest.mark.parametrize(
+    "topic", ["raw.demo-one.lifestyle.naps", "raw.lifestyle.sleep", "pseudo.person.enrolment", "lifestyle.sleep"]
+)
 def test_topic_cat_names_a_topic_that_is_none(own_stack, topic):
     refused = biokeel(own_stack, "topic", "cat", topic)
     assert refused.returncode == 1

@@ -391,7 +391,7 @@ def test_a_row_that_stands_twice_is_found_by_its_coordinates(full, table):
         row = quarantined[:1].with_columns(row[name] for name in ROW)
     write_deltalake(getattr(full, table)(EVENT), row, mode="append", storage_options=full.options)
     (fault,) = faults(full, EVENT)
-    where = f"raw/{row['raw_partition'][0]}@{row['raw_offset'][0]}"
+    where = f"raw {row['source_id'][0]}/{row['raw_partition'][0]}@{row['raw_offset'][0]}"
     assert fault == f"clinical.glucose: 1 coordinates stand more than once: {where}."
 
 
@@ -418,6 +418,7 @@ def test_what_waits_in_quarantine_is_what_was_not_let_in_since(full):
             participant=pl.lit(decode_id(first["participant_id"])),
             stream=pl.lit("quarantine"),
             raw_offset=pl.lit(0, pl.Int64),
+            source_id=pl.lit(first["source_id"]),
             first_offset=pl.lit(first["first_offset"]),
             first_partition=pl.lit(first["first_partition"], pl.Int32),
         )
@@ -427,9 +428,8 @@ def test_what_waits_in_quarantine_is_what_was_not_let_in_since(full):
     Worker(full, log, lambda frame: frame["value"] >= 0, partitions=(0, 1)).run()
     left = waiting(full, EVENT).collect()
     assert left.height == quarantined.height - 1
-    assert (first["first_partition"], first["first_offset"]) not in left.select(
-        "first_partition", "first_offset"
-    ).rows()
+    at = ["source_id", "first_partition", "first_offset"]
+    assert tuple(first[name] for name in at) not in left.select(at).rows()
 
 
 def test_a_persons_timeline_is_in_the_order_of_time_with_all_the_event_says(full):

@@ -14,7 +14,7 @@ import pytest
 from confluent_kafka import Producer
 
 from biokeel.admin.users import User
-from biokeel.batch import SealedRejection
+from biokeel.batch import At, RawPartition, SealedRejection
 from biokeel.contracts.topics import Zone, event_type
 from biokeel.errors import SettingsError
 from biokeel.reasons import Reason
@@ -35,10 +35,10 @@ def kept(tmp_path_factory):
     with Stack.start(tmp_path_factory.mktemp("rights"), console=True) as running:
         settings = running.settings(Zone.VAULT)
         producer = Producer(settings.kafka_client())
-        producer.produce(ENROLMENT.raw_topic, partition=0, value=b"no event")
+        producer.produce(ENROLMENT.raw_topic("demo-one"), partition=0, value=b"no event")
         assert producer.flush(30) == 0
         vault = Vault.open(settings)
-        vault.apply(ENROLMENT, [], [SealedRejection(0, 0, Reason.NOT_FRAMED, "", b"no event")])
+        vault.apply(ENROLMENT, [], [SealedRejection(At("demo-one", 0, 0), Reason.NOT_FRAMED, "", b"no event")])
         vault.close()
         settings.vault_key_file.rename(running.state_dir / "stack" / "keys-elsewhere")
         yield running
@@ -120,10 +120,10 @@ def test_the_running_console_answers_no_socket_and_no_page_without_token_from_ou
 def test_decisions_of_a_vault_that_is_not_made_yet_are_none_and_reading_makes_no_file(tmp_path):
     file = tmp_path / "vault.sqlite"
     decisions = Decisions.open(Settings(vault_url=f"sqlite:///{file}"))
-    assert decisions.books(ENROLMENT, 0).is_empty()
+    assert decisions.books(ENROLMENT, RawPartition("demo-one", 0)).is_empty()
     assert not file.exists()
     Vault.open(Settings(vault_url=f"sqlite:///{file}", vault_key_file=key_file(tmp_path))).close()
-    assert decisions.books(ENROLMENT, 0).is_empty()
+    assert decisions.books(ENROLMENT, RawPartition("demo-one", 0)).is_empty()
     decisions.close()
 
 
@@ -131,12 +131,12 @@ def test_decisions_are_read_while_the_vault_is_written_and_cannot_be_changed(tmp
     settings = Settings(vault_url=f"sqlite:///{tmp_path / 'a b' / 'vault.sqlite'}", vault_key_file=key_file(tmp_path))
     vault = Vault.open(settings)
     decisions = Decisions.open(Settings(vault_url=settings.vault_url))
-    vault.apply(ENROLMENT, [], [SealedRejection(3, 7, Reason.NOT_FRAMED, "", b"x")])
-    assert decisions.books(ENROLMENT, 3).rows() == [(7, "sealed", str(Reason.NOT_FRAMED))]
+    vault.apply(ENROLMENT, [], [SealedRejection(At("demo-one", 3, 7), Reason.NOT_FRAMED, "", b"x")])
+    assert decisions.books(ENROLMENT, RawPartition("demo-one", 3)).rows() == [(7, "sealed", str(Reason.NOT_FRAMED))]
     with pytest.raises(Exception, match="refused a statement"), decisions._database.write() as connection:
         connection.exec_driver_sql("DELETE FROM dead_letter")
     vault.close()
-    assert decisions.books(ENROLMENT, 3).height == 1
+    assert decisions.books(ENROLMENT, RawPartition("demo-one", 3)).height == 1
 
 
 def key_file(folder: Path) -> Path:

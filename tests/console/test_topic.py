@@ -17,6 +17,7 @@ from biokeel.testing.events import random_frame
 from tests.signing import KEYS, SIGNER
 
 SLEEP = event_type("lifestyle.sleep")
+RAW_SLEEP = SLEEP.raw_topic("demo-one")
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +31,9 @@ def test_no_field_of_a_raw_event_that_may_identify_a_person_is_shown_and_none_of
     frame = random_frame(schema, 5, seed=3)
     values = Codec(catalogue, 1 << 20).encode(event, frame)
     messages = [Message(0, 1, offset, value.as_py(), []) for offset, value in enumerate(values)]
-    shown = list(raw_events(event, messages, catalogue, 1 << 20))
+    shown = list(raw_events(event.raw_topic("demo-one"), messages, catalogue, 1 << 20))
     assert [row["offset"] for row in shown] == list(range(5))
-    told = {"partition", "offset", "schema_id", "bytes"}
+    told = {"source", "partition", "offset", "schema_id", "bytes"}
     open_fields = set() if event.is_person else {field.name for field in schema.fields if field.tag is Tag.NONE}
     assert {frozenset(row) for row in shown} == {frozenset(told | open_fields)}
     assert [row["bytes"] for row in shown] == [len(message.value) for message in messages]
@@ -46,14 +47,15 @@ def test_a_raw_event_whose_open_fields_hold_the_persons_own_identifier_shows_nei
     frame = random_frame(catalogue.reader(SLEEP).schema, 1, seed=3)
     leaking = frame.with_columns(subject_id=pl.lit("MRN-77310042"), event_id=pl.lit("of MRN-77310042"))
     (value,) = Codec(catalogue, 1 << 20).encode(SLEEP, leaking).to_pylist()
-    (shown,) = raw_events(SLEEP, [Message(0, 1, 0, value, [])], catalogue, 1 << 20)
+    (shown,) = raw_events(RAW_SLEEP, [Message(0, 1, 0, value, [])], catalogue, 1 << 20)
     assert shown["event_id"] == MASK
     assert "77310042" not in str(shown)
 
 
 def test_a_message_that_does_not_decode_shows_its_reason_and_size_but_no_byte(catalogue):
-    (shown,) = raw_events(SLEEP, [Message(0, 2, 9, b"900101-1234567", [])], catalogue, 1 << 20)
+    (shown,) = raw_events(RAW_SLEEP, [Message(0, 2, 9, b"900101-1234567", [])], catalogue, 1 << 20)
     assert shown == {
+        "source": "demo-one",
         "partition": 2,
         "offset": 9,
         "schema_id": None,
@@ -67,6 +69,7 @@ def test_the_rows_of_a_block_are_shown_one_by_one_with_the_participant_id_as_tex
     values = {
         "participant": [5, 7],
         "event_id": ["0" * 32, "1" * 32],
+        "source_id": ["demo-one"] * 2,
         "occurred_at": [now, now],
         "stream": ["raw", "raw"],
         "raw_partition": [3, 3],

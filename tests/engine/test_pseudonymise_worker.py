@@ -5,7 +5,6 @@ from concurrent.futures import Future
 
 import pytest
 
-from biokeel.batch import RawBatch, RawPartition
 from biokeel.engine import outage
 from biokeel.engine.kafka.deliveries import Partition
 from biokeel.engine.kafka.records import Records
@@ -13,17 +12,13 @@ from biokeel.engine.pseudonymise import WINDOW, PseudonymiseWorker
 from biokeel.errors import RegistryUnavailable, TransportError, VaultUnavailable
 from biokeel.observe.metrics import WorkerMetrics
 from biokeel.settings import Settings
-from tests.pseudonymise.conftest import CATALOGUE, GLUCOSE, SOURCE, World, world
-from tests.registers import trusting
+from tests.pseudonymise.conftest import CATALOGUE, GLUCOSE, SOURCES, World, world
 from tests.signing import SIGNER
 
 __all__ = ["world"]
 
-AT = Partition(GLUCOSE.raw_topic(SOURCE), 0)
-OTHER = Partition(GLUCOSE.raw_topic(SOURCE), 1)
-
-LAB = "lab-one"
-LABS = Partition(GLUCOSE.raw_topic(LAB), 0)
+AT, OTHER = (Partition(GLUCOSE.raw_topic(source), 0) for source in SOURCES)
+"""The same partition of two sources (`origin` 0 and 1)."""
 
 
 class Kafka:
@@ -67,12 +62,6 @@ def delivered(worker, batch):
     (origin,) = batch.origins
     at = Partition(GLUCOSE.raw_topic(origin.source), origin.partition)
     return worker.ledger.deliver(at, Records(batch.offsets, batch.values, None, 0))
-
-
-def of_the_lab(world, *subjects):
-    """Events of another source, which stand in the first places of its own partition 0."""
-    made = world.glucose(*subjects, partition=7, source_id=LAB)
-    return RawBatch.of(GLUCOSE, [(RawPartition(LAB, 0), made.offsets, made.values)])
 
 
 def rows(kafka):
@@ -287,7 +276,7 @@ def test_partitions_of_one_call_make_one_block_and_are_settled_together_when_kaf
     async def scenario():
         batches = world.glucose("P-1", "P-1"), world.glucose("P-1", partition=1)
         await worker.take([delivered(worker, batch) for batch in batches])
-        assert rows(kafka) == ["hospital-one/0:0-1,hospital-one/1:0-0"]
+        assert rows(kafka) == ["hospital-one/0:0-1,hospital-two/0:0-0"]
         assert worker.ledger.committable() == {}
         kafka.pending[0].set_result(None)
         await worker._arrived()
@@ -319,7 +308,7 @@ def test_after_an_outage_of_the_vault_every_partition_of_the_call_is_done_again(
     asyncio.run(scenario())
     worker.check()
     assert len(tries) == 2
-    assert rows(kafka) == ["hospital-one/0:0-0,hospital-one/1:0-0"]
+    assert rows(kafka) == ["hospital-one/0:0-0,hospital-two/0:0-0"]
     assert worker.ledger.committable() == {AT: 2, OTHER: 1}
 
 
@@ -340,16 +329,13 @@ def test_of_a_call_whose_one_partition_went_away_meanwhile_only_the_other_is_set
     assert worker.ledger.committable() == {AT: 1}
 
 
-def test_the_same_partition_and_offset_of_two_sources_are_two_events_wherever_they_go(world, monkeypatch):
-    monkeypatch.setattr("tests.pseudonymise.conftest.REGISTER", trusting(SOURCE, LAB))
+def test_the_same_partition_and_offset_of_two_sources_are_two_events_wherever_they_go(world):
     world.enrol(world.wall(), "P-1")
-    mine, other = world.glucose("P-1", "P-9"), of_the_lab(world, "P-1", "P-9")
+    mine, other = world.glucose("P-1", "P-9"), world.glucose("P-1", "P-9", partition=1)
 
     def published(*batches):
         kafka = Kafka()
         worker = made_worker(world, kafka)
-        worker._held.add(LABS)
-        worker.ledger.assign(LABS, 0)
 
         async def scenario():
             await worker.take([delivered(worker, batch) for batch in batches])
@@ -360,9 +346,9 @@ def test_the_same_partition_and_offset_of_two_sources_are_two_events_wherever_th
         worker.check()
         return sorted(rows(kafka)), worker.ledger.committable()
 
-    everything = ["hospital-one/0:0-0,lab-one/0:0-0"], {AT: 2, LABS: 2}
+    everything = ["hospital-one/0:0-0,hospital-two/0:0-0"], {AT: 2, OTHER: 2}
     assert published(mine, other) == everything
     assert published(mine, other) == everything, "given once more after a death, as if it were the first time"
     assert world.vault().waiting() == {GLUCOSE: 2}
     world.enrol(world.wall(), "P-9")
-    assert published(world.glucose("P-1"))[0] == ["hospital-one/0:0-0", "hospital-one/0:2-2", "lab-one/0:0-0"]
+    assert published(world.glucose("P-1"))[0] == ["hospital-one/0:0-0", "hospital-one/0:2-2", "hospital-two/0:0-0"]

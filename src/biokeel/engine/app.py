@@ -48,8 +48,8 @@ FOLLOW_SECONDS: Final = 5.0
 
 def make_app(
     settings: Settings, consumption: Consumption, topics: Sequence[str], worker: Worker, datadir: Path
-) -> tuple[faust.App, Any]:
-    """The Faust application that hands micro-batches of `topics` to `worker`, and its channel (`_follow`).
+) -> faust.App:
+    """The Faust application that hands micro-batches of `topics` to `worker`.
 
     No tables, no web server, no leader topic.
     """
@@ -82,7 +82,7 @@ def make_app(
         async for deliveries in stream.noack():
             await worker.take(deliveries)
 
-    return app, channel
+    return app
 
 
 def _credentials(settings: Settings) -> faust.SASLCredentials | None:
@@ -109,10 +109,10 @@ async def serve(settings: Settings, consumption: Consumption, worker: Worker, st
     if stop.is_set():
         return
     with tempfile.TemporaryDirectory(prefix="biokeel-") as datadir:
-        app, channel = make_app(settings, consumption, topics, worker, Path(datadir))
+        app = make_app(settings, consumption, topics, worker, Path(datadir))
         app.loop = loop
         watch = _watch(worker, settings.stuck_seconds)
-        follow = _follow(app, channel, consumption)
+        follow = _follow(app, topics, consumption)
         coroutines = (stop.wait(), worker.failed(), _run(app), worker.run(), watch, follow)
         tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
         try:
@@ -139,23 +139,28 @@ async def _first_topics(consumption: Consumption, worker: Worker, stop: asyncio.
     return topics
 
 
-async def _follow(app: faust.App, channel: Any, consumption: Consumption) -> None:
-    """Read new topics as they come. Those that go stay: what is in them may not have been read.
+async def _follow(app: faust.App, topics: Sequence[str], consumption: Consumption) -> None:
+    """Read new topics, besides `topics`, as they come. Those that go stay: what is in them may not have been read.
 
-    To subscribe anew is a rebalance like any other: the worker finishes what is under way and goes on from where the
-    tables and Kafka's offsets say. A process that dies in here begins with all topics.
+    To subscribe anew is a rebalance: the worker finishes what is under way and goes on from where the tables and
+    Kafka's offsets say. What it finished after the commit here is read again (`ConsumerThread`), and its rows are
+    repeats. A process that dies in here begins with all topics.
     """
+    known = list(topics)
     while True:
         await asyncio.sleep(FOLLOW_SECONDS)
         try:
             found = await asyncio.to_thread(consumption.topics)
         except TransportError:
             continue  # Kafka is away, of which others speak; the next look finds what this one missed
-        new = sorted(set(found) - set(channel.topics))
+        new = sorted(set(found) - set(known))
         if new and not app.rebalancing:
             log.info("Reading %d new topics, the first of them %s", len(new), new[0])
-            channel.topics = [*channel.topics, *new]
+            known += new
             conductor: Any = app.topics  # its type does not say how it learns of what a channel has newly
+            for channel in conductor:  # the agent's, of which the agent itself holds a copy only
+                channel.topics = list(known)
+            await app.consumer.commit()
             await app.consumer.subscribe(await conductor._update_indices())  # noqa: SLF001 - it offers no other way
 
 

@@ -114,6 +114,13 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             wait_seconds=what.wait_seconds,
         )
 
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Commit `offsets`; nothing between a new subscription and its assignment, when aiokafka would raise.
+
+        What stays uncommitted then is read again after the assignment.
+        """
+        return bool(self.assignment()) and await super()._commit(offsets)
+
     def _fail(self, error: BaseException) -> None:
         """End the worker, which lives on another thread's event loop than the consumer."""
         self.parent_loop.call_soon_threadsafe(cast("Transport", self.transport).handler.fail, error)
