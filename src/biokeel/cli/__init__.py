@@ -25,6 +25,7 @@ GROUPS: tuple[str, ...] = (
     "source",
     "publish",
     "receipts",
+    "resend",
     "demo_data",
     "schema",
     "suite",
