@@ -112,10 +112,18 @@ def _refused(source: str, error: kafka.KafkaError) -> DeliveryError:
 
 
 def told(following: Following, *, on: bool = True) -> Iterator[Receipt]:
-    """Every receipt, oldest first: all that there are, and with `on` then those that come, for ever."""
+    """Every receipt, oldest first: all that there are, and with `on` then those that come, for ever.
+
+    Raises `DeliveryError` where without `on` no more come, though there are some.
+    """
     with closing(following):
+        quiet = time.monotonic()
         while on or not following.ended:
-            yield from following.more(_POLL_SECONDS)
+            if found := following.more(_POLL_SECONDS):
+                quiet = time.monotonic()
+            elif not on and time.monotonic() - quiet > _ANSWER_SECONDS:
+                raise DeliveryError("Kafka gives no more receipts, though it has some.", "Is it up? Ask again.")
+            yield from found
 
 
 class Fates:
