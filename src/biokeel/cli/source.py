@@ -42,9 +42,8 @@ def list_() -> None:
     strange: dict[str, list[str]] = {}
     for alarm in seen.alarms:
         strange.setdefault(alarm.source, []).append(alarm.sentence)
-    terminal().print(
-        table(sources, {source: "\n".join(strange.get(source, ["nothing strange"])) for source in sources})
-    )
+    says = {source: "\n".join(strange.get(source, ["nothing"])) for source in sources}
+    terminal().print(table(sources, says))
 
 
 @commands.command()
