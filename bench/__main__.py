@@ -30,6 +30,7 @@ from bench.made import PRESSURE
 from bench.registers import MIX_PARTITIONS, of_many, of_the_mix
 from bench.report import Report
 from bench.sources import run_publish
+from bench.spool import run_spool
 from bench.stages import FEW_PEOPLE, MANY_PEOPLE, MANY_RULES, RULES, Sizes, stages, suite_of
 from biokeel.settings import Settings
 from biokeel.validate.suites import suite_path
@@ -41,6 +42,7 @@ PARTS = {
     "small": 35,
     "rules": 60,
     "publish": 30,
+    "spool": 30,
     "mix": 70,
     "thin": 110,
     "people": 260,
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
 
 SIZES = Sizes()
 SMALL_RATE = 10
-OF_PRESSURES = ("pressures", "latency", "small", "rules", "publish")
+OF_PRESSURES = ("pressures", "latency", "small", "rules", "publish", "spool")
 """Parts that share one stack, whose people are enrolled once."""
 
 
@@ -64,6 +66,8 @@ def main(
     people: Annotated[int, typer.Option(help="Enrolled people.", min=1)] = 100_000,
     many_people: Annotated[int, typer.Option(help="Enrolled people of the part people.", min=1)] = MANY_PEOPLE,
     hospital_people: Annotated[int, typer.Option(help="FHIR bundles to publish.", min=1)] = 400,
+    spool_events: Annotated[int, typer.Option(help="Events that the SDK sends at once.", min=1)] = 1_000_000,
+    single_events: Annotated[int, typer.Option(help="Events that it sends one by one.", min=50)] = 100_000,
     rate: Annotated[int, typer.Option(help="Events a second when latency is measured.", min=20)] = 20_000,
     rate_seconds: Annotated[float, typer.Option(help="How long that rate is kept up.")] = 20.0,
     small_seconds: Annotated[float, typer.Option(help="How long ten events a second are kept up.")] = 20.0,
@@ -114,6 +118,10 @@ def main(
                 stop_workers(stack)
                 with tempfile.TemporaryDirectory(prefix="biokeel-bench-") as folder:
                     report.publish = run_publish(stack, Path(folder), hospital_people)
+            if wanted("spool"):
+                stop_workers(stack)
+                with tempfile.TemporaryDirectory(prefix="biokeel-bench-") as folder:
+                    report.spool.extend(run_spool(stack, Path(folder), spool_events, single_events))
     if wanted("mix"):
         plan = Plan("mix of all types", people, of_the_mix(), MIX_PARTITIONS, flush_seconds, seconds)
         with _on_a_stack(plan, console) as (stack, enrolled):

@@ -23,10 +23,12 @@ def test_every_stage_is_measured(tmp_path):
 def test_everything_that_was_published_lands_and_is_followed(tmp_path):
     file = tmp_path / "figures.json"
     main(
-        ["pressures", "latency", "small", "publish"],
+        ["pressures", "latency", "small", "publish", "spool"],
         events=2_000,
         people=100,
         hospital_people=3,
+        spool_events=1_000,
+        single_events=100,
         rate=400,
         rate_seconds=2.0,
         small_seconds=2.0,
@@ -40,6 +42,7 @@ def test_everything_that_was_published_lands_and_is_followed(tmp_path):
     assert run["quarantined"] == 10
     assert figures["latency"]["events"] == 800
     assert figures["publish"]["files"] == 3
+    assert [each["events"] for each in figures["spool"]] == [1_000, 1_000, 100, 2, 100]
     cores = figures["small_load"]["cores"]
     assert all(0 <= share < 2 for share in cores.values())
     assert cores["curate-1"] > 0

@@ -1,76 +1,115 @@
-"""`biokeel verify` on the real Kafka, the real object store and the real vault."""
+"""`biokeel verify`, the follower and receipts on the real Kafka, the real object store and the real vault."""
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from contextlib import contextmanager
 
 import polars as pl
 import pytest
 from confluent_kafka import Producer
 
 from biokeel.batch import RawPartition
-from biokeel.books.bookkeeper import LANDED_COLUMNS, Bookkeeper
-from biokeel.contracts.sources import Register
+from biokeel.books.bookkeeper import Bookkeeper
+from biokeel.books.published import Published
+from biokeel.books.saved import SavedBooks
+from biokeel.books.state import differences
+from biokeel.contracts.receipts import decode
 from biokeel.contracts.topics import EVENTS, Zone, event_type
 from biokeel.engine.kafka.newest import newest
-from biokeel.engine.kafka.watermarks import raw_watermarks
+from biokeel.engine.kafka.watermarks import RawWatermarks, raw_watermarks
 from biokeel.errors import TransportError
 from biokeel.land.lake import Lake
-from biokeel.settings import Settings
+from biokeel.settings import BOOKS, Settings
 from biokeel.stack.stack import Stack
 
 pytestmark = pytest.mark.integration
 
 SLEEP = event_type("lifestyle.sleep")
 DIET = event_type("lifestyle.diet")
+SOURCE = "demo-one"
+POINTS = ("books.looked", "books.saved", "books.sent")
 
 
 @pytest.fixture(scope="module")
 def own_stack(tmp_path_factory):
     """A stack that nobody else publishes to, for the books are about everything in it."""
     with Stack.start(tmp_path_factory.mktemp("books")) as running:
-        publish(running, "demo-one", SLEEP, 0, 300)
-        publish(running, "demo-one", SLEEP, 1, 100)
-        publish(running, "hospital-one", SLEEP, 1, 100)
+        publish(running, SLEEP, 0, 300)
+        publish(running, SLEEP, 1, 200)
         yield running
 
 
-def publish(stack, source, event, partition, n):
+def publish(stack, event, partition, n):
     producer = Producer(stack.settings(Zone.VAULT).kafka_client())
     for number in range(n):
-        producer.produce(event.raw_topic(source), partition=partition, value=f"event {number}".encode())
+        producer.produce(event.raw_topic(SOURCE), partition=partition, value=f"event {number}".encode())
     assert producer.flush(30) == 0
 
 
-def land(stack, kind, source, event, partition, offsets, stream="raw"):
+def land(stack, kind, event, partition, offsets, stream="raw"):
     lake = Lake.of(stack.settings(Zone.RESEARCH))
     rows = pl.DataFrame(
         {
-            "source_id": source,
+            "source_id": SOURCE,
             "first_partition": partition,
             "first_offset": offsets,
             "stream": stream,
             "raw_partition": partition,
             "raw_offset": offsets,
             "reason": "rule.failed",
+            "failed_rules": [["too_long"]] * len(offsets),
+            "suite_version": "3",
+            "withheld": None,
         },
-        schema_overrides=LANDED_COLUMNS | {"raw_partition": pl.Int32()},
+        schema_overrides={
+            "first_partition": pl.Int32,
+            "first_offset": pl.Int64,
+            "raw_partition": pl.Int32,
+            "withheld": pl.String,
+        },
     )
     rows.write_delta(getattr(lake, kind)(event), mode="append", storage_options=lake.options)
 
 
+def environment(stack, **more):
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("BIOKEEL_", "PYTEST"))}
+    own["BIOKEEL_STATE_DIR"] = str(stack.state_dir)
+    own["BIOKEEL_SOURCES_DIR"] = os.environ["BIOKEEL_SOURCES_DIR"]
+    own["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, sys.path))
+    return own | more
+
+
 def biokeel(stack, *arguments):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("BIOKEEL_")}
-    environment["BIOKEEL_STATE_DIR"] = str(stack.state_dir)
-    environment["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, sys.path))
     command = [sys.executable, "-m", "biokeel", *arguments]
-    return subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=120)
+    return subprocess.run(command, check=False, capture_output=True, text=True, env=environment(stack), timeout=240)
+
+
+@contextmanager
+def follower(stack, crash_at=""):
+    """`biokeel worker books`, made to die at `crash_at` where that names a point."""
+    command = [sys.executable, "-m", "biokeel", "worker", "books"]
+    with subprocess.Popen(command, env=environment(stack, BIOKEEL_CRASH_AT=crash_at)) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+def eventually(condition, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return found
 
 
 def test_verify_proves_names_and_counts_in_the_order_in_which_events_arrive(own_stack):
     nothing_landed = biokeel(own_stack, "verify", "--json")
-    assert nothing_landed.returncode == 1
+    assert nothing_landed.returncode == 1, nothing_landed.stderr
     books = json.loads(nothing_landed.stdout)
     assert (books["totals"]["raw"], books["totals"]["missing"]) == (500, 500)
     assert books["missing"][:2] == ["raw.demo-one.lifestyle.sleep/0@0", "raw.demo-one.lifestyle.sleep/0@1"]
@@ -79,22 +118,75 @@ def test_verify_proves_names_and_counts_in_the_order_in_which_events_arrive(own_
     assert "0@3" not in nothing_landed.stderr
     assert "Traceback" not in nothing_landed.stderr
 
-    land(own_stack, "curated", "demo-one", SLEEP, 0, range(300))
-    land(own_stack, "quarantine", "demo-one", SLEEP, 1, range(100))
-    land(own_stack, "quarantine", "hospital-one", SLEEP, 1, range(99))
+    land(own_stack, "curated", SLEEP, 0, range(300))
+    land(own_stack, "quarantine", SLEEP, 1, range(199))
     one_missing = biokeel(own_stack, "verify", "--wait", "0.5")
     assert one_missing.returncode == 1
-    assert "1 missing: raw.hospital-one.lifestyle.sleep/1@99." in one_missing.stderr
+    assert "1 missing: raw.demo-one.lifestyle.sleep/1@199." in one_missing.stderr
 
-    land(own_stack, "curated", "hospital-one", SLEEP, 1, [99])
+    land(own_stack, "curated", SLEEP, 1, [199])
     balanced = biokeel(own_stack, "verify", "--wait", "5")
     assert balanced.returncode == 0, balanced.stderr
     assert "The books balance" in balanced.stdout
 
-    land(own_stack, "curated", "hospital-one", SLEEP, 1, [7])
+
+def test_the_follower_killed_at_each_step_tells_the_source_everything_once_in_order(own_stack):
+    objects = Lake.of(own_stack.settings(Zone.RESEARCH)).objects
+    for number, point in enumerate(POINTS):
+        publish(own_stack, DIET, 0, 10)
+        with follower(own_stack, point) as process:
+            land(own_stack, "curated", DIET, 0, range(10 * number, 10 * number + 10))
+            assert process.wait(120) == -signal.SIGKILL, point
+    began = time.time()
+    with follower(own_stack) as process:
+
+        def balanced():
+            seen = Published.read(objects)
+            return seen if seen is not None and seen.books.taken_at > began and seen.books.balanced else None
+
+        assert eventually(balanced).books.total("quarantined") == 199
+        process.terminate()
+        assert process.wait(60) == 0
+    read = biokeel(own_stack, "receipts", "--source", SOURCE, "--json")
+    assert read.returncode == 0, read.stderr
+    receipts = [decode(line.encode()) for line in read.stdout.splitlines()]
+    numbers = [receipt.number for receipt in receipts]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    known = {
+        (receipt.event, receipt.partition, offset): receipt.outcome.value
+        for receipt in receipts
+        for first, last in receipt.offsets
+        for offset in range(first, last + 1)
+    }
+    assert not any(receipt.amends for receipt in receipts)
+    assert known == {
+        **{("lifestyle.sleep", 0, offset): "landed" for offset in range(300)},
+        **{("lifestyle.sleep", 1, offset): "quarantined" for offset in range(199)},
+        ("lifestyle.sleep", 1, 199): "landed",
+        **{("lifestyle.diet", 0, offset): "landed" for offset in range(30)},
+    }
+    words = biokeel(own_stack, "receipts", "--source", SOURCE).stdout
+    assert "lifestyle.sleep/1 @0-198 (199) quarantined because rule.failed by too_long of suite 3" in words
+    _, saved = SavedBooks(objects).newest()
+    bookkeeper = Bookkeeper.of(own_stack.state_dir)
+    bookkeeper.look()
+    assert differences(saved.state, bookkeeper._follower.state) == []
+
+
+def test_reading_everything_agrees_with_the_books_and_says_where_it_does_not(own_stack):
+    full = biokeel(own_stack, "verify", "--full", "--json")
+    assert full.returncode == 0, full.stderr
+    books = json.loads(full.stdout)
+    assert (books["balanced"], books["differences"], books["totals"]["raw"]) == (True, [], 530)
+    assert books["saved_at"] is not None
+    assert books["sources"][SOURCE]["raw"] == 530
+
+
+def test_a_row_too_many_is_doubled_at_the_next_look(own_stack):
+    land(own_stack, "curated", SLEEP, 1, [7])
     doubled = biokeel(own_stack, "verify", "--json")
     assert doubled.returncode == 1
-    assert json.loads(doubled.stdout)["doubled"] == ["raw.hospital-one.lifestyle.sleep/1@7"]
+    assert json.loads(doubled.stdout)["doubled"] == ["raw.demo-one.lifestyle.sleep/1@7"]
     assert json.loads(doubled.stdout)["events"]["lifestyle.sleep"]["quarantined"] == 199
 
 
@@ -102,15 +194,11 @@ def test_watermarks_name_every_partition_of_every_raw_topic(own_stack):
     settings = own_stack.settings(Zone.VAULT)
     marks = raw_watermarks(settings, EVENTS)
     assert set(marks) == set(EVENTS)
-    sources = Register.load(Settings().sources_dir).values()
-    for event, partitions in marks.items():
-        senders = [source for source in sources if source.may_send(event)]
-        assert set(partitions) == {
-            RawPartition(each.id, number) for each in senders for number in range(each.partitions)
-        }
-    assert marks[SLEEP][RawPartition("demo-one", 0)] == (0, 300)
-    assert marks[SLEEP][RawPartition("hospital-one", 1)] == (0, 100)
-    assert marks[DIET][RawPartition("demo-one", 0)] == (0, 0)
+    assert marks[SLEEP][RawPartition(SOURCE, 0)] == (0, 300)
+    watching = RawWatermarks(Settings.load(BOOKS, state_dir=own_stack.state_dir), EVENTS)
+    assert watching.look() == marks
+    publish(own_stack, SLEEP, 2, 5)
+    assert watching.look()[SLEEP][RawPartition(SOURCE, 2)] == (0, 5)
 
 
 def test_a_kafka_that_is_not_there_is_one_sentence(own_stack):
@@ -121,10 +209,9 @@ def test_a_kafka_that_is_not_there_is_one_sentence(own_stack):
 
 def test_the_newest_messages_come_in_order_and_no_more_than_asked_for(own_stack):
     settings = own_stack.settings(Zone.VAULT)
-    found = newest(settings, SLEEP.raw_topic("demo-one"), 5)
+    found = newest(settings, SLEEP.raw_topic(SOURCE), 5)
     assert len(found) == 5
     assert found == sorted(found)
-    assert newest(settings, DIET.raw_topic("demo-one"), 5) == []
 
 
 def test_topic_cat_shows_what_does_not_decode_as_its_reason_and_size_only(own_stack):
@@ -149,15 +236,15 @@ def test_topic_cat_names_a_topic_that_is_none(own_stack, topic):
 @pytest.mark.browser
 def test_the_console_shows_the_figures_that_verify_proves(own_stack, chromium):
     proved = Bookkeeper.of(own_stack.state_dir).look().as_json()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("BIOKEEL_", "PYTEST"))}
-    environment["BIOKEEL_STATE_DIR"] = str(own_stack.state_dir)
-    environment["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, sys.path))
     command = [sys.executable, "-m", "biokeel", "console", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as console:
+    with (
+        follower(own_stack),
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment(own_stack)) as console,
+    ):
         try:
             page = chromium.new_page()
             page.goto(console.stdout.readline().split()[-1])
-            page.get_by_test_id("books-time").wait_for(timeout=60_000)
+            page.get_by_test_id("books-total-raw").get_by_text(f"{proved['totals']['raw']:,}").wait_for(timeout=60_000)
             for column, count in proved["totals"].items():
                 assert page.get_by_test_id(f"books-total-{column}").text_content() == f"{count:,}"
             page.close()

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 
@@ -20,7 +16,7 @@ from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.codec import Codec
 from biokeel.contracts.topics import EventType, Zone, event_type
 from biokeel.errors import DeliveryError, SettingsError
-from biokeel.settings import PROJECT_ROOT, Settings
+from biokeel.settings import Settings
 from biokeel.source.client import CHUNK, Publisher
 from biokeel.source.columns import frame_of
 from biokeel.source.partition import partitions_of
@@ -179,29 +175,3 @@ def test_a_user_who_may_not_write_a_topic_is_told_which_who_and_what_to_do(
     topic = DIET.raw_topic(SOURCE)
     assert refusal.value.what == f"Not authorised for topic {topic}: Kafka's user {user} may not write it."
     assert "source's own settings" in refusal.value.todo
-
-
-def test_the_example_of_the_page_for_sources_runs_on_a_local_stack(stack: Stack) -> None:
-    page = (PROJECT_ROOT / "docs" / "sources.md").read_text(encoding="utf-8")
-    (example,) = (each for each in re.findall("```python\n(.*?)```", page, re.DOTALL) if "Publisher(" in each)
-    glucose = event_type("clinical.glucose")
-    settings = stack.settings(User.VAULT)
-    before = ends(settings, glucose, "hospital-a")
-    record = {
-        "event_id": f"{1:032x}",
-        "source_id": "a",
-        "subject_scheme": "app/a",
-        "subject_id": "1",
-        "occurred_at": 1,
-        "recorded_at": 2,
-        "code": "2339-0",
-        "value": 90.0,
-        "value_unit": "mg/dL",
-        "status": "final",
-    }
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("BIOKEEL_")}
-    environment |= {"BIOKEEL_STATE_DIR": str(stack.state_dir), "PYTHONPATH": str(PROJECT_ROOT / "src")}
-    code = f"records = [{record!r}]\n{example}"
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert sum(ends(settings, glucose, "hospital-a").values()) == sum(before.values()) + 1

@@ -21,8 +21,9 @@ from biokeel.stack.stack import Stack
 from tests.source import java_jars
 
 EVENT = event_type("clinical.glucose")
-SOURCE = "hospital-a"
-TOPIC = EVENT.raw_topic(SOURCE)
+TOPIC = f"raw.hospital-a.{EVENT}"
+PARTITIONS = 2
+"""Of tests/sources/hospital-a.toml."""
 PAGE = (PROJECT_ROOT / "docs" / "sources.md").read_text("utf-8").split("\n## With a client of your own\n", 1)[1]
 
 
@@ -50,12 +51,12 @@ def test_the_page_has_vectors_of_every_rule() -> None:
 
 @pytest.fixture(scope="module")
 def sent(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Message]]:
-    """What each example sends, with a source's rights only."""
-    folder = tmp_path_factory.mktemp("clients")
-    mine = stack.source(SOURCE)
+    """What each example sends, with the source's credentials."""
+    folder, mine = tmp_path_factory.mktemp("clients"), stack.source("hospital-a")
     credentials = {
         "BIOKEEL_KAFKA_BOOTSTRAP": mine.kafka_bootstrap,
         "BIOKEEL_KAFKA_SECURITY_PROTOCOL": mine.kafka_security_protocol,
+        "BIOKEEL_KAFKA_SASL_MECHANISM": mine.kafka_sasl_mechanism,
         "BIOKEEL_KAFKA_USERNAME": mine.kafka_username,
         "BIOKEEL_KAFKA_PASSWORD": mine.kafka_password.get_secret_value(),
         "EVENT_ID_SECRET": "only for tests",
@@ -102,13 +103,15 @@ def test_the_example_sends_an_event_that_is_read_and_stands_where_the_sdk_would_
     value = message.value()
     assert message.key() is None
     assert value[:5] == b"\0" + catalogue.reader(EVENT).id.to_bytes(4, "big")
-    batch = RawBatch.of(EVENT, [(RawPartition(SOURCE, message.partition()), np.array([message.offset()]), [value])])
+    batch = RawBatch.of(
+        EVENT, [(RawPartition("hospital-a", message.partition()), np.array([message.offset()]), [value])]
+    )
     codec = Codec(catalogue, 1 << 20)
     outcome = codec.decode(batch)
     assert outcome.rejected == []
     frame = outcome.accepted.frame
     assert codec.encode(EVENT, frame).to_pylist() == [value]
-    assert partitions_of(frame, 4).tolist() == [message.partition()]
+    assert partitions_of(frame, PARTITIONS).tolist() == [message.partition()]
     (row,) = frame.rows(named=True)
     assert re.fullmatch("[0-9a-f]{32}", row["event_id"])
     assert row["occurred_at"].isoformat() == "2024-04-30T23:30:00+00:00"

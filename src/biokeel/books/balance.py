@@ -45,15 +45,13 @@ def balance(part: Part, state: PartState, watermarks: tuple[int, int]) -> Partit
     Offsets outside the `watermarks` [low, high) do not count: they are past retention, or came after the look at them.
     """
     low, high = watermarks
-    lies, doubled = state.within(low, high)
-    places = {place: union(some for label, some in lies.items() if label.place is place) for place in Place}
-    return PartitionBooks(
-        part,
-        max(high - low, 0) - len(places[Place.VOID]),
-        {place: len(places[place]) for place in EVENT_PLACES},
-        Intervals.span(low, high) - union(places.values()),
-        doubled,
-    )
+    lies, anywhere, doubled = state.within(low, high)
+    counts: dict[Place, int] = dict.fromkeys(Place, 0)
+    for place in {label.place for label in lies}:
+        some = [those for label, those in lies.items() if label.place is place]
+        counts[place] = len(union(some)) if doubled else sum(map(len, some))
+    raw = max(high - low, 0) - counts.pop(Place.VOID)
+    return PartitionBooks(part, raw, counts, Intervals.span(low, high) - anywhere, doubled)
 
 
 class Balancer:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from biokeel.batch import STREAM_PARKING, STREAM_QUARANTINE, STREAM_RAW
+from biokeel.batch import STREAM_PARKING, STREAM_QUARANTINE
 from biokeel.books.intervals import NOTHING, Bag, Intervals, coverage, union
 
 if TYPE_CHECKING:
@@ -79,15 +79,17 @@ Labels = dict[Label, Bag]
 
 
 class Settled(NamedTuple):
-    """What `Labels` come to: where events lie, and which lie in several places, or twice in one."""
+    """What `Labels` come to: where events lie, which lie anywhere, and which in several places or twice in one."""
 
     lies: dict[Label, Intervals]
+    anywhere: Intervals
     doubled: Intervals
 
 
 def settled(labels: Mapping[Label, Bag]) -> Settled:
     """Where the events are that `labels` speak of, by the rules above."""
-    landed = {stream: _of(labels, (Teller.CURATED, Teller.QUARANTINE), stream) for stream in _STREAMS}
+    asked = {STREAM_PARKING, *(label.stream for label in labels if label.teller is Teller.HISTORY)}
+    landed = {stream: _of(labels, (Teller.CURATED, Teller.QUARANTINE), stream) for stream in asked}
     history = {
         label: bag.without(landed[label.stream]) for label, bag in labels.items() if label.teller is Teller.HISTORY
     }
@@ -116,13 +118,10 @@ def settled(labels: Mapping[Label, Bag]) -> Settled:
     # One that was decided before it was compacted away is an event, and that none stands somewhere may be said twice.
     events = union(bag.all for label, bag in found.items() if label.place is not Place.VOID)
     found |= {label: Bag.once(bag.all - events) for label, bag in found.items() if label.place is Place.VOID}
-    twice = coverage(bag.all for bag in found.values())[1]
+    anywhere, twice = coverage(bag.all for bag in found.values())
     for bag in found.values():
         twice |= bag.doubled
-    return Settled({label: bag.all for label, bag in found.items() if bag}, twice)
-
-
-_STREAMS: Final = (STREAM_RAW, STREAM_PARKING, STREAM_QUARANTINE)
+    return Settled({label: bag.all for label, bag in found.items() if bag}, anywhere, twice)
 
 
 def _of(labels: Mapping[Label, Bag], tellers: tuple[Teller, ...], stream: str) -> Intervals:

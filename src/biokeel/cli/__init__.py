@@ -24,6 +24,8 @@ GROUPS: tuple[str, ...] = (
     "topic",
     "source",
     "publish",
+    "receipts",
+    "resend",
     "demo_data",
     "schema",
     "suite",

@@ -121,6 +121,24 @@ def forms(schemas: Root = None) -> None:
     typer.echo(forms_of(load_schemas(_root(schemas)).values()), nl=False)
 
 
+@commands.command()
+def models(
+    schemas: Root = None,
+    out: Annotated[Path | None, typer.Option(help="The file to write; default: print it.")] = None,
+) -> None:
+    """Write typed pydantic models, Python source, of every event type's newest locked schema."""
+    from biokeel.contracts.catalogue import DirectoryCatalogue
+    from biokeel.contracts.topics import EVENTS
+    from biokeel.source.modelling import models_of
+
+    catalogue = DirectoryCatalogue(_root(schemas))
+    text = models_of(catalogue.reader(event).schema for event in EVENTS)
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        out.write_text(text, encoding="utf-8")
+
+
 def _root(schemas: Path | None) -> Path:
     from biokeel.settings import Settings
 

@@ -31,8 +31,20 @@ def register(app: typer.Typer) -> None:
 
 @commands.command("list")
 def list_() -> None:
-    """List the registered sources."""
-    terminal().print(table(_register(_settings()), {}))
+    """List the registered sources, and what is strange about each as the books saw it last."""
+    from biokeel.books.published import seen_last
+
+    sources, seen = _register(_settings()), seen_last()
+    if isinstance(seen, str):
+        terminal().print(table(sources, {}))
+        say(f"What they send is not known here: {seen}", stderr=True)
+        return
+    strange: dict[str, list[str]] = {}
+    for alarm in seen.alarms:
+        strange.setdefault(alarm.source, []).append(alarm.sentence)
+    terminal().print(
+        table(sources, {source: "\n".join(strange.get(source, ["nothing strange"])) for source in sources})
+    )
 
 
 @commands.command()
@@ -172,7 +184,9 @@ def table(sources: Register, says: Mapping[str, str]) -> Table:
 
     from biokeel.contracts.topics import EVENTS
 
-    shown = Table("id", "name", "event types", "speaks of", "silent after", "contact", *(["what is"] if says else []))
+    shown = Table(
+        "id", "name", "event types", "speaks of", "silent after", "contact", *(["what is strange"] if says else [])
+    )
     for source in sources.values():
         row = [
             source.id,
