@@ -55,7 +55,7 @@ def of_the_mix() -> tuple[Source, ...]:
 
 
 def of_many() -> tuple[Source, ...]:
-    """Very many sources, each of which may send `THIN_EVENTS`, and an office: 1,600 raw partitions, and its."""
+    """Very many sources, which may all send `THIN_EVENTS`: 1,600 raw partitions, besides those of an office."""
     names = [str(event) for event in THIN_EVENTS]
     many = (_source(thin_id(number), names, THIN_PARTITIONS) for number in range(THIN_SOURCES))
     return (_office(THIN_PARTITIONS), *many)
