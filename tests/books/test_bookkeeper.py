@@ -30,7 +30,7 @@ pytestmark = pytest.mark.integration
 
 SLEEP = event_type("lifestyle.sleep")
 DIET = event_type("lifestyle.diet")
-SOURCE = "demo-one"
+SOURCE = "hospital-one"
 POINTS = ("books.looked", "books.saved", "books.sent")
 
 
@@ -112,9 +112,9 @@ def test_verify_proves_names_and_counts_in_the_order_in_which_events_arrive(own_
     assert nothing_landed.returncode == 1, nothing_landed.stderr
     books = json.loads(nothing_landed.stdout)
     assert (books["totals"]["raw"], books["totals"]["missing"]) == (500, 500)
-    assert books["missing"][:2] == ["raw.demo-one.lifestyle.sleep/0@0", "raw.demo-one.lifestyle.sleep/0@1"]
+    assert books["missing"][:2] == ["raw.hospital-one.lifestyle.sleep/0@0", "raw.hospital-one.lifestyle.sleep/0@1"]
     assert len(books["missing"]) == 20
-    assert "raw.demo-one.lifestyle.sleep/0@2 and 497 more" in nothing_landed.stderr
+    assert "raw.hospital-one.lifestyle.sleep/0@2 and 497 more" in nothing_landed.stderr
     assert "0@3" not in nothing_landed.stderr
     assert "Traceback" not in nothing_landed.stderr
 
@@ -122,7 +122,7 @@ def test_verify_proves_names_and_counts_in_the_order_in_which_events_arrive(own_
     land(own_stack, "quarantine", SLEEP, 1, range(199))
     one_missing = biokeel(own_stack, "verify", "--wait", "0.5")
     assert one_missing.returncode == 1
-    assert "1 missing: raw.demo-one.lifestyle.sleep/1@199." in one_missing.stderr
+    assert "1 missing: raw.hospital-one.lifestyle.sleep/1@199." in one_missing.stderr
 
     land(own_stack, "curated", SLEEP, 1, [199])
     balanced = biokeel(own_stack, "verify", "--wait", "5")
@@ -186,7 +186,7 @@ def test_a_row_too_many_is_doubled_at_the_next_look(own_stack):
     land(own_stack, "curated", SLEEP, 1, [7])
     doubled = biokeel(own_stack, "verify", "--json")
     assert doubled.returncode == 1
-    assert json.loads(doubled.stdout)["doubled"] == ["raw.demo-one.lifestyle.sleep/1@7"]
+    assert json.loads(doubled.stdout)["doubled"] == ["raw.hospital-one.lifestyle.sleep/1@7"]
     assert json.loads(doubled.stdout)["events"]["lifestyle.sleep"]["quarantined"] == 199
 
 
@@ -215,7 +215,7 @@ def test_the_newest_messages_come_in_order_and_no_more_than_asked_for(own_stack)
 
 
 def test_topic_cat_shows_what_does_not_decode_as_its_reason_and_size_only(own_stack):
-    shown = biokeel(own_stack, "topic", "cat", "raw.demo-one.lifestyle.sleep", "--limit", "3")
+    shown = biokeel(own_stack, "topic", "cat", "raw.hospital-one.lifestyle.sleep", "--limit", "3")
     assert shown.returncode == 0, shown.stderr
     lines = [json.loads(line) for line in shown.stdout.splitlines()]
     assert len(lines) == 3
@@ -224,7 +224,7 @@ def test_topic_cat_shows_what_does_not_decode_as_its_reason_and_size_only(own_st
 
 
 @pytest.mark.parametrize(
-    "topic", ["raw.demo-one.lifestyle.naps", "raw.lifestyle.sleep", "pseudo.person.enrolment", "lifestyle.sleep"]
+    "topic", ["raw.hospital-one.lifestyle.naps", "raw.lifestyle.sleep", "pseudo.person.enrolment", "lifestyle.sleep"]
 )
 def test_topic_cat_names_a_topic_that_is_none(own_stack, topic):
     refused = biokeel(own_stack, "topic", "cat", topic)

@@ -116,8 +116,9 @@ def settled(labels: Mapping[Label, Bag]) -> Settled:
         else:
             found[label] = bag.without(left | judged_again)
     # One that was decided before it was compacted away is an event, and that none stands somewhere may be said twice.
-    events = union(bag.all for label, bag in found.items() if label.place is not Place.VOID)
-    found |= {label: Bag.once(bag.all - events) for label, bag in found.items() if label.place is Place.VOID}
+    if void := [label for label in found if label.place is Place.VOID]:
+        events = union(bag.all for label, bag in found.items() if label not in void)
+        found |= {label: Bag.once(found[label].all - events) for label in void}
     anywhere, twice = coverage(bag.all for bag in found.values())
     for bag in found.values():
         twice |= bag.doubled
