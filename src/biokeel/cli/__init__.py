@@ -23,6 +23,7 @@ GROUPS: tuple[str, ...] = (
     "worker",
     "topic",
     "publish",
+    "source",
     "demo_data",
     "schema",
     "suite",

@@ -1,0 +1,131 @@
+"""`biokeel source dry-run`: what would become of files, on the machine of who would send them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from biokeel.cli.files_of_a_source import (
+    Identifiers,
+    KeyFile,
+    Paths,
+    Site,
+    SourceId,
+    SubjectText,
+    Zone,
+    files_in,
+    progress_over,
+    show_problems,
+    source_of,
+    table,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from biokeel.rules.dry_run import Judge
+    from biokeel.rules.findings import DryRunReport, Finding
+    from biokeel.source.files import FileResult, Source
+
+NOT_ALL_WOULD_LAND: Final = 2
+"""Exit status."""
+_MOST_PLACES: Final = 3
+"""Places of one finding that the table shows."""
+
+
+def dry_run(
+    paths: Paths,
+    *,
+    source_id: SourceId,
+    site: Site = "",
+    subject: SubjectText = "",
+    zone: Zone = "",
+    identifiers: Identifiers = None,
+    key_file: KeyFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
+) -> None:
+    """Say what would become of files if they were published: what lands, what does not and why. Nothing is sent.
+
+    Needs the schemas and the suites, and no Kafka. Exit status 0 where all would land, 2 where something would not.
+    """
+    from biokeel.cli.terminal import say, terminal
+    from biokeel.contracts.catalogue import DirectoryCatalogue
+    from biokeel.contracts.topics import LANDED_EVENTS
+    from biokeel.rules.dry_run import Judge
+    from biokeel.settings import SOURCE, Settings
+    from biokeel.validate.suites import SuiteStore
+
+    settings = Settings.load(SOURCE)
+    source = source_of(
+        settings,
+        source_id,
+        site=site,
+        subject=subject,
+        zone=zone,
+        identifiers=identifiers,
+        key_file=key_file,
+        make_key=False,
+    )
+    files = files_in(paths)
+    catalogue = DirectoryCatalogue(settings.schemas_dir)
+    suites = SuiteStore(settings.expectations_dir, {event: catalogue.reader(event).schema for event in LANDED_EVENTS})
+    judge = Judge(
+        catalogue,
+        suites,
+        [source_id],
+        max_event_bytes=settings.max_event_bytes,
+        remembered_events=settings.remembered_events,
+    )
+    console = terminal(stderr=as_json)
+    report = _run(files, source, judge, console)
+    if as_json:
+        say(json.dumps(report.as_dict(), ensure_ascii=False, indent=2), lines=True)
+    else:
+        _show(report, console)
+    if not report.all_would_land:
+        raise typer.Exit(NOT_ALL_WOULD_LAND)
+
+
+def _run(files: Sequence[Path], source: Source, judge: Judge, console: Console) -> DryRunReport:
+    from biokeel.rules.dry_run import dry_run as run
+
+    with progress_over(console) as progress:
+        task = progress.add_task("", total=sum(path.stat().st_size for path in files))
+
+        def done(result: FileResult) -> None:
+            # A file may be gone since it was found; then it is a problem of the report.
+            progress.update(task, advance=result.path.stat().st_size if result.path.exists() else 0)
+
+        return run(files, source, judge, done)
+
+
+def _show(report: DryRunReport, console: Console) -> None:
+    from biokeel.rules.findings import NOT_LOOKED_AT, Fate
+
+    events = table("What would become of the events", "event type")
+    for fate in Fate:
+        events.add_column(fate.value.replace("_", " "), justify="right")
+    for event, counts in sorted(report.fates.items()):
+        events.add_row(event, *(f"{counts[fate]:,}" for fate in Fate))
+    console.print(events if events.row_count else "No event was found.")
+    if report.findings:
+        found = table("Why", "outcome", "event type", "what", "times", "first at", "why")
+        for each in report.findings:
+            found.add_row(*_row(each))
+        console.print(found)
+    show_problems(report.files, console)
+    console.print(f"Not looked at: {' and '.join(NOT_LOOKED_AT)} (only the vault knows), and what was sent before.")
+    verdict = "All would land." if report.all_would_land else "Not all would land."
+    console.print(verdict)
+
+
+def _row(finding: Finding) -> tuple[str, ...]:
+    what = ": ".join(part for part in (finding.reason, finding.what) if part)
+    places = [f"{each.file.name}, {each.position}" for each in finding.places[:_MOST_PLACES]]
+    kind = finding.kind.value.replace("_", " ")
+    return kind, finding.event, what, f"{finding.count:,}", "\n".join(places), finding.why
