@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from biokeel.rules.dry_run import Judge
-    from biokeel.rules.findings import DryRunReport, Finding
+    from biokeel.rules.findings import DryRunReport, Fate, Finding, Kind
     from biokeel.source.files import FileResult, Source
 
 NOT_ALL_WOULD_LAND: Final = 2
@@ -109,7 +110,7 @@ def _show(report: DryRunReport, console: Console) -> None:
 
     events = table("What would become of the events", "event type")
     for fate in Fate:
-        events.add_column(fate.value.replace("_", " "), justify="right")
+        events.add_column(_words(fate), justify="right")
     for event, counts in sorted(report.fates.items()):
         events.add_row(event, *(f"{counts[fate]:,}" for fate in Fate))
     console.print(events if events.row_count else "No event was found.")
@@ -120,12 +121,27 @@ def _show(report: DryRunReport, console: Console) -> None:
         console.print(found)
     show_problems(report.files, console)
     console.print(f"Not looked at: {' and '.join(NOT_LOOKED_AT)} (only the vault knows), and what was sent before.")
-    verdict = "All would land." if report.all_would_land else "Not all would land."
-    console.print(verdict)
+    console.print(_verdict(report))
 
 
 def _row(finding: Finding) -> tuple[str, ...]:
     what = ": ".join(part for part in (finding.reason, finding.what) if part)
-    places = [f"{each.file.name}, {each.position}" for each in finding.places[:_MOST_PLACES]]
-    kind = finding.kind.value.replace("_", " ")
-    return kind, finding.event, what, f"{finding.count:,}", "\n".join(places), finding.why
+    by_file: dict[str, list[str]] = {}
+    for place in finding.places[:_MOST_PLACES]:
+        by_file.setdefault(place.file.name, []).append(place.position)
+    places = "\n".join(f"{name}: {', '.join(positions)}" for name, positions in by_file.items())
+    return _words(finding.kind), finding.event, what, f"{finding.count:,}", places, finding.why
+
+
+def _verdict(report: DryRunReport) -> str:
+    from biokeel.rules.findings import Fate
+
+    total: Counter[Fate] = sum(report.fates.values(), Counter())
+    fates = ", ".join(f"{total[fate]:,} {_words(fate)}" for fate in Fate if total[fate]) or "none"
+    unusable = f"; {report.unusable:,} files or parts of files could not be used" if report.unusable else ""
+    verdict = "All would land" if report.all_would_land else "Not all would land"
+    return f"{verdict}. Events: {fates}{unusable}."
+
+
+def _words(word: Fate | Kind) -> str:
+    return word.value.replace("_", " ")
