@@ -65,9 +65,9 @@ LANDED_EVENTS: tuple[EventType, ...] = (
     *(EventType(Domain.GENOME, name) for name in ("sample_manifest", "qc_metrics", "variant_file_ready")),
     *(
         EventType(Domain.CLINICAL, name)
-        for name in ("blood_pressure", "glucose", "diagnosis", "lab_result", "medication")
+        for name in ("blood_pressure", "glucose", "diagnosis", "lab_result", "medication", "vital_sign")
     ),
-    *(EventType(Domain.LIFESTYLE, name) for name in ("diet", "exercise", "sleep")),
+    *(EventType(Domain.LIFESTYLE, name) for name in ("diet", "exercise", "sleep", "questionnaire")),
 )
 EVENTS: tuple[EventType, ...] = (*PERSON_EVENTS, *LANDED_EVENTS)
 
