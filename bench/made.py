@@ -26,7 +26,7 @@ FAILING: Final = 200
 CHUNK: Final = 100_000
 """Events of one frame."""
 
-SOURCES: Final = ("bench/office", "bench/clinic", "bench/hospital")
+SOURCES: Final = ("bench-office", "bench-clinic", "bench-hospital")
 
 _START_MS: Final = 1_577_836_800_000  # 2020-01-01
 _DOMAINS: Final = ["genome", "clinical", "lifestyle"]
@@ -47,7 +47,7 @@ def enrolments(people: int) -> pl.DataFrame:
     return pl.DataFrame([event_ids(rng, people)]).with_columns(
         _moment(np.full(people, _START_MS), "occurred_at"),
         _moment(np.full(people, _START_MS), "recorded_at"),
-        pl.lit("bench/office").alias("source_id"),
+        pl.lit("bench-office").alias("source_id"),
         pl.lit("app/bench").alias("subject_scheme"),
         _accounts(np.arange(people)),
         pl.lit(540, pl.Int32).alias("occurred_offset_minutes"),
@@ -74,7 +74,7 @@ def _pressures(rng: np.random.Generator, rows: int, people: int, clock: int) -> 
     systolic = diastolic + np.clip(rng.normal(45, 9, rows).round(), 10, 90)
     systolic[::FAILING] = 900.0
     return pl.DataFrame([event_ids(rng, rows)]).with_columns(
-        pl.lit("bench/clinic").alias("source_id"),
+        pl.lit("bench-clinic").alias("source_id"),
         pl.lit("app/bench").alias("subject_scheme"),
         _accounts(rng.integers(0, people, rows)),
         _moment(occurred, "occurred_at"),

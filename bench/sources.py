@@ -35,7 +35,7 @@ def run_publish(stack: Stack, folder: Path, people: int) -> PublishFigures:
     files = write_bundles(folder, people)
     size = sum(file.stat().st_size for file in files)
     settings = stack.settings(Zone.VAULT)
-    source = Source("bench/hospital", b"k" * 32, "bench")
+    source = Source("bench-hospital", b"k" * 32, "bench")
     began, used = time.perf_counter(), time.process_time()
     with Publisher(settings, DirectoryCatalogue(settings.schemas_dir)) as publisher:
         results = publish_files(files, source, publisher)

@@ -13,13 +13,11 @@ from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, R
 from hypothesis import HealthCheck, settings
 
 from biokeel.settings import PROJECT_ROOT
-from biokeel.stack import environment
 from biokeel.stack.stack import Stack
 
 TEST_TOPICS = "test."
-TEST_SOURCES = ("hospital/one", "hospital/test", "demo/one", "canary", "emr", "s", "x")
-environment.SOURCES = (*environment.SOURCES, *TEST_SOURCES)
-"""Every local stack of the tests registers these, too."""
+os.environ["BIOKEEL_SOURCES_DIR"] = str(Path(__file__).parent / "sources")
+"""What every local stack of the tests registers, unless a test says otherwise."""
 
 BROWSER_FLAGS = [
     "--no-sandbox",

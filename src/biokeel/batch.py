@@ -5,19 +5,20 @@ reason for each row. Batches are columnar; a row is identified by its **coordina
 
 | column | type | what |
 | --- | --- | --- |
+| `source_id` | String | whose event it is, which is whose topic it stood in |
 | `stream` | String | `raw`, or the stream of events that were let in again: `parking`, `quarantine` |
-| `raw_partition` | Int32 | partition of the raw topic (other streams: the one that the event came in by) |
+| `raw_partition` | Int32 | partition of the source's raw topic (other streams: the one that the event came in by) |
 | `raw_offset` | Int64 | offset in the raw partition; for other streams the increasing release number |
 | `first_partition`, `first_offset` | Int32, Int64 | where the event stood in its raw topic when it first arrived |
 
-Within one pseudo partition the rows of one (`stream`, `raw_partition`) arrive with increasing `raw_offset`, repeats
-aside: that order is what makes one number per pair enough to drop repeats.
+Within one pseudo partition the rows of one (`stream`, `source_id`, `raw_partition`) arrive with increasing
+`raw_offset`, repeats aside: that order is what makes one number for each enough to drop repeats.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import polars as pl
@@ -40,7 +41,10 @@ COORDINATES: Final[dict[str, pl.DataType]] = {
     "first_partition": pl.Int32(),
     "first_offset": pl.Int64(),
 }
-"""Coordinate columns of every batch after the wall."""
+"""Coordinate columns of every batch after the wall, beside `source_id`, which `ENVELOPE` has."""
+
+ROW: Final = ("stream", "source_id", "raw_partition", "raw_offset")
+"""The coordinates that no two rows of an event type share."""
 
 POSITION: Final[dict[str, pl.DataType]] = {"pseudo_partition": pl.Int32(), "pseudo_offset": pl.Int64()}
 """Where curate read the row: partition and offset of the block in the pseudo topic (many rows share one)."""
@@ -65,8 +69,34 @@ have their form and did not cross; null where there are none.
 `enrolled_on`, `birth_year` and `sex` are the vault's, as they stood when the event was pseudonymised.
 """
 
-At = tuple[int, int]
-"""Where an event stands in its raw topic: partition and offset."""
+
+class RawPartition(NamedTuple):
+    """A partition of the raw topic of `source`, of an event type that is known where this stands."""
+
+    source: str
+    partition: int
+
+    def of(self, event: EventType) -> str:
+        """As it is told to people: `raw.hospital-a.clinical.glucose/3`."""
+        return f"{event.raw_topic(self.source)}/{self.partition}"
+
+
+class At(NamedTuple):
+    """Where an event stands: whose it is, and partition and offset in its raw topic."""
+
+    source: str
+    partition: int
+    offset: int
+
+    @property
+    def origin(self) -> RawPartition:
+        """The partition that it stands in."""
+        return RawPartition(self.source, self.partition)
+
+    def of(self, event: EventType) -> str:
+        """As it is told to people: `raw.hospital-a.clinical.glucose/3@17`."""
+        return f"{self.origin.of(event)}@{self.offset}"
+
 
 STREAM_RAW: Final = "raw"
 STREAM_PARKING: Final = "parking"
@@ -83,16 +113,18 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class RawBatch:
-    """One micro-batch of some raw partitions of a topic, as Kafka gave it. Vault zone only.
+    """One micro-batch of an event type, of some raw partitions of whichever sources, as Kafka gave it. Vault zone only.
 
-    `partitions` int32, `offsets` int64 and `values` (the framed datums, None for a message without bytes) have an entry
-    a row. The rows of a partition stand together, their offsets increasing (parked events: as they are numbered).
-    `refused` is empty, or has for each row why Kafka's batch with it was not read, None where it was. What was not read
-    is no event, and its value at most the batch as it was packed.
+    `origins` are the partitions, each once; `which` (int32: the number in `origins`), `offsets` (int64) and `values`
+    (the framed datums, None for a message without bytes) have an entry a row. The rows of a partition stand together,
+    their offsets increasing (parked events: as they are numbered). `refused` is empty, or has for each row why Kafka's
+    batch with it was not read, None where it was. What was not read is no event, and its value at most the batch as it
+    was packed.
     """
 
     event: EventType
-    partitions: npt.NDArray[np.int32]
+    origins: tuple[RawPartition, ...]
+    which: npt.NDArray[np.int32]
     offsets: npt.NDArray[np.int64]
     values: Sequence[bytes | None]
     refused: Sequence[Refusal | None] = ()
@@ -101,19 +133,19 @@ class RawBatch:
     def of(
         cls,
         event: EventType,
-        parts: Iterable[tuple[int, npt.NDArray[np.int64], Sequence[bytes | None]]],
+        parts: Iterable[tuple[RawPartition, npt.NDArray[np.int64], Sequence[bytes | None]]],
         refusals: Sequence[Refusal | None] = (),
     ) -> RawBatch:
-        """What `parts` hold: for each of some partitions its number, offsets and values. At least one.
+        """What `parts` hold: for each of some partitions, all different, its offsets and values. At least one.
 
         `refusals`: for each part why it was refused, where any was.
         """
-        numbers, offsets, values = zip(*parts, strict=True)
+        origins, offsets, values = zip(*parts, strict=True)
         refused = [why for why, some in zip(refusals, values, strict=True) for _ in some] if any(refusals) else ()
-        if len(numbers) == 1:
-            return cls(event, np.full(len(offsets[0]), numbers[0], dtype=np.int32), offsets[0], values[0], refused)
-        partitions = np.repeat(np.array(numbers, dtype=np.int32), [len(each) for each in offsets])
-        return cls(event, partitions, np.concatenate(offsets), [value for some in values for value in some], refused)
+        which = np.repeat(np.arange(len(origins), dtype=np.int32), [len(each) for each in offsets])
+        if len(origins) == 1:
+            return cls(event, origins, which, offsets[0], values[0], refused)
+        return cls(event, origins, which, np.concatenate(offsets), [each for some in values for each in some], refused)
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -122,24 +154,40 @@ class RawBatch:
         """The rows from `first` up to, but not with, `end`."""
         if (first, end) == (0, len(self)):
             return self
-        partitions, offsets = self.partitions[first:end], self.offsets[first:end]
-        return RawBatch(self.event, partitions, offsets, self.values[first:end], self.refused[first:end])
+        which, offsets = self.which[first:end], self.offsets[first:end]
+        return RawBatch(self.event, self.origins, which, offsets, self.values[first:end], self.refused[first:end])
 
     def take(self, rows: npt.NDArray[np.int64]) -> RawBatch:
         """The rows of these numbers."""
         numbers = rows.tolist()
         values, refused = [self.values[row] for row in numbers], [self.refused[row] for row in numbers if self.refused]
-        return RawBatch(self.event, self.partitions[rows], self.offsets[rows], values, refused)
+        return RawBatch(self.event, self.origins, self.which[rows], self.offsets[rows], values, refused)
 
-    def spans(self) -> dict[int, tuple[int, int]]:
+    @property
+    def sources(self) -> pl.Series:
+        """Whose each row is (String): the owner of the topic that it stands in."""
+        owners = pl.Series([each.source for each in self.origins], dtype=pl.String)
+        return owners.new_from_index(0, len(self)) if len(owners) == 1 else owners.gather(pl.Series(self.which))
+
+    @property
+    def partitions(self) -> npt.NDArray[np.int32]:
+        """The raw partition of each row."""
+        return np.array([each.partition for each in self.origins], dtype=np.int32)[self.which]
+
+    def at(self, row: int) -> At:
+        """Where a row stands."""
+        source, partition = self.origins[self.which[row]]
+        return At(source, partition, int(self.offsets[row]))
+
+    def spans(self) -> dict[RawPartition, tuple[int, int]]:
         """By raw partition, its first and its last offset in here."""
-        starts = np.flatnonzero(np.diff(self.partitions, prepend=-1))
+        starts = np.flatnonzero(np.diff(self.which, prepend=-1))
         ends = np.append(starts[1:], len(self)) - 1
         spans = zip(self.offsets[starts].tolist(), self.offsets[ends].tolist(), strict=True)
-        return dict(zip(self.partitions[starts].tolist(), spans, strict=True))
+        return dict(zip([self.origins[each] for each in self.which[starts].tolist()], spans, strict=True))
 
     def __repr__(self) -> str:
-        return f"RawBatch({self.event}, partitions={list(self.spans())}, {len(self)} events)"
+        return f"RawBatch({self.event}, {[each.of(self.event) for each in self.spans()]}, {len(self)} events)"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -216,19 +264,13 @@ class SealedRejection:
     `detail` names a field, a rule or a position in the bytes, never a value.
     """
 
-    partition: int
-    offset: int
+    at: At
     reason: Reason
     detail: str
     payload: bytes
 
-    @property
-    def at(self) -> At:
-        """Where the event stands."""
-        return self.partition, self.offset
-
     def __repr__(self) -> str:
-        return f"SealedRejection({self.partition}/{self.offset}, {self.reason}, {len(self.payload)} bytes)"
+        return f"SealedRejection({self.at}, {self.reason}, {len(self.payload)} bytes)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,9 @@ class Reason(StrEnum):
     ENVELOPE = "envelope.invalid"
     TIME_RANGE = "envelope.time_out_of_range"
     SUBJECT = "envelope.subject_invalid"
+    NOT_ITS_OWN = "source.not_its_own"
+    EVENT_NOT_GRANTED = "source.event_not_granted"
+    SCHEME_NOT_GRANTED = "source.scheme_not_granted"
     LEAK = "privacy.leak"
     NO_CONSENT = "privacy.no_consent"
     WITHDRAWN = "privacy.withdrawn"
@@ -74,6 +77,12 @@ _TABLE: dict[Reason, tuple[Owner, str]] = {
     Reason.ENVELOPE: (Owner.SOURCE, "event_id, source_id or another field of the envelope breaks its rule."),
     Reason.TIME_RANGE: (Owner.SOURCE, "occurred_at or recorded_at lies outside the years 1900 to 2100."),
     Reason.SUBJECT: (Owner.SOURCE, "subject_scheme is not known, or subject_id does not have the scheme's form."),
+    Reason.NOT_ITS_OWN: (Owner.SOURCE, "source_id names another source than the one whose topic the event stands in."),
+    Reason.EVENT_NOT_GRANTED: (Owner.OPERATOR, "The register does not let this source send events of this type."),
+    Reason.SCHEME_NOT_GRANTED: (
+        Owner.SOURCE,
+        "The event speaks of an identifier scheme that the register does not grant to its source.",
+    ),
     Reason.LEAK: (Owner.PRIVACY, "A field that should hold no identifier holds something that looks like one."),
     Reason.NO_CONSENT: (Owner.PRIVACY, "The person has not consented to this domain."),
     Reason.WITHDRAWN: (Owner.PRIVACY, "The person has withdrawn."),

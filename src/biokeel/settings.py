@@ -2,8 +2,8 @@
 
 Each setting is an environment variable `BIOKEEL_<NAME>`. `biokeel stack up` writes the settings of the local stack into
 files in the state directory, one for each side: `vault.env` and `research.env` for the zones of the privacy wall,
-`source.env` for who publishes and `operator.env` for who watches. Each holds its own side's ways in and no other's, and
-who loads settings names the sides that it needs. What stands in the environment wins over the files.
+`sources/<id>.env` for each source and `operator.env` for who watches. Each holds its own side's ways in and no other's,
+and who loads settings names the sides that it needs. What stands in the environment wins over the files.
 """
 
 from __future__ import annotations
@@ -17,8 +17,15 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from biokeel.errors import SettingsError
 
-SOURCE, OPERATOR = "source", "operator"
-"""The sides that are no zone."""
+OPERATOR = "operator"
+"""The side that is no zone; a source's is what `side_of` says."""
+
+
+def side_of(source: str) -> str:
+    """The side of a source: its settings are in the file `sources/<id>.env`."""
+    return f"sources/{source}"
+
+
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -49,16 +56,22 @@ class Settings(BaseSettings):
     expectations_dir: Annotated[Path, Field(description="The Great Expectations suites.")] = Field(
         default_factory=lambda: _beside_project("expectations")
     )
+    sources_dir: Annotated[Path, Field(description="The register of sources, a file each.")] = Field(
+        default_factory=lambda: _beside_project("sources")
+    )
 
     # -- Kafka
     kafka_bootstrap: Annotated[str, Field(description="Kafka bootstrap servers, host:port[,host:port].")] = ""
     kafka_security_protocol: Annotated[str, Field(description="PLAINTEXT, SASL_PLAINTEXT or SASL_SSL.")] = "PLAINTEXT"
-    kafka_username: Annotated[str, Field(description="SASL PLAIN user name; empty for none.")] = ""
-    kafka_password: Annotated[SecretStr, Field(description="SASL PLAIN password.")] = SecretStr("")
-    raw_partitions: Annotated[int, Field(description="Partitions of each raw topic that Biokeel creates.", ge=1)] = 4
+    kafka_username: Annotated[str, Field(description="SASL user name; empty for none.")] = ""
+    kafka_password: Annotated[SecretStr, Field(description="SASL password.")] = SecretStr("")
+    kafka_sasl_mechanism: Annotated[
+        str, Field(description="PLAIN or SCRAM-SHA-512, which sources use.", pattern="^(PLAIN|SCRAM-SHA-512)$")
+    ] = "PLAIN"
     pseudo_partitions: Annotated[int, Field(description="Partitions of each pseudo topic that it creates.", ge=1)] = 4
 
     # -- sources
+    source_id: Annotated[str, Field(description="The id under which the programme registered a source; its own.")] = ""
     identifiers: Annotated[
         Path | None, Field(description="A source's table of identifier systems and FHIR servers; see docs/sources.md.")
     ] = None
@@ -84,10 +97,6 @@ class Settings(BaseSettings):
         Field(
             description="Domains (comma list) that count as consented to while nobody has stated a person's consent."
         ),
-    ] = ""
-
-    sources: Annotated[
-        str, Field(description="Ids of the sources that the programme registered, by comma; of others all is sealed.")
     ] = ""
 
     # -- research zone
@@ -146,7 +155,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, *sides: str, state_dir: Path | None = None) -> Settings:
-        """Read the environment, and beneath it the env files of `sides`: a zone, `SOURCE` or `OPERATOR`.
+        """Read the environment, and beneath it the env files of `sides`: a zone, `OPERATOR`, or a source's.
 
         Where none is named, only the environment: folders and the like, which belong to no side.
 
@@ -162,13 +171,8 @@ class Settings(BaseSettings):
                 f"Settings that make no sense: {names}.", "See docs/operations.md for what each may be."
             ) from None
 
-    @property
-    def registered_sources(self) -> frozenset[str]:
-        """The ids in `sources`."""
-        return frozenset(part for each in self.sources.split(",") if (part := each.strip()))
-
     def kafka_client(self) -> dict[str, str | int | float | bool]:
-        """How a librdkafka client reaches the brokers: addresses and, where set, SASL PLAIN credentials.
+        """How a librdkafka client reaches the brokers: addresses and, where set, SASL credentials.
 
         Raises `SettingsError` where no bootstrap server is set.
         """
@@ -183,7 +187,7 @@ class Settings(BaseSettings):
         if not self.kafka_username:
             return client
         return client | {
-            "sasl.mechanism": "PLAIN",
+            "sasl.mechanism": self.kafka_sasl_mechanism,
             "sasl.username": self.kafka_username,
             "sasl.password": self.kafka_password.get_secret_value(),
         }

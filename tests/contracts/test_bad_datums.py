@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from biokeel.batch import Outcome, RawBatch
+from biokeel.batch import Outcome, RawBatch, RawPartition
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.codec import Codec
 from biokeel.contracts.topics import event_type
@@ -41,7 +41,9 @@ SPOILS: dict[str, tuple[Spoil, Reason]] = {
 
 
 def decode(codec: Codec, datums: list[bytes | None]) -> Outcome:
-    return codec.decode(RawBatch.of(GLUCOSE, [(2, np.arange(1000, 1000 + len(datums)), datums)]))
+    return codec.decode(
+        RawBatch.of(GLUCOSE, [(RawPartition("demo-one", 2), np.arange(1000, 1000 + len(datums)), datums)])
+    )
 
 
 @settings(max_examples=20)
@@ -63,8 +65,8 @@ def test_each_bad_message_gets_its_reason_and_its_neighbours_stay_as_they_were(
     assert outcome.accepted.raw.offsets.tolist() == [1000 + row for row in good]
     assert list(outcome.accepted.raw.values) == [datums[row] for row in good]
     expected = [(1000 + row, SPOILS[how][1], datums[row] or b"") for row, how in sorted(spoiled.items())]
-    assert [(bad.offset, bad.reason, bad.payload) for bad in outcome.rejected] == expected
-    assert all(bad.partition == 2 for bad in outcome.rejected)
+    assert [(bad.at.offset, bad.reason, bad.payload) for bad in outcome.rejected] == expected
+    assert all(bad.at.origin == ("demo-one", 2) for bad in outcome.rejected)
 
 
 @pytest.mark.parametrize("how", ["truncated by one", "one byte left over", "not UTF-8"])
@@ -73,7 +75,7 @@ def test_one_bad_datum_among_twenty_thousand_is_found(codec: Codec, catalogue: D
     datums = codec.encode(GLUCOSE, frame).to_pylist()
     datums[12_345] = SPOILS[how][0](datums[12_345])
     outcome = decode(codec, datums)
-    assert [(bad.offset, bad.reason) for bad in outcome.rejected] == [(13_345, SPOILS[how][1])]
+    assert [(bad.at.offset, bad.reason) for bad in outcome.rejected] == [(13_345, SPOILS[how][1])]
     assert outcome.accepted.frame.equals(pl.concat([frame[:12_345], frame[12_346:]]))
 
 
@@ -109,7 +111,7 @@ def test_a_number_too_large_for_its_type_is_malformed_not_wrapped(kind: object) 
     frame = random_frame(writer.reader(GLUCOSE).schema, 4).with_columns(number=pl.Series([1, 2**31, -(2**40), 2**20]))
     datums = Codec(writer, LIMIT).encode(GLUCOSE, frame).to_pylist()
     outcome = decode(Codec(Versions(avro(field("number", kind))), LIMIT), datums)
-    assert [(bad.offset, bad.reason) for bad in outcome.rejected] == [
+    assert [(bad.at.offset, bad.reason) for bad in outcome.rejected] == [
         (1001, Reason.MALFORMED),
         (1002, Reason.MALFORMED),
     ]
@@ -134,7 +136,7 @@ def test_a_time_that_polars_cannot_show_is_rejected_by_the_name_of_its_field(
     frame = random_frame(catalogue.reader(GLUCOSE).schema, 3)
     spoiled = frame.with_columns(occurred_at=pl.Series([0, instant, 0], dtype=pl.Int64).cast(pl.Datetime("ms", "UTC")))
     outcome = decode(codec, codec.encode(GLUCOSE, spoiled).to_pylist())
-    assert [(bad.offset, bad.reason) for bad in outcome.rejected] == [(1001, Reason.TIME_RANGE)]
+    assert [(bad.at.offset, bad.reason) for bad in outcome.rejected] == [(1001, Reason.TIME_RANGE)]
     assert "occurred_at" in outcome.rejected[0].detail
     assert outcome.accepted.frame["event_id"].to_list() == frame["event_id"].to_list()[::2]
     str(outcome.accepted.frame)
@@ -148,7 +150,7 @@ def test_a_time_deep_inside_a_row_is_held_to_the_same_limits() -> None:
     frame = random_frame(writer.reader(GLUCOSE).schema, 4).with_columns(parts=pl.Series(parts))
     datums = Codec(writer, LIMIT).encode(GLUCOSE, frame).to_pylist()
     outcome = decode(Codec(Versions(avro(field("parts", {"type": "array", "items": part}))), LIMIT), datums)
-    assert [(bad.offset, bad.reason) for bad in outcome.rejected] == [(1002, Reason.TIME_RANGE)]
+    assert [(bad.at.offset, bad.reason) for bad in outcome.rejected] == [(1002, Reason.TIME_RANGE)]
 
 
 def test_no_rejection_shows_a_value_outside_its_payload(codec: Codec, catalogue: DirectoryCatalogue) -> None:

@@ -22,16 +22,22 @@ from tests.block_bytes import memory
 from tests.signing import KEYS, OTHER, SIGNER, signed
 
 EVENT = event_type("clinical.blood_pressure")
+SOURCES = ("demo", "app-a", "a-0")
 
 
 def batch(
-    participants: list[int], *, first: int = 0, note: str | None = "x", raw_partition: int = 3
+    participants: list[int],
+    *,
+    first: int = 0,
+    note: str | None = "x",
+    raw_partition: int = 3,
+    source: str = "demo",
 ) -> PseudonymisedBatch:
     rows = len(participants)
     columns = {
         "participant": participants,
         "event_id": [f"{row:032x}" for row in range(rows)],
-        "source_id": ["demo"] * rows,
+        "source_id": [source] * rows,
         "occurred_at": list(range(rows)),
         "occurred_offset_minutes": [None] * rows,
         "recorded_at": list(range(rows)),
@@ -68,13 +74,19 @@ def test_a_block_holds_no_byte_of_a_row_that_was_stopped_or_is_in_another_block(
 
 @settings(max_examples=50)
 @given(
-    by_raw=st.dictionaries(st.integers(0, 20), st.lists(st.integers(0, 2**60 - 1), max_size=20), min_size=1),
+    by_raw=st.dictionaries(
+        st.tuples(st.sampled_from(SOURCES), st.integers(0, 5)),
+        st.lists(st.integers(0, 2**60 - 1), max_size=20),
+        min_size=1,
+    ),
     partitions=st.integers(1, 7),
 )
 def test_every_row_of_any_raw_partition_comes_back_once_from_its_partition_in_order(
-    by_raw: dict[int, list[int]], partitions: int
+    by_raw: dict[tuple[str, int], list[int]], partitions: int
 ) -> None:
-    whole = together(*(batch(people, first=10 * raw, raw_partition=raw) for raw, people in by_raw.items()))
+    whole = together(
+        *(batch(people, first=10 * raw, raw_partition=raw, source=source) for (source, raw), people in by_raw.items())
+    )
     made = split_blocks(whole, partitions, "f" * 32, SIGNER)
     everybody = [number for people in by_raw.values() for number in people]
     assert [block.partition for block in made] == sorted({number % partitions for number in everybody})
@@ -83,22 +95,24 @@ def test_every_row_of_any_raw_partition_comes_back_once_from_its_partition_in_or
         assert_frame_equal(rows, whole.frame.filter(pl.col("participant") % partitions == block.partition))
         holds = named(block.headers)
         assert holds is not None
-        spans = rows.group_by("raw_partition", maintain_order=True).agg(
+        spans = rows.group_by("source_id", "raw_partition", maintain_order=True).agg(
             pl.first("raw_offset").alias("first"), pl.last("raw_offset").alias("last")
         )
         assert list(holds.spans) == spans.rows()
 
 
 def test_headers_name_what_is_inside() -> None:
-    whole = together(batch([5, 6, 7], first=100), batch([5], first=7, raw_partition=0))
+    whole = together(
+        batch([5, 6, 7], first=100), batch([5], first=7, raw_partition=0), batch([9], raw_partition=0, source="app-a")
+    )
     (block,) = split_blocks(whole, 1, "f" * 32, SIGNER)
     headers = dict(block.headers)
     del headers["biokeel-sha256"], headers["biokeel-signature"]
     assert headers == {
-        "biokeel-format": b"3",
+        "biokeel-format": b"4",
         "biokeel-schema": b"f" * 32,
         "biokeel-stream": b"raw",
-        "biokeel-rows": b"3:100-104,0:7-7",
+        "biokeel-rows": b"demo/3:100-104,demo/0:7-7,app-a/0:0-0",
     }
 
 
@@ -139,7 +153,7 @@ def _header(block: Block, name: str, value: bytes | None) -> list[tuple[str, byt
 
 
 @pytest.mark.parametrize("name", ["biokeel-format", "biokeel-stream", "biokeel-rows"])
-@pytest.mark.parametrize("value", [None, b"9", b"3:0-2", b"3:0-4,4:0-0"])
+@pytest.mark.parametrize("value", [None, b"9", b"demo/3:0-2", b"app-a/3:0-4", b"demo/3:0-4,demo/4:0-0"])
 def test_headers_that_are_missing_or_lie_are_a_contract_error_even_if_they_are_signed(
     name: str, value: bytes | None
 ) -> None:
@@ -206,10 +220,17 @@ def test_a_signer_prints_as_its_public_key() -> None:
     assert repr(SIGNER) == f"Signer({SIGNER.public})"
 
 
-@pytest.mark.parametrize("mixed", [{"raw_partition": [1, 2, 1]}, {"stream": ["raw", "raw", "parking"]}])
+@pytest.mark.parametrize(
+    "mixed",
+    [
+        {"raw_partition": [1, 2, 1]},
+        {"stream": ["raw", "raw", "parking"]},
+        {"source_id": ["app-a", "demo", "app-a"]},
+    ],
+)
 def test_rows_of_two_streams_or_of_raw_partitions_in_turns_make_no_block(mixed: dict[str, list[object]]) -> None:
     whole = batch([1, 2, 3]).frame
-    columns = [pl.Series(name, values, COORDINATES[name]) for name, values in mixed.items()]
+    columns = [pl.Series(name, values, (ENVELOPE | COORDINATES)[name]) for name, values in mixed.items()]
     with pytest.raises(ContractError, match="mixes"):
         split_blocks(PseudonymisedBatch(EVENT, whole.with_columns(columns)), 1, "f" * 32, SIGNER)
 
@@ -221,7 +242,7 @@ def test_a_block_without_the_coordinates_is_refused() -> None:
         read_block(EVENT, block.partition, block.value, block.headers, KEYS)
 
 
-@pytest.mark.parametrize("name", ["event_id", "occurred_at", "participant", "raw_offset"])
+@pytest.mark.parametrize("name", ["event_id", "source_id", "occurred_at", "participant", "raw_offset"])
 def test_a_block_whose_rows_could_neither_land_nor_be_quarantined_is_damaged(name: str) -> None:
     whole = batch([1, 2])
     (block,) = split_blocks(whole, 1, "f" * 32, SIGNER)
@@ -237,9 +258,9 @@ def test_a_block_whose_rows_could_neither_land_nor_be_quarantined_is_damaged(nam
 def test_headers_say_what_a_block_was_to_hold_and_those_of_a_foreign_message_say_nothing() -> None:
     (block,) = split_blocks(together(batch([1, 2, 3]), batch([4], first=9, raw_partition=0)), 1, "f" * 32, SIGNER)
     holds = named(block.headers)
-    assert holds == Named("raw", (Span(3, 0, 4), Span(0, 9, 9)))
-    assert holds.rows == "3:0-4,0:9-9"
-    foreign = ("3", "3:0", "3:0-", "3:0--1", "3:0-1,", "3:0-1;0:1-2", "850101-1234567", "x", "")
+    assert holds == Named("raw", (Span("demo", 3, 0, 4), Span("demo", 0, 9, 9)))
+    assert holds.rows == "demo/3:0-4,demo/0:9-9"
+    foreign = ("d/3", "d/3:0", "d/3:0-", "d/3:0--1", "d/3:0-1,", "d/3:0-1;d/0:1-2", "3:0-1", "850101-1234567", "x", "")
     for name, value in (
         ("biokeel-stream", b"850101"),
         ("biokeel-format", None),

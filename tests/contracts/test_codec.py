@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from biokeel.batch import RawBatch
+from biokeel.batch import RawBatch, RawPartition
 from biokeel.contracts.catalogue import Catalogue, DirectoryCatalogue
 from biokeel.contracts.codec import Codec
 from biokeel.contracts.columns import frame_schema
@@ -126,7 +126,7 @@ def test_versions_mix_in_a_batch_and_read_as_fastavro_resolves_them(newest: dict
         for version, registered in enumerate(catalogue.registered, 1)
     )
     shuffled = data.draw(st.permutations([*old.values, *new.values]))
-    batch = RawBatch.of(GLUCOSE, [(0, np.arange(len(shuffled)), shuffled)])
+    batch = RawBatch.of(GLUCOSE, [(RawPartition("demo-one", 0), np.arange(len(shuffled)), shuffled)])
     outcome = Codec(catalogue, LIMIT).decode(batch)
     assert outcome.rejected == []
     assert_frame_equal(outcome.accepted.frame, _resolved_by_fastavro(catalogue, shuffled))
@@ -154,7 +154,11 @@ def test_longer_encodings_of_the_same_values_are_valid() -> None:
     assert all(datum.endswith(tail) for datum in plain)
     blocks_with_sizes = plain[1][: -len(tail)] + b"\x01\x04\x02a\x01\x04\x02b\x00\x02"
     padded_number = plain[2][:-1] + b"\x82\x80\x00"
-    outcome = codec.decode(RawBatch.of(GLUCOSE, [(0, np.arange(3), [plain[0], blocks_with_sizes, padded_number])]))
+    outcome = codec.decode(
+        RawBatch.of(
+            GLUCOSE, [(RawPartition("demo-one", 0), np.arange(3), [plain[0], blocks_with_sizes, padded_number])]
+        )
+    )
     assert outcome.rejected == []
     assert_frame_equal(outcome.accepted.frame, frame)
 
@@ -164,11 +168,13 @@ def test_what_does_not_decode_is_named_by_its_own_partition_and_what_does_keeps_
 ) -> None:
     frame = random_frame(catalogue.reader(GLUCOSE).schema, 4)
     datums = codec.encode(GLUCOSE, frame).to_pylist()
-    parts = [(5, np.array([7, 9]), [datums[0], b"junk"]), (2, np.array([7, 8, 9]), [None, *datums[2:]])]
+    one, other = RawPartition("demo-one", 5), RawPartition("app-a", 5)
+    parts = [(one, np.array([7, 9]), [datums[0], b"junk"]), (other, np.array([7, 8, 9]), [None, *datums[2:]])]
     outcome = codec.decode(RawBatch.of(GLUCOSE, parts))
-    assert [rejection.at for rejection in outcome.rejected] == [(5, 9), (2, 7)]
+    assert [rejection.at for rejection in outcome.rejected] == [(*one, 9), (*other, 7)]
     raw = outcome.accepted.raw
-    assert list(zip(raw.partitions, raw.offsets, strict=True)) == [(5, 7), (2, 8), (2, 9)]
+    assert [raw.at(row) for row in range(3)] == [(*one, 7), (*other, 8), (*other, 9)]
+    assert list(raw.sources) == ["demo-one", "app-a", "app-a"]
     assert list(raw.values) == [datums[0], *datums[2:]]
     assert_frame_equal(outcome.accepted.frame, frame[[0, 2, 3]])
 
@@ -177,16 +183,16 @@ def test_what_does_not_decode_is_named_by_its_own_partition_and_what_does_keeps_
 def test_an_empty_batch_has_the_columns_of_the_event(
     codec: Codec, catalogue: DirectoryCatalogue, event: EventType
 ) -> None:
-    empty = codec.decode(RawBatch.of(event, [(0, np.arange(0), [])])).accepted
+    empty = codec.decode(RawBatch.of(event, [(RawPartition("demo-one", 0), np.arange(0), [])])).accepted
     assert dict(empty.frame.schema) == frame_schema(catalogue.reader(event).schema.avro)
     assert len(empty) == 0
     assert len(codec.encode(event, empty.frame)) == 0
 
 
 def test_a_batch_of_nothing_but_bad_messages_has_no_rows(codec: Codec) -> None:
-    outcome = codec.decode(RawBatch.of(GLUCOSE, [(0, np.arange(3), [None, b"", b"x"])]))
+    outcome = codec.decode(RawBatch.of(GLUCOSE, [(RawPartition("demo-one", 0), np.arange(3), [None, b"", b"x"])]))
     assert len(outcome.accepted) == 0
-    assert [rejection.offset for rejection in outcome.rejected] == [0, 1, 2]
+    assert [rejection.at.offset for rejection in outcome.rejected] == [0, 1, 2]
 
 
 def test_a_column_with_a_default_may_be_missing_and_order_does_not_matter(
@@ -237,7 +243,7 @@ def test_datums_of_other_writers_are_read(codec: Codec, catalogue: DirectoryCata
         buffer = io.BytesIO()
         fastavro.schemaless_writer(buffer, schema, record)
         datums.append(frame_bytes(registered.id) + buffer.getvalue())
-    outcome = codec.decode(RawBatch.of(GLUCOSE, [(0, np.arange(4), datums)]))
+    outcome = codec.decode(RawBatch.of(GLUCOSE, [(RawPartition("demo-one", 0), np.arange(4), datums)]))
     assert_frame_equal(outcome.accepted.frame, frame)
 
 

@@ -21,7 +21,7 @@ from polars.testing import assert_frame_equal
 from typer.testing import CliRunner
 
 from biokeel import cli
-from biokeel.batch import RawBatch
+from biokeel.batch import RawBatch, RawPartition
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.codec import Codec
 from biokeel.contracts.framing import frame as frame_bytes
@@ -77,7 +77,7 @@ def written(avro: dict[str, Any], schema_id: int, catalogue: DirectoryCatalogue,
 
 
 def decode(codec: Codec, *datums: bytes):
-    return codec.decode(RawBatch.of(EVENT, [(0, np.arange(len(datums)), list(datums))]))
+    return codec.decode(RawBatch.of(EVENT, [(RawPartition("demo-one", 0), np.arange(len(datums)), list(datums))]))
 
 
 def test_events_are_read_into_the_locked_schema_and_written_under_the_registrys_id_for_it(
@@ -195,7 +195,7 @@ def test_a_schema_that_no_event_can_be_read_with_seals_its_own_events_by_name_an
     bad = frame_bytes(schema_id) + good[0][5:]
     for _ in range(2):
         outcome = decode(codec, good[0], bad, good[1])
-        assert [(each.offset, each.reason) for each in outcome.rejected] == [(1, Reason.UNUSABLE_SCHEMA)]
+        assert [(each.at.offset, each.reason) for each in outcome.rejected] == [(1, Reason.UNUSABLE_SCHEMA)]
         assert outcome.rejected[0].detail.startswith(f"schema id {schema_id}: ")
         assert what in outcome.rejected[0].detail
         assert len(outcome.accepted) == 2

@@ -128,7 +128,7 @@ def in_kafka(world):
 
 
 def published(world, path):
-    command = [sys.executable, "-m", "biokeel", "publish", str(path), "--source-id", "demo/one"]
+    command = [sys.executable, "-m", "biokeel", "publish", str(path), "--source-id", "demo-one"]
     own = {"BIOKEEL_STATE_DIR": str(world.stack.state_dir)}
     done = subprocess.run(command, env=os.environ | own, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-200:]

@@ -24,7 +24,7 @@ def enrolments(tag, numbers):
     return [
         {
             "event_id": f"{zlib.crc32(tag.encode()):016x}{number:016x}",
-            "source_id": "demo/one",
+            "source_id": "demo-one",
             "subject_scheme": "app/demo",
             "subject_id": f"{CANARY}-{tag}{number}",
             "occurred_at": consented,

@@ -53,7 +53,7 @@ SECRETS = (SUBJECT, NAME, "Hongbird", PHONE, "01077310042", NATIONAL, "850315-27
 def enrolment(**more) -> dict:
     return {
         "event_id": f"{1:032x}",
-        "source_id": "hospital/one",
+        "source_id": "hospital-one",
         "subject_scheme": "hospital/one",
         "subject_id": SUBJECT,
         "occurred_at": NOON,
@@ -73,7 +73,7 @@ def enrolment(**more) -> dict:
 def glucose(number: int, **more) -> dict:
     return {
         "event_id": f"{number:032x}",
-        "source_id": "hospital/one",
+        "source_id": "hospital-one",
         "subject_scheme": "hospital/one",
         "subject_id": SUBJECT,
         "occurred_at": NOON + dt.timedelta(minutes=number),
@@ -356,7 +356,7 @@ def bundle(tmp_path) -> Path:
 def test_a_file_that_cannot_be_used_is_refused_with_its_reason_beside_a_good_one(stack, sent, tmp_path, bundle, name):
     content, reason = BAD_FILES[name]
     (tmp_path / name).write_bytes(content)
-    code, out, errors = biokeel(stack, "publish", str(tmp_path), "--source-id", "hospital/one", "--dry-run")
+    code, out, errors = biokeel(stack, "publish", str(tmp_path), "--source-id", "hospital-one", "--dry-run")
     said = " ".join((out + errors).decode().split())
     assert code == 1
     assert reason in said
@@ -365,13 +365,13 @@ def test_a_file_that_cannot_be_used_is_refused_with_its_reason_beside_a_good_one
 
 
 def test_a_folder_without_anything_gives_no_events_and_says_so(stack, sent, tmp_path):
-    code, out, errors = biokeel(stack, "publish", str(tmp_path), "--source-id", "hospital/one", "--dry-run")
+    code, out, errors = biokeel(stack, "publish", str(tmp_path), "--source-id", "hospital-one", "--dry-run")
     assert code == 1
     assert b"There is no file in what was named." in out + errors
 
 
 def test_a_path_that_is_not_there_is_refused_in_one_sentence(stack, sent, tmp_path):
-    code, _, errors = biokeel(stack, "publish", str(tmp_path / "gone"), "--source-id", "hospital/one", "--dry-run")
+    code, _, errors = biokeel(stack, "publish", str(tmp_path / "gone"), "--source-id", "hospital-one", "--dry-run")
     assert code == 1
     assert errors.startswith(b"biokeel: There is no file or folder")
     assert b"Traceback" not in errors

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from biokeel.batch import PseudonymisedBatch, ValidatedBatch
+from biokeel.batch import COORDINATES, ENVELOPE, ROW, PseudonymisedBatch, ValidatedBatch
 from biokeel.contracts.topics import event_type
 from biokeel.link.stage import drop_repeats, link
 from biokeel.link.state import PersonState, Snapshot, from_bytes, to_bytes
@@ -128,26 +128,30 @@ def test_a_batch_without_rows_has_the_columns_and_changes_nothing():
 
 
 COORDINATE = st.tuples(
-    st.integers(0, 2), st.sampled_from(["raw", "parking", "quarantine"]), st.integers(0, 2), st.integers(0, 20)
+    st.integers(0, 2),
+    st.sampled_from(["raw", "parking", "quarantine"]),
+    st.sampled_from(["app-a", "app-b"]),
+    st.integers(0, 2),
+    st.integers(0, 20),
 )
-MARKS = st.dictionaries(st.tuples(st.just("raw"), st.integers(0, 2)), st.integers(0, 9))
+MARKS = st.dictionaries(st.tuples(st.just("raw"), st.just("app-a"), st.integers(0, 2)), st.integers(0, 9))
 
 
 @given(st.lists(COORDINATE, max_size=40), st.fixed_dictionaries(dict.fromkeys(range(3), MARKS)))
 def test_what_stays_is_what_is_above_everything_seen_of_its_partitions_and_stream(coordinates, marks):
     frame = pl.DataFrame(
         coordinates,
-        schema={"pseudo_partition": pl.Int32, "stream": pl.String, "raw_partition": pl.Int32, "raw_offset": pl.Int64},
+        schema={"pseudo_partition": pl.Int32} | {name: (ENVELOPE | COORDINATES)[name] for name in ROW},
         orient="row",
     )
     given_marks = {partition: dict(known) for partition, known in marks.items()}
     batch, after, repeats = drop_repeats(PseudonymisedBatch(EVENT, frame), marks)
 
     highest, expected = {partition: dict(known) for partition, known in marks.items()}, []
-    for pseudo, stream, partition, offset in coordinates:
-        if offset > highest[pseudo].get((stream, partition), -1):
-            highest[pseudo][stream, partition] = offset
-            expected.append((pseudo, stream, partition, offset))
+    for pseudo, *place, offset in coordinates:
+        if offset > highest[pseudo].get(tuple(place), -1):
+            highest[pseudo][tuple(place)] = offset
+            expected.append((pseudo, *place, offset))
     assert batch.frame.rows() == expected
     assert (after, repeats) == (highest, len(coordinates) - len(expected))
     assert marks == given_marks
@@ -155,7 +159,11 @@ def test_what_stays_is_what_is_above_everything_seen_of_its_partitions_and_strea
 
 
 @given(
-    EVENTS, st.dictionaries(st.tuples(st.sampled_from(["raw", "parking"]), st.integers(0, 300)), st.integers(-1, 2**60))
+    EVENTS,
+    st.dictionaries(
+        st.tuples(st.sampled_from(["raw", "parking"]), st.sampled_from(["app-a", "a-0"]), st.integers(0, 300)),
+        st.integers(-1, 2**60),
+    ),
 )
 def test_a_snapshot_comes_back_as_it_was(events, marks):
     _, state = link_one(validated(events), PersonState())

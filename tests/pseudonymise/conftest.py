@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from biokeel.batch import PseudonymisedBatch, RawBatch
+from biokeel.batch import PseudonymisedBatch, RawBatch, RawPartition
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.codec import Codec
 from biokeel.contracts.schema import load_schemas
@@ -21,12 +21,25 @@ from biokeel.pseudonymise.wall import Wall, WallResult
 from biokeel.settings import PROJECT_ROOT, Settings
 from biokeel.vault.keys import create_key_file
 from biokeel.vault.store import Vault
+from tests.registers import trusting
 
 SCHEMAS = PROJECT_ROOT / "schemas"
 START = dt.datetime(2024, 3, 1, 9, tzinfo=dt.UTC)
 CATALOGUE = DirectoryCatalogue(SCHEMAS)
 GLUCOSE = event_type("clinical.glucose")
-SOURCES = ("hospital/one",)
+SOURCES = ("hospital-one", "hospital-two")
+REGISTER = trusting(*SOURCES)
+
+
+def origin(number: int) -> RawPartition:
+    """A raw partition for each number: even ones are of one source, odd ones of another, both from 0 on."""
+    return RawPartition(SOURCES[number % 2], number // 2)
+
+
+def numbers(frame: pl.DataFrame) -> list[int]:
+    """The number of each row's raw partition, as `origin` has it."""
+    rows = frame.select("source_id", "raw_partition").iter_rows()
+    return [2 * partition + SOURCES.index(source) for source, partition in rows]
 
 
 class World:
@@ -51,7 +64,7 @@ class World:
         return self.open[-1]
 
     def wall(self, unknown_person: str = "park") -> Wall:
-        return Wall(self.codec, self.vault(), self.schemas, SOURCES, unknown_person=unknown_person)
+        return Wall(self.codec, self.vault(), self.schemas, lambda: REGISTER, unknown_person=unknown_person)
 
     def close(self) -> None:
         for vault in self.open:
@@ -65,7 +78,7 @@ class World:
         full = [
             {
                 "event_id": f"{abs(hash((str(event), partition, int(offset)))) % 16**12:032x}",
-                "source_id": "hospital/one",
+                "source_id": origin(partition).source,
                 "subject_scheme": "hospital/one",
                 "occurred_at": START + dt.timedelta(minutes=int(offset)),
                 "occurred_offset_minutes": 540,
@@ -76,7 +89,7 @@ class World:
             for offset, row in zip(offsets, rows, strict=True)
         ]
         frame = pl.DataFrame(full, schema=self.columns(event), orient="row")
-        return RawBatch.of(event, [(partition, offsets, self.codec.encode(event, frame).to_pylist())])
+        return RawBatch.of(event, [(origin(partition), offsets, self.codec.encode(event, frame).to_pylist())])
 
     def columns(self, event: EventType) -> dict[str, pl.DataType]:
         from biokeel.contracts.columns import frame_schema
@@ -111,7 +124,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
 
 def together(*batches: RawBatch) -> RawBatch:
     """What one fetch would bring of several partitions: batches of one each, of one event type."""
-    parts = [(int(batch.partitions[0]), batch.offsets, batch.values) for batch in batches]
+    parts = [(batch.origins[0], batch.offsets, batch.values) for batch in batches]
     return RawBatch.of(batches[0].event, parts)
 
 
@@ -122,9 +135,9 @@ def offsets(batch: PseudonymisedBatch | None) -> list[int]:
 def drain(wall: Wall, partition: int = 0, event: EventType = GLUCOSE) -> list[int]:
     """First offsets of everything that is released, marked as the worker marks it."""
     got: list[int] = []
-    while (batch := wall.releases(event, partition, 1000).batch) is not None:
+    while (batch := wall.releases(event, origin(partition), 1000).batch) is not None:
         got += batch.frame["first_offset"].to_list()
-        wall.released(event, partition, int(batch.frame["raw_offset"].max()))
+        wall.released(event, origin(partition), int(batch.frame["raw_offset"].max()))
     return got
 
 
@@ -151,4 +164,4 @@ def world(tmp_path: Path):
     made.close()
 
 
-__all__ = ["EVENTS", "World", "drain", "offsets", "together"]
+__all__ = ["EVENTS", "World", "drain", "offsets", "origin", "together"]

@@ -7,12 +7,13 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+import polars as pl
 import pytest
 import sqlalchemy as sa
 
 from biokeel.contracts.topics import event_type
 from biokeel.settings import PROJECT_ROOT
-from tests.pseudonymise.conftest import GLUCOSE, World, drain, together
+from tests.pseudonymise.conftest import GLUCOSE, World, drain, origin, together
 
 
 class Died(BaseException):
@@ -45,7 +46,7 @@ def books(world: World):
     found = {}
     for event in (GLUCOSE, event_type("person.enrolment"), event_type("person.identifier_link")):
         for partition in PARTITIONS:
-            rows = vault.books(event, partition)
+            rows = vault.books(event, origin(partition))
             assert rows["offset"].is_unique().all(), "an event stands in two places"
             found[str(event), partition] = rows.to_dicts()
     return found, status
@@ -88,15 +89,16 @@ def every_step(tmp_path: Path, prepare, act, again=None):
 
 def process(wall, batch, emit):
     result = wall.process(batch)
-    for place in [] if result.batch is None else result.batch.frame.select("raw_partition", "raw_offset").iter_rows():
+    frame = pl.DataFrame() if result.batch is None else result.batch.frame
+    for place in frame.select("source_id", "raw_partition", "raw_offset").iter_rows() if frame.height else ():
         emit(("raw", *place))
 
 
 def release(wall, emit):
-    while (batch := wall.releases(GLUCOSE, 0, 2).batch) is not None:
+    while (batch := wall.releases(GLUCOSE, origin(0), 2).batch) is not None:
         for number, first in batch.frame.select("raw_offset", "first_offset").iter_rows():
             emit(("parking", number, first))
-        wall.released(GLUCOSE, 0, batch.frame["raw_offset"].max())
+        wall.released(GLUCOSE, origin(0), batch.frame["raw_offset"].max())
 
 
 def test_dying_at_any_statement_of_a_batch_loses_and_doubles_nothing(tmp_path):
@@ -177,10 +179,10 @@ def run_through(wall, batches, emit):
         rows = [] if through is None else through.frame.select("raw_offset", "participant").iter_rows()
         for offset, participant in rows:
             emit(("raw", offset), participant)
-    while (released := wall.releases(GLUCOSE, 0, 2).batch) is not None:
+    while (released := wall.releases(GLUCOSE, origin(0), 2).batch) is not None:
         for number, participant in released.frame.select("raw_offset", "participant").iter_rows():
             emit(("parking", number), participant)
-        wall.released(GLUCOSE, 0, released.frame["raw_offset"].max())
+        wall.released(GLUCOSE, origin(0), released.frame["raw_offset"].max())
 
 
 def test_a_replay_after_merges_gives_every_event_the_participant_of_the_first_time(tmp_path):

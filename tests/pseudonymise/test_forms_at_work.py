@@ -35,7 +35,7 @@ def good_row(event: EventType) -> dict[str, object]:
         row = PEOPLE[event].drop("person", strict=False).row(0, named=True)
     else:
         row = sample_event(load_schemas(SCHEMAS)[event])
-    return row | {"source_id": "hospital/one", "subject_scheme": "hospital/one", "subject_id": "P-000001"}
+    return row | {"source_id": "hospital-one", "subject_scheme": "hospital/one", "subject_id": "P-000001"}
 
 
 def ids(case: object) -> str:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from biokeel.contracts.blocks import split_blocks
 from biokeel.contracts.topics import event_type
 from tests.block_bytes import memory
-from tests.pseudonymise.conftest import GLUCOSE, World
+from tests.pseudonymise.conftest import GLUCOSE, World, origin
 from tests.signing import SIGNER
 
 NUMBERS = st.from_regex(r"[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|1[0-9])[-. ]?[1-8][0-9]{6}", fullmatch=True)
@@ -47,7 +47,7 @@ def test_no_input_identifier_occurs_in_any_output_byte_nor_in_the_vaults_files(t
     ]
     frames = [wall.process(world.batch(GLUCOSE, events)).batch]
     wall.process(world.batch(event_type("person.enrolment"), enrolments))
-    frames.append(wall.releases(GLUCOSE, 0, 100).batch)
+    frames.append(wall.releases(GLUCOSE, origin(0), 100).batch)
     secrets = [text for number, local, _ in rows for text in (number, local)]
     secrets += [name, phone, "종로구"]
     out = b""
@@ -56,7 +56,7 @@ def test_no_input_identifier_occurs_in_any_output_byte_nor_in_the_vaults_files(t
         out += b"".join(memory(block.value) + repr(block.headers).encode() for block in blocks)
         out += batch.frame.write_csv().encode()
     vault = wall._vault
-    shown = repr(vault.status()) + repr(vault.verify_audit()) + str(vault.books(GLUCOSE, 0).rows())
+    shown = repr(vault.status()) + repr(vault.verify_audit()) + str(vault.books(GLUCOSE, origin(0)).rows())
     world.close()
     for path in folder.iterdir():
         if not path.name.endswith(".keys"):

@@ -9,7 +9,7 @@ from biokeel.contracts.topics import event_type
 from biokeel.errors import UnknownSchema, VaultError
 from biokeel.pseudonymise.wall import Wall
 from biokeel.reasons import Reason
-from tests.pseudonymise.conftest import CATALOGUE, GLUCOSE, SOURCES, drain, offsets
+from tests.pseudonymise.conftest import CATALOGUE, GLUCOSE, SOURCES, drain, offsets, origin
 from tests.pseudonymise.test_crashes import every_step, release
 
 ENROLMENT = event_type("person.enrolment")
@@ -34,7 +34,7 @@ def enrol(world, wall, *subjects):
 
 
 def places(world, event=GLUCOSE, partition=0):
-    return [(row["place"], row["reason"]) for row in world.vault().books(event, partition).to_dicts()]
+    return [(row["place"], row["reason"]) for row in world.vault().books(event, origin(partition)).to_dicts()]
 
 
 UNKNOWN = ("sealed", "wire.unknown_schema")
@@ -47,10 +47,10 @@ def test_each_goes_on_once_in_its_order_and_keeps_where_it_first_stood(world):
     assert before(world).process(old).counts == {Reason.UNKNOWN_SCHEMA: 3}
     assert world.vault().redrive(GLUCOSE, Reason.UNKNOWN_SCHEMA) == 3
     assert places(world) == [("parked", None)] * 3
-    batch = wall.releases(GLUCOSE, 0, 10).batch
+    batch = wall.releases(GLUCOSE, origin(0), 10).batch
     assert batch.frame["stream"].unique().to_list() == ["parking"]
     assert batch.frame.select("raw_offset", "first_offset").rows() == [(0, 0), (1, 1), (2, 2)]
-    wall.released(GLUCOSE, 0, 2)
+    wall.released(GLUCOSE, origin(0), 2)
     assert places(world) == [("released", None)] * 3
     assert world.vault().redrive(GLUCOSE, Reason.UNKNOWN_SCHEMA) == 0
     assert offsets(wall.process(old).batch) == [], "a replay of the first offsets finds them"
@@ -96,8 +96,8 @@ def test_person_events_are_applied_once_and_let_out_what_waited(world):
     before(world).process(world.batch(ENROLMENT, [{"subject_id": "P-1", "consent_stated": True}]))
     assert places(world, ENROLMENT) == [UNKNOWN]
     world.vault().redrive(ENROLMENT, Reason.UNKNOWN_SCHEMA)
-    assert (ENROLMENT, 0) in wall.ready_at()
-    assert wall.releases(ENROLMENT, 0, 10).applied == 1
+    assert (ENROLMENT, origin(0)) in wall.ready_at()
+    assert wall.releases(ENROLMENT, origin(0), 10).applied == 1
     assert places(world, ENROLMENT) == [("applied", None)]
     assert drain(wall) == [0]
 

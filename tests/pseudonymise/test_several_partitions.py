@@ -4,7 +4,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from biokeel.batch import RawBatch
-from tests.pseudonymise.conftest import GLUCOSE, World, drain
+from tests.pseudonymise.conftest import GLUCOSE, World, drain, numbers, origin
 from tests.pseudonymise.test_crashes import Died, die_at
 
 PARTITIONS = range(3)
@@ -38,7 +38,7 @@ class Run:
         parts = []
         for partition, count in counts.items():
             rows = self.raw[partition].rows(self.position[partition], self.position[partition] + count)
-            parts.append((partition, rows.offsets, rows.values))
+            parts.append((rows.origins[0], rows.offsets, rows.values))
         if step is not None:
             self.wall = self.world.wall()
             die_at(self.wall._vault, step)
@@ -50,7 +50,8 @@ class Run:
             if step is not None:
                 self.wall = self.world.wall()
         if result.batch is not None:
-            for *place, participant in result.batch.frame.select("raw_partition", "raw_offset", "participant").rows():
+            frame = result.batch.frame
+            for *place, participant in zip(numbers(frame), frame["raw_offset"], frame["participant"], strict=True):
                 self.seen.setdefault(tuple(place), set()).add(participant)
         for partition, count in counts.items():
             if partition not in forgotten:
@@ -92,7 +93,7 @@ def test_whatever_is_fetched_together_and_whenever_it_dies_every_event_is_in_one
     assert all(len(people) == 1 for people in run.seen.values()), "a replay went on as somebody else"
     for partition, some in subjects.items():
         drain(run.wall, partition)
-        books = run.wall._vault.books(GLUCOSE, partition)
+        books = run.wall._vault.books(GLUCOSE, origin(partition))
         assert books["offset"].is_unique().all()
         places = {offset: reason or place for offset, place, reason in books.rows()}
         passed = {offset for at, offset in run.seen if at == partition}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from biokeel.batch import COORDINATES, ENVELOPE, RawBatch, Refusal
+from biokeel.batch import COORDINATES, ENVELOPE, At, RawBatch, Refusal
 from biokeel.contracts.codec import Codec
 from biokeel.contracts.topics import event_type
 from biokeel.errors import PoisonBatch
@@ -13,11 +13,13 @@ from biokeel.pseudonymise import stage
 from biokeel.pseudonymise.leaks import Leak
 from biokeel.reasons import Reason
 from biokeel.vault.tables import DEAD_LETTER
-from tests.pseudonymise.conftest import CATALOGUE, GLUCOSE, START, World, drain, offsets, together
+from tests.pseudonymise.conftest import CATALOGUE, GLUCOSE, START, World, drain, numbers, offsets, origin, together
 
 
 def places(wall, event=GLUCOSE, partition=0):
-    return {row["offset"]: row["reason"] or row["place"] for row in wall._vault.books(event, partition).to_dicts()}
+    return {
+        row["offset"]: row["reason"] or row["place"] for row in wall._vault.books(event, origin(partition)).to_dicts()
+    }
 
 
 def test_an_enrolled_persons_events_pass_with_exactly_the_promised_columns(world):
@@ -42,11 +44,14 @@ def test_partitions_of_one_batch_are_decided_together_and_each_event_by_its_own_
         world.glucose("P-8", "P-000001", partition=2),
     )
     result = wall.process(batch)
-    passed = result.batch.frame.select("raw_partition", "raw_offset", "first_partition", "first_offset").rows()
-    assert passed == [(3, 0, 3, 0), (0, 1, 0, 1), (2, 1, 2, 1)]
+    frame = result.batch.frame
+    assert list(zip(numbers(frame), frame["raw_offset"], strict=True)) == [(3, 0), (0, 1), (2, 1)]
+    assert frame.select("raw_partition", "raw_offset").rows() == frame.select("first_partition", "first_offset").rows()
     assert (dict(result.counts), result.parked) == ({Reason.LEAK: 1}, 2)
     assert [places(wall, GLUCOSE, each) for each in (3, 0, 2)] == [{1: "parked"}, {0: Reason.LEAK}, {0: "parked"}]
-    assert wall._vault.snapshot(GLUCOSE, [0, 1, 2, 3]).decided == {0: 1, 1: -1, 2: 1, 3: 1}
+    assert wall._vault.snapshot(GLUCOSE, map(origin, range(4))).decided == dict(
+        zip(map(origin, range(4)), (1, -1, 1, 1), strict=True)
+    )
     world.enrol(wall, "P-8", "P-9")
     assert [drain(wall, each) for each in (3, 0, 2)] == [[1], [], [0]]
 
@@ -57,9 +62,9 @@ def test_a_replay_may_hold_other_partitions_and_newer_events_than_the_first_time
     first = [world.glucose("P-1", "P-9", partition=each) for each in (0, 1)]
     newer = [world.glucose("P-1", "P-9", partition=each) for each in (1, 2)]
     assert offsets(wall.process(together(*first)).batch) == [0, 0]
-    whole = RawBatch.of(GLUCOSE, [(1, np.arange(4), [*first[1].values, *newer[0].values])])
+    whole = RawBatch.of(GLUCOSE, [(origin(1), np.arange(4), [*first[1].values, *newer[0].values])])
     result = world.wall().process(together(whole, newer[1]))
-    assert result.batch.frame.select("raw_partition", "raw_offset").rows() == [(1, 0), (1, 2), (2, 0)]
+    assert list(zip(numbers(result.batch.frame), offsets(result.batch), strict=True)) == [(1, 0), (1, 2), (2, 0)]
     assert result.parked == 2
     assert places(wall, GLUCOSE, 1) == {1: "parked", 3: "parked"}
 
@@ -101,15 +106,17 @@ def test_parked_events_are_released_once_in_order_with_increasing_numbers(world)
     result = wall.process(world.glucose("P-1", "P-2", "P-1"))
     assert (result.batch, result.parked) == (None, 3)
     world.enrol(wall, "P-1")
-    first = wall.releases(GLUCOSE, 0, 10).batch
+    first = wall.releases(GLUCOSE, origin(0), 10).batch
     assert first.frame["stream"].unique().to_list() == ["parking"]
     assert (offsets(first), first.frame["first_offset"].to_list()) == ([0, 1], [0, 2])
-    assert offsets(wall.releases(GLUCOSE, 0, 10).batch) == [0, 1], "not marked, they come again with the same numbers"
-    wall.released(GLUCOSE, 0, 1)
+    assert offsets(wall.releases(GLUCOSE, origin(0), 10).batch) == [0, 1], (
+        "not marked, they come again with the same numbers"
+    )
+    wall.released(GLUCOSE, origin(0), 1)
     world.enrol(wall, "P-2")
-    assert offsets(wall.releases(GLUCOSE, 0, 10).batch) == [2]
-    wall.released(GLUCOSE, 0, 2)
-    assert wall.releases(GLUCOSE, 0, 10).batch is None
+    assert offsets(wall.releases(GLUCOSE, origin(0), 10).batch) == [2]
+    wall.released(GLUCOSE, origin(0), 2)
+    assert wall.releases(GLUCOSE, origin(0), 10).batch is None
     assert places(wall) == dict.fromkeys(range(3), "released")
 
 
@@ -118,7 +125,7 @@ def test_parked_events_are_released_once_in_order_with_increasing_numbers(world)
     [
         ({"event_id": "850101-1234567"}, Reason.ENVELOPE),
         ({"event_id": "A" * 32}, Reason.ENVELOPE),
-        ({"source_id": "Hospital One"}, Reason.ENVELOPE),
+        ({"source_id": "Hospital One"}, Reason.NOT_ITS_OWN),
         ({"occurred_offset_minutes": 2000}, Reason.ENVELOPE),
         ({"subject_scheme": "SSN"}, Reason.SUBJECT),
         ({"subject_scheme": "KR_RRN", "subject_id": "12"}, Reason.SUBJECT),
@@ -146,7 +153,7 @@ WHY = "in a batch of 9 bytes that unpacks to more than 8"
 def refused(event, first, end, partition=0):
     """What is had of a batch that was not unpacked: offsets, and with the first of them the batch as it was packed."""
     values = [b"a packed batch", *[None] * (end - first - 1)]
-    return RawBatch.of(event, [(partition, np.arange(first, end), values)], [Refusal(Reason.TOO_LARGE, WHY)])
+    return RawBatch.of(event, [(origin(partition), np.arange(first, end), values)], [Refusal(Reason.TOO_LARGE, WHY)])
 
 
 @pytest.mark.parametrize("event", [GLUCOSE, event_type("person.enrolment")])
@@ -159,7 +166,7 @@ def test_a_batch_that_was_not_unpacked_is_sealed_whole_and_once(world, event):
     with wall._vault._database.read() as connection:
         letters = connection.execute(sa.select(DEAD_LETTER).order_by(DEAD_LETTER.c.offset)).all()
     assert [(each.size, each.detail) for each in letters] == [(14, WHY), *[(0, WHY)] * 4]
-    opened = wall._vault._parking._sealer.open(letters[0].sealed, event.raw_topic, 0, 0)
+    opened = wall._vault._parking._sealer.open(letters[0].sealed, event, At(*origin(0), 0))
     assert opened == b"a packed batch"
 
 
@@ -169,7 +176,7 @@ def test_a_batch_that_was_not_unpacked_takes_no_other_partition_along(world):
     good = world.glucose("P-1")
     bomb = (1, np.arange(5, 8), [b"a packed batch", None, None])
     result = wall.process(
-        RawBatch.of(GLUCOSE, [(0, good.offsets, good.values), bomb], [None, Refusal(Reason.TOO_LARGE, WHY)])
+        RawBatch.of(GLUCOSE, [(origin(0), good.offsets, good.values), bomb], [None, Refusal(Reason.TOO_LARGE, WHY)])
     )
     assert dict(result.counts) == {Reason.TOO_LARGE: 3}
     assert offsets(result.batch) == good.offsets.tolist()
@@ -221,12 +228,12 @@ def test_what_was_let_through_or_offered_before_a_withdrawal_is_let_through_agai
     wall.process(parked := world.glucose("P-1"))
     world.enrol(wall, "P-1")
     assert len(wall.process(through := world.glucose("P-1")).batch) == 1
-    assert offsets(wall.releases(GLUCOSE, 0, 10).batch) == [0]
+    assert offsets(wall.releases(GLUCOSE, origin(0), 10).batch) == [0]
     world.person(wall, "withdrawal", {"subject_id": "P-1"})
     fresh = world.wall()
     assert offsets(fresh.process(through).batch) == [1]
     assert fresh.process(parked).batch is None
-    assert offsets(fresh.releases(GLUCOSE, 0, 10).batch) == [0]
+    assert offsets(fresh.releases(GLUCOSE, origin(0), 10).batch) == [0]
 
 
 def test_merge_gives_both_histories_one_participant_from_then_on(world):
@@ -391,7 +398,7 @@ def test_what_an_older_backup_has_forgotten_is_judged_as_a_new_event(world, stri
     world.enrol(wall, "P-1")
     wall.process(world.glucose("P-1"))
     lost = world.glucose("P-1", "P-1")
-    wall._vault.accept({(GLUCOSE.raw_topic, 0): 3})
+    wall._vault.accept({(GLUCOSE.raw_topic(origin(0).source), 0): 3})
     stricter()
     assert dict(wall.process(lost).counts) == {Reason.LEAK: 2}
     assert dict(wall.process(lost).counts) == {}, "sealed once"
@@ -403,7 +410,7 @@ def test_what_was_forgotten_and_let_through_anew_is_let_through_again_like_any_o
     world.enrol(wall, "P-1")
     wall.process(world.glucose("P-1"))
     first, second = world.glucose("P-1", "P-1"), world.glucose("P-1", "P-1")
-    wall._vault.accept({(GLUCOSE.raw_topic, 0): 5})
+    wall._vault.accept({(GLUCOSE.raw_topic(origin(0).source), 0): 5})
     assert offsets(wall.process(first).batch) == [1, 2]
     stricter()
     assert offsets(wall.process(first).batch) == [1, 2]

@@ -8,7 +8,7 @@ from biokeel.errors import PoisonBatch, VaultUnavailable
 from biokeel.pseudonymise import wall as module
 from biokeel.reasons import Reason
 from tests.poison_switch import PoisonSwitch
-from tests.pseudonymise.conftest import GLUCOSE, SOURCES, drain, offsets
+from tests.pseudonymise.conftest import GLUCOSE, SOURCES, drain, offsets, origin
 
 POISON = "2339-0"
 """A code on which the stage of these tests raises."""
@@ -37,7 +37,9 @@ def turned_on(monkeypatch):
 
 
 def places(wall, event=GLUCOSE, partition=0):
-    return {row["offset"]: row["reason"] or row["place"] for row in wall._vault.books(event, partition).to_dicts()}
+    return {
+        row["offset"]: row["reason"] or row["place"] for row in wall._vault.books(event, origin(partition)).to_dicts()
+    }
 
 
 def glucose(world, *subjects):
@@ -98,9 +100,9 @@ def test_a_parked_event_that_was_offered_before_is_never_sealed(world, turned_on
     with turned_on(False):
         wall.process(glucose(world, "P-1!"))
         world.enrol(wall, "P-1")
-        assert offsets(wall.releases(GLUCOSE, 0, 10).batch) == [0]
+        assert offsets(wall.releases(GLUCOSE, origin(0), 10).batch) == [0]
     with pytest.raises(PoisonBatch, match="went on before"):
-        wall.releases(GLUCOSE, 0, 10)
+        wall.releases(GLUCOSE, origin(0), 10)
     assert places(wall) == {0: "parked"}
 
 

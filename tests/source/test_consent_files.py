@@ -27,7 +27,7 @@ class Walled:
     def publish(self, event: EventType, rows) -> int:
         schema = self.world.schemas[event]
         frame = conform(schema, rows) if isinstance(rows, pl.DataFrame) else frame_of(schema, rows)
-        changes = [row | {"source_id": "hospital/one"} for row in frame.to_dicts()]
+        changes = [row | {"source_id": "hospital-one"} for row in frame.to_dicts()]
         result = self.wall.process(self.world.batch(event, changes))
         self.passed[event] = self.passed.get(event, 0) + (0 if result.batch is None else len(result.batch))
         self.reasons += [reason for reason, count in result.counts.items() for _ in range(count)]
@@ -45,7 +45,7 @@ def sink(tmp_path: Path):
 
 
 def test_a_consent_that_was_narrowed_is_not_widened_by_the_hospitals_next_export(shared_cases: Path, sink) -> None:
-    source = Source("hospital/one", b"key", "seoul-1")
+    source = Source("hospital-one", b"key", "seoul-1")
     for name in ("05a_patient.json", "05b_consent.jsonl", "05c_life.jsonl", "05d_patient_again.json", "05e_life.jsonl"):
         results = publish_files(find_files([shared_cases / "files" / f"consent_{name}"]), source, sink, None)
         assert [result.failed_wholly for result in results] == [False]

@@ -80,7 +80,7 @@ class _Kept:
 
 def published(folder: Path) -> _Kept:
     sink = _Kept()
-    publish_files(find_files([folder]), Source("hospital/test", b"k" * 32), sink)
+    publish_files(find_files([folder]), Source("hospital-test", b"k" * 32), sink)
     return sink
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from biokeel.batch import At, RawPartition
 from biokeel.contracts.topics import event_type
 from biokeel.errors import SealError, VaultError, VaultKeyError
 from biokeel.settings import Settings
@@ -20,6 +21,7 @@ from biokeel.vault.parking import ToPark
 from biokeel.vault.store import Vault
 
 EVENT = event_type("clinical.glucose")
+ORIGIN = RawPartition("app-a", 0)
 
 
 @pytest.fixture
@@ -103,9 +105,9 @@ def test_nothing_of_the_vault_and_no_key_stands_in_a_backup(settings, tmp_path):
     vault = Vault.open(settings)
     vault.decide(
         EVENT,
-        vault.snapshot(EVENT, [0]),
-        {0: 1},
-        parked=[ToPark((0, 1), Identifier("app/demo", "who"), b"x")],
+        vault.snapshot(EVENT, [ORIGIN]),
+        {ORIGIN: 1},
+        parked=[ToPark(At(*ORIGIN, 1), Identifier("app/demo", "who"), b"x")],
         sealed=[],
     )
     vault.close()
@@ -210,7 +212,7 @@ def test_a_file_that_is_no_backup_is_refused(settings, tmp_path):
 
 def test_what_was_accepted_about_one_vault_is_not_accepted_about_a_restored_one(settings, tmp_path):
     vault = Vault.open(settings)
-    vault.accept({(EVENT.raw_topic, 0): 7})
+    vault.accept({(EVENT.raw_topic("app-a"), 0): 7})
     assert vault.may_be_behind()
     back_up(settings, tmp_path / "backup")
     vault.close()
@@ -222,15 +224,19 @@ def test_what_was_accepted_about_one_vault_is_not_accepted_about_a_restored_one(
 
 def test_after_acceptance_the_vault_knows_as_much_as_kafka_and_gives_no_release_number_twice(settings):
     vault = Vault.open(settings)
-    place = (EVENT.raw_topic, 0)
+    place = (EVENT.raw_topic("app-a"), 0)
     vault.decide(
-        EVENT, vault.snapshot(EVENT, [0]), {0: 1}, parked=[ToPark((0, 1), Identifier("app/demo", "a"), b"x")], sealed=[]
+        EVENT,
+        vault.snapshot(EVENT, [ORIGIN]),
+        {ORIGIN: 1},
+        parked=[ToPark(At(*ORIGIN, 1), Identifier("app/demo", "a"), b"x")],
+        sealed=[],
     )
-    assert vault.known([place, (EVENT.raw_topic, 1)]) == {place: 1, (EVENT.raw_topic, 1): -1}
+    assert vault.known([place, (place[0], 1)]) == {place: 1, (place[0], 1): -1}
     vault.accept({place: 7})
     assert vault.known([place]) == {place: 6}
     enrol(vault, "a")
-    (ready,) = vault.ready(EVENT, 10, 0)
+    (ready,) = vault.ready(EVENT, 10, ORIGIN)
     assert ready.release_number >= 1 << 32
     assert not vault.verify_audit().faults
     vault.close()

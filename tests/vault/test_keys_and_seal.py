@@ -1,5 +1,7 @@
 import pytest
 
+from biokeel.batch import At
+from biokeel.contracts.topics import event_type
 from biokeel.errors import SealError, VaultKeyError
 from biokeel.settings import Settings
 from biokeel.vault.keys import (
@@ -13,6 +15,8 @@ from biokeel.vault.keys import (
 )
 from biokeel.vault.seal import Sealer
 from biokeel.vault.store import Vault
+
+EVENT, AT = event_type("clinical.glucose"), At("app-a", 1, 2)
 
 
 def test_a_key_file_is_private_comes_back_and_is_never_overwritten(tmp_path):
@@ -79,24 +83,25 @@ def test_a_key_for_blocks_is_listed_before_it_signs_and_older_ones_stay_until_th
 
 def test_what_is_sealed_opens_only_at_its_own_coordinates_and_unchanged():
     sealer = Sealer(Keys.new().sealing)
-    sealed = sealer.seal(b"payload", "raw.x", 1, 2)
+    sealed = sealer.seal(b"payload", EVENT, AT)
     assert b"payload" not in sealed
-    assert sealer.open(sealed, "raw.x", 1, 2) == b"payload"
-    for topic, partition, offset in (("raw.y", 1, 2), ("raw.x", 2, 2), ("raw.x", 1, 3)):
+    assert sealer.open(sealed, EVENT, AT) == b"payload"
+    elsewhere = (At("app-b", 1, 2), At("app-a", 2, 2), At("app-a", 1, 3))
+    for event, at in ((event_type("lifestyle.diet"), AT), *((EVENT, at) for at in elsewhere)):
         with pytest.raises(SealError, match="does not open"):
-            sealer.open(sealed, topic, partition, offset)
+            sealer.open(sealed, event, at)
     for place in range(4, len(sealed)):
         changed = sealed[:place] + bytes([sealed[place] ^ 1]) + sealed[place + 1 :]
         with pytest.raises(SealError):
-            sealer.open(changed, "raw.x", 1, 2)
+            sealer.open(changed, EVENT, AT)
 
 
 def test_what_an_older_key_sealed_opens_after_rotation(tmp_path):
     old = create_key_file(tmp_path / "keys")
-    sealed = Sealer(old.sealing).seal(b"payload", "raw.x", 0, 0)
-    assert Sealer(rotate_key_file(tmp_path / "keys").sealing).open(sealed, "raw.x", 0, 0) == b"payload"
+    sealed = Sealer(old.sealing).seal(b"payload", EVENT, AT)
+    assert Sealer(rotate_key_file(tmp_path / "keys").sealing).open(sealed, EVENT, AT) == b"payload"
     with pytest.raises(SealError, match="not in the key file"):
-        Sealer(Keys.new().sealing).open(sealed, "raw.x", 0, 0)
+        Sealer(Keys.new().sealing).open(sealed, EVENT, AT)
 
 
 def test_a_vault_refuses_the_keys_of_another_and_its_file_is_private(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from biokeel.contracts.sources import Register
 from biokeel.contracts.topics import EVENTS, LANDED_EVENTS
 from biokeel.errors import StackError
 from biokeel.settings import Settings
@@ -27,7 +28,13 @@ CONFIG = {
 
 def wanted(settings: Settings) -> dict[str, int]:
     """Every topic of Biokeel with its number of partitions."""
-    raw = {event.raw_topic: settings.raw_partitions for event in EVENTS}
+    register = Register.load(settings.sources_dir)
+    raw = {
+        event.raw_topic(source.id): source.partitions
+        for source in register.values()
+        for event in EVENTS
+        if source.may_send(event)
+    }
     return raw | {event.pseudo_topic: settings.pseudo_partitions for event in LANDED_EVENTS}
 
 

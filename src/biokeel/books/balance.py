@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from biokeel.batch import STREAM_QUARANTINE
+from biokeel.batch import STREAM_QUARANTINE, At
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import polars as pl
 
+    from biokeel.batch import RawPartition
     from biokeel.contracts.topics import EventType
 
 SHOWN: Final = 20
@@ -48,12 +49,11 @@ class Place(StrEnum):
 class Coordinate:
     """One event of a raw topic."""
 
-    event: str
-    partition: int
-    offset: int
+    event: EventType
+    at: At
 
     def __str__(self) -> str:
-        return f"raw.{self.event}/{self.partition}@{self.offset}"
+        return self.at.of(self.event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class PartitionBooks:
     """What one raw partition's [low, high) came to. `missing` and `doubled` are raw offsets (int64)."""
 
     event: EventType
-    partition: int
+    origin: RawPartition
     raw: int
     places: dict[Place, int]
     missing: npt.NDArray[np.int64]
@@ -70,7 +70,7 @@ class PartitionBooks:
 
 def balance(
     event: EventType,
-    partition: int,
+    origin: RawPartition,
     watermarks: tuple[int, int],
     *,
     curated: pl.DataFrame,
@@ -104,7 +104,7 @@ def balance(
         total += count
     return PartitionBooks(
         event,
-        partition,
+        origin,
         len(total),
         {place: int(np.count_nonzero(count)) for place, count in counts.items()},
         np.flatnonzero(total == 0) + low,
@@ -204,5 +204,5 @@ def first_coordinates(partitions: Iterable[PartitionBooks], column: str) -> tupl
     found: list[Coordinate] = []
     for part in partitions:
         offsets = getattr(part, column)[: SHOWN - len(found)]
-        found += [Coordinate(str(part.event), part.partition, int(offset)) for offset in offsets]
+        found += [Coordinate(part.event, At(*part.origin, int(offset))) for offset in offsets]
     return tuple(found)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
+from biokeel.batch import RawPartition
 from biokeel.books.balance import Books, PartitionBooks, Place, add_up, balance, first_coordinates
 from biokeel.contracts.topics import EVENTS
 from biokeel.observe.metrics import Edge
@@ -32,11 +33,21 @@ if TYPE_CHECKING:
     from biokeel.contracts.topics import EventType
     from biokeel.engine.kafka.watermarks import Watermarks
 
-LANDED_COLUMNS = {"first_partition": pl.Int32(), "first_offset": pl.Int64(), "stream": pl.String()}
+LANDED_COLUMNS = {
+    "source_id": pl.String(),
+    "first_partition": pl.Int32(),
+    "first_offset": pl.Int64(),
+    "stream": pl.String(),
+}
 """What the books read of a table's row."""
 
 
-PLACED_COLUMNS = {"first_partition": pl.Int32(), "first_offset": pl.Int64(), "place": pl.String()}
+PLACED_COLUMNS = {
+    "source_id": pl.String(),
+    "first_partition": pl.Int32(),
+    "first_offset": pl.Int64(),
+    "place": pl.String(),
+}
 """What the books read of a row that was set aside: a `Place`."""
 
 
@@ -62,7 +73,7 @@ class Bookkeeper:
 
     watermarks: Callable[[], Watermarks]
     landed: Callable[[EventType], LandedRows]
-    vault: Callable[[EventType, int], pl.DataFrame]
+    vault: Callable[[EventType, RawPartition], pl.DataFrame]
     replays: Callable[[], dict[EventType, int]]
     aside: Callable[[], tuple[str, ...]] = tuple
 
@@ -100,24 +111,25 @@ class Bookkeeper:
             self.aside(),
         )
 
-    def _balanced(self, event: EventType, marks: dict[int, tuple[int, int]]) -> Iterator[PartitionBooks]:
+    def _balanced(self, event: EventType, marks: dict[RawPartition, tuple[int, int]]) -> Iterator[PartitionBooks]:
         rows = no_rows() if event.is_person or not marks else self.landed(event)
-        curated, quarantined, beside = (_by_partition(frame) for frame in rows)
+        curated, quarantined, beside = (_by_origin(frame) for frame in rows)
         nothing = no_rows()
-        for partition, lowhigh in marks.items():
+        for origin, lowhigh in marks.items():
             yield balance(
                 event,
-                partition,
+                origin,
                 lowhigh,
-                curated=curated.get(partition, nothing.curated),
-                quarantined=quarantined.get(partition, nothing.quarantined),
-                beside=beside.get(partition, nothing.beside),
-                vault=self.vault(event, partition),
+                curated=curated.get(origin, nothing.curated),
+                quarantined=quarantined.get(origin, nothing.quarantined),
+                beside=beside.get(origin, nothing.beside),
+                vault=self.vault(event, origin),
             )
 
 
-def _by_partition(frame: pl.DataFrame) -> dict[int, pl.DataFrame]:
-    return {int(key[0]): part for key, part in frame.partition_by("first_partition", as_dict=True).items()}
+def _by_origin(frame: pl.DataFrame) -> dict[RawPartition, pl.DataFrame]:
+    parts = frame.partition_by("source_id", "first_partition", as_dict=True)
+    return {RawPartition(str(source), int(partition)): part for (source, partition), part in parts.items()}
 
 
 def _replays(state_dir: Path) -> dict[EventType, int]:
@@ -133,7 +145,7 @@ def _aside(settings: Settings) -> Callable[[], tuple[str, ...]]:
     return aside.told
 
 
-def _decisions(settings: Settings) -> Callable[[EventType, int], pl.DataFrame]:
+def _decisions(settings: Settings) -> Callable[[EventType, RawPartition], pl.DataFrame]:
     from biokeel.vault.decisions import Decisions
 
     return Decisions.open(settings).books

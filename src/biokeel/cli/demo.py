@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from biokeel.contracts.topics import EventType
     from biokeel.demo import DemoCorpus
+    from biokeel.demo.programme import Publishers
     from biokeel.source.client import Publisher
     from biokeel.stack.stack import Stack
 
@@ -52,9 +53,12 @@ def demo(
     from biokeel.cli.participant import print_tables
     from biokeel.cli.terminal import terminal
     from biokeel.cli.verify import books_table, complain, waited
+    from biokeel.contracts.sources import Register
     from biokeel.contracts.topics import Zone
+    from biokeel.demo.programme import DEMO, write_register
     from biokeel.demo.screens import farewell, show_participant, show_quarantined, show_verdicts
     from biokeel.land.lake import Lake
+    from biokeel.settings import Settings
     from biokeel.stack.stack import Stack
 
     console = terminal()
@@ -62,6 +66,10 @@ def demo(
     os.environ.update(WORKER_SETTINGS)
     os.environ["BIOKEEL_STATE_DIR"] = str(state_dir)
     _empty(state_dir)
+    (state_dir / "stack").mkdir(mode=0o700, parents=True)  # what `_empty` knows a demo's folder by
+    register = state_dir / "register"
+    write_register(register, *([Register.load(Settings.load().sources_dir)[DEMO]] if data else []))
+    os.environ["BIOKEEL_SOURCES_DIR"] = str(register)
     console.rule("1 · Starting a real Kafka, a real S3 server and both workers")
     with Stack.start(state_dir, workers=1, console=True, say=console.print) as stack:
         console.print(f"Watch it: {stack.state.console_address}", soft_wrap=True)
@@ -107,35 +115,36 @@ def _publish(
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from biokeel.admin.users import User
     from biokeel.contracts.registry import open_catalogue
+    from biokeel.contracts.sources import Register
+    from biokeel.contracts.topics import Zone
     from biokeel.demo import ENROLMENT, demo_corpus
-    from biokeel.source.client import Publisher
+    from biokeel.demo.programme import DEMO, Publishers
+    from biokeel.settings import Settings
 
-    settings = stack.settings(User.SOURCE)
+    base = stack.settings(Zone.RESEARCH)
+    settings = {source: stack.source(source) for source in Register.load(Settings.load().sources_dir)}
     with console.status(f"Making up {people} people (seed {seed})"):
         corpus = demo_corpus(people, seed, defects)
     columns = (TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn())
-    with (
-        Publisher(settings, open_catalogue(settings.schemas_dir, settings.schema_registry_url)) as publisher,
-        Progress(*columns, console=console) as progress,
-    ):
+    catalogue = open_catalogue(base.schemas_dir, base.schema_registry_url)
+    with Publishers(settings, catalogue) as publishers, Progress(*columns, console=console) as progress:
         for event, frame in ((ENROLMENT, corpus.enrolments), *corpus.events.items()):
-            _send(publisher, progress, str(event), event, frame)
-        broken = corpus.raw_defects(publisher.codec)
+            _send(publishers, progress, str(event), event, frame)
+        broken = corpus.raw_defects(publishers.codec)
         for message in progress.track(broken, description="broken messages"):
-            publisher.publish_raw(message.event, [message.value])
+            publishers[corpus.sender(message.event)].publish_raw(message.event, [message.value])
         if data:
-            _publish_files(publisher, data, settings.state_dir, progress)
-        publisher.flush()
-        _send(publisher, progress, "person.enrolment (late)", ENROLMENT, corpus.late_enrolments)
+            _publish_files(publishers[DEMO], data, base.state_dir, progress)
+        publishers.flush()
+        _send(publishers, progress, "person.enrolment (late)", ENROLMENT, corpus.late_enrolments)
     return corpus, len(broken)
 
 
-def _send(publisher: Publisher, progress: Progress, text: str, event: EventType, frame: pl.DataFrame) -> None:
+def _send(publishers: Publishers, progress: Progress, text: str, event: EventType, frame: pl.DataFrame) -> None:
     bar = progress.add_task(text, total=frame.height)
     for part in frame.iter_slices(PROGRESS_ROWS):
-        progress.update(bar, advance=publisher.publish(event, part))
+        progress.update(bar, advance=publishers.publish(event, part))
 
 
 def _publish_files(publisher: Publisher, data: list[Path], state_dir: Path, progress: Progress) -> None:
@@ -143,13 +152,14 @@ def _publish_files(publisher: Publisher, data: list[Path], state_dir: Path, prog
 
     The demo shows what lands, so it states for all of them that they consented to everything.
     """
+    from biokeel.demo.programme import DEMO
     from biokeel.source.enrol import CONSENT_WORDS, Enroller
     from biokeel.source.files import Source, find_files, publish_files
     from biokeel.source.ids import source_key
 
     files = find_files(data)
     bar = progress.add_task("real files", total=len(files))
-    source = Source("demo", source_key(state_dir / "source.key"))
+    source = Source(DEMO, source_key(state_dir / "source.key"))
     results = publish_files(files, source, publisher, Enroller(CONSENT_WORDS), lambda _result: progress.advance(bar))
     progress.console.print(
         f"{len(files)} real files: {sum(result.sent.total() for result in results):,} events, "

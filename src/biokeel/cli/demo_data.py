@@ -29,9 +29,10 @@ def demo_data(
     from biokeel.contracts.codec import Codec
     from biokeel.contracts.registry import open_catalogue
     from biokeel.demo import demo_corpus
-    from biokeel.settings import SOURCE, Settings
+    from biokeel.demo.programme import DEMO
+    from biokeel.settings import Settings
 
-    settings = Settings.load(SOURCE)
+    settings = Settings.load()
     corpus = demo_corpus(people, seed, defects)
     paths = corpus.write(
         out, Codec(open_catalogue(settings.schemas_dir, settings.schema_registry_url), settings.max_event_bytes)
@@ -46,5 +47,5 @@ def demo_data(
     table.add_row("sealed", "wire.*", "broken messages", f"{corpus.broken:,}")
     console = terminal()
     console.print(table)
-    console.print(f"Publish them: biokeel publish {out / 'files'} --source-id demo", soft_wrap=True)
+    console.print(f"Publish them: biokeel publish {out / 'files'} --source-id {DEMO}", soft_wrap=True)
     console.print(f"What must become of each event: {out / 'labels.jsonl'}", soft_wrap=True)

@@ -94,7 +94,7 @@ def files_in(paths: Iterable[Path]) -> list[Path]:
 
 def _check(text: str, pattern: re.Pattern[str], option: str) -> None:
     if not pattern.fullmatch(text):
-        raise typer.BadParameter(f"{option} wants lower-case letters, digits, '-' and '.'.")
+        raise typer.BadParameter(f"{option} wants lower-case letters, digits and '-'.")
 
 
 def _subject(text: str) -> Subject | None:

@@ -171,7 +171,7 @@ def restore(
     settings = Settings.load(OPERATOR)
     (kind,) = _events([event])
     lake = _lake(writes=not dry_run)
-    marks = pseudo_watermarks(settings, [kind])[kind]
+    marks = pseudo_watermarks(settings, kind)
     begun = under_way(lake, kind)
     wanted = begun or plan(lake, kind, _target(version, at), len(marks))
     if begun and version != begun.curated_version:
@@ -185,7 +185,7 @@ def restore(
         say("Nothing was changed.")
         return
     _require_no_worker(settings)
-    put_back(lake, kind, wanted, settings.raw_partitions)
+    put_back(lake, kind, wanted)
     say("Restored. Start the workers; biokeel verify --wait 60 tells when all has landed again.")
 
 

@@ -62,7 +62,7 @@ def publish(
     from biokeel.contracts.registry import open_catalogue
     from biokeel.errors import SettingsError
     from biokeel.observe.reach import require_kafka
-    from biokeel.settings import SOURCE, Settings
+    from biokeel.settings import Settings, side_of
     from biokeel.source.client import Publisher
     from biokeel.source.enrol import Enroller
     from biokeel.source.files import DryRun
@@ -70,7 +70,7 @@ def publish(
     consented = _consent(consent)
     if consented is not None and not enrol:
         raise typer.BadParameter("--consent says what people consented to whom --enrol enrols: name both.")
-    settings = Settings.load(SOURCE)
+    settings = Settings.load(side_of(source_id))
     source = source_of(
         settings,
         source_id,
@@ -81,10 +81,10 @@ def publish(
         key_file=key_file,
         make_key=not dry_run,
     )
-    if settings.sources and source_id not in settings.registered_sources:
+    if settings.source_id and settings.source_id != source_id:
         raise SettingsError(
-            f"The programme has registered no source {source_id}: all of its events would be sealed.",
-            f"Registered are {', '.join(sorted(settings.registered_sources))}; BIOKEEL_SOURCES names them.",
+            f"These are the settings of {settings.source_id}, and not of {source_id}: its events would be sealed.",
+            f"Name --source-id {settings.source_id}, or unset BIOKEEL_SOURCE_ID and what belongs to it.",
         )
     files = files_in(paths)
     if not dry_run:

@@ -9,6 +9,8 @@ import typer
 
 from biokeel.cli.terminal import say
 
+_NAMES = "Write raw.hospital-a.clinical.glucose or pseudo.clinical.glucose, for example."
+
 
 def register(app: typer.Typer) -> None:
     """Add `topic cat`."""
@@ -19,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 
 def cat(
-    topic: Annotated[str, typer.Argument(help="raw.<domain>.<event> or pseudo.<domain>.<event>")],
+    topic: Annotated[str, typer.Argument(help="raw.<source>.<domain>.<event> or pseudo.<domain>.<event>")],
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many of the newest events.")] = 10,
 ) -> None:
     """Print the newest events of a topic, one JSON line each, oldest first.
@@ -27,17 +29,17 @@ def cat(
     A raw topic needs the vault zone's settings; of its events only fields are shown that say nothing of a person, and
     of person events none.
     """
-    from biokeel.contracts.topics import Zone, event_type
+    from biokeel.contracts.topics import RAW, Zone, event_of
     from biokeel.errors import SettingsError
     from biokeel.settings import OPERATOR, Settings
 
     try:
-        event = event_type(topic)
+        event = event_of(topic)
     except KeyError:
-        raise SettingsError(f"No topic is called {topic}.", "Write raw.clinical.glucose, for example.") from None
-    raw = topic == event.raw_topic
-    if not raw and (event.is_person or topic != event.pseudo_topic):
-        raise SettingsError(f"No topic is called {topic}.", "Write raw.clinical.glucose, for example.")
+        raise SettingsError(f"No topic is called {topic}.", _NAMES) from None
+    raw = topic.startswith(RAW)
+    if not raw and event.is_person:
+        raise SettingsError(f"No topic is called {topic}: person events end in the vault.", _NAMES)
     settings = Settings.load(Zone.VAULT if raw else OPERATOR)
 
     import orjson
@@ -52,7 +54,7 @@ def cat(
     messages = newest(settings, topic, limit)
     events = (
         raw_events(
-            event,
+            topic,
             messages,
             open_catalogue(settings.schemas_dir, settings.schema_registry_url),
             settings.max_event_bytes,

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
-from biokeel.batch import RawBatch
+from biokeel.batch import RawBatch, RawPartition
 from biokeel.contracts.blocks import read_block
 from biokeel.contracts.codec import Codec
 from biokeel.contracts.framing import read_frames
 from biokeel.contracts.ids import encode_ids
 from biokeel.contracts.schema import Tag
+from biokeel.contracts.topics import raw_of
 from biokeel.errors import DamagedBlock, UnsignedBlock
 from biokeel.observe.logs import masked
 from biokeel.pseudonymise.leaks import find_leaks
@@ -29,22 +30,24 @@ MASK: Final = "[masked]"
 
 
 def raw_events(
-    event: EventType, messages: Sequence[Message], catalogue: Catalogue, max_event_bytes: int
+    topic: str, messages: Sequence[Message], catalogue: Catalogue, max_event_bytes: int
 ) -> Iterator[dict[str, Any]]:
-    """Each raw event as a dictionary: its coordinates, schema id and size, and its fields that say nothing of a person.
+    """Each event of a raw `topic` as a dictionary: its coordinates, schema id and size, and its fields that say nothing
+    of a person.
 
     A person event shows none of its fields. Of any other only those tagged NONE are there, masked where the wall would
     find a leak in them (the person's own identifier, for one); in their text whatever looks like an identifier is
     masked. What does not decode shows its reason.
     """
+    source, event = raw_of(topic)
     codec = Codec(catalogue, max_event_bytes)
     shown = {field.name for field in catalogue.reader(event).schema.fields if field.tag is Tag.NONE}
     for message in messages:
-        where = _where(message)
+        where = {"source": source, **_where(message)}
         if event.is_person:
             yield where
             continue
-        part = message.partition, np.array([message.offset], np.int64), [message.value]
+        part = RawPartition(source, message.partition), np.array([message.offset], np.int64), [message.value]
         outcome = codec.decode(RawBatch.of(event, [part]))
         for rejection in outcome.rejected:
             yield where | {"rejected": str(rejection.reason)}

@@ -4,10 +4,11 @@ A block's value is an Arrow IPC stream (lz4) with the columns of `PseudonymisedB
 
 | header | value |
 | --- | --- |
-| `biokeel-format` | version of this format, now `3` |
+| `biokeel-format` | version of this format, now `4` |
 | `biokeel-schema` | fingerprint of the reader schema that the rows were read into |
 | `biokeel-stream` | `raw`, `parking` or `quarantine` |
-| `biokeel-rows` | of each raw partition its first and last raw offset (or release number) in here: `0:100-180,3:7-7` |
+| `biokeel-rows` | of each source's raw partition its first and last raw offset (or release number) in here: |
+| | `hospital-a/0:100-180,app-a/3:7-7` |
 | `biokeel-sha256` | SHA-256 of the value: polars panics on some damaged streams, so damage is found first |
 | `biokeel-signature` | the vault zone's, over the others and the block's place (`biokeel.contracts.signatures`) |
 
@@ -31,7 +32,15 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.ipc
 
-from biokeel.batch import COORDINATES, ENVELOPE, STREAM_PARKING, STREAM_QUARANTINE, STREAM_RAW, PseudonymisedBatch
+from biokeel.batch import (
+    COORDINATES,
+    ENVELOPE,
+    STREAM_PARKING,
+    STREAM_QUARANTINE,
+    STREAM_RAW,
+    PseudonymisedBatch,
+    RawPartition,
+)
 from biokeel.contracts.signatures import HEADER_SIGNATURE
 from biokeel.errors import ContractError, DamagedBlock, UnsignedBlock
 from biokeel.poison import may_be_poison
@@ -44,7 +53,7 @@ if TYPE_CHECKING:
     from biokeel.contracts.signatures import PublicKeys, Signer
     from biokeel.contracts.topics import EventType
 
-FORMAT: Final = "3"
+FORMAT: Final = "4"
 MAX_BLOCK_BYTES: Final = 12 << 20
 """A block above this is cut in two; topics take messages up to 16 MiB, headers and batch overhead included."""
 
@@ -56,10 +65,12 @@ HEADER_DIGEST: Final = "biokeel-sha256"
 
 _WRITE: Final = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 _NEEDED: Final = {**ENVELOPE, **COORDINATES}
-NEVER_NULL: Final = frozenset({"participant", "event_id", "occurred_at", *COORDINATES})
+NEVER_NULL: Final = frozenset({"participant", "event_id", "source_id", "occurred_at", *COORDINATES})
 """Columns without which a row can neither land nor be quarantined."""
+_ORIGIN: Final = ("source_id", "raw_partition")
 _STREAMS: Final = frozenset({STREAM_RAW, STREAM_PARKING, STREAM_QUARANTINE})
-_SPAN: Final = r"[0-9]{1,9}:[0-9]{1,18}-[0-9]{1,18}"
+_SPAN: Final = r"([a-z0-9-]{1,40})/([0-9]{1,9}):([0-9]{1,18})-([0-9]{1,18})"
+_EACH_SPAN: Final = re.compile(_SPAN)
 _SPANS: Final = re.compile(f"{_SPAN}(?:,{_SPAN})*")
 
 
@@ -86,8 +97,8 @@ def split_blocks(batch: PseudonymisedBatch, partitions: int, fingerprint: str, s
     frame = batch.frame
     if not frame.height:
         return []
-    numbers = frame["raw_partition"].to_numpy()
-    if frame["stream"].n_unique() != 1 or len(_starts(numbers)) != len(np.unique(numbers)):
+    starts = _starts(frame)
+    if frame["stream"].n_unique() != 1 or frame[starts].select(_ORIGIN).n_unique() != len(starts):
         raise ContractError(
             f"A batch of {batch.event} mixes streams or raw partitions.",
             "Make blocks of each stream apart, and let the rows of a raw partition stand together.",
@@ -104,14 +115,20 @@ def split_blocks(batch: PseudonymisedBatch, partitions: int, fingerprint: str, s
 
 
 class Span(NamedTuple):
-    """Rows of one raw partition, from offset `first` to `last`."""
+    """Rows of one raw partition of `source`, from offset `first` to `last`."""
 
+    source: str
     partition: int
     first: int
     last: int
 
+    @property
+    def origin(self) -> RawPartition:
+        """The raw partition."""
+        return RawPartition(self.source, self.partition)
+
     def __str__(self) -> str:
-        return f"{self.partition}:{self.first}-{self.last}"
+        return f"{self.source}/{self.partition}:{self.first}-{self.last}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +150,7 @@ def named(headers: Sequence[tuple[str, bytes]]) -> Named | None:
     stream, rows = ((known.get(name) or b"").decode("ascii", "replace") for name in (HEADER_STREAM, HEADER_ROWS))
     if HEADER_FORMAT not in known or stream not in _STREAMS or not _SPANS.fullmatch(rows):
         return None
-    return Named(stream, tuple(Span(*map(int, re.split("[:-]", each))) for each in rows.split(",")))
+    return Named(stream, tuple(Span(source, *map(int, numbers)) for source, *numbers in _EACH_SPAN.findall(rows)))
 
 
 def read_block(
@@ -223,13 +240,17 @@ def _digest(value: bytes) -> bytes:
 
 def _describe(rows: pl.DataFrame) -> dict[str, bytes]:
     """What the headers say about the rows."""
-    partitions, offsets = rows["raw_partition"].to_numpy(), rows["raw_offset"].to_numpy()
-    starts = _starts(partitions)
+    offsets = rows["raw_offset"].to_numpy()
+    starts = _starts(rows)
     ends = np.append(starts[1:], len(offsets)) - 1
-    spans = map(Span, partitions[starts].tolist(), offsets[starts].tolist(), offsets[ends].tolist())
+    sources, partitions = (rows[name].gather(starts).to_list() for name in _ORIGIN)
+    spans = map(Span, sources, partitions, offsets[starts].tolist(), offsets[ends].tolist())
     return {HEADER_STREAM: str(rows["stream"][0]).encode(), HEADER_ROWS: ",".join(map(str, spans)).encode()}
 
 
-def _starts(partitions: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
-    """The rows at which another raw partition begins."""
-    return np.flatnonzero(np.diff(partitions, prepend=-1))
+def _starts(rows: pl.DataFrame) -> npt.NDArray[np.int64]:
+    """The rows at which another raw partition begins, be it of the same source or of another."""
+    sources, partitions = (rows[name] for name in _ORIGIN)
+    begins = np.diff(partitions.to_numpy(), prepend=-1) != 0
+    begins[1:] |= (sources[1:] != sources[:-1]).to_numpy()
+    return np.flatnonzero(begins)

@@ -168,12 +168,6 @@ def _without_impossible_times(
 
 def _sealed(batch: RawBatch, verdicts: _Verdicts) -> list[SealedRejection]:
     return [
-        SealedRejection(
-            partition=int(batch.partitions[row]),
-            offset=int(batch.offsets[row]),
-            reason=reason,
-            detail=detail,
-            payload=batch.values[row] or b"",
-        )
+        SealedRejection(batch.at(row), reason, detail, batch.values[row] or b"")
         for row, (reason, detail) in sorted(verdicts.rejected.items())
     ]

@@ -1,14 +1,21 @@
 """Every event type, every topic name and the zone that a topic belongs to.
 
-Sources write `raw.<domain>.<event>` (one Confluent-framed Avro event a message) and only the vault zone may read it.
-The pseudonymiser writes `pseudo.<domain>.<event>` (one block of events a message, see `biokeel.contracts.blocks`) and
-the research zone reads it. Person events end in the vault, so they have no pseudo topic.
+A source writes `raw.<source>.<domain>.<event>` (one Confluent-framed Avro event a message), a topic of its own that
+only the vault zone may read, and reads `receipts.<source>`. The pseudonymiser writes `pseudo.<domain>.<event>` (one
+block of events a message, see `biokeel.contracts.blocks`) and the research zone reads it. Person events end in the
+vault, so they have no pseudo topic.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
+from typing import Final
+
+RAW: Final = "raw."
+PSEUDO: Final = "pseudo."
+RECEIPTS: Final = "receipts."
 
 
 class Zone(StrEnum):
@@ -37,20 +44,19 @@ class EventType:
     def __str__(self) -> str:
         return f"{self.domain}.{self.name}"
 
-    @property
-    def raw_topic(self) -> str:
-        """The topic that sources write."""
-        return f"raw.{self}"
+    def raw_topic(self, source: str) -> str:
+        """The topic that `source` writes."""
+        return f"{RAW}{source}.{self}"
 
     @property
     def pseudo_topic(self) -> str:
         """The topic of pseudonymised blocks; person events have none, so this is only for the other domains."""
-        return f"pseudo.{self}"
+        return f"{PSEUDO}{self}"
 
     @property
     def subject(self) -> str:
-        """The subject of the event's schema in the catalogue (Confluent's TopicNameStrategy)."""
-        return f"{self.raw_topic}-value"
+        """The subject of the event's schema in the catalogue: one for all sources."""
+        return f"{RAW}{self}-value"
 
     @property
     def is_person(self) -> bool:
@@ -75,8 +81,28 @@ _BY_TEXT = {str(event): event for event in EVENTS}
 
 
 def event_type(text: str) -> EventType:
-    """The event type that `text` names: `clinical.glucose`, or a raw or pseudo topic of it.
+    """The event type that `text` names, for example `clinical.glucose`.
 
     Raises `KeyError` for anything else; callers at an edge say what the reader should have written.
     """
-    return _BY_TEXT[text.removeprefix("raw.").removeprefix("pseudo.")]
+    return _BY_TEXT[text]
+
+
+@cache
+def raw_of(topic: str) -> tuple[str, EventType]:
+    """Whose raw topic it is, and of which event type. Raises `KeyError` for any other topic."""
+    prefix, source, event = (*topic.split(".", 2), "", "")[:3]
+    if prefix + "." != RAW:
+        raise KeyError(topic)
+    return source, event_type(event)
+
+
+@cache
+def event_of(topic: str) -> EventType:
+    """The event type of a raw or pseudo topic. Raises `KeyError` for any other topic."""
+    return event_type(topic.removeprefix(PSEUDO)) if topic.startswith(PSEUDO) else raw_of(topic)[1]
+
+
+def receipts_topic(source: str) -> str:
+    """The topic that says to `source` what became of its events."""
+    return f"{RECEIPTS}{source}"

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,11 +17,12 @@ import polars as pl
 
 from biokeel.contracts.codec import Codec
 from biokeel.contracts.topics import EventType, event_type
-from biokeel.demo.defects import LABEL_COLUMNS, RawDefect, Verdict, broken, inject
+from biokeel.demo.defects import LABEL_COLUMNS, NOBODY, RawDefect, Verdict, broken, inject
 from biokeel.demo.events import ids, make_events
-from biokeel.demo.people import SOURCES, enrolments, make_people
+from biokeel.demo.people import enrolments, make_people
+from biokeel.demo.programme import DEMO
 from biokeel.errors import SourceError
-from biokeel.source.client import Publisher
+from biokeel.reasons import Reason
 
 ENROLMENT: Final = event_type("person.enrolment")
 NEVER_SHARE: Final = 0.2
@@ -55,54 +56,36 @@ class DemoCorpus:
         """Messages in all, person events and broken ones included."""
         return self.labels.height + self.broken
 
-    def publish(self, publisher: Publisher) -> pl.DataFrame:
-        """Publish enrolments, then events and broken messages; `publish_late` follows when parking has been seen.
-
-        Returns the labels of the broken messages, which have no event id: `event`, `partition`, `offset`, `verdict`,
-        `reason`, `defect`.
-        """
-        publisher.publish(ENROLMENT, self.enrolments)
-        publisher.flush()
-        for event, frame in self.events.items():
-            publisher.publish(event, frame)
-        rows = []
-        by_event: dict[EventType, list[RawDefect]] = {}
-        for defect in self.raw_defects(publisher.codec):
-            by_event.setdefault(defect.event, []).append(defect)
-        for event, made in by_event.items():
-            offsets = publisher.publish_raw(event, [defect.value for defect in made])
-            for defect, offset in zip(made, offsets, strict=True):
-                rows.append((str(event), 0, offset, str(Verdict.SEALED), str(defect.reason), defect.defect))
-        publisher.flush()
-        schema = {"event": pl.String, "partition": pl.Int32, "offset": pl.Int64}
-        schema |= dict.fromkeys(("verdict", "reason", "defect"), pl.String)
-        return pl.DataFrame(rows, schema=schema, orient="row")
-
-    def publish_late(self, publisher: Publisher) -> int:
-        """Publish the late enrolments, which release what was parked for them; returns how many."""
-        count = publisher.publish(ENROLMENT, self.late_enrolments)
-        publisher.flush()
-        return count
+    def sender(self, event: EventType) -> str:
+        """A source that sends events of this type."""
+        sources = self.events[event]["source_id"]
+        return str(sources.filter(sources != NOBODY)[0])
 
     def write(self, folder: Path, codec: Codec) -> list[Path]:
         """Write `files/` for `biokeel publish` (in the order of their names) and `labels.jsonl`; returns all paths.
 
-        Raises `SourceError` where the folder cannot be written.
+        One source, `DEMO`, publishes all of it. Raises `SourceError` where the folder cannot be written.
         """
         files = folder / "files"
         try:
             files.mkdir(parents=True, exist_ok=True)
             paths = [_write(files / "1-enrolments.jsonl", {ENROLMENT: self.enrolments})]
-            sources = sorted({name for frame in self.events.values() for name in frame["source_id"].unique()})
-            for source in sources:
+            sources = {name for frame in self.events.values() for name in frame["source_id"].unique()}
+            for source in sorted(sources - {NOBODY}):
                 of_source = {event: frame.filter(source_id=source) for event, frame in self.events.items()}
                 paths.append(_write(files / f"2-{source}.jsonl", of_source))
-            paths.append(_write_broken(files / "3-broken.jsonl", self.raw_defects(codec)))
+            paths.append(_write_broken(files / "3-broken.jsonl", [*self.raw_defects(codec), *self._borrowed(codec)]))
             paths.append(_write(files / "4-late-enrolments.jsonl", {ENROLMENT: self.late_enrolments}))
             self.labels.write_ndjson(folder / "labels.jsonl")
         except OSError as error:
             raise SourceError(f"Cannot write to {folder}: {error.strerror or type(error).__name__}.") from None
         return [*paths, folder / "labels.jsonl"]
+
+    def _borrowed(self, codec: Codec) -> Iterator[RawDefect]:
+        """Events in another source's name, as messages: `biokeel publish` makes none of them."""
+        for event, frame in self.events.items():
+            for datum in codec.encode(event, frame.filter(source_id=NOBODY)).to_pylist():
+                yield RawDefect(event, datum, "anothers_name", Reason.NOT_ITS_OWN)
 
 
 def demo_corpus(people: int, seed: int, defects: float = 0.02) -> DemoCorpus:
@@ -147,7 +130,9 @@ def _write(path: Path, frames: Mapping[EventType, pl.DataFrame]) -> Path:
                 for name, kind in frame.schema.items()
                 if isinstance(kind, pl.Datetime | pl.Date)
             ]
-            frame.with_columns(numbers).select(pl.lit(str(event)).alias("event"), pl.all()).write_ndjson(file)
+            frame.with_columns(*numbers, source_id=pl.lit(DEMO)).select(
+                pl.lit(str(event)).alias("event"), pl.all()
+            ).write_ndjson(file)
     return path
 
 

@@ -14,6 +14,9 @@ from biokeel.contracts.codec import Codec
 from biokeel.contracts.topics import EventType, event_type
 from biokeel.reasons import Reason
 
+NOBODY: Final = "nobody"
+"""The source whose name is borrowed in vain."""
+
 
 class Verdict(StrEnum):
     """Where an event must end when every release has been made."""
@@ -75,7 +78,8 @@ DEFECTS: Final[tuple[Defect, ...]] = (
     _sealed("leaked_phone", "clinical.medication", "code", pl.col("phone"), Reason.LEAK),
     _sealed("leaked_email", "lifestyle.diet", "food_code", pl.col("email"), Reason.LEAK),
     _sealed("bad_event_id", None, "event_id", pl.lit("row ") + pl.col("event_id"), Reason.ENVELOPE),
-    _sealed("unregistered_source", None, "source_id", pl.lit("nobody"), Reason.ENVELOPE),
+    _sealed("anothers_name", None, "source_id", pl.lit(NOBODY), Reason.NOT_ITS_OWN),
+    _sealed("anothers_patient", None, "subject_scheme", pl.lit("hospital/elsewhere"), Reason.SCHEME_NOT_GRANTED),
     _sealed("unknown_scheme", None, "subject_scheme", pl.lit("passport/kr"), Reason.SUBJECT),
 )
 """Every kind of defect that a decodable event may have; people without enrolment or consent come beside them."""

@@ -17,12 +17,6 @@ VENDORS: Final = ("healthlog", "stepwise", "dozer")
 OFFICE: Final = "enrolment-office"
 SYSTEMS: Final = {"hospital": "-emr", "sample": "-lims", "app": "-app"}
 """What publishes, behind the name of each kind of place."""
-SOURCES: Final = (
-    OFFICE,
-    *(place + SYSTEMS[kind] for kind, places in
-      (("hospital", SITES), ("sample", CENTRES), ("app", VENDORS)) for place in places),
-)  # fmt: skip
-"""Every source of the made-up programme."""
 _SURNAMES: Final = np.array(list("김이박최정강조윤장임한오서신권황안송류홍"))
 _SURNAME_WEIGHTS: Final = np.array([21, 15, 8, 5, 5, 2, 2, 2, 2, 2, 1.5, 1.5, 1.5, 1.5, 1.4, 1.4, 1.4, 1.4, 1.3, 1.1])
 _GIVEN: Final = np.array(

@@ -132,6 +132,7 @@ def show_quarantined(lake: Lake, settings: Settings, console: Console) -> None:
     import polars as pl
     from rich.table import Table
 
+    from biokeel.batch import At
     from biokeel.contracts.schema import load_schemas
     from biokeel.contracts.topics import LANDED_EVENTS
     from biokeel.land.reading import scan
@@ -142,18 +143,17 @@ def show_quarantined(lake: Lake, settings: Settings, console: Console) -> None:
     table = Table("event", "participant", title="Quarantined")
     for column in ("came from", "failed rule", "why there is such a rule"):
         table.add_column(column, overflow="fold")
-    columns = ("participant_id", "failed_rules", "withheld", "first_partition", "first_offset")
+    columns = ("participant_id", "failed_rules", "withheld", "source_id", "first_partition", "first_offset")
     shown = set()
     for event in LANDED_EVENTS:
         judged = scan(lake.quarantine(event), lake).filter(pl.col("reason") == str(Reason.RULE))
         of_each = (judged.filter(pl.col("withheld").is_null() == is_whole) for is_whole in (True, False))
         for rows in pl.collect_all([some.select(columns).head(1) for some in of_each]):
-            for participant, (rule, *_), withheld, partition, offset in rows.iter_rows():
+            for participant, (rule, *_), withheld, *at in rows.iter_rows():
                 if (event.domain, withheld is None) in shown:
                     continue
                 notes = next(known.notes for known in suites.current(event).rules if known.id == rule)
-                place = f"{event.raw_topic}/{partition}@{offset}"
-                table.add_row(str(event), participant, place, rule, notes)
+                table.add_row(str(event), participant, At(*at).of(event), rule, notes)
                 shown.add((event.domain, withheld is None))
     console.print(table)
 

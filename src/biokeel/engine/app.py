@@ -24,9 +24,11 @@ from yarl import URL
 
 from biokeel.engine.kafka.transport import Consumption, DeliverySchema, Transport
 from biokeel.engine.library_logs import quieten
-from biokeel.errors import EngineError, Stuck, describe
+from biokeel.errors import EngineError, Stuck, TransportError, describe
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from biokeel.engine.worker import Worker
     from biokeel.settings import Settings
 
@@ -40,10 +42,14 @@ SESSION_SECONDS: Final = 10.0
 """A worker that is killed loses its partitions after this long, unless it comes back under its `worker_name` before:
 then it has them again at once. Stages run in threads, so heartbeats go on."""
 WATCH_SECONDS: Final = 1.0
+FOLLOW_SECONDS: Final = 5.0
+"""How often a worker looks whether there are new topics."""
 
 
-def make_app(settings: Settings, consumption: Consumption, worker: Worker, datadir: Path) -> faust.App:
-    """The Faust application that hands micro-batches of `consumption.topics` to `worker`.
+def make_app(
+    settings: Settings, consumption: Consumption, topics: Sequence[str], worker: Worker, datadir: Path
+) -> tuple[faust.App, Any]:
+    """The Faust application that hands micro-batches of `topics` to `worker`, and its channel (`_follow`).
 
     No tables, no web server, no leader topic.
     """
@@ -69,14 +75,14 @@ def make_app(settings: Settings, consumption: Consumption, worker: Worker, datad
         web_enabled=False,
     )
     app.transport = Transport(brokers, app, handler=worker, ledger=worker.ledger, consumption=consumption)
-    channel = app.topic(*consumption.topics, schema=DeliverySchema(key_type=bytes, value_type=bytes))
+    channel = app.topic(*topics, schema=DeliverySchema(key_type=bytes, value_type=bytes))
 
     @app.agent(channel, name="deliver")
     async def deliver(stream: Any) -> None:  # Faust's stream type says nothing about our deliveries
         async for deliveries in stream.noack():
             await worker.take(deliveries)
 
-    return app
+    return app, channel
 
 
 def _credentials(settings: Settings) -> faust.SASLCredentials | None:
@@ -85,7 +91,7 @@ def _credentials(settings: Settings) -> faust.SASLCredentials | None:
     credentials = faust.SASLCredentials(
         username=settings.kafka_username,
         password=settings.kafka_password.get_secret_value(),
-        mechanism="PLAIN",
+        mechanism=settings.kafka_sasl_mechanism,
         ssl_context=ssl.create_default_context() if settings.kafka_security_protocol == "SASL_SSL" else None,
     )
     credentials.protocol = AuthProtocol(settings.kafka_security_protocol)
@@ -99,11 +105,15 @@ async def serve(settings: Settings, consumption: Consumption, worker: Worker, st
     """
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(log_forgotten)
+    topics = await _first_topics(consumption, worker, stop)
+    if stop.is_set():
+        return
     with tempfile.TemporaryDirectory(prefix="biokeel-") as datadir:
-        app = make_app(settings, consumption, worker, Path(datadir))
+        app, channel = make_app(settings, consumption, topics, worker, Path(datadir))
         app.loop = loop
         watch = _watch(worker, settings.stuck_seconds)
-        coroutines = (stop.wait(), worker.failed(), _run(app), worker.run(), watch)
+        follow = _follow(app, channel, consumption)
+        coroutines = (stop.wait(), worker.failed(), _run(app), worker.run(), watch, follow)
         tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -117,6 +127,36 @@ async def serve(settings: Settings, consumption: Consumption, worker: Worker, st
                 task.cancel()
             with suppress(TimeoutError):
                 await asyncio.wait_for(app.stop(), LEAVE_SECONDS)
+
+
+async def _first_topics(consumption: Consumption, worker: Worker, stop: asyncio.Event) -> Sequence[str]:
+    """The topics to begin with; waits until there is one, for a group without any has nothing to be a member for."""
+    while not (topics := await asyncio.to_thread(consumption.topics)) and not stop.is_set():
+        log.info("There is no topic to read yet: register a source and apply it (biokeel source apply).")
+        worker.runner.metrics.beat()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), FOLLOW_SECONDS)
+    return topics
+
+
+async def _follow(app: faust.App, channel: Any, consumption: Consumption) -> None:
+    """Read new topics as they come. Those that go stay: what is in them may not have been read.
+
+    To subscribe anew is a rebalance like any other: the worker finishes what is under way and goes on from where the
+    tables and Kafka's offsets say. A process that dies in here begins with all topics.
+    """
+    while True:
+        await asyncio.sleep(FOLLOW_SECONDS)
+        try:
+            found = await asyncio.to_thread(consumption.topics)
+        except TransportError:
+            continue  # Kafka is away, of which others speak; the next look finds what this one missed
+        new = sorted(set(found) - set(channel.topics))
+        if new and not app.rebalancing:
+            log.info("Reading %d new topics, the first of them %s", len(new), new[0])
+            channel.topics = [*channel.topics, *new]
+            conductor: Any = app.topics  # its type does not say how it learns of what a channel has newly
+            await app.consumer.subscribe(await conductor._update_indices())  # noqa: SLF001 - it offers no other way
 
 
 async def _drain(worker: Worker) -> None:

@@ -21,6 +21,7 @@ def pseudonymise_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Con
     """
     from biokeel.contracts.codec import Codec
     from biokeel.contracts.registry import open_catalogue
+    from biokeel.contracts.sources import FollowedRegister
     from biokeel.engine.consistency import require_current
     from biokeel.engine.kafka.producer import BlockProducer
     from biokeel.engine.pseudonymise import PseudonymiseWorker, consumption
@@ -30,19 +31,19 @@ def pseudonymise_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Con
     catalogue = open_catalogue(settings.schemas_dir, settings.schema_registry_url)
     codec = Codec(catalogue, settings.max_event_bytes)
     schemas = {event: catalogue.reader(event).schema for event in EVENTS}
+    register = FollowedRegister(settings.sources_dir)
     vault = Vault.open(settings)
     require_current(settings, vault)
-    settings.require("sources")
     wall = Wall(
         codec,
         vault,
         schemas,
-        settings.registered_sources,
+        register.current,
         unknown_person=settings.unknown_person,
         set_aside=settings.set_aside_events,
     )
     worker = PseudonymiseWorker(settings, metrics, wall, catalogue, BlockProducer(settings), signer=vault.signer)
-    return consumption(settings), worker
+    return consumption(settings, register.current), worker
 
 
 def curate_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Consumption, CurateWorker]:
@@ -66,4 +67,4 @@ def curate_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Consumpti
         suites.current(event)  # a worker without a good suite must not start
     lake = Lake.of(settings)
     check_store(lake.objects)
-    return consumption(), CurateWorker(settings, metrics, lake, schemas, suites, keys=keys)
+    return consumption(settings), CurateWorker(settings, metrics, lake, schemas, suites, keys=keys)

@@ -14,7 +14,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from biokeel.batch import STREAM_RAW
 from biokeel.contracts.blocks import named
-from biokeel.contracts.topics import EVENTS, LANDED_EVENTS, event_type
+from biokeel.contracts.topics import LANDED_EVENTS, event_of, raw_of
+from biokeel.engine.kafka.topics import TopicNames
 from biokeel.engine.kafka.transport import taken
 from biokeel.engine.kafka.watermarks import beginnings, ends
 from biokeel.engine.pseudonymise import GROUP
@@ -123,7 +124,7 @@ def _group(settings: Settings) -> dict[Place, int]:
     """The group's offset in every raw partition, below 0 where it has none."""
     consumer = _consumer(settings)
     try:
-        found = _offsets(consumer, _partitions(consumer, [event.raw_topic for event in EVENTS]))
+        found = _offsets(consumer, _partitions(consumer, TopicNames(settings).raw()))
         return {(each.topic, each.partition): each.offset for each in found}
     except KafkaException as error:
         raise _failed(error) from None
@@ -150,14 +151,13 @@ def place_group(settings: Settings, vault: Vault, taken: Mapping[Place, int]) ->
     from `taken` on (`taken_up_to`). Dying after it, before the vault has accepted, leaves a vault that is refused as
     before; done once more it comes to the same.
     """
-    persons = {event.raw_topic for event in EVENTS if event.is_person}
     consumer = _consumer(settings)
     try:
         partitions = [TopicPartition(*place) for place in taken]
         knows, held = vault.known(taken), beginnings(settings, taken)
         for each in partitions:
             place = each.topic, each.partition
-            goes_on = knows[place] + 1 if each.topic in persons else taken[place]
+            goes_on = knows[place] + 1 if raw_of(each.topic)[1].is_person else taken[place]
             each.offset = max(goes_on, held[place])
         done = consumer.commit(offsets=partitions, asynchronous=False) or []
         refused = [each.error for each in done if each.error is not None]
@@ -221,7 +221,7 @@ def _highest(
         signed.add((topic, partition))
         holds = named(headers)
         for span in holds.spans if holds is not None and holds.stream == STREAM_RAW else ():
-            place = event_type(topic).raw_topic, span.partition
+            place = event_of(topic).raw_topic(span.source), span.partition
             found[place] = max(span.last, found.get(place, -1))
     return signed
 

@@ -1,6 +1,7 @@
 """Application 1, vault zone: raw micro-batches through the wall, on to the pseudo topics as blocks.
 
-What one fetch brought of a topic, of however many partitions, goes through together and is settled together.
+What one fetch brought of an event type, of however many sources and partitions, goes through together and is settled
+together.
 
 The order of steps is the promise (at least once, in order, nothing unsealed left behind):
 
@@ -18,13 +19,15 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from biokeel.batch import RawBatch
+from biokeel.batch import RawBatch, RawPartition
 from biokeel.contracts.blocks import split_blocks
-from biokeel.contracts.topics import EVENTS, event_type
+from biokeel.contracts.topics import EVENTS, event_of, raw_of
 from biokeel.engine.kafka.deliveries import Partition
+from biokeel.engine.kafka.topics import TopicNames
 from biokeel.engine.kafka.transport import Consumption
 from biokeel.engine.outage import AWAY
 from biokeel.engine.worker import Worker
@@ -32,12 +35,13 @@ from biokeel.observe.metrics import Edge
 from biokeel.testing.crash import reached
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from biokeel.batch import PseudonymisedBatch
     from biokeel.contracts.catalogue import Catalogue
     from biokeel.contracts.signatures import Signer
+    from biokeel.contracts.sources import Register
     from biokeel.contracts.topics import EventType
     from biokeel.engine.kafka.deliveries import Delivery
     from biokeel.engine.kafka.producer import BlockProducer
@@ -60,9 +64,9 @@ WAIT_SECONDS: Final = 0.8
 """How long fewer wait. A call costs 4 ms for one event as for a thousand, so a trickle costs what its calls do."""
 
 
-def consumption(settings: Settings) -> Consumption:
-    """What this application reads: every raw topic, small messages."""
-    topics = tuple(event.raw_topic for event in EVENTS)
+def consumption(settings: Settings, register: Callable[[], Register]) -> Consumption:
+    """What this application reads: every raw topic of the sources in `register`, small messages."""
+    topics = partial(TopicNames(settings).raw_of_registered, register)
     return Consumption(
         GROUP, topics, settings.micro_batch_rows, FETCH_BYTES, least_bytes=LEAST_BYTES, wait_seconds=WAIT_SECONDS
     )
@@ -70,8 +74,16 @@ def consumption(settings: Settings) -> Consumption:
 
 def raw_batch(event: EventType, deliveries: Sequence[Delivery]) -> RawBatch:
     """The records of `deliveries` as one batch."""
-    parts = ((each.partition, each.records.offsets, each.records.values) for each in deliveries)
+    parts = ((_origin(each.at), each.records.offsets, each.records.values) for each in deliveries)
     return RawBatch.of(event, parts, [each.records.refused for each in deliveries])
+
+
+def _origin(at: Partition) -> RawPartition:
+    return RawPartition(raw_of(at.topic)[0], at.partition)
+
+
+def _partition(event: EventType, origin: RawPartition) -> Partition:
+    return Partition(event.raw_topic(origin.source), origin.partition)
 
 
 class PseudonymiseWorker(Worker):
@@ -172,17 +184,17 @@ class PseudonymiseWorker(Worker):
 
     async def _release_ready(self) -> None:
         """One look at the vault, and all that it has for us; what waits in it is counted every few seconds."""
-        for event, partition in await self._look():
-            await self._release(event, Partition(event.raw_topic, partition))
+        for event, origin in await self._look():
+            await self._release(event, origin)
         if monotonic() >= self._count_at:
             await self._count_parked()
             self._count_at = monotonic() + COUNT_SECONDS
 
-    async def _look(self) -> list[tuple[EventType, int]]:
+    async def _look(self) -> list[tuple[EventType, RawPartition]]:
         """Where something waits to be released, of the partitions that are ours; person events first."""
         loop = asyncio.get_running_loop()
         ready = await loop.run_in_executor(self._thread, self._wall.ready_at)
-        mine = {(event, number) for event, number in ready if Partition(event.raw_topic, number) in self._held}
+        mine = {(event, origin) for event, origin in ready if _partition(event, origin) in self._held}
         return sorted(mine, key=lambda each: (not each[0].is_person, each))
 
     async def _count_parked(self) -> None:
@@ -191,7 +203,7 @@ class PseudonymiseWorker(Worker):
         for event in EVENTS:
             self.runner.metrics.parked(event, waiting.get(event, 0))
 
-    async def _release(self, event: EventType, at: Partition) -> None:
+    async def _release(self, event: EventType, origin: RawPartition) -> None:
         """Emit what is released of one raw partition. Only the owner of the partition does, so numbers stay in order.
 
         If the process dies between the blocks' delivery and the mark, the same events go out again with the same
@@ -200,9 +212,9 @@ class PseudonymiseWorker(Worker):
         loop = asyncio.get_running_loop()
         while True:
             async with self._turn:
-                if at not in self._held or self._stopping:
+                if _partition(event, origin) not in self._held or self._stopping:
                     return
-                result, sent = await loop.run_in_executor(self._thread, self._emit, event, at.partition)
+                result, sent = await loop.run_in_executor(self._thread, self._emit, event, origin)
                 self.runner.passed(event, Edge.APPLIED, result.applied)
                 self.runner.passed(event, Edge.SEALED, sum(result.counts.values()))
                 self.runner.rejected(event, result.counts)
@@ -212,12 +224,12 @@ class PseudonymiseWorker(Worker):
                 rows, last = len(result.batch), int(result.batch.frame.item(-1, "raw_offset"))
                 await asyncio.wrap_future(sent)
                 reached("pseudonymise.after_release_delivery")
-                await loop.run_in_executor(self._thread, self._wall.released, event, at.partition, last)
+                await loop.run_in_executor(self._thread, self._wall.released, event, origin, last)
                 reached("pseudonymise.after_release_mark")
                 self.runner.passed(event, Edge.RELEASED, rows)
 
-    def _emit(self, event: EventType, partition: int) -> tuple[WallResult, Future[None]]:
-        result = self._wall.releases(event, partition, RELEASE_ROWS)
+    def _emit(self, event: EventType, origin: RawPartition) -> tuple[WallResult, Future[None]]:
+        result = self._wall.releases(event, origin, RELEASE_ROWS)
         sent = self._send(event, result.batch)
         if result.batch is not None:
             reached("pseudonymise.after_release_produce")
@@ -233,7 +245,7 @@ class PseudonymiseWorker(Worker):
         with self.outage.hurried():
             async with self._turn:
                 for at in partitions & self._held:
-                    self.runner.metrics.forget(event_type(at.topic), at.partition)
+                    self.runner.metrics.forget(event_of(at.topic), at)
                 self._held -= partitions
                 await self._arrived()
 

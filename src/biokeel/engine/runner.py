@@ -46,7 +46,7 @@ class StageRunner:
         """Set how far behind the partition of `delivery` is: messages to its end, and the age of its newest."""
         waiting = max((delivery.highwater or 0) - delivery.last - 1, 0)
         age = max(now - delivery.records.timestamp / 1000.0, 0.0)
-        self.metrics.lag(event, delivery.partition, waiting, age if waiting else 0.0)
+        self.metrics.lag(event, delivery.at, waiting, age if waiting else 0.0)
 
 
 def count_reasons(rejected: pl.DataFrame) -> dict[str, int]:

@@ -7,7 +7,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from biokeel.contracts.topics import event_type
+from biokeel.contracts.topics import event_of
 from biokeel.engine.kafka.deliveries import Ledger, Partition
 from biokeel.engine.outage import AWAY, Outage
 from biokeel.engine.runner import StageRunner
@@ -42,7 +42,7 @@ class Worker:
         self._stopping = False
 
     async def take(self, deliveries: Sequence[Delivery]) -> None:
-        """Process those of `deliveries`, of one topic, that are not stale; a stopping or failed worker takes nothing.
+        """Process what is not stale of `deliveries`, of one event type; a stopping or failed worker takes nothing.
 
         While the store, the vault or the schema registry is away this does not return, so that nothing more is fetched.
         """
@@ -63,7 +63,7 @@ class Worker:
             async with self._turn:
                 current = [delivery for delivery in deliveries if self.ledger.is_current(delivery)]
                 if current and not self._stopping and self._failure is None:
-                    event = event_type(current[0].topic)
+                    event = event_of(current[0].topic)
                     for delivery in current:
                         self.runner.lag(event, delivery, time.time())
                     await self.process(event, current)

@@ -49,7 +49,8 @@ class Offsets:
 class Unreadable:
     """A message that was put aside: its place, size in bytes, why, and which raw events it was to hold.
 
-    `rows` names them as a block's header does: `0:100-180,3:7-7` are offsets 100 to 180 of raw partition 0, and 7 of 3.
+    `rows` names them as a block's header does: `hospital-a/0:100-180,app-a/3:7-7` are offsets 100 to 180 of a raw
+    partition of one source, and 7 of another's.
     Of a message that is not signed nobody knows; then `stream` and `rows` are None.
     """
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 from deltalake import DeltaTable
 
+from biokeel.batch import ROW
 from biokeel.errors import StoreUnavailable
 from biokeel.land.checkpoint import Mapped, noted
 from biokeel.land.contents import CURATED, HISTORY, QUARANTINE, LakeReader
 from biokeel.land.reading import collect, scan
-from biokeel.land.recovery import KEY
 from biokeel.land.restore import under_way
 from biokeel.land.snapshots import Snapshots
 
@@ -80,13 +80,19 @@ def _rows(lake: Lake, address: str) -> int | None:
 
 def _doubled(lake: Lake, event: EventType, tables: dict[str, DeltaTable]) -> Iterator[str]:
     """Coordinates that stand more than once in the tables, one raw partition at a time."""
-    rows = [scan(table, lake).select(KEY) for table in tables.values()]
-    partitions = collect(pl.concat([each.select("raw_partition").unique() for each in rows])) if rows else None
-    for raw in sorted(partitions["raw_partition"].unique()) if partitions is not None else ():
-        of_partition = pl.concat([each.filter(pl.col("raw_partition") == raw) for each in rows])
-        twice = collect(of_partition.group_by(KEY).len().filter(pl.col("len") > 1)).sort(KEY)
+    rows = [scan(table, lake).select(ROW) for table in tables.values()]
+    if not rows:
+        return
+    origin = ("source_id", "raw_partition")
+    partitions = collect(pl.concat([each.select(origin).unique() for each in rows])).unique()
+    for source, raw in partitions.sort(origin).iter_rows():
+        mine = (pl.col("source_id") == source) & (pl.col("raw_partition") == raw)
+        of_partition = pl.concat([each.filter(mine) for each in rows])
+        twice = collect(of_partition.group_by(ROW).len().filter(pl.col("len") > 1)).sort(ROW)
         if twice.height:
-            named = ", ".join(f"{stream}/{raw}@{offset}" for stream, _raw, offset, _n in twice.head(SHOWN).iter_rows())
+            named = ", ".join(
+                f"{stream} {source}/{raw}@{offset}" for stream, *_, offset, _n in twice.head(SHOWN).iter_rows()
+            )
             more = f" and {twice.height - SHOWN:,} more" if twice.height > SHOWN else ""
             yield f"{event}: {twice.height:,} coordinates stand more than once: {named}{more}."
 

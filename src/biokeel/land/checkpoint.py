@@ -14,10 +14,10 @@ table, Q in the quarantine table. A landing goes through these steps:
    one does not know yet that it lost the partition, cannot both do.
    *Crash after it*: T < Q. Whoever recovers judges rows up to Q by the quarantine table, whatever its suite says, and
    lands the rest of them in step 3; its own step 2 drops what is at or below Q.
-3. **land**: one commit to the curated table, with the accepted rows (perhaps none), T := the flush's positions, and the
-   coordinates' high-water marks `<topic>/<p>/<stream>/<raw partition>`. When T has moved on meanwhile, whoever moved it
-   landed the very rows that Q decided, so they are dropped and the landing has succeeded. When T has moved back, the
-   table was restored (`restore`), and what this worker has is not all that is missing now: `CommitConflict`.
+3. **land**: one commit to the curated table, with the accepted rows (perhaps none) and T := the flush's
+   positions. When T has moved on meanwhile, whoever moved it landed the very rows that Q decided, so they are dropped
+   and the landing has succeeded. When T has moved back, the table was restored (`restore`), and what this worker has is
+   not all that is missing now: `CommitConflict`.
    *Crash after it*: the flush is landed; Kafka's committed offset lags behind, but the worker goes by the table.
 4. The caller saves a **snapshot** of the linking state (sometimes) and acknowledges to Kafka.
    *Crash between or after*: an older snapshot means more blocks to read again, and nothing else.
@@ -110,12 +110,12 @@ class PositionedTable:
         """The random number of the commit that last moved `partition`, -1 for none."""
         return self._version(f"{self._topic}/{partition}/writer")
 
-    def append(self, rows: pl.DataFrame, positions: Positions, also: Mapping[str, int]) -> None:
+    def append(self, rows: pl.DataFrame, positions: Positions, also: Mapping[str, int] | None = None) -> None:
         """One commit: `rows`, `positions`, and `also` (name below the topic → version). One try.
 
         Raises what delta-rs raises; the caller compares before it tries again.
         """
-        versions = {str(partition): offset for partition, offset in positions.items()} | dict(also)
+        versions = {str(partition): offset for partition, offset in positions.items()} | dict(also or {})
         append(self.handle, rows, {f"{self._topic}/{name}": version for name, version in versions.items()})
 
     def _version(self, name: str) -> int:
@@ -249,12 +249,11 @@ def land(
     table: PositionedTable,
     rows: pl.DataFrame,
     positions: Positions,
-    marks: Mapping[int, Mapping[str, int]],
     reached: Hook,
     *,
     basis: Positions,
 ) -> int:
-    """Step 3: commit the accepted `rows` above T up to `positions`, with `marks` (partition → name → mark).
+    """Step 3: commit the accepted `rows` above T up to `positions`.
 
     `basis` is the least that T may be: what it was when the worker recovered, or landed last. Returns how many rows
     were written, by the last try that knew. Raises `CommitConflict` when T has moved back, `StoreUnavailable` after the
@@ -273,9 +272,8 @@ def land(
             return written
         mine = above(rows, {partition: stands[partition] for partition in due})
         written = mine.height
-        also = {f"{partition}/{name}": mark for partition in due for name, mark in marks.get(partition, {}).items()}
         try:
-            table.append(mine, due, also)
+            table.append(mine, due)
             reached("land.landed")
         except (DeltaError, OSError) as error:
             _give_up_on_mismatch(table, error)

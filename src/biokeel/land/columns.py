@@ -25,7 +25,7 @@ QUARANTINE_STAMPS: Final[dict[str, pl.DataType]] = {
     "failed_rules": pl.List(pl.String()),
     "warnings": pl.List(pl.String()),
 }
-REQUIRED: Final = frozenset({"participant_id", "event_id", "occurred_at", *COORDINATES, *POSITION})
+REQUIRED: Final = frozenset({"participant_id", "event_id", "source_id", "occurred_at", *COORDINATES, *POSITION})
 """Columns that are never null; a column that is added later must be nullable, so it is none of these."""
 
 STATISTICS: Final = (

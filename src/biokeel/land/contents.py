@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
 
 import polars as pl
 from deltalake import DeltaTable
 
-from biokeel.batch import COORDINATES
+from biokeel.batch import COORDINATES, ENVELOPE, ROW
 from biokeel.contracts.topics import LANDED_EVENTS, EventType
 from biokeel.land.checkpoint import Mapped, noted
 from biokeel.land.lake import Lake
@@ -17,6 +16,7 @@ from biokeel.land.reading import collect, scan
 
 CURATED, QUARANTINE, HISTORY = "curated", "quarantine", "history"
 BOOKS = {
+    "source_id": pl.String(),
     "first_partition": pl.Int32(),
     "first_offset": pl.Int64(),
     "table": pl.String(),
@@ -24,8 +24,6 @@ BOOKS = {
     "why": pl.String(),
 }
 """`why`: of a quarantined row its reason, of a row of the history table why it is there, of a curated one null."""
-ROW: Final = ("stream", "raw_partition", "raw_offset")
-"""The coordinates that no two rows of an event type share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ class LakeReader:
         columns = (*BOOKS, *(name for name in ROW if name not in BOOKS))
         uri = self.lake.history(event) if table == HISTORY else self._tables(event)[table]
         if not self._exists(uri):
-            return pl.DataFrame(schema=BOOKS | {name: COORDINATES[name] for name in ROW}).select(columns)
+            return pl.DataFrame(schema=BOOKS | {name: (ENVELOPE | COORDINATES)[name] for name in ROW}).select(columns)
         rows = scan(uri, self.lake).with_columns(pl.lit(table).alias("table"), why.alias("why"))
         if partition is not None:
             rows = rows.filter(pl.col("first_partition") == partition)

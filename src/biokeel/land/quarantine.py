@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import polars as pl
 
-from biokeel.batch import STREAM_QUARANTINE
+from biokeel.batch import ROW, STREAM_QUARANTINE
 from biokeel.contracts.topics import EventType
 from biokeel.land.lake import Lake
 from biokeel.land.reading import collect, scan
 from biokeel.land.tables import EventTables
 from biokeel.reasons import NOTHING_TO_MEND
 
-FIRST = ("first_partition", "first_offset")
+FIRST = ("source_id", "first_partition", "first_offset")
 
 
 def decided_coordinates(tables: EventTables, partition: int, above: int, up_to: int) -> pl.DataFrame:
@@ -23,7 +23,7 @@ def decided_coordinates(tables: EventTables, partition: int, above: int, up_to: 
     rows = scan(tables.quarantine.handle, tables.lake).filter(
         pl.col("pseudo_partition") == partition, pl.col("pseudo_offset") > above, pl.col("pseudo_offset") <= up_to
     )
-    return collect(rows.select("stream", "raw_partition", "raw_offset", "pseudo_offset"))
+    return collect(rows.select(*ROW, "pseudo_offset"))
 
 
 def waiting(lake: Lake, event: EventType) -> pl.LazyFrame:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from biokeel.batch import ROW
 from biokeel.contracts.topics import EventType
 from biokeel.errors import LandingError
 from biokeel.land.quarantine import decided_coordinates
@@ -13,16 +14,13 @@ from biokeel.land.restore import under_way
 from biokeel.land.snapshots import Snapshots
 from biokeel.land.tables import EventTables
 
-KEY = ("stream", "raw_partition", "raw_offset")
-"""What tells one row of an event type and pseudo partition from every other."""
-
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
     """Where a partition stands. All offsets are of the pseudo partition; -1 means nothing yet.
 
     `snapshot` is the linking state as of `seek_to - 1`, for `biokeel.link.state.from_bytes` (None: the beginning).
-    `quarantined` holds the `KEY` of every row that was quarantined in a block from `seek_to` on.
+    `quarantined` holds the `ROW` of every row that was quarantined in a block from `seek_to` on.
     """
 
     event: EventType
@@ -47,8 +45,8 @@ class Recovered:
         undecided = frame["pseudo_offset"] > self.decided_up_to
         if undecided.all():
             return pl.repeat(None, frame.height, dtype=pl.Boolean, eager=True)
-        known = frame.select(KEY).join(
-            self.quarantined.with_columns(decided=pl.lit(value=False)), on=KEY, how="left", maintain_order="left"
+        known = frame.select(ROW).join(
+            self.quarantined.with_columns(decided=pl.lit(value=False)), on=ROW, how="left", maintain_order="left"
         )["decided"]
         return known.fill_null(value=True).zip_with(~undecided, pl.Series([None], dtype=pl.Boolean))
 
@@ -75,5 +73,5 @@ def recover(tables: EventTables, partition: int) -> Recovered:
             f"The linking state of {tables.event}, partition {partition}, is at {since}, past its table at {curated}.",
             "Somebody put the table back by other means than biokeel lake restore: see docs/operations.md.",
         )
-    quarantined = decided_coordinates(tables, partition, since, max(curated, quarantine)).select(KEY)
+    quarantined = decided_coordinates(tables, partition, since, max(curated, quarantine)).select(ROW)
     return Recovered(tables.event, partition, snapshot, since + 1, curated, quarantine, quarantined)

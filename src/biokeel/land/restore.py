@@ -35,7 +35,6 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError
 from pydantic import TypeAdapter
 
-from biokeel.batch import STREAM_PARKING, STREAM_QUARANTINE, STREAM_RAW
 from biokeel.errors import CommitConflict, LandingError
 from biokeel.land.aside import Aside
 from biokeel.land.checkpoint import Mapped, append, noted
@@ -53,7 +52,6 @@ if TYPE_CHECKING:
 
 TRIES: Final = 5
 """How often to try while somebody else commits to the table."""
-_STREAMS: Final = (STREAM_RAW, STREAM_PARKING, STREAM_QUARANTINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,19 +110,18 @@ def plan(lake: Lake, event: EventType, to: int | dt.datetime, partitions: int) -
     )
 
 
-def restore(lake: Lake, event: EventType, wanted: Plan, raw_partitions: int) -> None:
+def restore(lake: Lake, event: EventType, wanted: Plan) -> None:
     """Do as `wanted` says; safe to repeat after a crash, with what `under_way` gives.
 
-    `raw_partitions` is how many partitions the raw topic has. Raises `LandingError` where files of the wanted versions
-    were vacuumed (nothing has changed then), `CommitConflict` where others commit all the time.
+    Raises `LandingError` where files of the wanted versions were vacuumed (nothing has changed then), `CommitConflict`
+    where others commit all the time.
     """
     for uri, version in ((lake.curated(event), wanted.curated_version), _quarantine(lake, event, wanted)):
         _require_files(lake, uri, version)
     lake.objects.put(_mark(event), _PLANS.dump_json(wanted))
-    marks = [f"{stream}/{raw}" for stream in _STREAMS for raw in range(raw_partitions)]
     topic = event.pseudo_topic
     for (uri, version), positions, names in (
-        ((lake.curated(event), wanted.curated_version), wanted.positions, marks),
+        ((lake.curated(event), wanted.curated_version), wanted.positions, []),
         (_quarantine(lake, event, wanted), wanted.decided, ["writer"]),
     ):
         then = _at(lake, uri, version)

@@ -21,9 +21,6 @@ LOG_RETENTION, LOG_KEPT = "delta.logRetentionDuration", "interval 7 days"
 """Each landing lists the log: with a landing every half minute, Delta's 30 days would be 86,000 entries. As long as
 `vacuum` keeps files by itself, for a version without its files is of no use."""
 
-Marks = Mapping[tuple[str, int], int]
-"""High-water marks of one pseudo partition: (stream, raw partition) → the highest raw offset seen."""
-
 
 @dataclass(frozen=True, slots=True)
 class Landed:
@@ -75,13 +72,12 @@ class EventTables:
         curated: pl.DataFrame | None,
         quarantined: pl.DataFrame | None,
         positions: Mapping[int, int],
-        marks: Mapping[int, Marks],
     ) -> Landed:
         """Land all that was read up to `positions` (pseudo partition → last pseudo offset), exactly once.
 
         `curated` has the columns of a `LinkedBatch`, `quarantined` those of a `QuarantinedBatch`, both with
-        `POSITION`; rows of all the worker's partitions together, and of every block whole. `marks` are each
-        partition's after those rows. With neither kind of row the positions still move.
+        `POSITION`; rows of all the worker's partitions together, and of every block whole. With neither kind of row the
+        positions still move.
 
         Raises `CommitConflict` when another worker decided about rows of these partitions since they were recovered, or
         the tables were restored to an older version: no row of this call is in the curated table then; `recover` every
@@ -100,7 +96,7 @@ class EventTables:
         decided = checkpoint.decide(self.quarantine, bad, self._basis, positions, self._reached)
         self._basis.update({p: max(last, self._basis[p]) for p, last in positions.items()})
         self._reached("land.decision_known")
-        landed = checkpoint.land(self.curated, good, positions, _named(marks), self._reached, basis=self._landed)
+        landed = checkpoint.land(self.curated, good, positions, self._reached, basis=self._landed)
         self._landed.update({p: max(last, self._landed[p]) for p, last in positions.items()})
         self._reached("land.landing_known")
         return Landed(
@@ -164,10 +160,3 @@ def _delta_schema(columns: Mapping[str, pl.DataType]) -> Schema:
     for at, name in enumerate(columns):
         arrow = arrow.set(at, arrow.field(at).with_nullable(name not in REQUIRED))
     return Schema.from_arrow(arrow)
-
-
-def _named(marks: Mapping[int, Marks]) -> dict[int, dict[str, int]]:
-    return {
-        partition: {f"{stream}/{raw}": mark for (stream, raw), mark in those.items()}
-        for partition, those in marks.items()
-    }

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 from deltalake import DeltaTable, WriterProperties
 
+from biokeel.batch import ROW
 from biokeel.contracts.identity import KEY, VERSION, contents, is_withdrawal
 from biokeel.errors import CommitConflict
 from biokeel.land.checkpoint import Mapped, append, conflicts, is_above, noted, nothing
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
     from biokeel.contracts.topics import EventType
     from biokeel.land.lake import Lake
 
-ROW: Final = ("stream", "raw_partition", "raw_offset")
-"""The coordinates that no two rows of an event type share."""
 HISTORY_STAMPS: Final[dict[str, pl.DataType]] = {"why": pl.String(), "moved_at": pl.Datetime("ms", "UTC")}
 STEPS: Final = ("tidy.appended", "tidy.deleted")
 """The points between which a process can die."""
@@ -133,7 +132,7 @@ def _found(
     )
     new = pl.concat([each.filter(is_above(tidied)).select(KEY) for each in (rows, withdrawals)]).unique()
     keys = collect(new)
-    known = (*KEY, *(name for name in VERSION if name not in ROW), *ROW)
+    known = (*KEY, *(name for name in VERSION if name not in ROW), *(name for name in ROW if name not in KEY))
     mine = collect(rows.select(known).join(keys.lazy(), on=KEY, how="semi"))
     theirs = collect(withdrawals.select(known).join(keys.lazy(), on=KEY, how="semi"))
     several = mine.filter(pl.len().over(KEY) > 1) if mine.height else mine
@@ -215,12 +214,13 @@ def _delete(curated: DeltaTable, rows: pl.DataFrame) -> None:
 
 def _named(rows: pl.DataFrame) -> Iterator[str]:
     """The rows as SQL. The bounds of pseudo offsets let files be left out that hold none of them."""
-    named = ("stream", "raw_partition", "pseudo_partition")
+    named = ("stream", "source_id", "raw_partition", "pseudo_partition")
     for part in rows.partition_by(named, maintain_order=True):
-        stream, raw, pseudo = part.select(named).row(0)
+        stream, source, raw, pseudo = part.select(named).row(0)
         offsets = ",".join(map(str, part["raw_offset"]))
         blocks = part["pseudo_offset"].sort()
         yield (
             f"(pseudo_partition = {pseudo} AND pseudo_offset >= {blocks[0]} AND pseudo_offset <= {blocks[-1]} "
-            f"AND stream = '{stream}' AND raw_partition = {raw} AND raw_offset IN ({offsets}))"
+            f"AND stream = '{stream}' AND source_id = '{source}' AND raw_partition = {raw} "
+            f"AND raw_offset IN ({offsets}))"
         )

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from biokeel.batch import LinkedBatch, PseudonymisedBatch, ValidatedBatch
+from biokeel.batch import ROW, LinkedBatch, PseudonymisedBatch, ValidatedBatch
 from biokeel.link.partitions import rows_by_partition
 from biokeel.link.state import Marks, PersonState
 from biokeel.link.table import Events
@@ -30,23 +30,22 @@ def drop_repeats(
 
     `marks` are those of each pseudo partition, at least of all that have rows.
 
-    Within one pseudo partition the rows of a (stream, raw partition) come with increasing `raw_offset`; a row at or
-    below the highest already seen is the replay of one that went on. A block may hold several streams and raw
-    partitions, in any mixture; the order of what stays is kept. Call it before the rows are judged: a repeat must
-    neither land nor count.
+    Within one pseudo partition the rows of a (stream, source, raw partition) come with increasing `raw_offset`; a row
+    at or below the highest already seen is the replay of one that went on. A block may hold rows of several, in any
+    mixture; the order of what stays is kept. Call it before the rows are judged: a repeat must neither land nor count.
     """
     frame = batch.frame
     keep = np.ones(frame.height, dtype=np.bool_)
     after = {partition: dict(known) for partition, known in marks.items()}
-    places = frame.select("pseudo_partition", "stream", "raw_partition", "raw_offset").with_row_index("row")
-    groups = places.group_by("pseudo_partition", "stream", "raw_partition").agg("row", "raw_offset")
+    places = frame.select("pseudo_partition", *ROW).with_row_index("row")
+    groups = places.group_by("pseudo_partition", *ROW[:-1]).agg("row", "raw_offset")
     for partition, *place, rows, offsets in zip(*groups.get_columns(), strict=True):
-        stream, raw_partition = place
+        stream, source, raw_partition = place
         mine = offsets.to_numpy()
-        known = after[partition].get((stream, raw_partition), -1)
+        known = after[partition].get((stream, source, raw_partition), -1)
         before = np.maximum.accumulate(np.concatenate(([known], mine)))
         keep[rows.to_numpy()] = mine > before[:-1]
-        after[partition][stream, raw_partition] = int(before[-1])
+        after[partition][stream, source, raw_partition] = int(before[-1])
     repeats = len(keep) - int(np.count_nonzero(keep))
     return (batch if not repeats else PseudonymisedBatch(batch.event, frame.filter(pl.Series(keep)))), after, repeats
 

@@ -26,8 +26,8 @@ from biokeel.link.repeats import Window
 from biokeel.link.table import RECORD, Events, Table
 from biokeel.rows import Ints
 
-Marks = dict[tuple[str, int], int]
-"""High-water marks: the highest `raw_offset` seen of each (stream, raw partition)."""
+Marks = dict[tuple[str, str, int], int]
+"""High-water marks: the highest `raw_offset` seen of each (stream, source, raw partition)."""
 
 FORMAT: Final = "1"
 WINDOW: Final = b"repeats"
@@ -151,7 +151,7 @@ class Snapshot:
 def to_bytes(snapshot: Snapshot) -> bytes:
     """The snapshot as an Arrow IPC file (zstd): a row a participant; offset, marks and window beside the schema."""
     run = snapshot.state.whole()
-    marks = [f"{stream}/{partition}={mark}" for (stream, partition), mark in sorted(snapshot.marks.items())]
+    marks = [f"{'/'.join(map(str, place))}={mark}" for place, mark in sorted(snapshot.marks.items())]
     metadata = {"format": FORMAT, "offset": str(snapshot.offset), "marks": "\n".join(marks)}
     beside = {name.encode(): text.encode() for name, text in metadata.items()}
     beside[WINDOW] = snapshot.repeats.to_bytes()
@@ -181,9 +181,9 @@ def from_bytes(data: bytes | None) -> Snapshot:
         )
     marks: Marks = {}
     for line in metadata["marks"].splitlines():
-        pair, mark = line.rsplit("=", 1)
-        stream, partition = pair.rsplit("/", 1)
-        marks[stream, int(partition)] = int(mark)
+        place, mark = line.rsplit("=", 1)
+        stream, source, partition = place.split("/")
+        marks[stream, source, int(partition)] = int(mark)
     # By way of polars: Arrow's own `to_numpy` imports pandas too.
     columns = pl.DataFrame(table.replace_schema_metadata())
     participants, *records = (columns[name].to_numpy().astype(np.int64) for name in ("participant", *RECORD))

@@ -132,13 +132,13 @@ class WorkerMetrics:
         self._lag_events = Gauge(
             "biokeel_lag_events",
             "Messages of the partition that wait to be read.",
-            ["worker", "event", "partition"],
+            ["worker", "event", "topic", "partition"],
             registry=self.registry,
         )
         self._lag_seconds = Gauge(
             "biokeel_lag_seconds",
             "Age of the newest message read while more wait; 0 when none waits.",
-            ["worker", "event", "partition"],
+            ["worker", "event", "topic", "partition"],
             registry=self.registry,
         )
         self._versions = Gauge(
@@ -204,15 +204,17 @@ class WorkerMetrics:
         """Set how many bytes wait to land."""
         self._held.labels(self.worker).set(size)
 
-    def lag(self, event: EventType, partition: int, events: int, seconds: float) -> None:
-        """Set what waits in a partition that this worker reads: messages, and seconds behind."""
-        self._lag_events.labels(self.worker, str(event), str(partition)).set(events)
-        self._lag_seconds.labels(self.worker, str(event), str(partition)).set(seconds)
+    def lag(self, event: EventType, at: tuple[str, int], events: int, seconds: float) -> None:
+        """Set what waits in a partition (topic, number) that this worker reads: messages, and seconds behind."""
+        self._lag_events.labels(self.worker, str(event), at[0], str(at[1])).set(events)
+        self._lag_seconds.labels(self.worker, str(event), at[0], str(at[1])).set(seconds)
 
-    def forget(self, event: EventType, partition: int) -> None:
+    def forget(self, event: EventType, at: tuple[str, int]) -> None:
         """Drop the lag of a partition that another worker has taken over."""
         for gauge in (self._lag_events, self._lag_seconds):
-            gauge.remove_by_labels({"worker": self.worker, "event": str(event), "partition": str(partition)})
+            gauge.remove_by_labels(
+                {"worker": self.worker, "event": str(event), "topic": at[0], "partition": str(at[1])}
+            )
 
     def table_version(self, event: EventType, table: Table, version: int) -> None:
         """Set the Delta version of a table after a commit, or as found when a partition was taken over."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import polars as pl
 
 from biokeel.pseudonymise.policy import coarsen
-from biokeel.pseudonymise.stage import Verdicts, judge_envelope
+from biokeel.pseudonymise.stage import Verdicts, judge_envelope, may_speak
 from biokeel.pseudonymise.withhold import Judge
 from biokeel.reasons import Reason
 from biokeel.vault.enrolment import PersonEvent
@@ -17,13 +18,14 @@ from biokeel.vault.identifiers import normalise
 if TYPE_CHECKING:
     from biokeel.batch import At, DecodedBatch, SealedRejection
     from biokeel.contracts.schema import EventSchema
+    from biokeel.contracts.sources import Register
     from biokeel.vault.identifiers import Identifier
 
 _PLAIN: Final = ("identifiers", "consent_scope", "consent_stated", "sex", "merged_scheme", "merged_id", "scope")
 
 
 def read_persons(
-    batch: DecodedBatch, schema: EventSchema, sources: pl.Series
+    batch: DecodedBatch, schema: EventSchema, register: Register
 ) -> tuple[list[PersonEvent], list[SealedRejection]]:
     """The events of `batch` that can be applied, in order, and those whose envelope or a field's form is not valid.
 
@@ -34,7 +36,11 @@ def read_persons(
     subjects = [normalise(*pair) for pair in frame.select("subject_scheme", "subject_id").iter_rows()]
     verdicts = Verdicts(frame.height)
     valid = pl.Series([each is not None for each in subjects], dtype=pl.Boolean)
-    judge_envelope(frame, valid, sources, verdicts)
+    judge_envelope(batch, valid, register, verdicts)
+    for name, schemes in _others(frame).items():
+        owners = batch.raw.sources.gather(schemes["row"])
+        refused = schemes["row"].filter(~may_speak(owners, schemes["scheme"], register))
+        verdicts.reject(np.isin(np.arange(frame.height), refused.to_numpy()), Reason.SCHEME_NOT_GRANTED, name)
     for field in schema.kept():
         if field.form is not None and (wrong := Judge(field.form).misfits(frame[field.name], frame)) is not None:
             verdicts.reject(wrong, Reason.PERSON_INVALID, field.name)
@@ -45,11 +51,23 @@ def read_persons(
     )
     raw = batch.raw
     events = [
-        _event((int(raw.partitions[row]), int(raw.offsets[row])), raw.values[row] or b"", subject, values)
+        _event(raw.at(row), raw.values[row] or b"", subject, values)
         for row, (subject, values) in enumerate(zip(subjects, columns.iter_rows(named=True), strict=True))
         if good[row] and subject is not None
     ]
     return events, verdicts.rejections(batch)
+
+
+def _others(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """The schemes that a person event speaks of beside its subject's, by field: `row` and `scheme`."""
+    rows = frame.with_row_index("row")
+    found = {}
+    if "identifiers" in frame.columns:
+        each = rows.select("row", "identifiers").explode("identifiers").drop_nulls("identifiers")
+        found["identifiers"] = each.select("row", pl.col("identifiers").struct.field("scheme"))
+    if "merged_scheme" in frame.columns:
+        found["merged_scheme"] = rows.select("row", pl.col("merged_scheme").alias("scheme"))
+    return found
 
 
 def _event(at: At, payload: bytes, subject: Identifier, row: dict[str, Any]) -> PersonEvent:

@@ -1,7 +1,8 @@
 """The pure stage: decoded rows and who their persons are in, pseudonymised rows and rejections out.
 
-A row is judged in this order, and the first thing that is wrong with it is its reason: the envelope's form, the
-subject's form, the times, leaks, whether the person is enrolled, has withdrawn, has consented to the domain.
+A row is judged in this order, and the first thing that is wrong with it is its reason: the envelope's form, whether its
+source is who it says and may send this, the subject's form, whether its source may speak of that scheme, the times,
+leaks, whether the person is enrolled, has withdrawn, has consented to the domain.
 A leak comes before the person, so that no parked event holds one.
 
 A value without its field's form does not stop a row: it is withheld. What of it looks like an identifier stops the row.
@@ -27,11 +28,12 @@ from biokeel.reasons import Reason
 from biokeel.vault.consent import CONSENT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy.typing as npt
 
     from biokeel.batch import DecodedBatch
+    from biokeel.contracts.sources import Register
     from biokeel.pseudonymise.policy import Policy
     from biokeel.vault.event_ids import EventIdCipher
 
@@ -43,9 +45,9 @@ FURTHEST_OFFSET: Final = 14 * 60
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What the wall knows beside schemas and people: the registered `sources` (String), and the cipher of event ids."""
+    """What the wall knows beside schemas and people: the register as it is now, and the cipher of event ids."""
 
-    sources: pl.Series
+    register: Callable[[], Register]
     event_ids: EventIdCipher
 
 
@@ -76,7 +78,9 @@ def _time_range(name: str) -> Check:
 _ENVELOPE: Final = (
     # Without its form it cannot be turned into a row's id, so it cannot go on.
     Check.of(~pl.col("event_id").str.contains(EVENT_ID), Reason.ENVELOPE, "event_id", always=True),
-    Check.of(~pl.col("registered"), Reason.ENVELOPE, "source_id: no registered source"),
+    # The column is a coordinate from here on.
+    Check.of(~pl.col("own"), Reason.NOT_ITS_OWN, "source_id", always=True),
+    Check.of(~pl.col("may_send"), Reason.EVENT_NOT_GRANTED, "source_id"),
     # A missing offset is no fault.
     Check.of(
         (pl.col("occurred_offset_minutes").abs() > FURTHEST_OFFSET).fill_null(value=False),
@@ -84,6 +88,7 @@ _ENVELOPE: Final = (
         "occurred_offset_minutes",
     ),
     Check.of(~pl.col("valid"), Reason.SUBJECT, "subject_scheme, subject_id", always=True),
+    Check.of(~pl.col("may_speak"), Reason.SCHEME_NOT_GRANTED, "subject_scheme"),
     _time_range("occurred_at"),
     _time_range("recorded_at"),
 )
@@ -132,7 +137,7 @@ class Verdicts:
         """One for each row that something is wrong with."""
         raw = batch.raw
         return [
-            SealedRejection(int(raw.partitions[row]), int(raw.offsets[row]), reason, detail, raw.values[row] or b"")
+            SealedRejection(raw.at(row), reason, detail, raw.values[row] or b"")
             for row in np.flatnonzero(self._codes).tolist()
             for reason, detail in [self._reasons[self._codes[row] - 1]]
         ]
@@ -160,7 +165,7 @@ def pseudonymise(
     """
     frame = batch.frame
     verdicts = Verdicts(frame.height, decided)
-    judge_envelope(frame, people["valid"], gate.sources, verdicts)
+    judge_envelope(batch, people["valid"], gate.register(), verdicts)
     withheld = policy.withhold.apply(frame)
     kept = withheld.kept.hstack(frame.select(policy.coarsened)) if policy.coarsened else withheld.kept
     for leak in find_leaks(withheld.suspects, frame["subject_id"], withheld.codes):
@@ -186,11 +191,33 @@ def _counted(sources: pl.Series, misfits: Mapping[str, Mask], good: Mask) -> Cou
     return counts
 
 
-def judge_envelope(frame: pl.DataFrame, valid: pl.Series, sources: pl.Series, verdicts: Verdicts) -> None:
+def judge_envelope(batch: DecodedBatch, valid: pl.Series, register: Register, verdicts: Verdicts) -> None:
     """Judge what every event, person events too, begins with. `valid`: whether scheme and subject have their form."""
-    registered = frame["source_id"].is_in(sources.implode()).alias("registered")
-    facts = pl.DataFrame([*(frame[name] for name in _JUDGED), valid.alias("valid"), registered])
-    verdicts.judge(facts, _ENVELOPE)
+    frame, raw = batch.frame, batch.raw
+    owners = raw.sources
+    granted = [(source := register.get(each.source)) is not None and source.may_send(raw.event) for each in raw.origins]
+    facts = [
+        *(frame[name] for name in _JUDGED),
+        valid.alias("valid"),
+        (frame["source_id"] == owners).alias("own"),
+        pl.Series("may_send", np.array(granted, dtype=np.bool_)[raw.which]),
+        may_speak(owners, frame["subject_scheme"], register).alias("may_speak"),
+    ]
+    verdicts.judge(pl.DataFrame(facts), _ENVELOPE)
+
+
+def may_speak(owners: pl.Series, schemes: pl.Series, register: Register) -> pl.Series:
+    """Whether each of `owners` was granted the scheme beside it (Boolean, never null)."""
+    pairs = pl.DataFrame([owners.alias("owner"), schemes.alias("scheme")])
+    distinct = pairs.unique()
+    granted = [
+        (source := register.get(owner)) is not None and source.may_speak_of(scheme or "")
+        for owner, scheme in distinct.iter_rows()
+    ]
+    if all(granted):
+        return pl.repeat(True, len(owners), dtype=pl.Boolean, eager=True)
+    known = distinct.with_columns(pl.Series("granted", granted))
+    return pairs.join(known, on=pairs.columns, how="left", nulls_equal=True, maintain_order="left")["granted"]
 
 
 def _columns(batch: DecodedBatch, people: pl.DataFrame, withheld: pl.Series, event_ids: pl.Series) -> pl.DataFrame:

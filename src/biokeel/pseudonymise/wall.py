@@ -1,7 +1,8 @@
 """The privacy wall: raw batches in, pseudonymised batches out, all else sealed in the vault. No Kafka in here.
 
 `process` in steps, and what dying before each means. Until the worker acknowledges, Kafka gives the batch again; a
-batch is of one topic, of one partition or of several, which are decided together, but may come again one by one.
+batch is of one event type, of one raw partition or of several of whichever sources, which are decided together, but may
+come again one by one.
 
 | step | died before it |
 | --- | --- |
@@ -40,19 +41,20 @@ from biokeel.vault.parking import ToPark
 from biokeel.vault.store import Applied
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy.typing as npt
 
-    from biokeel.batch import DecodedBatch, Outcome
+    from biokeel.batch import DecodedBatch, Outcome, RawPartition
     from biokeel.contracts.schema import EventSchema
+    from biokeel.contracts.sources import Register
     from biokeel.contracts.topics import EventType
     from biokeel.vault.parking import ParkedEvent
     from biokeel.vault.store import Snapshot, Vault
 
     LetThrough = Callable[[RawBatch], npt.NDArray[np.int64]]
-    Span = tuple[int, int, int]
-    """Partition, first and last offset."""
+    Span = tuple[RawPartition, int, int]
+    """Raw partition, first and last offset."""
 
 _DRAIN: Final = 2_000
 """Parked person events that are applied in one go."""
@@ -84,8 +86,8 @@ class Wall:
     """Everything between a raw batch and a pseudonymised one. One for each worker, one thread at a time.
 
     `unknown_person` is the setting: `park` an event whose person is not enrolled, or `create` a participant for it.
-    `set_aside` is one, too: most events of one batch that are sealed because something raises on them. `sources` are
-    the ids that the programme registered; an event of any other is sealed.
+    `set_aside` is one, too: most events of one batch that are sealed because something raises on them. `register` gives
+    the sources as they are registered now: what one was not granted is sealed.
     """
 
     def __init__(
@@ -93,7 +95,7 @@ class Wall:
         codec: Decodes,
         vault: Vault,
         schemas: Mapping[EventType, EventSchema],
-        sources: Collection[str],
+        register: Callable[[], Register],
         *,
         unknown_person: str = "park",
         set_aside: int = 1_000,
@@ -104,7 +106,7 @@ class Wall:
         self._vault = vault
         self._schemas = schemas
         self._policies = {event: Policy.of(schema) for event, schema in schemas.items()}
-        self._gate = Gate(pl.Series(list(sources), dtype=pl.String), vault.event_ids)
+        self._gate = Gate(register, vault.event_ids)
         self._creates = unknown_person == "create"
         self._set_aside = set_aside
 
@@ -132,7 +134,7 @@ class Wall:
             )
         return began
 
-    def releases(self, event: EventType, partition: int, limit: int) -> WallResult:
+    def releases(self, event: EventType, origin: RawPartition, limit: int) -> WallResult:
         """Up to `limit` parked events that have their number, in stream "parking"; no batch when there are none.
 
         Rows come by increasing release number (`raw_offset`). Call `released` once they are in Kafka, then again.
@@ -144,8 +146,8 @@ class Wall:
             return WallResult(None, drained.sealed, drained.parked, drained.applied)
         counts: Counter[Reason] = Counter()
         while True:
-            snapshot = self._vault.snapshot(event, [partition])
-            events = self._vault.ready(event, limit, partition)
+            snapshot = self._vault.snapshot(event, [origin])
+            events = self._vault.ready(event, limit, origin)
             if not events:
                 return WallResult(None, counts)
             judged = self._judge_parked(event, events, snapshot)
@@ -154,14 +156,14 @@ class Wall:
                 continue
             good = judged.accepted.frame["first_offset"].to_list()
             sealed, strangers = judged.sealed, judged.strangers
-            if not self._vault.offer(event, partition, snapshot, good, sealed=sealed, strangers=strangers):
+            if not self._vault.offer(event, origin, snapshot, good, sealed=sealed, strangers=strangers):
                 self._drain()
                 continue
             counts.update(each.reason for each in sealed)
             if good:
                 return WallResult(judged.accepted, counts, withheld=judged.withheld)
 
-    def ready_at(self) -> set[tuple[EventType, int]]:
+    def ready_at(self) -> set[tuple[EventType, RawPartition]]:
         """The event types and raw partitions for which `releases` has something to do."""
         return self._vault.ready_at()
 
@@ -169,9 +171,9 @@ class Wall:
         """How many events of each type are parked; a type without any is left out."""
         return self._vault.waiting()
 
-    def released(self, event: EventType, partition: int, up_to_release_number: int) -> None:
+    def released(self, event: EventType, origin: RawPartition, up_to_release_number: int) -> None:
         """Mark releases as safely in Kafka (after its flush). Dying before it, they are emitted once more."""
-        self._vault.released(event, partition, up_to_release_number)
+        self._vault.released(event, origin, up_to_release_number)
 
     # -- events of the three domains
 
@@ -185,8 +187,8 @@ class Wall:
                 self._vault.create([each.identifier for each in judged.strangers])
                 continue
             strangers, sealed = judged.strangers, judged.sealed
-            last = {partition: reached for partition, (_, reached) in spans.items()}
-            anew = {partition: spans[partition] for partition, _, _ in forgotten}
+            last = {origin: reached for origin, (_, reached) in spans.items()}
+            anew = {origin: spans[origin] for origin, _, _ in forgotten}
             if self._vault.decide(event, snapshot, last, parked=strangers, sealed=sealed, anew=anew):
                 accepted = judged.accepted if len(judged.accepted) else None
                 counts = Counter(each.reason for each in sealed)
@@ -194,7 +196,7 @@ class Wall:
             self._drain()
 
     def _replayed(
-        self, batch: RawBatch, spans: Mapping[int, tuple[int, int]], snapshot: Snapshot
+        self, batch: RawBatch, spans: Mapping[RawPartition, tuple[int, int]], snapshot: Snapshot
     ) -> tuple[RawBatch, list[Span]]:
         """`batch` without what was parked or sealed before, and the spans of it that are to be decided anew.
 
@@ -206,7 +208,7 @@ class Wall:
         settled, forgotten = self._vault.settled(batch.event, replayed), self._vault.forgotten(batch.event, replayed)
         if not settled:
             return batch, forgotten
-        keep = [at not in settled for at in zip(batch.partitions.tolist(), batch.offsets.tolist(), strict=True)]
+        keep = [batch.at(row) not in settled for row in range(len(batch))]
         return batch.take(np.flatnonzero(keep)), forgotten
 
     def _judge(self, batch: RawBatch, generation: int, stream: str, let_through: LetThrough) -> _Judged:
@@ -232,17 +234,17 @@ class Wall:
         schemes, subjects = decoded.frame["subject_scheme"], decoded.frame["subject_id"]
         people = self._vault.look_up(schemes, subjects, generation)
         numbers = let_through(decoded.raw)
-        people = self._vault.as_decided(batch.event, stream, people, decoded.raw.partitions, numbers)
+        people = self._vault.as_decided(decoded.raw, stream, people, numbers)
         made = pseudonymise(decoded, people, self._policies[batch.event], self._gate, numbers >= 0)
         verdict = made.outcome
         sealed = [*outcome.rejected, *(each for each in verdict.rejected if each.reason is not Reason.NOT_ENROLLED)]
         return _Judged(verdict.accepted, _strangers(decoded, verdict.rejected), sealed, made.withheld)
 
     def _judge_parked(self, event: EventType, events: Sequence[ParkedEvent], snapshot: Snapshot) -> _Judged:
-        """Judge parked events of one partition as they came, and give them their place in the stream of releases."""
-        numbers = {each.offset: each.release_number for each in events}
+        """Judge parked events of one raw partition as they came, and place them in the stream of releases."""
+        numbers = {each.at.offset: each.release_number for each in events}
         # What was offered may be in Kafka: it must be offered again, whatever the person decided since.
-        offered = {each.offset: each.release_number for each in events if each.offered}
+        offered = {each.at.offset: each.release_number for each in events if each.offered}
 
         def let_through(rows: RawBatch) -> npt.NDArray[np.int64]:
             return np.array([offered.get(offset, -1) for offset in rows.offsets.tolist()], dtype=np.int64)
@@ -280,7 +282,7 @@ class Wall:
 
     def _apply_decoded(self, batch: RawBatch, *, parked: bool) -> Applied:
         outcome = self._codec.decode(batch)
-        events, rejected = read_persons(outcome.accepted, self._schemas[batch.event], self._gate.sources)
+        events, rejected = read_persons(outcome.accepted, self._schemas[batch.event], self._gate.register())
         return self._vault.apply(batch.event, events, [*outcome.rejected, *rejected], parked=parked)
 
     def _drain(self) -> Applied:
@@ -326,9 +328,10 @@ def _nothing(event: EventType) -> PseudonymisedBatch:
 
 def _parked(event: EventType, events: Sequence[ParkedEvent]) -> RawBatch:
     """Parked events as a batch of their own, in the order of their release numbers."""
-    partitions = np.array([each.partition for each in events], dtype=np.int32)
-    offsets = np.array([each.offset for each in events], dtype=np.int64)
-    return RawBatch(event, partitions, offsets, [each.payload for each in events])
+    numbers = {origin: number for number, origin in enumerate(dict.fromkeys(each.at.origin for each in events))}
+    which = np.array([numbers[each.at.origin] for each in events], dtype=np.int32)
+    offsets = np.array([each.at.offset for each in events], dtype=np.int64)
+    return RawBatch(event, tuple(numbers), which, offsets, [each.payload for each in events])
 
 
 def _refuse_to_seal_what_went_on(batch: RawBatch, sealed: Sequence[SealedRejection], let_through: LetThrough) -> None:
@@ -336,12 +339,12 @@ def _refuse_to_seal_what_went_on(batch: RawBatch, sealed: Sequence[SealedRejecti
     if not sealed:
         return
     before = np.flatnonzero(let_through(batch) >= 0)
-    went_on = {(int(batch.partitions[row]), int(batch.offsets[row])) for row in before.tolist()}
+    went_on = {batch.at(row) for row in before.tolist()}
     stopped = [each for each in sealed if each.at in went_on]
     if stopped:
         first, more = stopped[0], f", as {len(stopped) - 1} more do" if len(stopped) > 1 else ""
         raise PoisonBatch(
-            f"The wall at {batch.event.raw_topic}/{first.partition}@{first.offset} fails on an event that went on"
+            f"The wall at {first.at.of(batch.event)} fails on an event that went on"
             f" before: {first.reason.value} ({first.detail}){more}.",
             "It cannot be sealed, since it may have landed. Go back to the release, or the setting, that let it through"
             " until the worker has passed it.",
@@ -350,23 +353,20 @@ def _refuse_to_seal_what_went_on(batch: RawBatch, sealed: Sequence[SealedRejecti
 
 def _let_through(snapshot: Snapshot, forgotten: Sequence[Span], rows: RawBatch) -> npt.NDArray[np.int64]:
     """The offsets of `rows` that were decided upon before `snapshot`, -1 for the others and for `forgotten` ones."""
-    decided = np.full(len(rows), -1, dtype=np.int64)
-    for partition, last in snapshot.decided.items():
-        if last >= 0:
-            decided[rows.partitions == partition] = last
+    decided = np.array([snapshot.decided[origin] for origin in rows.origins], dtype=np.int64)[rows.which]
     numbers = np.where(rows.offsets <= decided, rows.offsets, -1)
-    for partition, first, last in forgotten:
-        numbers[(rows.partitions == partition) & (rows.offsets >= first) & (rows.offsets <= last)] = -1
+    for origin, first, last in forgotten:
+        mine = rows.which == rows.origins.index(origin)
+        numbers[mine & (rows.offsets >= first) & (rows.offsets <= last)] = -1
     return numbers
 
 
 def _poison(batch: RawBatch, row: int, error: BaseException) -> SealedRejection:
-    partition, offset, payload = int(batch.partitions[row]), int(batch.offsets[row]), batch.values[row] or b""
-    return SealedRejection(partition, offset, Reason.STAGE_FAILED, describe(error), payload)
+    return SealedRejection(batch.at(row), Reason.STAGE_FAILED, describe(error), batch.values[row] or b"")
 
 
 def _place(batch: RawBatch, row: int) -> str:
-    return f"The wall at {batch.event.raw_topic}/{batch.partitions[row]}@{batch.offsets[row]}"
+    return f"The wall at {batch.at(row).of(batch.event)}"
 
 
 def _strangers(batch: DecodedBatch, rejected: Sequence[SealedRejection]) -> list[ToPark]:
@@ -374,11 +374,11 @@ def _strangers(batch: DecodedBatch, rejected: Sequence[SealedRejection]) -> list
     events = {each.at: each for each in rejected if each.reason is Reason.NOT_ENROLLED}
     if not events:
         return []
-    rows = np.flatnonzero(np.isin(batch.raw.offsets, [offset for _, offset in events]))
+    rows = np.flatnonzero(np.isin(batch.raw.offsets, [at.offset for at in events]))
     columns = batch.frame.select("subject_scheme", "subject_id")[rows].iter_rows()
     to_park = []
     for row, (scheme, text) in zip(rows.tolist(), columns, strict=True):
-        at = int(batch.raw.partitions[row]), int(batch.raw.offsets[row])
+        at = batch.raw.at(row)
         if at in events:
             identifier = normalise(scheme, text)
             assert identifier is not None, "the stage rejects what has no form before it asks who it is"

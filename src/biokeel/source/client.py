@@ -38,15 +38,15 @@ _FORBIDDEN: Final = (kafka.KafkaError.TOPIC_AUTHORIZATION_FAILED, kafka.KafkaErr
 
 
 class Publisher:
-    """Publishes events to Kafka: idempotent producer, all replicas, explicit partition, no key, no header.
+    """Publishes the events of one source to Kafka: idempotent producer, all replicas, explicit partition, no key.
 
     Use it as a context manager: leaving it flushes. An event counts as delivered when Kafka said so; if the process
     dies before, send the file again: its events have the same ids. Not for several threads at once.
     """
 
     def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
-        """Connect by `settings.kafka_*`. Raises `SettingsError` where the bootstrap servers are not set."""
-        settings.require("kafka_bootstrap")
+        """Connect by `settings.kafka_*`, as `settings.source_id`. Raises `SettingsError` where they are not set."""
+        settings.require("kafka_bootstrap", "source_id")
         self._catalogue = catalogue
         self._codec = Codec(catalogue, settings.max_event_bytes)
         self._settings = settings
@@ -82,8 +82,9 @@ class Publisher:
         frame = conform(schema, rows) if isinstance(rows, pl.DataFrame) else frame_of(schema, rows)
         if frame.is_empty():
             return 0
+        topic = self._topic(event)
         self._raise_failures()
-        partitions = partitions_of(frame, self._partitions_of(event.raw_topic))
+        partitions = partitions_of(frame, self._partitions_of(topic))
         values = self._codec.encode(event, frame)
         largest = pc.max(pc.binary_length(values)).as_py()
         if largest > self._settings.max_event_bytes:
@@ -92,8 +93,11 @@ class Publisher:
                 "Put big files in the landing bucket and send a claim check.",
             )
         for partition in np.unique(partitions).tolist():
-            self._queue(event.raw_topic, partition, values.filter(pa.array(partitions == partition)))
+            self._queue(topic, partition, values.filter(pa.array(partitions == partition)))
         return frame.height
+
+    def _topic(self, event: EventType) -> str:
+        return event.raw_topic(self._settings.source_id)
 
     def publish_raw(self, event: EventType, values: Sequence[bytes | None], partition: int = 0) -> list[int]:
         """Send `values` as they are (tests and the demo send broken ones) and return their offsets in `partition`.
@@ -102,7 +106,8 @@ class Publisher:
         """
         producer = self._reporting_producer()
         offsets: dict[int, int | None] = {}
-        self._partitions[event.raw_topic] = self._asked(producer, event.raw_topic)
+        topic = self._topic(event)
+        self._partitions[topic] = self._asked(producer, topic)
 
         def delivered(index: int, error: kafka.KafkaError | None, message: kafka.Message) -> None:
             self._refused(error, message)
@@ -110,9 +115,14 @@ class Publisher:
 
         for index, value in enumerate(values):
             try:
-                producer.produce(event.raw_topic, value, partition=partition, on_delivery=partial(delivered, index))
+                producer.produce(
+                    topic,
+                    value,
+                    partition=partition,
+                    on_delivery=partial(delivered, index),
+                )
             except kafka.KafkaException as error:
-                self._refuse(producer, error.args[0], event.raw_topic)
+                self._refuse(producer, error.args[0], topic)
         while self._left(producer):
             self._raise_failures()
         self._raise_failures()

@@ -37,13 +37,10 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from biokeel.contracts.grammars import SUBJECT_SCHEME
+from biokeel.contracts.sources import DIGEST_CHARACTERS, SITE_CHARACTERS
 from biokeel.errors import SettingsError
 from biokeel.vault.identifiers import REGISTRATION_SCHEMES
 
-_DIGEST: Final = 16
-"""Hexadecimal digits of a server's digest in its scheme: 64 bits, so that no two servers ever share one."""
-_SITE: Final = 48 - 1 - _DIGEST
-"""Characters of a site that go into such a scheme; the vault takes 48 after the slash."""
 _PORTS: Final = {"http": 80, "https": 443}
 _PRIVATE: Final = re.compile(r"[\s?#@]")
 
@@ -106,7 +103,7 @@ class Schemes:
         plain = f"hospital/{site}"
         if not server and plain not in {*self.systems.values(), *self.servers.values()}:
             return plain
-        return f"hospital/{site[:_SITE]}.{sha256(server.encode()).hexdigest()[:_DIGEST]}"
+        return f"hospital/{site[:SITE_CHARACTERS]}.{sha256(server.encode()).hexdigest()[:DIGEST_CHARACTERS]}"
 
 
 def load_schemes(path: Path | None) -> Schemes:

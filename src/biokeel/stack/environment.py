@@ -8,7 +8,7 @@ read without a key, because they need to know which offsets the vault has decide
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from biokeel.admin.users import User
@@ -22,16 +22,12 @@ OWN = ("KAFKA_", "S3_", "VAULT_", "BLOCK_", "CONSOLE_TOKEN")
 """Settings that say where the parts are and how to get in: a process has its own user's or none."""
 
 
-SOURCES = ("hospital-a", "centre-a", "app-a", "demo")
-"""Sources that every local stack knows beside the demo's, to try things out with; `BIOKEEL_SOURCES` names others."""
-
-
 def of_user(
-    user: User, state: State, vault_folder: Path, sources: Collection[str], public_keys: Sequence[str]
+    user: User, state: State, vault_folder: Path, sources_dir: Path, public_keys: Sequence[str]
 ) -> dict[str, str]:
     """The settings of one user, by their names in `biokeel.settings.Settings`.
 
-    `sources` are registered. `public_keys`: of which a block must have a signature, for those who read blocks.
+    `sources_dir` is the register. `public_keys`: of which a block must have a signature, for those who read blocks.
     """
     settings = {
         "kafka_bootstrap": kafka.bootstrap(state),
@@ -39,8 +35,8 @@ def of_user(
         "kafka_username": user.value,
         "kafka_password": state.passwords[user],
     }
-    if user in (User.VAULT, User.SOURCE):
-        settings["sources"] = ",".join(sorted(sources))
+    if user in (User.VAULT, User.OPERATOR):
+        settings["sources_dir"] = str(sources_dir)
     if user in (User.RESEARCH, User.OPERATOR):
         settings["block_public_keys"] = ",".join(public_keys)
     if pair := state.key_pairs.get(user):

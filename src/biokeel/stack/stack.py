@@ -27,9 +27,10 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 from biokeel.admin import topics, users
 from biokeel.admin.users import User
+from biokeel.contracts.sources import Register
 from biokeel.contracts.topics import Zone
 from biokeel.errors import StackError
-from biokeel.settings import Settings
+from biokeel.settings import Settings, side_of
 from biokeel.stack import artifacts, environment, kafka, objectstore, state
 from biokeel.stack.processes import Ledger, Running
 from biokeel.stack.supervisor import Program, Supervisor
@@ -105,6 +106,10 @@ class Stack:
         for user in User:
             if user is not User.BROKER:
                 environment.write(self.state_dir / f"{user}.env", self._of_user(user))
+        self._folder("sources")
+        for source_id in Register.load(self._base.sources_dir):
+            own = self._of_user(User.SOURCE) | {"source_id": source_id}
+            environment.write(self.state_dir / f"{side_of(source_id)}.env", own)
         with ThreadPoolExecutor(1) as pool:
             store = pool.submit(self._start_store, class_paths[artifacts.OBJECTSTORE])
             self._start_kafka(class_paths[artifacts.KAFKA], detour)
@@ -150,10 +155,8 @@ class Stack:
         self._public_keys = keys.public_keys
 
     def _of_user(self, user: User) -> dict[str, str]:
-        from biokeel.demo import SOURCES
-
-        sources = {*environment.SOURCES, *SOURCES, *self._base.registered_sources}
-        return environment.of_user(user, self.state, self.state_dir / "vault", sources, self._public_keys)
+        register = self._base.sources_dir.resolve()
+        return environment.of_user(user, self.state, self.state_dir / "vault", register, self._public_keys)
 
     def _folder(self, name: str) -> Path:
         folder = self.state_dir / name
@@ -169,6 +172,10 @@ class Stack:
             "block_public_keys": "",
         }
         return Settings(**(nobodys | self._of_user(User(who.value))))
+
+    def source(self, source_id: str) -> Settings:
+        """The settings that a source is given, whatever our environment says."""
+        return self.settings(User.SOURCE).model_copy(update={"source_id": source_id})
 
     def admin(self) -> AdminClient:
         """A client of Kafka with all rights, for set-up and tests."""

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from biokeel.batch import RawBatch
+from biokeel.batch import RawBatch, RawPartition
 from biokeel.contracts.columns import arrow_schema, is_nullable, named_types, without_null
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _DAY_MS: Final = 86_400_000
 _FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
 _START_MS: Final = 1_420_070_400_000  # 2015-01-01
+SOURCE: Final = "demo-one"
+"""Whose the made-up events are."""
 _WORDS: Final = np.array(["final", "sitting", "mmol/L", "E11.9", "나트륨", "고혈압", "rice", "", "a longer note"])
 _PER_DAY: Final = {"ms": 1, "us": 1000}
 
@@ -51,7 +53,7 @@ def random_frame(schema: EventSchema, rows: int, *, seed: int = 0, people: int =
     occurred = _START_MS + np.cumsum(rng.integers(1, 120_000, rows))
     envelope: dict[str, Any] = {
         "event_id": [number.tobytes().hex() for number in rng.integers(0, 256, (rows, 16), dtype=np.uint8)],
-        "source_id": pa.array(np.full(rows, "demo/one")),
+        "source_id": pa.array(np.full(rows, SOURCE)),
         "subject_scheme": pa.array(np.full(rows, "app/demo")),
         "subject_id": pa.array([f"u{number}" for number in rng.integers(0, people, rows).tolist()]),
         "occurred_at": pa.array(occurred).cast(pa.timestamp("ms", "UTC")),
@@ -67,11 +69,17 @@ def random_frame(schema: EventSchema, rows: int, *, seed: int = 0, people: int =
 
 
 def raw_batch(
-    codec: Codec, event: EventType, frame: pl.DataFrame, *, partition: int = 0, first_offset: int = 0
+    codec: Codec,
+    event: EventType,
+    frame: pl.DataFrame,
+    *,
+    partition: int = 0,
+    first_offset: int = 0,
+    source: str = SOURCE,
 ) -> RawBatch:
-    """The micro-batch that Kafka would give if the events of `frame` had been published to one raw partition."""
+    """The micro-batch that Kafka would give if `source` had published `frame` to one of its raw partitions."""
     offsets = np.arange(first_offset, first_offset + frame.height, dtype=np.int64)
-    return RawBatch.of(event, [(partition, offsets, codec.encode(event, frame).to_pylist())])
+    return RawBatch.of(event, [(RawPartition(source, partition), offsets, codec.encode(event, frame).to_pylist())])
 
 
 @lru_cache

@@ -18,14 +18,17 @@ from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
-from biokeel.contracts.topics import LANDED_EVENTS
+from biokeel.batch import RawPartition
+from biokeel.contracts.topics import event_type, raw_of
 from biokeel.vault.audit import Audit, Entry
-from biokeel.vault.tables import APPLIED, DEAD_LETTER, FORGOTTEN, META, PARKED, PROGRESS, RELEASE_COUNTER
+from biokeel.vault.tables import APPLIED, DEAD_LETTER, FORGOTTEN, META, PARKED, PROGRESS, RELEASE_COUNTER, within
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from biokeel.contracts.topics import EventType
     from biokeel.vault.database import Database
+    from biokeel.vault.tables import Spans
 
 Place = tuple[str, int]
 """Raw topic and partition."""
@@ -45,25 +48,28 @@ def known(connection: sa.Connection, places: Iterable[Place]) -> dict[Place, int
 
 def _last(connection: sa.Connection, table: sa.Table, column: sa.Column[int], place: Place) -> int:
     # One partition at a time the primary key answers at once, however many rows there are.
-    query = sa.select(sa.func.max(column)).where(table.c.topic == place[0], table.c.partition == place[1])
+    query = sa.select(sa.func.max(column)).where(*within(table, *_known_as(place)))
     last = connection.execute(query).scalar()
     return -1 if last is None else int(last)
 
 
-def forgotten(connection: sa.Connection, topic: str, partitions: Iterable[int]) -> list[tuple[int, int, int]]:
-    """Spans (partition, first and last offset) of which it is not known what was decided."""
-    mine = FORGOTTEN.c.topic == topic, FORGOTTEN.c.partition.in_(list(partitions))
-    query = sa.select(FORGOTTEN.c.partition, FORGOTTEN.c.first, FORGOTTEN.c.last).where(*mine)
-    return [(int(row.partition), int(row.first), int(row.last)) for row in connection.execute(query)]
+def forgotten(
+    connection: sa.Connection, event: EventType, origins: Iterable[RawPartition]
+) -> list[tuple[RawPartition, int, int]]:
+    """Spans (raw partition, first and last offset) of which it is not known what was decided."""
+    wanted = frozenset(origins)
+    rows = connection.execute(sa.select(FORGOTTEN).where(FORGOTTEN.c.event == str(event)))
+    spans = [(RawPartition(row.source, row.partition), int(row.first), int(row.last)) for row in rows]
+    return [span for span in spans if span[0] in wanted]
 
 
-def decided_anew(connection: sa.Connection, topic: str, spans: Mapping[int, tuple[int, int]]) -> None:
-    """What lies in `spans` (by partition its first and last offset) is decided once more: forget that it was forgotten.
+def decided_anew(connection: sa.Connection, event: EventType, spans: Spans) -> None:
+    """What lies in `spans` is decided once more: forget that it was forgotten.
 
     Of a span that begins before, nothing: Kafka gives offsets in order, so that is the middle of one that comes again.
     """
-    for partition, (first, last) in spans.items():
-        mine = FORGOTTEN.c.topic == topic, FORGOTTEN.c.partition == partition, FORGOTTEN.c.first >= first
+    for origin, (first, last) in spans.items():
+        mine = *within(FORGOTTEN, event, origin), FORGOTTEN.c.first >= first
         connection.execute(sa.delete(FORGOTTEN).where(*mine, FORGOTTEN.c.last <= last))
         connection.execute(sa.update(FORGOTTEN).where(*mine, FORGOTTEN.c.first <= last).values(first=last + 1))
 
@@ -83,33 +89,42 @@ def accept(connection: sa.Connection, database: Database, audit: Audit, taken: M
 
     Person events are left as they are: whoever calls this lets Kafka give them again.
     """
-    landed = {event.raw_topic for event in LANDED_EVENTS}
-    ahead = {place: next_ - 1 for place, next_ in taken.items() if place[0] in landed and next_ > 0}
+    landed = {place for place in taken if not raw_of(place[0])[1].is_person}
+    ahead = {place: next_ - 1 for place, next_ in taken.items() if place in landed and next_ > 0}
     here = known(connection, ahead)
     database.upsert(
         connection,
         PROGRESS,
-        [
-            {"topic": topic, "partition": partition, "decided": max(last, here[topic, partition])}
-            for (topic, partition), last in ahead.items()
-        ],
+        [{**_columns(place), "decided": max(last, here[place])} for place, last in ahead.items()],
     )
     gaps = [
-        {"topic": topic, "partition": partition, "first": here[topic, partition] + 1, "last": last}
-        for (topic, partition), last in ahead.items()
-        if last > here[topic, partition]
+        {**_columns(place), "first": here[place] + 1, "last": last}
+        for place, last in ahead.items()
+        if last > here[place]
     ]
     database.upsert(connection, FORGOTTEN, gaps)
-    counters = {(row.topic, row.partition): row.last for row in connection.execute(sa.select(RELEASE_COUNTER))}
-    places = counters.keys() | {place for place in taken if place[0] in landed}
+    rows = connection.execute(sa.select(RELEASE_COUNTER))
+    counters = {_place(row.event, row.source, row.partition): row.last for row in rows}
     database.upsert(
         connection,
         RELEASE_COUNTER,
-        [
-            {"topic": topic, "partition": partition, "last": counters.get((topic, partition), -1) + _LEAP}
-            for topic, partition in sorted(places)
-        ],
+        [{**_columns(place), "last": counters.get(place, -1) + _LEAP} for place in sorted(counters.keys() | landed)],
     )
     database.upsert(connection, META, [{"name": _ACCEPTED, "value": "1"}])
     lost = sum(max(0, last - here[place]) for place, last in ahead.items())
     audit.append(connection, [Entry("accept_older_vault", None, {"events": lost})])
+
+
+def _known_as(place: Place) -> tuple[EventType, RawPartition]:
+    """A place as the vault's tables have it."""
+    source, event = raw_of(place[0])
+    return event, RawPartition(source, place[1])
+
+
+def _columns(place: Place) -> dict[str, str | int]:
+    event, (source, partition) = _known_as(place)
+    return {"event": str(event), "source": source, "partition": partition}
+
+
+def _place(event: str, source: str, partition: int) -> Place:
+    return event_type(event).raw_topic(source), partition

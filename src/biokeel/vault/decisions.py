@@ -12,9 +12,10 @@ import polars as pl
 import sqlalchemy as sa
 
 from biokeel.vault.database import Database
-from biokeel.vault.tables import APPLIED, DEAD_LETTER, PARKED, Parked
+from biokeel.vault.tables import APPLIED, DEAD_LETTER, PARKED, Parked, within
 
 if TYPE_CHECKING:
+    from biokeel.batch import RawPartition
     from biokeel.contracts.topics import EventType
     from biokeel.settings import Settings
 
@@ -34,33 +35,28 @@ class Decisions:
         settings.require("vault_url")
         return cls(Database(settings.vault_url, read_only=True))
 
-    def books(self, event: EventType, partition: int) -> pl.DataFrame:
+    def books(self, event: EventType, origin: RawPartition) -> pl.DataFrame:
         """See `books`. A vault that no worker has opened yet has decided nothing. Raises `VaultUnavailable`."""
         # One transaction makes all tables.
         self._made = self._made or self._database.has(APPLIED)
         if not self._made:
             return pl.DataFrame(schema=BOOKS)
         with self._database.read() as connection:
-            return books(connection, event, partition)
+            return books(connection, event, origin)
 
     def close(self) -> None:
         """Close the database."""
         self._database.close()
 
 
-def books(connection: sa.Connection, event: EventType, partition: int) -> pl.DataFrame:
+def books(connection: sa.Connection, event: EventType, origin: RawPartition) -> pl.DataFrame:
     """`BOOKS` of one raw partition, by offset; place is parked, released, sealed or applied."""
-    topic = event.raw_topic
     rows: list[tuple[int, str, str | None]] = []
-    parked = sa.select(PARKED.c.offset, PARKED.c.state).where(*_of(PARKED, topic, partition))
+    parked = sa.select(PARKED.c.offset, PARKED.c.state).where(*within(PARKED, event, origin))
     for offset, state in connection.execute(parked):
         rows.append((offset, "released" if state == Parked.RELEASED else "parked", None))
-    dead = sa.select(DEAD_LETTER.c.offset, DEAD_LETTER.c.reason).where(*_of(DEAD_LETTER, topic, partition))
+    dead = sa.select(DEAD_LETTER.c.offset, DEAD_LETTER.c.reason).where(*within(DEAD_LETTER, event, origin))
     rows += [(offset, "sealed", reason) for offset, reason in connection.execute(dead)]
-    applied = sa.select(APPLIED.c.offset).where(*_of(APPLIED, topic, partition))
+    applied = sa.select(APPLIED.c.offset).where(*within(APPLIED, event, origin))
     rows += [(offset, "applied", None) for (offset,) in connection.execute(applied)]
     return pl.DataFrame(rows, schema=BOOKS, orient="row").sort("offset")
-
-
-def _of(table: sa.Table, topic: str, partition: int) -> tuple[sa.ColumnElement[bool], ...]:
-    return table.c.topic == topic, table.c.partition == partition

@@ -17,10 +17,15 @@ import sqlalchemy as sa
 
 from biokeel.batch import STREAM_PARKING, STREAM_RAW
 from biokeel.vault.database import chunks
-from biokeel.vault.tables import MERGE_MARK, PARKED, PARTICIPANT, PROGRESS, Parked
+from biokeel.vault.tables import MERGE_MARK, PARKED, PARTICIPANT, PROGRESS, Parked, within
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from biokeel.batch import RawPartition
+    from biokeel.contracts.topics import EventType
+
+    Place = tuple[EventType, RawPartition, str]
 
 _STEPS: Final = {"then": pl.Int64(), "into": pl.Int64(), "last": pl.Int64()}
 
@@ -30,31 +35,35 @@ def mark(connection: sa.Connection, merged: Sequence[int]) -> None:
     if not merged:
         return
     offered = (
-        sa.select(PARKED.c.topic, PARKED.c.partition, sa.func.max(PARKED.c.release_number))
+        sa.select(*_partition(PARKED), sa.func.max(PARKED.c.release_number).label("last"))
         .where(PARKED.c.state.in_((Parked.OFFERED, Parked.RELEASED)))
-        .group_by(PARKED.c.topic, PARKED.c.partition)
+        .group_by(*_partition(PARKED))
     )
-    decided = sa.select(PROGRESS.c.topic, PROGRESS.c.partition, PROGRESS.c.decided)
+    decided = sa.select(*_partition(PROGRESS), PROGRESS.c.decided.label("last"))
     rows: list[dict[str, Any]] = [
-        {"participant": participant, "topic": topic, "partition": partition, "stream": stream, "last": last}
+        {"participant": participant, "stream": stream, **row}
         for stream, query in ((STREAM_RAW, decided), (STREAM_PARKING, offered))
-        for topic, partition, last in connection.execute(query).all()
+        for row in connection.execute(query).mappings().all()
         for participant in merged
     ]
     if rows:
         connection.execute(sa.insert(MERGE_MARK), rows)
 
 
-def before_merges(
-    connection: sa.Connection, place: tuple[str, int, str], first: pl.Series, numbers: pl.Series
-) -> pl.Series:
+def before_merges(connection: sa.Connection, place: Place, first: pl.Series, numbers: pl.Series) -> pl.Series:
     """Whose each event was when it was decided: `first` (Int64), followed through the merges that came earlier.
 
-    `place` is topic, partition and stream; `numbers` (Int64) are the events' offsets or release numbers in it.
+    `place` is event type, raw partition and stream; `numbers` (Int64) are the events' offsets or release numbers in it.
     """
+    event, origin, stream = place
+    here = sa.and_(
+        MERGE_MARK.c.participant == PARTICIPANT.c.participant,
+        *within(MERGE_MARK, event, origin),
+        MERGE_MARK.c.stream == stream,
+    )
     then = first.alias("then")
     while True:
-        steps = _steps(connection, place, then.unique().to_list())
+        steps = _steps(connection, here, then.unique().to_list())
         reached = pl.DataFrame([then, numbers.alias("number")]).join(
             steps, on="then", how="left", maintain_order="left"
         )
@@ -65,15 +74,12 @@ def before_merges(
         then = after
 
 
-def _steps(connection: sa.Connection, place: tuple[str, int, str], participants: list[int]) -> pl.DataFrame:
-    """Into whom each of `participants` was merged, if at all, and how far `place` was decided then."""
-    topic, partition, stream = place
-    here = sa.and_(
-        MERGE_MARK.c.participant == PARTICIPANT.c.participant,
-        MERGE_MARK.c.topic == topic,
-        MERGE_MARK.c.partition == partition,
-        MERGE_MARK.c.stream == stream,
-    )
+def _partition(table: sa.Table) -> tuple[sa.Column[Any], ...]:
+    return table.c.event, table.c.source, table.c.partition
+
+
+def _steps(connection: sa.Connection, here: sa.ColumnElement[bool], participants: list[int]) -> pl.DataFrame:
+    """Into whom each of `participants` was merged, if at all, and how far it was decided `here` then."""
     query = sa.select(PARTICIPANT.c.participant, PARTICIPANT.c.merged_into, MERGE_MARK.c.last).join_from(
         PARTICIPANT, MERGE_MARK, here, isouter=True
     )

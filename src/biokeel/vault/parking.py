@@ -22,19 +22,23 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from biokeel.contracts.topics import PERSON_EVENTS
+from biokeel.batch import At, RawPartition
+from biokeel.contracts.topics import PERSON_EVENTS, event_type
 from biokeel.vault.database import chunks
-from biokeel.vault.tables import APPLIED, DEAD_LETTER, PARKED, RELEASE_COUNTER, Parked
+from biokeel.vault.tables import APPLIED, COORDINATES, DEAD_LETTER, PARKED, RELEASE_COUNTER, Parked, place, within
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from biokeel.batch import At, SealedRejection
+    from biokeel.batch import SealedRejection
+    from biokeel.contracts.topics import EventType
     from biokeel.reasons import Reason
     from biokeel.vault.database import Database
     from biokeel.vault.identifiers import Identifier
     from biokeel.vault.keys import Key
     from biokeel.vault.seal import Sealer
+    from biokeel.vault.tables import Spans
+
 
 READY_BYTES: Final = 32 << 20
 """Bytes of the parked events that are taken out at a time: a thousand people may have left a megabyte each."""
@@ -42,8 +46,8 @@ _FETCHED: Final = 100
 _NOBODY: Final = b""
 """In place of a digest: whom the event waits for is not known, since it was not read yet."""
 _PERSON_EVENTS: Final = (
-    sa.select(PARKED.c.topic)
-    .where(PARKED.c.state == Parked.NUMBERED, PARKED.c.topic.in_([event.raw_topic for event in PERSON_EVENTS]))
+    sa.select(PARKED.c.event)
+    .where(PARKED.c.state == Parked.NUMBERED, PARKED.c.event.in_([str(event) for event in PERSON_EVENTS]))
     .limit(1)
 )
 
@@ -61,16 +65,10 @@ class ToPark:
 class ParkedEvent:
     """A parked event that has its release number, opened."""
 
-    partition: int
-    offset: int
+    at: At
     release_number: int
     offered: bool
     payload: bytes
-
-    @property
-    def at(self) -> At:
-        """Where the event stands."""
-        return self.partition, self.offset
 
 
 def now_ms() -> int:
@@ -86,7 +84,7 @@ class Parking:
         self._sealer = sealer
         self._keys = keys
 
-    def park(self, connection: sa.Connection, topic: str, events: Iterable[ToPark]) -> None:
+    def park(self, connection: sa.Connection, event: EventType, events: Iterable[ToPark]) -> None:
         """Park `events`; the caller has looked in this very transaction that nobody is enrolled under them."""
         since = now_ms()
         self._database.insert_new(
@@ -94,40 +92,36 @@ class Parking:
             PARKED,
             [
                 {
-                    "topic": topic,
-                    "partition": event.at[0],
-                    "offset": event.at[1],
-                    "digest": event.identifier.digest(self._keys[0]),
+                    **place(event, each.at),
+                    "digest": each.identifier.digest(self._keys[0]),
                     "state": Parked.WAITING,
                     "release_number": None,
-                    "sealed": self._sealer.seal(event.payload, topic, *event.at),
+                    "sealed": self._sealer.seal(each.payload, event, each.at),
                     "since": since,
                 }
-                for event in events
+                for each in events
             ],
         )
 
-    def bury(self, connection: sa.Connection, topic: str, rejections: Iterable[SealedRejection]) -> None:
+    def bury(self, connection: sa.Connection, event: EventType, rejections: Iterable[SealedRejection]) -> None:
         """Seal `rejections` as dead letters; one that was parked is parked no more."""
         since = now_ms()
         rows = [
             {
-                "topic": topic,
-                "partition": each.partition,
-                "offset": each.offset,
+                **place(event, each.at),
                 "reason": each.reason,
                 "detail": each.detail[:256],
                 "size": len(each.payload),
-                "sealed": self._sealer.seal(each.payload, topic, each.partition, each.offset),
+                "sealed": self._sealer.seal(each.payload, event, each.at),
                 "since": since,
             }
             for each in rejections
         ]
         self._database.insert_new(connection, DEAD_LETTER, rows)
 
-    def unpark(self, connection: sa.Connection, topic: str, events: Iterable[At]) -> None:
+    def unpark(self, connection: sa.Connection, event: EventType, events: Iterable[At]) -> None:
         """Take events out of parking, because they stand elsewhere from this transaction on."""
-        for where in _each(PARKED, topic, events):
+        for where in _each(PARKED, event, events):
             connection.execute(sa.delete(PARKED).where(*where))
 
     def number(self, connection: sa.Connection, identifiers: Sequence[Identifier]) -> int:
@@ -137,74 +131,83 @@ class Parking:
         nobody can park an event for them that this look would miss.
         """
         digests = [identifier.digest(key) for key in self._keys for identifier in identifiers]
-        waiting: list[tuple[str, int, int]] = []
-        where = sa.select(PARKED.c.topic, PARKED.c.partition, PARKED.c.offset).where(PARKED.c.state == Parked.WAITING)
+        waiting: list[tuple[str, At]] = []
+        where = sa.select(*_where_it_stands(PARKED)).where(PARKED.c.state == Parked.WAITING)
         for some in chunks(digests):
-            waiting += [tuple(row) for row in connection.execute(where.where(PARKED.c.digest.in_(some)))]
+            found = connection.execute(where.where(PARKED.c.digest.in_(some)))
+            waiting += [(event, At(*at)) for event, *at in found]
         self._give_numbers(connection, waiting)
         return len(waiting)
 
-    def newest_dead(self, connection: sa.Connection, topic: str, reason: Reason) -> int:
+    def newest_dead(self, connection: sa.Connection, event: EventType, reason: Reason) -> int:
         """When the newest dead letter of `reason` was written (ms since 1970); -1 where there is none."""
-        query = sa.select(sa.func.max(DEAD_LETTER.c.since))
-        found = connection.execute(query.where(DEAD_LETTER.c.topic == topic, DEAD_LETTER.c.reason == reason)).scalar()
+        mine = (DEAD_LETTER.c.event == str(event), DEAD_LETTER.c.reason == reason)
+        found = connection.execute(sa.select(sa.func.max(DEAD_LETTER.c.since)).where(*mine)).scalar()
         return -1 if found is None else int(found)
 
-    def redrive(self, connection: sa.Connection, topic: str, reason: Reason, limit: int, up_to: int) -> int:
+    def redrive(self, connection: sa.Connection, event: EventType, reason: Reason, limit: int, up_to: int) -> int:
         """Give up to `limit` dead letters of `reason`, written until `up_to`, the next release numbers; how many.
 
         The caller's transaction is exclusive, as for `number`.
         """
-        query = sa.select(DEAD_LETTER.c.partition, DEAD_LETTER.c.offset)
-        mine = (DEAD_LETTER.c.topic == topic, DEAD_LETTER.c.reason == reason, DEAD_LETTER.c.since <= up_to)
-        order = (DEAD_LETTER.c.partition, DEAD_LETTER.c.offset)
-        dead = [tuple(row) for row in connection.execute(query.where(*mine).order_by(*order).limit(limit))]
+        _, *order = _where_it_stands(DEAD_LETTER)
+        mine = (DEAD_LETTER.c.event == str(event), DEAD_LETTER.c.reason == reason, DEAD_LETTER.c.since <= up_to)
+        found = connection.execute(sa.select(*order).where(*mine).order_by(*order).limit(limit))
+        dead = [At(*at) for at in found]
         copied = sa.select(
-            *(DEAD_LETTER.c[name] for name in ("topic", "partition", "offset", "sealed", "since")),
+            *_where_it_stands(DEAD_LETTER),
+            DEAD_LETTER.c.sealed,
+            DEAD_LETTER.c.since,
             sa.literal(_NOBODY, sa.LargeBinary),
             sa.literal(str(Parked.NUMBERED)),
         )
-        columns = ["topic", "partition", "offset", "sealed", "since", "digest", "state"]
-        for where in _each(DEAD_LETTER, topic, dead):
+        columns = [*COORDINATES, "sealed", "since", "digest", "state"]
+        for where in _each(DEAD_LETTER, event, dead):
             connection.execute(sa.insert(PARKED).from_select(columns, copied.where(*where)))
             connection.execute(sa.delete(DEAD_LETTER).where(*where))
-        self._give_numbers(connection, [(topic, *at) for at in dead])
+        self._give_numbers(connection, [(str(event), at) for at in dead])
         return len(dead)
 
-    def wait(self, connection: sa.Connection, topic: str, events: Iterable[ToPark]) -> None:
+    def wait(self, connection: sa.Connection, event: EventType, events: Iterable[ToPark]) -> None:
         """Let numbered `events` wait for the enrolment that they turn out to need; they lose their numbers."""
-        for event in events:
+        for each in events:
             connection.execute(
                 sa.update(PARKED)
-                .where(*_at(PARKED, topic, event.at[0]), PARKED.c.offset == event.at[1])
+                .where(*within(PARKED, event, each.at.origin), PARKED.c.offset == each.at.offset)
                 .where(PARKED.c.state == Parked.NUMBERED)
-                .values(state=Parked.WAITING, release_number=None, digest=event.identifier.digest(self._keys[0]))
+                .values(state=Parked.WAITING, release_number=None, digest=each.identifier.digest(self._keys[0]))
             )
 
-    def _give_numbers(self, connection: sa.Connection, events: Iterable[tuple[str, int, int]]) -> None:
-        """Give parked events (topic, partition, offset) the next release numbers of their partitions, in order."""
-        last = {(row.topic, row.partition): row.last for row in connection.execute(sa.select(RELEASE_COUNTER))}
+    def _give_numbers(self, connection: sa.Connection, events: Iterable[tuple[str, At]]) -> None:
+        """Give parked events (their type, and where they stand) the next release numbers of their partitions."""
+        rows = connection.execute(sa.select(RELEASE_COUNTER))
+        last = {(row.event, row.source, row.partition): row.last for row in rows}
         updates: list[dict[str, Any]] = []
-        for topic, partition, offset in sorted(events):
-            last[topic, partition] = last.get((topic, partition), -1) + 1
-            updates.append({"t": topic, "p": partition, "o": offset, "n": last[topic, partition]})
+        for event, (source, partition, offset) in sorted(events):
+            counter = event, source, partition
+            last[counter] = last.get(counter, -1) + 1
+            updates.append({"e": event, "s": source, "p": partition, "o": offset, "n": last[counter]})
         if updates:
             columns = PARKED.c
             connection.execute(
                 sa.update(PARKED)
                 .where(
-                    columns.topic == sa.bindparam("t"),
+                    columns.event == sa.bindparam("e"),
+                    columns.source == sa.bindparam("s"),
                     columns.partition == sa.bindparam("p"),
                     columns.offset == sa.bindparam("o"),
                 )
                 .values(state=Parked.NUMBERED, release_number=sa.bindparam("n")),
                 updates,
             )
-            counters = [{"topic": t, "partition": p, "last": number} for (t, p), number in last.items()]
+            counters = [
+                {"event": event, "source": source, "partition": partition, "last": number}
+                for (event, source, partition), number in last.items()
+            ]
             self._database.upsert(connection, RELEASE_COUNTER, counters)
 
     def ready(
-        self, connection: sa.Connection, topic: str, limit: int, partition: int | None = None
+        self, connection: sa.Connection, event: EventType, limit: int, origin: RawPartition | None = None
     ) -> list[ParkedEvent]:
         """Opened events with a release number that are not released, lowest numbers first (of any partition if None).
 
@@ -213,88 +216,85 @@ class Parking:
         """
         query = (
             sa.select(PARKED)
-            .where(PARKED.c.topic == topic, PARKED.c.state.in_((Parked.NUMBERED, Parked.OFFERED)))
-            .order_by(PARKED.c.partition, PARKED.c.release_number)
+            .where(PARKED.c.event == str(event), PARKED.c.state.in_((Parked.NUMBERED, Parked.OFFERED)))
+            .order_by(PARKED.c.source, PARKED.c.partition, PARKED.c.release_number)
             .limit(limit)
         )
-        if partition is not None:
-            query = query.where(PARKED.c.partition == partition)
+        if origin is not None:
+            query = query.where(*within(PARKED, event, origin))
         events: list[ParkedEvent] = []
         size = 0
         with connection.execute(query, execution_options={"yield_per": _FETCHED}) as rows:
             for row in rows:
-                payload = self._sealer.open(row.sealed, topic, row.partition, row.offset)
-                offered = row.state == Parked.OFFERED
-                events.append(ParkedEvent(row.partition, row.offset, row.release_number, offered, payload))
+                at = At(row.source, row.partition, row.offset)
+                payload = self._sealer.open(row.sealed, event, at)
+                events.append(ParkedEvent(at, row.release_number, row.state == Parked.OFFERED, payload))
                 size += len(payload)
                 if size >= READY_BYTES:
                     break
         return events
 
-    def ready_at(self, connection: sa.Connection) -> set[tuple[str, int]]:
-        """The raw topics and partitions that have events for `ready`."""
-        query = sa.select(PARKED.c.topic, PARKED.c.partition).where(
+    def ready_at(self, connection: sa.Connection) -> set[tuple[EventType, RawPartition]]:
+        """The event types and raw partitions that have events for `ready`."""
+        query = sa.select(PARKED.c.event, PARKED.c.source, PARKED.c.partition).where(
             PARKED.c.state.in_((Parked.NUMBERED, Parked.OFFERED))
         )
-        return {(topic, partition) for topic, partition in connection.execute(query.distinct())}
+        return {(event_type(event), RawPartition(*origin)) for event, *origin in connection.execute(query.distinct())}
 
     def holds_people(self, connection: sa.Connection) -> bool:
         """Whether there are person events whose person has come, and which are not applied yet."""
         return connection.execute(_PERSON_EVENTS).first() is not None
 
-    def waiting(self, connection: sa.Connection) -> dict[str, int]:
-        """By raw topic, how many events are parked and not released."""
+    def waiting(self, connection: sa.Connection) -> dict[EventType, int]:
+        """How many events of each type are parked and not released; a type without any is left out."""
         held = (Parked.WAITING, Parked.NUMBERED, Parked.OFFERED)
-        query = sa.select(PARKED.c.topic, sa.func.count()).where(PARKED.c.state.in_(held)).group_by(PARKED.c.topic)
-        return {topic: int(number) for topic, number in connection.execute(query)}
+        query = sa.select(PARKED.c.event, sa.func.count()).where(PARKED.c.state.in_(held)).group_by(PARKED.c.event)
+        return {event_type(event): int(number) for event, number in connection.execute(query)}
 
-    def numbered(self, connection: sa.Connection, topic: str, events: Iterable[At]) -> set[At]:
+    def numbered(self, connection: sa.Connection, event: EventType, events: Iterable[At]) -> set[At]:
         """Which of `events` have their number and were not offered yet."""
-        query = sa.select(PARKED.c.partition, PARKED.c.offset).where(PARKED.c.state == Parked.NUMBERED)
-        return {
-            (partition, offset)
-            for where in _each(PARKED, topic, events)
-            for partition, offset in connection.execute(query.where(*where))
-        }
+        query = sa.select(PARKED.c.source, PARKED.c.partition, PARKED.c.offset).where(PARKED.c.state == Parked.NUMBERED)
+        return {At(*at) for where in _each(PARKED, event, events) for at in connection.execute(query.where(*where))}
 
-    def offer(self, connection: sa.Connection, topic: str, partition: int, offsets: Sequence[int]) -> None:
+    def offer(self, connection: sa.Connection, event: EventType, origin: RawPartition, offsets: Sequence[int]) -> None:
         """Write down that these events were judged good, before anybody else sees them."""
         for some in chunks(offsets):
             connection.execute(
                 sa.update(PARKED)
-                .where(*_at(PARKED, topic, partition), PARKED.c.offset.in_(some), PARKED.c.state == Parked.NUMBERED)
+                .where(*within(PARKED, event, origin), PARKED.c.offset.in_(some), PARKED.c.state == Parked.NUMBERED)
                 .values(state=Parked.OFFERED)
             )
 
-    def release(self, connection: sa.Connection, topic: str, partition: int, up_to: int) -> None:
+    def release(self, connection: sa.Connection, event: EventType, origin: RawPartition, up_to: int) -> None:
         """Mark offered events as released and drop their sealed bytes."""
         connection.execute(
             sa.update(PARKED)
-            .where(*_at(PARKED, topic, partition), PARKED.c.state == Parked.OFFERED, PARKED.c.release_number <= up_to)
+            .where(*within(PARKED, event, origin), PARKED.c.state == Parked.OFFERED)
+            .where(PARKED.c.release_number <= up_to)
             .values(state=Parked.RELEASED, sealed=None)
         )
 
-    def settled(self, connection: sa.Connection, topic: str, spans: Mapping[int, tuple[int, int]]) -> set[At]:
-        """What of `spans` (by partition its first and last offset) was parked, sealed or applied before."""
+    def settled(self, connection: sa.Connection, event: EventType, spans: Spans) -> set[At]:
+        """What of `spans` was parked, sealed or applied before."""
         return {
-            (partition, offset)
+            At(*origin, offset)
             for table in (PARKED, DEAD_LETTER, APPLIED)
-            for partition, (first, last) in spans.items()
+            for origin, (first, last) in spans.items()
             for (offset,) in connection.execute(
-                sa.select(table.c.offset).where(*_at(table, topic, partition), table.c.offset.between(first, last))
+                sa.select(table.c.offset).where(*within(table, event, origin), table.c.offset.between(first, last))
             )
         }
 
 
-def _each(table: sa.Table, topic: str, events: Iterable[At]) -> Iterator[tuple[sa.ColumnElement[bool], ...]]:
-    """Conditions that find `events` in `table`: some for each partition."""
-    offsets: dict[int, list[int]] = {}
-    for partition, offset in events:
-        offsets.setdefault(partition, []).append(offset)
-    for partition, those in offsets.items():
+def _where_it_stands(table: sa.Table) -> tuple[sa.Column[Any], ...]:
+    return tuple(table.c[name] for name in COORDINATES)
+
+
+def _each(table: sa.Table, event: EventType, events: Iterable[At]) -> Iterator[tuple[sa.ColumnElement[bool], ...]]:
+    """Conditions that find `events` in `table`: some for each raw partition."""
+    offsets: dict[RawPartition, list[int]] = {}
+    for at in events:
+        offsets.setdefault(at.origin, []).append(at.offset)
+    for origin, those in offsets.items():
         for some in chunks(those):
-            yield *_at(table, topic, partition), table.c.offset.in_(some)
-
-
-def _at(table: sa.Table, topic: str, partition: int) -> tuple[sa.ColumnElement[bool], ...]:
-    return table.c.topic == topic, table.c.partition == partition
+            yield *within(table, event, origin), table.c.offset.in_(some)

@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from biokeel.errors import SealError
 
 if TYPE_CHECKING:
+    from biokeel.batch import At
+    from biokeel.contracts.topics import EventType
     from biokeel.vault.keys import Key
 
 _KEY_ID: Final = 4
@@ -29,24 +31,24 @@ class Sealer:
         self._current = bytes.fromhex(keys[0].id)
         self._ciphers = {bytes.fromhex(key.id): AESGCM(key.secret) for key in keys}
 
-    def seal(self, payload: bytes, topic: str, partition: int, offset: int) -> bytes:
+    def seal(self, payload: bytes, event: EventType, at: At) -> bytes:
         """`payload` sealed for these coordinates."""
         nonce = secrets.token_bytes(_NONCE)
-        sealed = self._ciphers[self._current].encrypt(nonce, payload, _bound(topic, partition, offset))
+        sealed = self._ciphers[self._current].encrypt(nonce, payload, _bound(event, at))
         return self._current + nonce + sealed
 
-    def open(self, sealed: bytes, topic: str, partition: int, offset: int) -> bytes:
+    def open(self, sealed: bytes, event: EventType, at: At) -> bytes:
         """The payload again. Raises `SealError` for changed bytes, other coordinates or a key that is not there."""
         cipher = self._ciphers.get(sealed[:_KEY_ID])
-        where = f"The sealed event {topic}/{partition}/{offset}"
+        where = f"The sealed event {at.of(event)}"
         if cipher is None:
             raise SealError(f"{where} was sealed with a key that is not in the key file.", "Restore the key file.")
         body = sealed[_KEY_ID:]
         try:
-            return cipher.decrypt(body[:_NONCE], body[_NONCE:], _bound(topic, partition, offset))
+            return cipher.decrypt(body[:_NONCE], body[_NONCE:], _bound(event, at))
         except (InvalidTag, ValueError):
             raise SealError(f"{where} does not open: its bytes or its place were changed.") from None
 
 
-def _bound(topic: str, partition: int, offset: int) -> bytes:
-    return f"biokeel/1/{topic}/{partition}/{offset}".encode()
+def _bound(event: EventType, at: At) -> bytes:
+    return f"biokeel/2/{at.of(event)}".encode()

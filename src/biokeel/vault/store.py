@@ -30,7 +30,6 @@ import sqlalchemy as sa
 
 from biokeel.batch import SealedRejection
 from biokeel.contracts.signatures import PublicKeys
-from biokeel.contracts.topics import event_type
 from biokeel.errors import VaultError, VaultKeyError
 from biokeel.reasons import Reason
 from biokeel.vault import age
@@ -58,20 +57,23 @@ from biokeel.vault.tables import (
     SPREAD,
     Parked,
 )
+from biokeel.vault.tables import (
+    place as columns_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     import numpy.typing as npt
 
-    from biokeel.batch import At
+    from biokeel.batch import At, RawBatch, RawPartition
     from biokeel.contracts.signatures import Signer
     from biokeel.contracts.topics import EventType
     from biokeel.settings import Settings
     from biokeel.vault.enrolment import PersonEvent
     from biokeel.vault.identifiers import Identifier
+    from biokeel.vault.tables import Spans
 
-    Partitions = npt.NDArray[np.int32]
     Numbers = npt.NDArray[np.int64]
 
 READ_ANEW: Final = frozenset({Reason.UNKNOWN_SCHEMA, Reason.UNUSABLE_SCHEMA})
@@ -80,9 +82,11 @@ _EVENTS_A_TRANSACTION: Final = 2_000
 """Person events of one transaction: about 0.2 s, for which other workers wait."""
 
 _GENERATION: Final = sa.select(META.c.value).where(META.c.name == "generation")
-_DECIDED: Final = sa.select(PROGRESS.c.partition, PROGRESS.c.decided).where(PROGRESS.c.topic == sa.bindparam("topic"))
-"""Of all partitions, which are few: a statement that is always the same is made once. Making one takes longer here
-than running it."""
+_DECIDED: Final = sa.select(PROGRESS.c.source, PROGRESS.c.partition, PROGRESS.c.decided).where(
+    PROGRESS.c.event == sa.bindparam("event")
+)
+"""Of all sources' partitions, which are a few hundred: a statement that is always the same is made once. Making one
+takes longer here than running it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,7 @@ class Snapshot:
     """
 
     generation: int
-    decided: Mapping[int, int]
+    decided: Mapping[RawPartition, int]
 
 
 @dataclass(slots=True)
@@ -178,32 +182,30 @@ class Vault:
 
     # -- deciding events
 
-    def snapshot(self, event: EventType, partitions: Iterable[int]) -> Snapshot:
-        """Where things stand before a batch of `partitions`."""
+    def snapshot(self, event: EventType, origins: Iterable[RawPartition]) -> Snapshot:
+        """Where things stand before a batch of `origins`."""
         with self._database.read() as connection:
-            return _snapshot(connection, event.raw_topic, partitions)
+            return _snapshot(connection, event, origins)
 
-    def settled(self, event: EventType, spans: Mapping[int, tuple[int, int]]) -> set[At]:
-        """What of `spans` (by partition its first and last offset) was parked, sealed or applied before."""
+    def settled(self, event: EventType, spans: Spans) -> set[At]:
+        """What of `spans` (by raw partition its first and last offset) was parked, sealed or applied before."""
         with self._database.read() as connection:
-            return self._parking.settled(connection, event.raw_topic, spans)
+            return self._parking.settled(connection, event, spans)
 
-    def forgotten(self, event: EventType, partitions: Iterable[int]) -> list[tuple[int, int, int]]:
-        """Spans (partition, first and last offset) whose decisions an older backup did not hold: they are made anew."""
+    def forgotten(self, event: EventType, origins: Iterable[RawPartition]) -> list[tuple[RawPartition, int, int]]:
+        """Spans (first and last offset) whose decisions an older backup did not hold: they are made anew."""
         with self._database.read() as connection:
-            return age.forgotten(connection, event.raw_topic, partitions)
+            return age.forgotten(connection, event, origins)
 
     def look_up(self, schemes: pl.Series, ids: pl.Series, generation: int) -> pl.DataFrame:
         """Who each (scheme, identifier as written) is: see `biokeel.vault.people.People.look_up`."""
         return self._people.look_up(schemes, ids, generation)
 
-    def as_decided(
-        self, event: EventType, stream: str, people: pl.DataFrame, partitions: Partitions, numbers: Numbers
-    ) -> pl.DataFrame:
+    def as_decided(self, batch: RawBatch, stream: str, people: pl.DataFrame, numbers: Numbers) -> pl.DataFrame:
         """`people` of a look-up, each participant as it was when its event was decided, whatever was merged since.
 
-        `numbers` are offsets (stream `raw`) or release numbers (stream `parking`) in `partitions`, -1 for what is open
-        yet.
+        `numbers`: of each row of `batch` its offset (stream `raw`) or release number (stream `parking`), -1 for what is
+        open yet.
         """
         decided = numbers >= 0
         if not decided.any():
@@ -212,9 +214,9 @@ class Vault:
         moved = decided & (first != people["participant"]).fill_null(value=False).to_numpy()
         then = people["participant"]
         with self._database.read() as connection:
-            for partition in np.unique(partitions[moved]).tolist():
-                rows = np.flatnonzero(moved & (partitions == partition))
-                place = (event.raw_topic, partition, stream)
+            for which in np.unique(batch.which[moved]).tolist():
+                rows = np.flatnonzero(moved & (batch.which == which))
+                place = (batch.event, batch.origins[which], stream)
                 then = then.scatter(rows, before_merges(connection, place, first[rows], pl.Series(numbers[rows])))
         return people.with_columns(then)
 
@@ -222,31 +224,30 @@ class Vault:
         self,
         event: EventType,
         snapshot: Snapshot,
-        last: Mapping[int, int],
+        last: Mapping[RawPartition, int],
         *,
         parked: Sequence[ToPark],
         sealed: Sequence[SealedRejection],
-        anew: Mapping[int, tuple[int, int]] | None = None,
+        anew: Spans | None = None,
     ) -> bool:
         """Park and seal, and write down that every offset of each partition up to `last` is decided.
 
-        `anew`: spans (by partition) with offsets that an older backup had `forgotten`; now it is known of them again.
+        `anew`: spans with offsets that an older backup had `forgotten`; now it is known of them again.
         All of it or nothing, for all partitions together. False, with nothing written, where the world is no longer
         that of `snapshot`, which is of the same partitions: somebody changed people, somebody in `parked` was enrolled
         meanwhile, or another worker decided on one of the partitions; or where a person event that waited for its
         person is not applied yet. Then apply what waited, and start over.
         Dying before it returns leaves all of it or nothing, too.
         """
-        topic = event.raw_topic
         with self._database.write(shared=True) as connection:
-            if self._has_moved(connection, topic, snapshot) or self._is_known(connection, parked):
+            if self._has_moved(connection, event, snapshot) or self._is_known(connection, parked):
                 return False
-            self._parking.park(connection, topic, parked)
-            self._parking.bury(connection, topic, sealed)
-            age.decided_anew(connection, topic, anew or {})
+            self._parking.park(connection, event, parked)
+            self._parking.bury(connection, event, sealed)
+            age.decided_anew(connection, event, anew or {})
             rows = [
-                {"topic": topic, "partition": partition, "decided": max(reached, snapshot.decided[partition])}
-                for partition, reached in last.items()
+                {"event": str(event), **origin._asdict(), "decided": max(reached, snapshot.decided[origin])}
+                for origin, reached in last.items()
             ]
             self._database.upsert(connection, PROGRESS, rows)
         return True
@@ -272,25 +273,25 @@ class Vault:
 
     # -- releasing
 
-    def ready(self, event: EventType, limit: int, partition: int | None = None) -> list[ParkedEvent]:
+    def ready(self, event: EventType, limit: int, origin: RawPartition | None = None) -> list[ParkedEvent]:
         """Parked events that have their release number and are not marked released, lowest first."""
         with self._database.read() as connection:
-            return self._parking.ready(connection, event.raw_topic, limit, partition)
+            return self._parking.ready(connection, event, limit, origin)
 
-    def ready_at(self) -> set[tuple[EventType, int]]:
+    def ready_at(self) -> set[tuple[EventType, RawPartition]]:
         """The event types and raw partitions that have events for `ready`: one cheap look for all of them."""
         with self._database.read() as connection:
-            return {(event_type(topic), partition) for topic, partition in self._parking.ready_at(connection)}
+            return self._parking.ready_at(connection)
 
     def waiting(self) -> dict[EventType, int]:
         """How many events of each type are parked and not released; a type without any is left out."""
         with self._database.read() as connection:
-            return {event_type(topic): number for topic, number in self._parking.waiting(connection).items()}
+            return self._parking.waiting(connection)
 
     def offer(
         self,
         event: EventType,
-        partition: int,
+        origin: RawPartition,
         snapshot: Snapshot,
         offsets: Sequence[int],
         *,
@@ -302,20 +303,19 @@ class Vault:
         `strangers` were read only now, and their person is not enrolled: they wait. False, with nothing written, for
         the reasons that `decide` has.
         """
-        topic = event.raw_topic
         with self._database.write(shared=True) as connection:
-            if self._has_moved(connection, topic, snapshot) or self._is_known(connection, strangers):
+            if self._has_moved(connection, event, snapshot) or self._is_known(connection, strangers):
                 return False
-            self._parking.wait(connection, topic, strangers)
-            self._parking.offer(connection, topic, partition, offsets)
-            self._parking.bury(connection, topic, sealed)
-            self._parking.unpark(connection, topic, [each.at for each in sealed])
+            self._parking.wait(connection, event, strangers)
+            self._parking.offer(connection, event, origin, offsets)
+            self._parking.bury(connection, event, sealed)
+            self._parking.unpark(connection, event, [each.at for each in sealed])
         return True
 
-    def released(self, event: EventType, partition: int, up_to_release_number: int) -> None:
+    def released(self, event: EventType, origin: RawPartition, up_to_release_number: int) -> None:
         """Mark offered events as safely in Kafka; their sealed bytes are dropped. Call it after Kafka's flush."""
         with self._database.write(shared=True) as connection:
-            self._parking.release(connection, event.raw_topic, partition, up_to_release_number)
+            self._parking.release(connection, event, origin, up_to_release_number)
 
     def redrive(self, event: EventType, reason: Reason) -> int:
         """Let the dead letters of `event` with `reason` be judged again, as parked events; how many there were.
@@ -332,13 +332,13 @@ class Vault:
         total = 0
         with self._database.read() as connection:
             # What a worker seals again meanwhile is not taken up once more, or this would never end.
-            newest = self._parking.newest_dead(connection, event.raw_topic, reason)
+            newest = self._parking.newest_dead(connection, event, reason)
         while True:
             with self._database.write() as connection:
-                count = self._parking.redrive(connection, event.raw_topic, reason, _EVENTS_A_TRANSACTION, newest)
+                count = self._parking.redrive(connection, event, reason, _EVENTS_A_TRANSACTION, newest)
                 if not count:
                     return total
-                detail = {"topic": event.raw_topic, "reason": str(reason), "events": count}
+                detail = {"event": str(event), "reason": str(reason), "events": count}
                 self._audit.append(connection, [Entry("redrive", None, detail)])
             total += count
 
@@ -378,15 +378,14 @@ class Vault:
         *,
         parked: bool,
     ) -> Applied:
-        topic = event.raw_topic
         places = {each.at for each in events} | {each.at for each in rejected}
         if parked:
             # Another worker may have applied them since they were read.
-            still = self._parking.numbered(connection, topic, places)
-            self._parking.unpark(connection, topic, still)
+            still = self._parking.numbered(connection, event, places)
+            self._parking.unpark(connection, event, still)
             done = places - still
         else:
-            done = self._parking.settled(connection, topic, _spans(places))
+            done = self._parking.settled(connection, event, _spans(places))
         events = [each for each in events if each.at not in done]
         sealed = [each for each in rejected if each.at not in done]
         waiting: list[ToPark] = []
@@ -395,18 +394,18 @@ class Vault:
         for each in events:
             verdict = apply(roll, event.name, each)
             if verdict is None:
-                at = {"topic": topic, "partition": each.at[0], "offset": each.at[1]}
+                at = columns_of(event, each.at)
                 roll.entries[-1].detail.update(at)
                 applied.append(at)
             elif isinstance(verdict, Waits):
                 waiting.append(ToPark(each.at, verdict.identifier, each.payload))
             else:
-                sealed.append(SealedRejection(*each.at, verdict, f"person.{event.name}", each.payload))
+                sealed.append(SealedRejection(each.at, verdict, f"person.{event.name}", each.payload))
         # Before what was bound lets events out: an event may wait for what a later one of this very batch binds.
-        self._parking.park(connection, topic, waiting)
+        self._parking.park(connection, event, waiting)
         self._save(connection, roll)
         self._database.insert_new(connection, APPLIED, applied)
-        self._parking.bury(connection, topic, sealed)
+        self._parking.bury(connection, event, sealed)
         return Applied(len(applied), len(waiting), Counter(each.reason for each in sealed))
 
     def _save(self, connection: sa.Connection, roll: Roll) -> None:
@@ -418,13 +417,13 @@ class Vault:
             value = sa.cast(sa.cast(META.c.value, sa.BigInteger) + 1, sa.String(128))
             connection.execute(sa.update(META).where(META.c.name == "generation").values(value=value))
 
-    def _has_moved(self, connection: sa.Connection, topic: str, snapshot: Snapshot) -> bool:
+    def _has_moved(self, connection: sa.Connection, event: EventType, snapshot: Snapshot) -> bool:
         """Whether the world is no longer that of `snapshot`, or what waited for an enrolment is about to change it.
 
         A consent that was narrowed before the person was enrolled is applied after the enrolment, in a transaction of
         its own. Whoever enrolled may die in between; nothing may be let through by the enrolment alone meanwhile.
         """
-        return _snapshot(connection, topic, snapshot.decided) != snapshot or self._parking.holds_people(connection)
+        return _snapshot(connection, event, snapshot.decided) != snapshot or self._parking.holds_people(connection)
 
     def _is_known(self, connection: sa.Connection, parked: Sequence[ToPark]) -> bool:
         digests = {each.identifier.digest(key) for each in parked for key in self._keys.lookup}
@@ -454,13 +453,13 @@ class Vault:
 
     # -- seeing it
 
-    def books(self, event: EventType, partition: int) -> pl.DataFrame:
+    def books(self, event: EventType, origin: RawPartition) -> pl.DataFrame:
         """Where events of a raw partition are: `offset` Int64, `place` (parked|released|sealed|applied), `reason`.
 
         An event that was let through at once is in no row: it is in Kafka.
         """
         with self._database.read() as connection:
-            return books(connection, event, partition)
+            return books(connection, event, origin)
 
     def audit_head(self) -> AuditHead:
         """The last entry of the audit, to be kept where the vault's administrators cannot change it."""
@@ -505,16 +504,17 @@ class Vault:
             )
 
 
-def _snapshot(connection: sa.Connection, topic: str, partitions: Iterable[int]) -> Snapshot:
+def _snapshot(connection: sa.Connection, event: EventType, origins: Iterable[RawPartition]) -> Snapshot:
     generation = connection.execute(_GENERATION).scalar_one()
-    known = {partition: int(decided) for partition, decided in connection.execute(_DECIDED, {"topic": topic})}
-    return Snapshot(int(generation), {partition: known.get(partition, -1) for partition in partitions})
+    rows = connection.execute(_DECIDED, {"event": str(event)})
+    known = {(source, partition): int(decided) for source, partition, decided in rows}
+    return Snapshot(int(generation), {origin: known.get(origin, -1) for origin in origins})
 
 
-def _spans(places: Iterable[At]) -> dict[int, tuple[int, int]]:
-    """By partition, the first and the last offset of `places`."""
-    spans: dict[int, tuple[int, int]] = {}
-    for partition, offset in places:
-        first, last = spans.get(partition, (offset, offset))
-        spans[partition] = min(first, offset), max(last, offset)
+def _spans(places: Iterable[At]) -> dict[RawPartition, tuple[int, int]]:
+    """By raw partition, the first and the last offset of `places`."""
+    spans: dict[RawPartition, tuple[int, int]] = {}
+    for at in places:
+        first, last = spans.get(at.origin, (at.offset, at.offset))
+        spans[at.origin] = min(first, at.offset), max(last, at.offset)
     return spans

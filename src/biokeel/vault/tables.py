@@ -1,16 +1,26 @@
 """The vault's tables. No column holds an identifier or a payload in clear.
 
-Coordinates (topic, partition, offset) are the primary key of `parked`, `dead_letter` and `applied`, so that an event
-that comes twice is one row, and stands in one of the three only.
+Coordinates (event, source, partition, offset) are the primary key of `parked`, `dead_letter` and `applied`, so that an
+event that comes twice is one row, and stands in one of the three only.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from biokeel.batch import At, RawPartition
+    from biokeel.contracts.topics import EventType
+
+    Spans = Mapping[RawPartition, tuple[int, int]]
+    """By raw partition, its first and its last offset."""
+
+COORDINATES: Final = ("event", "source", "partition", "offset")
 METADATA: Final = sa.MetaData()
 
 
@@ -27,14 +37,16 @@ class Parked(StrEnum):
     """It is in Kafka; the sealed bytes are gone."""
 
 
-def _partition() -> tuple[sa.Column[str], sa.Column[int]]:
+def _partition() -> tuple[sa.Column[str], sa.Column[str], sa.Column[int]]:
+    """A raw partition: `event` and `source` are its topic."""
     return (
-        sa.Column("topic", sa.String(128), primary_key=True),
+        sa.Column("event", sa.String(64), primary_key=True),
+        sa.Column("source", sa.String(40), primary_key=True),
         sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
     )
 
 
-def _coordinates() -> tuple[sa.Column[str], sa.Column[int], sa.Column[int]]:
+def _coordinates() -> tuple[sa.Column[str], sa.Column[str], sa.Column[int], sa.Column[int]]:
     return (*_partition(), sa.Column("offset", sa.BigInteger, primary_key=True, autoincrement=False))
 
 
@@ -83,9 +95,9 @@ PARKED = sa.Table(
     sa.Column("release_number", sa.BigInteger),
     sa.Column("sealed", sa.LargeBinary),
     sa.Column("since", sa.BigInteger, nullable=False),
-    sa.UniqueConstraint("topic", "partition", "release_number"),
+    sa.UniqueConstraint("event", "source", "partition", "release_number"),
     # Released rows stay for ever; those that are not must be found without reading past them.
-    sa.Index("parked_state", "state", "topic", "partition"),
+    sa.Index("parked_state", "state", "event", "source", "partition"),
 )
 
 DEAD_LETTER = sa.Table(
@@ -156,3 +168,13 @@ AUDIT = sa.Table(
     sa.Column("detail", sa.Text, nullable=False),
     sa.Column("mac", sa.LargeBinary(32), nullable=False),
 )
+
+
+def place(event: EventType, at: At) -> dict[str, Any]:
+    """The columns that say where an event stands."""
+    return dict(zip(COORDINATES, (str(event), *at), strict=True))
+
+
+def within(table: sa.Table, event: EventType, origin: RawPartition) -> tuple[sa.ColumnElement[bool], ...]:
+    """Conditions that find the rows of one raw partition."""
+    return table.c.event == str(event), table.c.source == origin.source, table.c.partition == origin.partition

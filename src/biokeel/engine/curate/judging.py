@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from biokeel.batch import ROW
 from biokeel.errors import PoisonBatch, describe
 from biokeel.link.partitions import rows_by_partition
 from biokeel.link.repeats import IDENTITY, remembered, sent_again
@@ -135,5 +136,5 @@ def _verdicts(frame: pl.DataFrame, decided: Mapping[int, Decided]) -> pl.Series 
 
 def _place(batch: PseudonymisedBatch, row: int) -> str:
     """Where a row stands, for the log: positions and coordinates, which say nothing about a person."""
-    at = batch.frame.select("pseudo_partition", "pseudo_offset", "stream", "raw_partition", "raw_offset").row(row)
-    return "Judging at {}/{}@{} ({} {}@{})".format(batch.event.pseudo_topic, *at)
+    at = batch.frame.select("pseudo_partition", "pseudo_offset", *ROW).row(row)
+    return "Judging at {}/{}@{} ({} {}/{}@{})".format(batch.event.pseudo_topic, *at)

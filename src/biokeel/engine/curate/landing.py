@@ -201,8 +201,7 @@ class Landing:
         runner = self._worker.runner
         quarantined = buffer.quarantined()
         positions = {partition: standing.offset for partition, standing in buffer.standings.items()}
-        marks = {partition: standing.marks for partition, standing in buffer.standings.items()}
-        landed = runner.run("land", self.tables[event].land, buffer.curated(), quarantined, positions, marks)
+        landed = runner.run("land", self.tables[event].land, buffer.curated(), quarantined, positions)
         if quarantined is not None and landed.quarantined:
             runner.rejected(event, {Reason(name): rows for name, rows in count_reasons(quarantined).items()})
         return landed

@@ -16,7 +16,7 @@ import polars as pl
 
 from biokeel.batch import POSITION, PseudonymisedBatch
 from biokeel.contracts.blocks import named, read_block
-from biokeel.contracts.topics import event_type
+from biokeel.contracts.topics import event_of
 from biokeel.errors import ContractError, DamagedBlock, PoisonBatch, UnsignedBlock
 from biokeel.land.aside import Aside, Offsets
 
@@ -164,7 +164,7 @@ class BlockReader:
     def _leave_out(self, at: Partition, message: Message, error: ContractError) -> bool:
         """Go on without a message that may be anybody's; whether it was kept (`KEPT_UNSIGNED`)."""
         offset, value, _ = message
-        event, unsigned = event_type(at.topic), self._left_out[at].unsigned
+        event, unsigned = event_of(at.topic), self._left_out[at].unsigned
         self._metrics.unsigned(event)
         if len(unsigned) >= KEPT_UNSIGNED:
             return False
@@ -179,7 +179,7 @@ class BlockReader:
         Raises `PoisonBatch` where that would be one too many: then something writes, or reads, nothing but damage.
         """
         offset, value, _ = message
-        event, damaged = event_type(at.topic), self._left_out[at].damaged
+        event, damaged = event_of(at.topic), self._left_out[at].damaged
         place = f"{at.topic}/{at.partition}@{offset}"
         if len(damaged) >= self._limit:
             raise PoisonBatch(
@@ -194,14 +194,12 @@ class BlockReader:
 
 def _is_repeat(holds: Named | None, reached: Marks) -> bool:
     """Whether all rows of a block are ones that were here before."""
-    return holds is not None and all(
-        span.last <= reached.get((holds.stream, span.partition), -1) for span in holds.spans
-    )
+    return holds is not None and all(span.last <= reached.get((holds.stream, *span.origin), -1) for span in holds.spans)
 
 
 def _advance(reached: Marks, holds: Named | None) -> None:
     """Note that the rows of a block were here."""
     if holds is not None:
         for span in holds.spans:
-            at = (holds.stream, span.partition)
+            at = (holds.stream, *span.origin)
             reached[at] = max(span.last, reached.get(at, -1))

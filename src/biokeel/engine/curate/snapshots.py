@@ -6,7 +6,7 @@ import logging
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from biokeel.contracts.topics import event_type
+from biokeel.contracts.topics import event_of
 from biokeel.engine.kafka.deliveries import Partition
 from biokeel.errors import CommitConflict
 from biokeel.land.maintenance import refresh_participants
@@ -123,7 +123,7 @@ class SnapshotSaver:
     def _save(self, at: Partition, standing: Snapshot) -> None:
         """Write a snapshot; what it covers has landed. If the process dies in here, the snapshot before is used."""
         data = to_bytes(standing)
-        event = event_type(at.topic)
+        event = event_of(at.topic)
         self._runner.run("snapshot", self._snapshots.save, event, at.partition, standing.offset, data)
         self._landed.pop(at, None)
         self._rows_since[at] = 0

@@ -23,12 +23,13 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from biokeel.contracts.topics import LANDED_EVENTS, event_type
+from biokeel.contracts.topics import event_of
 from biokeel.engine.curate.judging import Judge, Judged
 from biokeel.engine.curate.landing import Landing
 from biokeel.engine.curate.reading import BlockReader
 from biokeel.engine.curate.snapshots import SnapshotSaver
 from biokeel.engine.kafka.deliveries import Partition
+from biokeel.engine.kafka.topics import TopicNames
 from biokeel.engine.kafka.transport import Consumption
 from biokeel.engine.worker import Worker
 from biokeel.errors import StoreUnavailable
@@ -75,9 +76,9 @@ RECOVERIES: Final = 8
 """Event types recovered at a time after an assignment."""
 
 
-def consumption() -> Consumption:
+def consumption(settings: Settings) -> Consumption:
     """What this application reads: every pseudo topic, few and big messages."""
-    topics = tuple(event.pseudo_topic for event in LANDED_EVENTS)
+    topics = TopicNames(settings).pseudo
     return Consumption(
         GROUP,
         topics,
@@ -123,7 +124,7 @@ class CurateWorker(Worker):
         The turn is free meanwhile: the recovery wants it, and so do partitions that leave.
         """
         await super().take(deliveries)
-        events = {event_type(delivery.topic) for delivery in deliveries}
+        events = {event_of(delivery.topic) for delivery in deliveries}
         while events & set(self._landing.dropped) and not (self.stopping or self.has_failed):  # noqa: ASYNC110 - several parts change it
             await asyncio.sleep(TICK_SECONDS)
 
@@ -215,7 +216,7 @@ class CurateWorker(Worker):
             async with self._turn:
                 await self._landing.done()
                 for at in partitions & set(self._standings):
-                    self.runner.metrics.forget(event_type(at.topic), at.partition)
+                    self.runner.metrics.forget(event_of(at.topic), at)
                 self._forget()
 
     async def drain(self) -> None:
@@ -250,7 +251,7 @@ class CurateWorker(Worker):
 
     async def _recover_all(self, partitions: AbstractSet[Partition]) -> dict[Partition, Recovered]:
         loop = asyncio.get_running_loop()
-        events = sorted({event_type(at.topic) for at in partitions})
+        events = sorted({event_of(at.topic) for at in partitions})
         with ThreadPoolExecutor(RECOVERIES, "recover") as pool:
             found = await asyncio.gather(
                 *(loop.run_in_executor(pool, self._recover, event, partitions) for event in events)

@@ -20,6 +20,7 @@ from aiokafka.consumer import fetcher as driver
 from aiokafka.errors import CorruptRecordException
 
 from biokeel.batch import Refusal
+from biokeel.contracts.topics import event_of
 from biokeel.errors import OversizedBatch
 from biokeel.reasons import Reason
 
@@ -267,7 +268,7 @@ class Fetcher(driver.Fetcher):  # type: ignore[misc]  # aiokafka has no types
     ) -> dict[Any, Records]:
         """A micro-batch of each of `partitions` that has one, until they hold `max_records` records or `take_bytes`.
 
-        Those of one topic come together, as far as they are there: they are worked on in one go.
+        Those of one event type come together, as far as they are there: they are worked on in one go.
         """
         found: dict[Any, Records] = {}
         ready = set(partitions)
@@ -283,8 +284,8 @@ class Fetcher(driver.Fetcher):  # type: ignore[misc]  # aiokafka has no types
             # Errors of other partitions wait until nothing is in hand that they would lose.
             ready = {tp for tp, each in self._records.items() if isinstance(each, driver.FetchResult)}
             ready &= partitions - found.keys()
-            topics = {tp.topic for tp in some}
-            ready = {tp for tp in ready if tp.topic in topics} or ready
+            events = {event_of(tp.topic) for tp in some}
+            ready = {tp for tp in ready if event_of(tp.topic) in events} or ready
         return found
 
     def _fetch_on(self, tp: Any) -> None:

@@ -26,6 +26,7 @@ from faust.events import Event
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
+from biokeel.contracts.topics import event_of
 from biokeel.engine.kafka.deliveries import Delivery, Ledger, Partition
 from biokeel.engine.kafka.membership import Coordinator
 from biokeel.engine.kafka.records import Fetcher
@@ -33,9 +34,10 @@ from biokeel.engine.kafka.unpack import MOST_BYTES
 from biokeel.errors import TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
+    from biokeel.contracts.topics import EventType
     from biokeel.engine.kafka.records import Records
 
 
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
 class Consumption:
     """What a worker reads and how much of it at a time. `group` is the Kafka consumer group.
 
+    `topics` says which there are to read, and is asked again and again: a new source's, or a new event type's, are read
+    from then on. It may raise `TransportError`.
     `headers`: whether it reads the records' headers, at a tenth of a microsecond a record. `least_bytes`: what the
     broker gathers, over all partitions, before it answers, unless `wait_seconds` pass first: so a trickle makes a few
     micro-batches, not very many tiny ones. Of memory: `answer_bytes` are the most that an answer of the broker has,
@@ -50,7 +54,7 @@ class Consumption:
     """
 
     group: str
-    topics: tuple[str, ...]
+    topics: Callable[[], Sequence[str]]
     poll_records: int
     fetch_bytes: int
     headers: bool = False
@@ -78,7 +82,7 @@ class Handler(Protocol):
         ...
 
     async def take(self, deliveries: Sequence[Delivery]) -> None:
-        """Process `deliveries`, or buffer them: of one topic, each of another partition.
+        """Process `deliveries`, or buffer them: of one event type, each of another partition of one of its topics.
 
         Each is settled through the ledger once its rows are durable.
 
@@ -131,16 +135,16 @@ class Consumer(driver.Consumer):
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109
-        """Yield one message for each topic of which some partition has records."""
+        """Yield one message for each event type of which some partition has records."""
         await self._rewind_dropped()
         before = self._seeks
         records, active = await self._wait_next_records(timeout)
         if records is None or self.should_stop:
             return
-        topics: dict[str, list[tuple[TP, Records]]] = {}
+        events: dict[EventType, list[tuple[TP, Records]]] = {}
         for tp, batch in cast("dict[TP, Records]", records).items():  # what our fetcher makes of it
-            topics.setdefault(tp.topic, []).append((tp, batch))
-        for fetched in topics.values():
+            events.setdefault(event_of(tp.topic), []).append((tp, batch))
+        for fetched in events.values():
             deliveries = []
             for tp, batch in fetched:
                 at = Partition(tp.topic, tp.partition)

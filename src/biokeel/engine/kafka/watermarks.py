@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Final
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
+from biokeel.batch import RawPartition
+from biokeel.contracts.topics import raw_of
+from biokeel.engine.kafka.topics import is_raw
 from biokeel.errors import TransportError
 from biokeel.observe.reach import require_kafka
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from biokeel.contracts.topics import EventType
     from biokeel.settings import Settings
 
-Watermarks = dict["EventType", dict[int, tuple[int, int]]]
-"""By event type and partition: the first offset that Kafka still holds, and the one that the next event will get."""
+Watermarks = dict["EventType", dict[RawPartition, tuple[int, int]]]
+"""By event type and raw partition: the first offset that Kafka still holds, and the one that the next will get."""
 
 _EARLIEST: Final[OffsetSpec] = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -42,16 +45,22 @@ epoch than the client's, and a new leader does not know at once how far the part
 
 
 def raw_watermarks(settings: Settings, events: Iterable[EventType]) -> Watermarks:
-    """The watermarks of the raw topics of `events`; an event type whose topic does not exist has no partitions.
+    """The watermarks of all sources' raw topics of `events`; an event type that nobody sends has no partitions.
 
     Raises `TransportError` when Kafka does not answer or refuses.
     """
-    return _watermarks(settings, {event.raw_topic: event for event in events})
+    marks: Watermarks = {event: {} for event in events}
+    for (topic, partition), bounds in _watermarks(settings, is_raw).items():
+        source, event = raw_of(topic)
+        if event in marks:
+            marks[event][RawPartition(source, partition)] = bounds
+    return marks
 
 
-def pseudo_watermarks(settings: Settings, events: Iterable[EventType]) -> Watermarks:
-    """The same of their pseudo topics; person events have none."""
-    return _watermarks(settings, {event.pseudo_topic: event for event in events})
+def pseudo_watermarks(settings: Settings, event: EventType) -> dict[int, tuple[int, int]]:
+    """The same of the partitions of the pseudo topic of `event`."""
+    found = _watermarks(settings, lambda topic: topic == event.pseudo_topic)
+    return {partition: bounds for (_, partition), bounds in found.items()}
 
 
 def beginnings(settings: Settings, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
@@ -72,15 +81,15 @@ def _asked(settings: Settings, places: Iterable[tuple[str, int]], spec: OffsetSp
         raise _failed(error) from None
 
 
-def _watermarks(settings: Settings, by_topic: dict[str, EventType]) -> Watermarks:
+def _watermarks(settings: Settings, wanted: Callable[[str], bool]) -> dict[tuple[str, int], tuple[int, int]]:
     require_kafka(settings)
     try:
         admin = AdminClient(settings.kafka_client())
         known = admin.list_topics(timeout=_TIMEOUT).topics
         partitions = [
             TopicPartition(topic, partition)
-            for topic in by_topic
-            if topic in known
+            for topic in known
+            if wanted(topic)
             for partition in known[topic].partitions
         ]
         deadline = monotonic() + _TIMEOUT
@@ -88,10 +97,7 @@ def _watermarks(settings: Settings, by_topic: dict[str, EventType]) -> Watermark
         highs = _offsets(admin, partitions, _LATEST, deadline)
     except KafkaException as error:
         raise _failed(error) from None
-    marks: Watermarks = {event: {} for event in by_topic.values()}
-    for (topic, partition), low in sorted(lows.items()):
-        marks[by_topic[topic]][partition] = (low, highs[topic, partition])
-    return marks
+    return {place: (low, highs[place]) for place, low in sorted(lows.items())}
 
 
 def _failed(error: KafkaException) -> TransportError:

@@ -108,7 +108,8 @@ def _record(line: dict[str, Any], context: Context) -> tuple[EventType, Record]:
             record[name] = _milliseconds(record[name], name, context)
     if isinstance(record.get("birth_date"), str):
         record["birth_date"] = day(record["birth_date"])
-    record.setdefault("source_id", context.source_id)
+    if record.setdefault("source_id", context.source_id) != context.source_id:
+        raise Unusable("source_id names another source than the one that publishes")
     record.setdefault("recorded_at", context.recorded_at)
     if event == ENROLMENT:
         record |= _consent(record)
