@@ -1,4 +1,4 @@
-"""The people of a dry run: everybody is enrolled and has consented; what files say of a person is believed.
+"""What a dry run assumes: everybody is enrolled and has consented; what files say of a person is believed.
 
 Who is enrolled, and what they consented to, only the vault knows. What the files themselves say is applied by the
 vault's own functions to a roll in memory, so that two enrolments that contradict each other are found, and a rule about
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from biokeel.contracts.sources import Register, Source
+from biokeel.contracts.topics import Domain
 from biokeel.reasons import Reason
 from biokeel.vault.consent import CONSENT
 from biokeel.vault.enrolment import Roll, apply
@@ -21,11 +23,43 @@ from biokeel.vault.known import PERSON
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from biokeel.contracts.topics import EventType
     from biokeel.vault.enrolment import PersonEvent
     from biokeel.vault.identifiers import Identifier
 
 _EVERYTHING: Final = sum(CONSENT.values())
 _COLUMNS: Final = PERSON | {"valid": pl.Boolean()}
+
+
+class _Unlimited(Source):
+    """A source of which nobody has said yet what it may send."""
+
+    def may_send(self, event: EventType) -> bool:
+        """Whatever it is."""
+        del event
+        return True
+
+    def may_speak_of(self, scheme: str) -> bool:
+        """Whoever it is."""
+        del scheme
+        return True
+
+
+def unlimited(source_id: str) -> Register:
+    """A register in which `source_id`, and nobody else, may send everything about everybody."""
+    return Register(
+        [
+            _Unlimited(
+                id=source_id,
+                name=source_id,
+                contact=source_id,
+                events=(f"{Domain.CLINICAL}.*",),
+                schemes=("KR_RRN",),
+                time_zone="UTC",
+                cadence_seconds=1,
+            )
+        ]
+    )
 
 
 class AssumedPeople:

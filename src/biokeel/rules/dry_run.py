@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 import polars as pl
 
-from biokeel.batch import PseudonymisedBatch, RawBatch
+from biokeel.batch import PseudonymisedBatch, RawBatch, RawPartition
 from biokeel.contracts.codec import Codec
 from biokeel.contracts.grammars import EVENT_ID
 from biokeel.errors import SourceError
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from biokeel.batch import DecodedBatch, SealedRejection
     from biokeel.contracts.catalogue import Catalogue
     from biokeel.contracts.schema import EventSchema
+    from biokeel.contracts.sources import Register
     from biokeel.contracts.topics import EventType
     from biokeel.source.adapters.base import Record
     from biokeel.source.files import Source
@@ -125,14 +126,16 @@ def _events(result: FileResult, source: Source) -> Iterator[tuple[EventType, lis
 class Judge:
     """Judges events as both workers would, and keeps what it found. One for each run.
 
-    `suites` are those in force. `remembered_events` is the setting: how many landed events a repeat is known by.
+    `source_id` is whose events they are, and `register` says what it was granted. `suites` are those in force.
+    `remembered_events` is the setting: how many landed events a repeat is known by.
     """
 
     def __init__(
         self,
         catalogue: Catalogue,
         suites: SuiteStore,
-        sources: Iterable[str],
+        source_id: str,
+        register: Register,
         *,
         max_event_bytes: int,
         remembered_events: int,
@@ -142,7 +145,9 @@ class Judge:
         self._suites = suites
         self._remembered = remembered_events
         # Nobody sees the ids of rows: a key of this run will do.
-        self._gate = Gate(pl.Series(list(sources), dtype=pl.String), EventIdCipher(Key.new()))
+        self._gate = Gate(lambda: register, EventIdCipher(Key.new()))
+        self._register = register
+        self._origin = RawPartition(source_id, _PARTITION)
         self._people = AssumedPeople()
         self._policies: dict[EventType, Policy] = {}
         self._windows: dict[EventType, Window] = {}
@@ -174,7 +179,7 @@ class Judge:
             self._judge(event, [each.content for each in messages if not isinstance(each.content, dict)], messages)
 
     def _judge(self, event: EventType, values: Sequence[bytes | None], origins: Sequence[_Waiting]) -> None:
-        raw = RawBatch.of(event, [(_PARTITION, np.arange(len(values), dtype=np.int64), values)])
+        raw = RawBatch.of(event, [(self._origin, np.arange(len(values), dtype=np.int64), values)])
         decoded = self._codec.decode(raw)
         batch = _Batch(event, origins, decoded.accepted)
         self._seal(batch, decoded.rejected)
@@ -185,13 +190,13 @@ class Judge:
 
     def _apply(self, batch: _Batch, decoded: DecodedBatch) -> None:
         event = batch.event
-        events, rejected = read_persons(decoded, self._schema(event), self._gate.sources)
+        events, rejected = read_persons(decoded, self._schema(event), self._register)
         self._seal(batch, rejected)
         for person, reason in zip(events, self._people.apply(event.name, events), strict=True):
             if reason is None:
                 self._count(batch, Fate.APPLIED, 1)
             else:
-                self._stop(batch, Fate.SEALED, reason, [person.at[-1]])
+                self._stop(batch, Fate.SEALED, reason, [person.at.offset])
 
     def _wall(self, batch: _Batch, decoded: DecodedBatch) -> None:
         event = batch.event
@@ -239,7 +244,7 @@ class Judge:
     def _seal(self, batch: _Batch, rejected: Sequence[SealedRejection]) -> None:
         by_reason: dict[tuple[Reason, str], list[int]] = {}
         for each in rejected:
-            by_reason.setdefault((each.reason, each.detail), []).append(each.offset)
+            by_reason.setdefault((each.reason, each.detail), []).append(each.at.offset)
         for (reason, detail), offsets in by_reason.items():
             self._stop(batch, Fate.SEALED, reason, offsets, detail)
 
