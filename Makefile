@@ -31,7 +31,7 @@ demo: $(STAMP) ## the whole way on real parts: PEOPLE=300 SEED=7 DEMO_DATA="fold
 	@$(BIN)/biokeel demo --people $(PEOPLE) --seed $(SEED) $(foreach folder,$(DEMO_DATA),--data "$(folder)")
 
 .PHONY: check
-check: $(STAMP) ## format, lint, types, import order, spelling, schemas, suites
+check: $(STAMP) ## format, lint, types, import order, spelling, schemas, suites, sources
 	@$(BIN)/ruff format --check --quiet src tests bench
 	@$(BIN)/ruff check --quiet src tests bench
 	@$(BIN)/mypy --no-error-summary
@@ -39,6 +39,7 @@ check: $(STAMP) ## format, lint, types, import order, spelling, schemas, suites
 	@$(BIN)/codespell src tests bench docs README.md CHANGELOG.md Makefile
 	@$(BIN)/biokeel schema check
 	@$(BIN)/biokeel suite check
+	@$(BIN)/biokeel source check
 	@$(BIN)/biokeel suite test
 
 .PHONY: test

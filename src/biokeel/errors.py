@@ -29,6 +29,7 @@ BiokeelError
 │   ├── OversizedBatch       a compressed batch of Kafka's that comes to more than is held
 │   ├── PoisonBatch          a stage keeps raising, and its events cannot be set aside
 │   └── Stuck                offsets have not moved for too long
+├── AdminError               Kafka did not do what an administrator asked
 ├── StackError
 │   ├── ArtifactError        a jar cannot be had, or its bytes are not the pinned ones
 │   ├── PortTaken            a port is not free
@@ -174,6 +175,10 @@ class PoisonBatch(EngineError):  # noqa: N818
 
 class Stuck(EngineError):  # noqa: N818
     """Offsets have not moved for too long."""
+
+
+class AdminError(BiokeelError):
+    """Kafka did not do what an administrator asked: make a topic, a user, a right or a quota."""
 
 
 class StackError(BiokeelError):

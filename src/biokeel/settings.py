@@ -2,8 +2,9 @@
 
 Each setting is an environment variable `BIOKEEL_<NAME>`. `biokeel stack up` writes the settings of the local stack into
 files in the state directory, one for each side: `vault.env` and `research.env` for the zones of the privacy wall,
-`sources/<id>.env` for each source and `operator.env` for who watches. Each holds its own side's ways in and no other's,
-and who loads settings names the sides that it needs. What stands in the environment wins over the files.
+`sources/<id>.env` for each source, `operator.env` for who watches and `admin.env` for who registers sources. Each holds
+its own side's ways in and no other's, and who loads settings names the sides that it needs. What stands in the
+environment wins over the files.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from biokeel.errors import SettingsError
 
-OPERATOR = "operator"
-"""The side that is no zone; a source's is what `side_of` says."""
+OPERATOR, ADMIN = "operator", "admin"
+"""The sides that are no zone; a source's is what `side_of` says."""
 
 
 def side_of(source: str) -> str:
@@ -27,11 +28,13 @@ def side_of(source: str) -> str:
 
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = Path(__file__).resolve().parent / "shipped"
+"""What an installed Biokeel brings along; nobody writes there."""
 
 
 def _beside_project(name: str) -> Path:
     """`name` in the working directory where it exists, else in the checkout, else as shipped inside the package."""
-    for root in (Path.cwd(), PROJECT_ROOT, Path(__file__).resolve().parent / "shipped"):
+    for root in (Path.cwd(), PROJECT_ROOT, SHIPPED):
         if (root / name).is_dir():
             return root / name
     return Path.cwd() / name
@@ -155,7 +158,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, *sides: str, state_dir: Path | None = None) -> Settings:
-        """Read the environment, and beneath it the env files of `sides`: a zone, `OPERATOR`, or a source's.
+        """Read the environment, and beneath it the env files of `sides`: a zone, `OPERATOR`, `ADMIN`, or a source's.
 
         Where none is named, only the environment: folders and the like, which belong to no side.
 

@@ -1,20 +1,19 @@
-"""The topics of Biokeel: `raw.*` that sources write, `pseudo.*` that the pseudonymiser writes."""
+"""The topics of Biokeel as Kafka is asked for them, and how each kind is configured."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
-from biokeel.contracts.sources import Register
-from biokeel.contracts.topics import EVENTS, LANDED_EVENTS
-from biokeel.errors import StackError
+from biokeel.admin.answers import SECONDS, answered
+from biokeel.errors import AdminError
 from biokeel.settings import Settings
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
 
 MESSAGE_BYTES = 16 << 20
-CREATE_SECONDS = 60.0
 LED_SECONDS = 60.0
 PAUSE_SECONDS = 0.05
 CONFIG = {
@@ -24,69 +23,66 @@ CONFIG = {
     # The producers compress; a broker that did it again would only cost time.
     "compression.type": "producer",
 }
+RECEIPTS_CONFIG = {
+    # What a source does not fetch within a year it does not miss; the books can say it anew at any time.
+    "retention.ms": str(365 * 86_400_000),
+    "retention.bytes": "-1",
+    "cleanup.policy": "delete",
+    "compression.type": "producer",
+}
 
 
-def wanted(settings: Settings) -> dict[str, int]:
-    """Every topic of Biokeel with its number of partitions."""
-    register = Register.load(settings.sources_dir)
-    raw = {
-        event.raw_topic(source.id): source.partitions
-        for source in register.values()
-        for event in EVENTS
-        if source.may_send(event)
-    }
-    return raw | {event.pseudo_topic: settings.pseudo_partitions for event in LANDED_EVENTS}
+def create(admin: AdminClient, topics: Mapping[str, tuple[int, Mapping[str, str]]]) -> list[str]:
+    """Create topics with their numbers of partitions and configurations; those that are there stay as they are.
 
-
-def create_topics(admin: AdminClient, settings: Settings) -> list[str]:
-    """Create what is missing of `wanted`, and return its names; what is there already stays as it is.
-
-    Raises `StackError` where Kafka does not answer or refuses. A process that dies in between leaves some topics
-    missing, which the next call creates.
+    Returns the names of the new ones. Raises `AdminError` where Kafka does not answer or refuses.
     """
-    from confluent_kafka import KafkaError, KafkaException
+    from confluent_kafka import KafkaError
     from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]  # it does not say what it exports
 
     new = [
-        NewTopic(name, num_partitions=partitions, replication_factor=-1, config=CONFIG)
-        for name, partitions in wanted(settings).items()
+        NewTopic(name, num_partitions=partitions, replication_factor=-1, config=dict(config))
+        for name, (partitions, config) in topics.items()
     ]
-    created = []
-    for name, future in admin.create_topics(new, operation_timeout=CREATE_SECONDS).items():
-        try:
-            future.result(CREATE_SECONDS)
-            created.append(name)
-        except TimeoutError as error:
-            raise StackError(
-                f"Kafka did not create the topic {name} within {CREATE_SECONDS:g} s.",
-                "See that it runs: biokeel stack status.",
-            ) from error
-        except KafkaException as error:
-            fault: KafkaError = error.args[0]
-            if fault.code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise StackError(
-                    f"Kafka did not create the topic {name} ({fault.name()}).",
-                    "See that it runs: biokeel stack status.",
-                ) from error
-    return sorted(created)
+    if not new:
+        return []
+    futures = admin.create_topics(new, operation_timeout=SECONDS)
+    there = KafkaError.TOPIC_ALREADY_EXISTS
+    answers = answered(futures.values(), "create a topic", tolerated=(there,))
+    return sorted(name for name, answer in zip(futures, answers, strict=True) if answer != there)
 
 
-def wait_led(admin: AdminClient, settings: Settings) -> None:
-    """Wait until every partition of `wanted` has a leader that answers: a young cluster has topics before it has those.
+def grow(admin: AdminClient, topics: Mapping[str, int]) -> None:
+    """Give topics as many partitions as `topics` says; those that have as many already stay as they are.
 
-    Raises `StackError` after `LED_SECONDS`.
+    Raises `AdminError` where Kafka does not answer or refuses, as it does where a topic would have fewer.
+    """
+    from confluent_kafka import KafkaError
+    from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
+
+    new = [NewPartitions(name, partitions) for name, partitions in topics.items()]
+    if new:
+        # It is how Kafka says that there are as many already.
+        there = (KafkaError.INVALID_PARTITIONS,)
+        answered(admin.create_partitions(new, operation_timeout=SECONDS).values(), "raise partitions", tolerated=there)
+
+
+def wait_led(admin: AdminClient, names: Collection[str]) -> None:
+    """Wait until every partition of these topics has a leader that answers: a young topic is there before it has one.
+
+    Raises `AdminError` after `LED_SECONDS`.
     """
     deadline = time.monotonic() + LED_SECONDS
-    while unled := _unled(admin, list(wanted(settings))):
+    while unled := _unled(admin, names):
         if time.monotonic() > deadline:
-            raise StackError(
+            raise AdminError(
                 f"{len(unled)} topics have no leader after {LED_SECONDS:g} s, {unled[0]} among them.",
                 "See logs/kafka-broker.log.",
             )
         time.sleep(PAUSE_SECONDS)
 
 
-def _unled(admin: AdminClient, names: list[str]) -> list[str]:
+def _unled(admin: AdminClient, names: Collection[str]) -> list[str]:
     """Those of `names` that the broker does not know yet, or that have a partition whose leader does not answer."""
     from confluent_kafka import KafkaException, TopicPartition
     from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # it does not say what it exports

@@ -7,25 +7,26 @@ them, and an operator sees positions and lag of everything but the events of nei
 | --- | --- | --- |
 | vault | read and write `raw.*`, write `pseudo.*` | all |
 | research | read `pseudo.*` | all but the vault's |
-| source | write `raw.*` | none |
-| operator | describe and create all, read `pseudo.*` | describe all |
+| operator | describe all, read `pseudo.*` | describe all |
+| admin | create and change all, give users, rights and quotas; read and write none | none |
 | broker | everything; used by the broker and by the stack's own set-up only | everything |
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from biokeel.errors import StackError
+from biokeel.admin.rights import CLUSTER, Kind, Right, add_rights
 
 if TYPE_CHECKING:
-    from confluent_kafka.admin import AclBinding, AdminClient  # type: ignore[attr-defined]
+    from confluent_kafka.admin import AdminClient
 
 PLAIN_MODULE = "org.apache.kafka.common.security.plain.PlainLoginModule"
-ACL_SECONDS = 30.0
+SCRAM_MODULE = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+"""How the broker checks users whose credentials it keeps itself: sources."""
 RAW, PSEUDO, ANY = "raw.", "pseudo.", "*"
 VAULT_GROUPS = "biokeel-pseudonymise"
 
@@ -35,27 +36,34 @@ class User(StrEnum):
 
     VAULT = "vault"
     RESEARCH = "research"
-    SOURCE = "source"
     OPERATOR = "operator"
+    ADMIN = "admin"
     BROKER = "broker"
 
 
-RIGHTS: tuple[tuple[User, str, str, tuple[str, ...]], ...] = (
-    (User.VAULT, "TOPIC", RAW, ("READ", "WRITE")),
-    (User.VAULT, "TOPIC", PSEUDO, ("READ", "WRITE")),
-    (User.VAULT, "GROUP", ANY, ("READ", "DESCRIBE")),
-    (User.RESEARCH, "TOPIC", PSEUDO, ("READ",)),
-    (User.RESEARCH, "GROUP", ANY, ("READ", "DESCRIBE")),
-    (User.SOURCE, "TOPIC", RAW, ("WRITE",)),
-    (User.OPERATOR, "TOPIC", ANY, ("DESCRIBE", "DESCRIBE_CONFIGS", "CREATE")),
-    (User.OPERATOR, "TOPIC", PSEUDO, ("READ",)),
-    (User.OPERATOR, "GROUP", ANY, ("DESCRIBE",)),
-    (User.OPERATOR, "CLUSTER", "kafka-cluster", ("DESCRIBE", "CREATE")),
+def _all(user: User, kind: Kind, name: str, *operations: str, allow: bool = True) -> tuple[Right, ...]:
+    """Rights on everything of a kind (`ANY`), on the cluster, or on all names that begin with `name`."""
+    prefixed = name not in (ANY, CLUSTER)
+    return tuple(Right(user.value, kind, name, operation, prefixed, allow) for operation in operations)
+
+
+RIGHTS: tuple[Right, ...] = (
+    *_all(User.VAULT, "TOPIC", RAW, "READ", "WRITE"),
+    *_all(User.VAULT, "TOPIC", PSEUDO, "READ", "WRITE"),
+    *_all(User.VAULT, "GROUP", ANY, "READ", "DESCRIBE"),
+    *_all(User.RESEARCH, "TOPIC", PSEUDO, "READ"),
+    *_all(User.RESEARCH, "GROUP", ANY, "READ", "DESCRIBE"),
+    *_all(User.OPERATOR, "TOPIC", ANY, "DESCRIBE", "DESCRIBE_CONFIGS"),
+    *_all(User.OPERATOR, "TOPIC", PSEUDO, "READ"),
+    *_all(User.OPERATOR, "GROUP", ANY, "DESCRIBE"),
+    *_all(User.OPERATOR, "CLUSTER", CLUSTER, "DESCRIBE"),
+    *_all(User.ADMIN, "TOPIC", ANY, "DESCRIBE", "DESCRIBE_CONFIGS", "CREATE", "ALTER", "ALTER_CONFIGS"),
+    *_all(User.ADMIN, "CLUSTER", CLUSTER, "DESCRIBE", "DESCRIBE_CONFIGS", "CREATE", "ALTER", "ALTER_CONFIGS"),
 )
 """What each user may do. To read or to write implies to describe; what is not named is refused."""
-REFUSALS: tuple[tuple[User, str, str, tuple[str, ...]], ...] = (
+REFUSALS: tuple[Right, ...] = (
     # Joining the vault's group would not show an event, but would take partitions away from the pseudonymiser.
-    (User.RESEARCH, "GROUP", VAULT_GROUPS, ("READ",)),
+    *_all(User.RESEARCH, "GROUP", VAULT_GROUPS, "READ", allow=False),
 )
 
 
@@ -71,39 +79,9 @@ def jaas(passwords: Mapping[str, str]) -> str:
 
 
 def grant(admin: AdminClient) -> None:
-    """Write the access control lists; what is there already stays. Raises `StackError` where Kafka refuses.
+    """Write the access control lists; what is there already stays. Raises `AdminError` where Kafka refuses.
 
     A process that dies in between leaves a user with too few rights, never with too many: refusals come first.
     """
-    from confluent_kafka import KafkaException
-
-    for bindings in (list(_bindings(REFUSALS, allow=False)), list(_bindings(RIGHTS, allow=True))):
-        for future in admin.create_acls(bindings, request_timeout=ACL_SECONDS).values():
-            try:
-                future.result(ACL_SECONDS)
-            except KafkaException as error:
-                raise StackError(
-                    f"Kafka did not take an access control list ({error.args[0].name()}).", "See logs/kafka-broker.log."
-                ) from error
-            except TimeoutError as error:
-                raise StackError(
-                    f"Kafka did not take an access control list within {ACL_SECONDS:g} s.",
-                    "See logs/kafka-broker.log.",
-                ) from error
-
-
-def _bindings(rights: tuple[tuple[User, str, str, tuple[str, ...]], ...], *, allow: bool) -> Iterator[AclBinding]:
-    from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it does not say what it exports
-        AclBinding,
-        AclOperation,
-        AclPermissionType,
-        ResourcePatternType,
-        ResourceType,
-    )
-
-    permission = AclPermissionType.ALLOW if allow else AclPermissionType.DENY
-    for user, kind, name, operations in rights:
-        prefix = ResourcePatternType.PREFIXED if name not in (ANY, "kafka-cluster") else ResourcePatternType.LITERAL
-        resource = ResourceType.BROKER if kind == "CLUSTER" else ResourceType[kind]
-        for operation in operations:
-            yield AclBinding(resource, name, prefix, f"User:{user}", "*", AclOperation[operation], permission)
+    add_rights(admin, REFUSALS)
+    add_rights(admin, RIGHTS)

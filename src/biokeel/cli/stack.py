@@ -1,4 +1,4 @@
-"""`biokeel stack up|down|status` and `biokeel topics create`."""
+"""`biokeel stack up|down|status`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from biokeel.cli.terminal import say
 
 StateDir = Annotated[
     Path | None, typer.Option("--state-dir", help="Where the stack keeps everything; BIOKEEL_STATE_DIR or .biokeel.")
@@ -23,9 +21,6 @@ def register(app: typer.Typer) -> None:
     stack.command()(down)
     stack.command()(status)
     app.add_typer(stack)
-    topics = typer.Typer(name="topics", help="Kafka's topics.", no_args_is_help=True)
-    topics.command()(create)
-    app.add_typer(topics)
 
 
 def up(
@@ -57,18 +52,6 @@ def status(state_dir: StateDir = None) -> None:
     from biokeel.stack import command
 
     command.status(_folder(state_dir))
-
-
-def create(state_dir: StateDir = None) -> None:
-    """Create the raw and pseudo topics that are missing; what is there stays as it is."""
-    from biokeel.admin.topics import admin_client, create_topics, wanted
-    from biokeel.observe.reach import require_kafka
-    from biokeel.settings import OPERATOR, Settings
-
-    settings = Settings.load(OPERATOR, state_dir=state_dir)
-    require_kafka(settings)
-    created = create_topics(admin_client(settings), settings)
-    say(f"{len(created)} topics created, {len(wanted(settings)) - len(created)} were there.")
 
 
 def _folder(state_dir: Path | None) -> Path:

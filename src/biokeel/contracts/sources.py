@@ -47,14 +47,14 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from biokeel.contracts.compatibility import Refusal
-from biokeel.contracts.grammars import SUBJECT_SCHEME
+from biokeel.contracts.grammars import SOURCE_ID, SUBJECT_SCHEME
 from biokeel.contracts.topics import EVENTS, Domain, EventType
 from biokeel.errors import ContractError
 
 log = logging.getLogger(__name__)
 
-ID: Final = r"^[a-z0-9][a-z0-9-]{0,39}$"
-"""No dot and no slash: it stands between dots in the names of topics, and it is a file's name."""
+RESERVED: Final = frozenset({"vault", "research", "source", "operator", "admin", "books", "broker"})
+"""Users of the programme's own: a source of that name would have their rights."""
 SITE_CHARACTERS: Final = 31
 """Characters of a site that go into the derived scheme `hospital/<site>.<digest>` of one of its servers."""
 DIGEST_CHARACTERS: Final = 16
@@ -67,6 +67,12 @@ _DERIVED: Final = re.compile(rf"({_HOSPITAL}.+)\.[0-9a-f]{{{DIGEST_CHARACTERS}}}
 _UNKNOWN_EVENT: Final = "unknown_event"
 _PERSON: Final = f"{Domain.PERSON}."
 _LINE: Final = r"^\S(?:[^\p{C}]*[^\p{C}\s])?$"
+
+
+def _not_ours(name: str) -> str:
+    if name in RESERVED:
+        raise ValueError
+    return name
 
 
 def _some(texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -119,8 +125,11 @@ class Source(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     id: Annotated[
-        Annotated[str, StringConstraints(pattern=ID)],
-        Field(description="1 to 40 of a-z, 0-9 and hyphen, the first no hyphen; it is also the file's name"),
+        Annotated[str, StringConstraints(pattern=SOURCE_ID), AfterValidator(_not_ours)],
+        Field(
+            description="1 to 40 of a-z, 0-9 and hyphen, the first no hyphen; it is also the file's name, and none of "
+            + ", ".join(sorted(RESERVED))
+        ),
     ]
     name: Annotated[Line, Field(description="the institution's name for people, one line")]
     contact: Annotated[Line, Field(description="where the institution's data office is reached, one line")]

@@ -240,7 +240,9 @@ class Publisher:
             if found.error is not None and found.error.code() in _FORBIDDEN:
                 raise self._not_authorised([topic])
             if found.error is not None and found.error.code() != kafka.KafkaError.LEADER_NOT_AVAILABLE:
-                raise DeliveryError(f"Kafka has no topic {topic}, or hides it.", "Run biokeel topics create.")
+                raise DeliveryError(
+                    f"Kafka has no topic {topic}, or hides it.", "Have the programme run biokeel source apply."
+                )
             if found.partitions and all(part.leader >= 0 for part in found.partitions.values()):
                 return len(found.partitions)
             if time.monotonic() > deadline:

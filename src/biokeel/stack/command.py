@@ -60,7 +60,7 @@ def up(state_dir: Path, *, workers: int, console: bool, detach: bool, describe: 
 def _describe(folder: Path, state: State, *, console: bool) -> None:
     if console:
         _say(f"  Console   {state.console_address}")
-    _say(f"  Settings  {folder}/vault.env, research.env, source.env, operator.env")
+    _say(f"  Settings  {folder}/vault.env, research.env, operator.env, admin.env, sources/<id>.env")
     _say(f"  Logs      {folder}/logs")
     here = "" if folder == Path(".biokeel").resolve() else f"export BIOKEEL_STATE_DIR={shlex.quote(str(folder))}; "
     _say(f"  Next      {here}biokeel demo-data --out demo && biokeel publish demo/files --source-id demo")

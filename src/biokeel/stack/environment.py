@@ -1,4 +1,4 @@
-"""The settings of the local stack, a dotenv file for each user: vault, research, source and operator.
+"""The settings of the local stack, a dotenv file for each user: vault, research, operator and admin.
 
 Each holds its own user's ways in and nobody else's: Kafka's password, and the key pair of the object store where the
 user has one. The vault's file names its database and key file; the operator's names the database only, which the books
@@ -11,11 +11,11 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from biokeel.admin.private import PREFIX, variables
 from biokeel.admin.users import User
 from biokeel.stack import kafka, objectstore
-from biokeel.stack.state import State, write_private
+from biokeel.stack.state import State
 
-PREFIX = "BIOKEEL_"
 FOREIGN = "PYTEST_"
 """NiceGUI behaves differently in a process that it takes for a test: a stack's console is always the real one."""
 OWN = ("KAFKA_", "S3_", "VAULT_", "BLOCK_", "CONSOLE_TOKEN")
@@ -35,17 +35,11 @@ def of_user(
         "kafka_username": user.value,
         "kafka_password": state.passwords[user],
     }
-    if user in (User.VAULT, User.OPERATOR):
+    if user in (User.VAULT, User.OPERATOR, User.ADMIN):
         settings["sources_dir"] = str(sources_dir)
     if user in (User.RESEARCH, User.OPERATOR):
         settings["block_public_keys"] = ",".join(public_keys)
-    if pair := state.key_pairs.get(user):
-        settings |= {
-            "s3_endpoint": objectstore.endpoint(state),
-            "s3_region": objectstore.REGION,
-            "s3_access_key": pair.access,
-            "s3_secret_key": pair.secret,
-        }
+    settings |= store_of(user, state)
     database = vault_folder / "vault.sqlite"
     if user is User.VAULT:
         settings |= {"vault_url": f"sqlite:///{database}", "vault_key_file": str(vault_folder / "vault.keys")}
@@ -54,14 +48,17 @@ def of_user(
     return settings
 
 
-def _variables(settings: Mapping[str, str]) -> dict[str, str]:
-    return {PREFIX + name.upper(): value for name, value in settings.items()}
-
-
-def write(file: Path, settings: Mapping[str, str]) -> None:
-    """Write a dotenv file that only its owner may read."""
-    lines = "".join(f"{name}='{value}'\n" for name, value in _variables(settings).items())
-    write_private(file, "# Written by biokeel stack up; each start writes it anew.\n" + lines)
+def store_of(user: str, state: State) -> dict[str, str]:
+    """A user's way into the object store, for those who have one; all sources share one, into the landing bucket."""
+    pair = state.key_pairs.get(user)
+    if pair is None:
+        return {}
+    return {
+        "s3_endpoint": objectstore.endpoint(state),
+        "s3_region": objectstore.REGION,
+        "s3_access_key": pair.access,
+        "s3_secret_key": pair.secret,
+    }
 
 
 def of_process(settings: Mapping[str, str], state_dir: Path) -> dict[str, str]:
@@ -73,4 +70,4 @@ def of_process(settings: Mapping[str, str], state_dir: Path) -> dict[str, str]:
     owned = (FOREIGN, *(PREFIX + name for name in OWN))
     plain = {name: value for name, value in os.environ.items() if not name.startswith(owned)}
     fixed = {"PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2"}
-    return plain | fixed | _variables({"state_dir": str(state_dir), **settings})
+    return plain | fixed | variables({"state_dir": str(state_dir), **settings})

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from biokeel.admin import users
+from biokeel.admin.private import write_private
 from biokeel.admin.topics import MESSAGE_BYTES
 from biokeel.errors import StackError
 from biokeel.stack import java
-from biokeel.stack.state import HOST, State, listens, write_private
+from biokeel.stack.state import HOST, State, listens
 from biokeel.stack.supervisor import Program, Supervisor
 
 if TYPE_CHECKING:
@@ -35,10 +36,12 @@ listeners=SASL_PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller}
 advertised.listeners=SASL_PLAINTEXT://{host}:{port}
 listener.security.protocol.map=SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT
 inter.broker.listener.name=SASL_PLAINTEXT
-sasl.enabled.mechanisms=PLAIN
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
+listener.name.controller.sasl.enabled.mechanisms=PLAIN
 sasl.mechanism.inter.broker.protocol=PLAIN
 sasl.mechanism.controller.protocol=PLAIN
 listener.name.sasl_plaintext.plain.sasl.jaas.config={jaas}
+listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config={scram}
 listener.name.controller.plain.sasl.jaas.config={jaas}
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:broker
@@ -69,6 +72,7 @@ listeners=SASL_PLAINTEXT://{host}:{port},DETOUR://{host}:{detour.port},CONTROLLE
 advertised.listeners=SASL_PLAINTEXT://{host}:{port},DETOUR://{host}:{detour.advertised}
 listener.security.protocol.map=SASL_PLAINTEXT:SASL_PLAINTEXT,DETOUR:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT
 listener.name.detour.plain.sasl.jaas.config={jaas}
+listener.name.detour.scram-sha-512.sasl.jaas.config={scram}
 """
 """Of two lines for one property the later holds."""
 
@@ -130,6 +134,7 @@ def prepare(
             controller=state.ports.controller,
             detour=detour,
             jaas=users.jaas(state.passwords),
+            scram=users.SCRAM_MODULE,
             data=data,
             message_bytes=MESSAGE_BYTES,
         ),

@@ -24,10 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from biokeel.admin.private import write_private
 from biokeel.admin.users import User
 from biokeel.errors import StackError, StoreRefused
 from biokeel.stack import java
-from biokeel.stack.state import HOST, State, write_private
+from biokeel.stack.state import HOST, SOURCES, State
 from biokeel.stack.supervisor import Program, Supervisor
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ _ONE_BUCKET = "s3proxy.bucket-locator.1={bucket}\n"
 class BackEnd:
     """What a user may do in a folder: everything, or read; where `landing` is set, for the landing bucket only."""
 
-    user: User
+    user: str
     folder: str
     writes: bool
     landing: bool = False
@@ -79,9 +80,9 @@ BACK_ENDS = (
     BackEnd(User.RESEARCH, LAKE, writes=True),
     BackEnd(User.OPERATOR, LAKE, writes=False),
     # A source could make any bucket in its folder, the lake's name too, and write into that in good faith.
-    BackEnd(User.SOURCE, LANDING, writes=False),
+    BackEnd(SOURCES, LANDING, writes=False),
     # The last: requests without a signature go there, where nothing of the lake can be reached.
-    BackEnd(User.SOURCE, LANDING, writes=True, landing=True),
+    BackEnd(SOURCES, LANDING, writes=True, landing=True),
 )
 
 
@@ -120,7 +121,7 @@ def _properties(back_end: BackEnd, state: State, landing_bucket: str, folder: Pa
     return written
 
 
-def client(state: State, user: User) -> S3Client:
+def client(state: State, user: str) -> S3Client:
     """A boto3 client of the store with the rights of `user`.
 
     It neither retries nor waits long, for the store is on this machine.
@@ -148,7 +149,7 @@ def wait_ready(state: State, settings: Settings, supervisor: Supervisor) -> None
     """
     lands = client(state, User.RESEARCH)
     _wait_answer(lands, supervisor)
-    for writer, bucket in ((lands, settings.lake_bucket), (client(state, User.SOURCE), settings.landing_bucket)):
+    for writer, bucket in ((lands, settings.lake_bucket), (client(state, SOURCES), settings.landing_bucket)):
         if bucket not in {present["Name"] for present in writer.list_buckets()["Buckets"]}:
             writer.create_bucket(Bucket=bucket)
     check_conditional_put(lands, settings.lake_bucket)

@@ -2,8 +2,10 @@
 
 ```
 <state_dir>/
-├── vault.env, research.env   settings of each side of the privacy wall, of sources and of operators (0600)
-├── source.env, operator.env
+├── vault.env, research.env   settings of each side of the privacy wall, of operators and administrators (0600)
+├── operator.env, admin.env
+├── landing.env               what every source is given beside its way into Kafka
+├── sources/                  <id>.env: the credentials of each registered source (0600)
 ├── stack/                    lock, state.json (ports, credentials), processes.json
 ├── kafka/  objects/          configuration and data
 ├── vault/                    database and key file (0700)
@@ -26,11 +28,15 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from biokeel.admin import topics, users
+from biokeel.admin.cluster import Cluster
+from biokeel.admin.credentials import LANDING, Credentials
+from biokeel.admin.plan import Topic, make_plan, topics_wanted
+from biokeel.admin.private import read_settings, write_settings
 from biokeel.admin.users import User
 from biokeel.contracts.sources import Register
-from biokeel.contracts.topics import Zone
+from biokeel.contracts.topics import EVENTS, Zone
 from biokeel.errors import StackError
-from biokeel.settings import Settings, side_of
+from biokeel.settings import Settings
 from biokeel.stack import artifacts, environment, kafka, objectstore, state
 from biokeel.stack.processes import Ledger, Running
 from biokeel.stack.supervisor import Program, Supervisor
@@ -43,6 +49,7 @@ NEEDED_BYTES = 2 << 30
 SUPERVISOR = "stack"
 READY_FILE = "ready"
 """Stands in the folder `stack` while a stack started by the command is up."""
+WRITTEN = "Written by biokeel stack up; each start writes it anew."
 WORKERS = {"pseudonymise": User.VAULT, "curate": User.RESEARCH}
 
 
@@ -62,6 +69,7 @@ class Stack:
         self._file = state_file(state_dir)
         self.state = state.load_or_create(self._file)
         self._public_keys: tuple[str, ...] = ()
+        self._register = Register()
         self.supervisor = Supervisor(self._folder("logs"), self._ledger, say)
 
     @classmethod
@@ -99,17 +107,15 @@ class Stack:
         self._ledger.add(SUPERVISOR, Running.of(os.getpid()))
 
     def _start_parts(self, detour: kafka.Detour | None) -> None:
+        self._register = Register.load(self._base.sources_dir)
         lock = artifacts.read_lock()
         class_paths = artifacts.class_paths(lock, self._base.cache_dir)
         self.state = state.with_free_ports(self.state, self._file, self._say)
         self._vault()
         for user in User:
             if user is not User.BROKER:
-                environment.write(self.state_dir / f"{user}.env", self._of_user(user))
-        self._folder("sources")
-        for source_id in Register.load(self._base.sources_dir):
-            own = self._of_user(User.SOURCE) | {"source_id": source_id}
-            environment.write(self.state_dir / f"{side_of(source_id)}.env", own)
+                write_settings(self.state_dir / f"{user}.env", self._of_user(user), WRITTEN)
+        write_settings(self.state_dir / LANDING, environment.store_of(state.SOURCES, self.state), WRITTEN)
         with ThreadPoolExecutor(1) as pool:
             store = pool.submit(self._start_store, class_paths[artifacts.OBJECTSTORE])
             self._start_kafka(class_paths[artifacts.KAFKA], detour)
@@ -124,8 +130,27 @@ class Stack:
         self.supervisor.start(program)
         admin = kafka.wait_ready(self.state, self.supervisor)
         users.grant(admin)
-        topics.create_topics(admin, self._base)
-        topics.wait_led(admin, self._base)
+        self._register_sources()
+        topics.wait_led(admin, self._topics())
+
+    def _register_sources(self) -> None:
+        """Give Kafka what the register wants, and each source of it a credentials' file that leads here."""
+        settings = self.settings(User.ADMIN)
+        cluster, credentials = Cluster(settings), Credentials(settings)
+        without = {source_id for source_id in self._register if not credentials.file(source_id).exists()}
+        plan = make_plan(
+            self._register,
+            EVENTS,
+            settings.pseudo_partitions,
+            cluster.held(),
+            passwords=credentials.unfinished() | without,
+        )
+        cluster.carry_out(plan, credentials)
+        for source_id in self._register:
+            credentials.rewrite(source_id)
+
+    def _topics(self) -> dict[str, Topic]:
+        return topics_wanted(self._register, EVENTS, self._base.pseudo_partitions)
 
     def _start_programs(self, workers: int, console: bool) -> None:
         for number in range(1, workers + 1):
@@ -164,18 +189,21 @@ class Stack:
         return folder
 
     def settings(self, who: Zone | User) -> Settings:
-        """The settings that a process of a zone, a source or an operator is given, whatever our environment says."""
+        """The settings that a process of a zone or of another user is given, whatever our environment says."""
+        return self._given(self._of_user(User(who.value)))
+
+    def source(self, source_id: str) -> Settings:
+        """The settings that a registered source is given, whatever our environment says."""
+        return self._given(read_settings(Credentials(self.settings(User.ADMIN)).file(source_id)))
+
+    def _given(self, settings: dict[str, str]) -> Settings:
         nobodys: dict[str, Any] = {
             "state_dir": self.state_dir,
             "vault_url": "",
             "vault_key_file": None,
             "block_public_keys": "",
         }
-        return Settings(**(nobodys | self._of_user(User(who.value))))
-
-    def source(self, source_id: str) -> Settings:
-        """The settings that a source is given, whatever our environment says."""
-        return self.settings(User.SOURCE).model_copy(update={"source_id": source_id})
+        return Settings(**(nobodys | settings))
 
     def admin(self) -> AdminClient:
         """A client of Kafka with all rights, for set-up and tests."""
@@ -198,7 +226,7 @@ class Stack:
         """Stop a process if it runs, start it anew; returns when Kafka or the store answers again."""
         self.supervisor.restart(name)
         if name == kafka.NAME:
-            topics.wait_led(kafka.wait_ready(self.state, self.supervisor), self._base)
+            topics.wait_led(kafka.wait_ready(self.state, self.supervisor), self._topics())
         elif name == objectstore.NAME:
             objectstore.wait_ready(self.state, self._base, self.supervisor)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import secrets
 import socket
 import uuid
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from biokeel.admin.private import write_private
 from biokeel.admin.users import User, new_passwords
 from biokeel.errors import PortTaken, StackError
 
@@ -21,7 +21,9 @@ HOST = "127.0.0.1"
 FIRST_PORT, LAST_PORT = 20_000, 32_000
 """Below the range that systems take ports for outgoing connections from, or a restart would often find one taken."""
 TRIES = 200
-STORE_USERS = (User.RESEARCH, User.SOURCE, User.OPERATOR)
+SOURCES = "sources"
+"""All sources together, who share a key pair of the object store: it knows no rights within a bucket."""
+STORE_USERS = (User.RESEARCH.value, User.OPERATOR.value, SOURCES)
 """Who has a key pair of the object store. The vault's side uses no store, so it has none."""
 
 
@@ -83,7 +85,7 @@ def load_or_create(file: Path) -> State:
     try:
         entries = json.loads(file.read_text("utf-8"))
         key_pairs = {user: KeyPair(**pair) for user, pair in entries["key_pairs"].items()}
-        return State(**{**entries, "ports": Ports(**entries["ports"]), "key_pairs": key_pairs})
+        found = State(**{**entries, "ports": Ports(**entries["ports"]), "key_pairs": key_pairs})
     except FileNotFoundError:
         state = _new()
         write_private(file, json.dumps(asdict(state), indent=1))
@@ -93,6 +95,12 @@ def load_or_create(file: Path) -> State:
             f"The stack's state, {file}, cannot be read ({type(error).__name__}).",
             "Restore it, or delete the whole state directory to begin anew.",
         ) from error
+    if set(found.passwords) != set(User) or set(found.key_pairs) != set(STORE_USERS):
+        raise StackError(
+            f"The stack's state, {file}, is another version's: it has other users.",
+            "Delete the whole state directory to begin anew.",
+        )
+    return found
 
 
 def _new() -> State:
@@ -100,17 +108,9 @@ def _new() -> State:
         ports=Ports(*free_ports(4)),
         cluster_id="k" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[:21],
         passwords=new_passwords(),
-        key_pairs={user.value: KeyPair(secrets.token_hex(10), secrets.token_hex(20)) for user in STORE_USERS},
+        key_pairs={user: KeyPair(secrets.token_hex(10), secrets.token_hex(20)) for user in STORE_USERS},
         console_token=secrets.token_urlsafe(24),
     )
-
-
-def write_private(file: Path, text: str) -> None:
-    """Write a file that only its owner may read, all of it or nothing."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
-        stream.write(text)
-    temporary.replace(file)
 
 
 def free_ports(count: int) -> list[int]:

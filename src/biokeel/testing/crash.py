@@ -29,8 +29,11 @@ POINTS: Final = (
     "curate.after_snapshot",
     "tidy.appended",
     "tidy.deleted",
+    "apply.credentials_written",
+    "apply.users_made",
+    "apply.steps_done",
 )
-"""Every point, in the order in which a micro-batch, and later the maintenance, passes them."""
+"""Every point, in the order in which a micro-batch, and later the maintenance and an administrator, passes them."""
 
 _passed = 0
 

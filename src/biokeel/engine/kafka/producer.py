@@ -95,7 +95,7 @@ class BlockProducer:
         except KafkaException as error:
             raise TransportError(f"Kafka does not answer: {error.args[0].name()}.", "Is the broker up?") from None
         if metadata.error is not None:
-            raise TransportError(f"Topic {topic}: {metadata.error.name()}.", "Run biokeel topics create.")
+            raise TransportError(f"Topic {topic}: {metadata.error.name()}.", "Run biokeel source apply.")
         return len(metadata.partitions)
 
     def send(self, topic: str, blocks: Sequence[Block]) -> Future[None]:
