@@ -11,13 +11,13 @@ import pytest
 from biokeel.books.balance import Place
 from biokeel.books.bookkeeper import Bookkeeper
 from biokeel.contracts.catalogue import DirectoryCatalogue
+from biokeel.contracts.sources import Register
 from biokeel.contracts.topics import LANDED_EVENTS
 from biokeel.rules.dry_run import Judge, dry_run
 from biokeel.rules.findings import Fate
 from biokeel.source.client import Publisher
 from biokeel.source.enrol import CONSENT_WORDS, Enroller
 from biokeel.source.files import Source, find_files, publish_files
-from biokeel.stack.environment import User
 from biokeel.stack.stack import Stack
 from biokeel.validate.suites import SuiteStore
 
@@ -68,10 +68,17 @@ def test_files_fare_on_the_stack_as_the_dry_run_said(
     files = find_files([*(shared_data / folder for folder in FOLDERS), made])
     source = Source("canary", b"key")
     with Stack.start(tmp_path / "stack", workers=1) as stack:
-        settings = stack.settings(User.SOURCE)
+        settings = stack.source("canary")
         catalogue = DirectoryCatalogue(settings.schemas_dir)
         suites = SuiteStore(settings.expectations_dir, {e: catalogue.reader(e).schema for e in LANDED_EVENTS})
-        judge = Judge(catalogue, suites, ["canary"], max_event_bytes=1 << 20, remembered_events=65_536)
+        judge = Judge(
+            catalogue,
+            suites,
+            "canary",
+            Register.load(settings.sources_dir),
+            max_event_bytes=1 << 20,
+            remembered_events=65_536,
+        )
         said = dry_run(files, source, judge).fates
         with Publisher(settings, catalogue) as publisher:
             publish_files(files, source, publisher, Enroller(CONSENT_WORDS))

@@ -13,14 +13,17 @@ import pytest
 
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.codec import Codec
+from biokeel.contracts.sources import Register
 from biokeel.contracts.topics import LANDED_EVENTS, event_type
-from biokeel.demo import SOURCES, demo_corpus
+from biokeel.demo import demo_corpus
 from biokeel.errors import SuiteError
+from biokeel.rules.assumed import unlimited
 from biokeel.rules.dry_run import Judge, dry_run
 from biokeel.rules.findings import MOST_PLACES, DryRunReport, Fate, Kind
 from biokeel.settings import PROJECT_ROOT
 from biokeel.source.files import Source, find_files
 from biokeel.validate.suites import SuiteStore
+from tests.registers import source
 
 CATALOGUE = DirectoryCatalogue(PROJECT_ROOT / "schemas")
 SUITES = SuiteStore(PROJECT_ROOT / "expectations", {event: CATALOGUE.reader(event).schema for event in LANDED_EVENTS})
@@ -44,8 +47,14 @@ ENROLMENT = {
 }
 
 
-def judge(*sources: str, suites: SuiteStore = SUITES, max_event_bytes: int = 1 << 20) -> Judge:
-    return Judge(CATALOGUE, suites, sources or ("clinic",), max_event_bytes=max_event_bytes, remembered_events=65_536)
+def judge(
+    source_id: str = "clinic",
+    register: Register | None = None,
+    suites: SuiteStore = SUITES,
+    max_event_bytes: int = 1 << 20,
+) -> Judge:
+    known = unlimited(source_id) if register is None else register
+    return Judge(CATALOGUE, suites, source_id, known, max_event_bytes=max_event_bytes, remembered_events=65_536)
 
 
 def run(folder: Path, records: Sequence[Any], **options: Any) -> DryRunReport:
@@ -86,7 +95,7 @@ def test_one_event_for_each_outcome_is_told_apart_with_reason_and_place(tmp_path
     )
     assert report.fates == {
         "clinical.glucose": {
-            Fate.LANDED: 3, Fate.QUARANTINED: 2, Fate.SEALED: 6, Fate.SET_ASIDE: 2
+            Fate.LANDED: 3, Fate.QUARANTINED: 2, Fate.SEALED: 5, Fate.SET_ASIDE: 2
         },
         "person.enrolment": {Fate.APPLIED: 1, Fate.SEALED: 1},
     }  # fmt: skip
@@ -97,7 +106,6 @@ def test_one_event_for_each_outcome_is_told_apart_with_reason_and_place(tmp_path
     assert places["withheld", "", "specimen"] == ["line 4"]
     assert places["flagged", "", "glucose.specimen.withheld"] == ["line 4"]
     assert places["sealed", "privacy.leak", "specimen: registration"] == ["line 5"]
-    assert places["sealed", "envelope.invalid", "source_id: no registered source"] == ["line 6"]
     assert places["sealed", "envelope.time_out_of_range", "occurred_at"] == ["line 7"]
     assert places["sealed", "envelope.subject_invalid", "subject_scheme, subject_id"] == ["line 8"]
     assert places["sealed", "envelope.invalid", "event_id"] == ["line 9"]
@@ -108,7 +116,7 @@ def test_one_event_for_each_outcome_is_told_apart_with_reason_and_place(tmp_path
     assert [(kind, where) for (kind, reason, _), where in places.items() if reason.startswith("wire.")] == [
         ("sealed", ["line 14"])
     ]
-    assert [problem.position for problem in report.files[0].report.problems] == ["line 13"]
+    assert [problem.position for problem in report.files[0].report.problems] == ["line 6", "line 13"]
     assert not report.all_would_land
 
 
@@ -179,6 +187,30 @@ def test_enrolments_that_contradict_each_other_are_found(tmp_path: Path) -> None
     assert found(run(tmp_path, people)) == {("sealed", "person.conflict", ""): ["line 3"]}
 
 
+def test_a_registered_source_is_held_to_what_it_was_granted(tmp_path: Path) -> None:
+    events, schemes = ("clinical.glucose", "person.identifier_link"), ("hospital/a", "app/a")
+    register = Register([source("clinic", events=events, schemes=schemes)])
+    link = {name: ENROLMENT[name] for name in ("subject_scheme", "subject_id", "occurred_at")}
+    report = run(
+        tmp_path,
+        [
+            GLUCOSE,
+            GLUCOSE | {"subject_scheme": "hospital/b"},
+            ENROLMENT,
+            link | {"event": "person.identifier_link", "identifiers": [{"scheme": "app/a", "value": "1"}]},
+            link | {"event": "person.identifier_link", "identifiers": [{"scheme": "KR_RRN", "value": "9001011234567"}]},
+        ],
+        register=register,
+    )
+    assert found(report) == {
+        ("sealed", "source.event_not_granted", "source_id"): ["line 3"],
+        ("sealed", "source.scheme_not_granted", "subject_scheme"): ["line 2"],
+        ("sealed", "source.scheme_not_granted", "identifiers"): ["line 5"],
+    }
+    assert report.not_looked_at == ("consent", "enrolment")
+    assert run(tmp_path, [GLUCOSE]).not_looked_at == ("consent", "enrolment", "grants")
+
+
 def test_an_event_that_is_too_large_is_told(tmp_path: Path) -> None:
     report = run(tmp_path, [GLUCOSE], max_event_bytes=50)
     assert [reason for _, reason, _ in found(report)] == ["wire.too_large"]
@@ -201,7 +233,9 @@ def test_the_demo_s_events_fare_as_their_labels_say(tmp_path: Path) -> None:
     """The labels are what the whole stack is held to in the demo."""
     corpus = demo_corpus(60, seed=11, defects=0.1)
     corpus.write(tmp_path, Codec(CATALOGUE, 1 << 20))
-    report = dry_run(find_files([tmp_path / "files"]), Source("demo", b""), judge(*SOURCES))
+    report = dry_run(
+        find_files([tmp_path / "files"]), Source("demo", b""), judge("demo", Register.load(PROJECT_ROOT / "sources"))
+    )
     not_looked_at = ("never_enrolled", "no_consent")
     labels = corpus.labels.with_columns(
         pl.when(pl.col("defect").is_in(not_looked_at)).then(pl.lit("curated")).otherwise("verdict").alias("verdict")

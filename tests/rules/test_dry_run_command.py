@@ -10,7 +10,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from biokeel.cli import build
-from biokeel.errors import AdapterError, SuiteError
+from biokeel.contracts.sources import written
+from biokeel.errors import AdapterError, ContractError, SuiteError
+from tests.registers import source
 
 GOOD = {
     "event": "lifestyle.sleep",
@@ -27,10 +29,11 @@ ENDLESS = GOOD | {"minutes_asleep": 9_000.0}
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     monkeypatch.setenv("BIOKEEL_STATE_DIR", str(tmp_path / "state"))
 
-    def call(*records: dict[str, Any], options: tuple[str, ...] = ()) -> Result:
+    def call(*records: dict[str, Any], options: tuple[str, ...] = (), source_id: str = "app-a") -> Result:
         path = tmp_path / "records.jsonl"
         path.write_text("".join(json.dumps(record) + "\n" for record in records))
-        arguments = ["source", "dry-run", str(path), "--source-id", "app-a", *options]
+        whose = ("--source-id", source_id) if source_id else ()
+        arguments = ["source", "dry-run", str(path), *whose, *options]
         return CliRunner(env={"COLUMNS": "200"}).invoke(build(), arguments)
 
     return call
@@ -40,7 +43,7 @@ def test_it_ends_with_0_where_all_would_land(run, tmp_path: Path) -> None:  # ty
     result = run(GOOD)
     assert result.exit_code == 0, result.output
     assert "All would land. Events: 1 landed." in result.output
-    assert "Not looked at: consent and enrolment" in result.output
+    assert "Not looked at: consent, enrolment, grants, and what was sent before." in result.output
     assert not (tmp_path / "state").exists(), "it leaves nothing behind"
 
 
@@ -79,7 +82,7 @@ def test_as_json_it_is_one_object_of_this_form(run, tmp_path: Path) -> None:  # 
     assert report == {
         "source_id": "app-a",
         "all_would_land": False,
-        "not_looked_at": ["consent", "enrolment"],
+        "not_looked_at": ["consent", "enrolment", "grants"],
         "suites": {},
         "events": {"lifestyle.sleep": {"landed": 1, "applied": 0, "quarantined": 1, "sealed": 0, "set_aside": 0}},
         "files": [
@@ -100,3 +103,24 @@ def test_as_json_it_is_one_object_of_this_form(run, tmp_path: Path) -> None:  # 
         assert each["why"]
         assert each["count"] == 1
         assert each["places"] == [{"file": file, "place": "line 2", "event_id": "b" * 32}]
+
+
+def test_a_source_is_named_by_its_id_in_the_register_or_by_its_file(run, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "app-b.toml"
+    file.write_text(written(source("app-b", events=("lifestyle.sleep",), schemes=("app/b",))))
+    monkeypatch.setenv("BIOKEEL_SOURCES_DIR", str(tmp_path))
+    for named in ("app-b", str(file)):
+        result = run(GOOD, GOOD | {"subject_scheme": "app/b"}, options=("--source", named), source_id="")
+        assert result.exit_code == 2, result.output
+        assert "source.scheme_not_granted" in result.output
+        assert "Events: 1 landed, 1 sealed." in result.output
+        assert "grants" not in result.output
+    assert isinstance(run(GOOD, options=("--source", "nobody"), source_id="").exception, ContractError)
+
+
+@pytest.mark.parametrize("options", [(), ("--source-id", "App A"), ("--source", "canary", "--source-id", "app-a")])
+def test_one_source_must_be_named(run, options: tuple[str, ...]) -> None:  # type: ignore[no-untyped-def]
+    result = run(GOOD, options=options, source_id="")
+    assert result.exit_code == 2
+    assert "--source" in result.output
+    assert "landed" not in result.output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from biokeel.contracts.sources import Register
     from biokeel.rules.dry_run import Judge
     from biokeel.rules.findings import DryRunReport, Fate, Finding, Kind
+    from biokeel.settings import Settings
     from biokeel.source.files import FileResult, Source
 
 NOT_ALL_WOULD_LAND: Final = 2
@@ -42,7 +45,14 @@ _MOST_PLACES: Final = 3
 def dry_run(
     paths: Paths,
     *,
-    source_id: SourceId,
+    source_id: SourceId = "",
+    registered: Annotated[
+        str,
+        typer.Option(
+            "--source",
+            help="The registered source: its id, or its file (hospital-a.toml); what it was granted counts then.",
+        ),
+    ] = "",
     site: Site = "",
     subject: SubjectText = "",
     zone: Zone = "",
@@ -58,13 +68,15 @@ def dry_run(
     from biokeel.contracts.catalogue import DirectoryCatalogue
     from biokeel.contracts.topics import LANDED_EVENTS
     from biokeel.rules.dry_run import Judge
-    from biokeel.settings import SOURCE, Settings
+    from biokeel.settings import Settings
     from biokeel.validate.suites import SuiteStore
 
-    settings = Settings.load(SOURCE)
+    settings = Settings.load()
+    register = _register(settings, registered, source_id)
+    (granted,) = register.values()
     source = source_of(
         settings,
-        source_id,
+        granted.id,
         site=site,
         subject=subject,
         zone=zone,
@@ -78,7 +90,8 @@ def dry_run(
     judge = Judge(
         catalogue,
         suites,
-        [source_id],
+        granted.id,
+        register,
         max_event_bytes=settings.max_event_bytes,
         remembered_events=settings.remembered_events,
     )
@@ -90,6 +103,29 @@ def dry_run(
         _show(report, console)
     if not report.all_would_land:
         raise typer.Exit(NOT_ALL_WOULD_LAND)
+
+
+def _register(settings: Settings, registered: str, source_id: str) -> Register:
+    """A register of the one source whose files these are.
+
+    Raises `typer.BadParameter` where nobody is named, or two are, and `ContractError` for a file that does not hold.
+    """
+    from biokeel.contracts.grammars import SOURCE_ID
+    from biokeel.contracts.sources import Register, Source, file_of, read_file
+    from biokeel.errors import ContractError
+    from biokeel.rules.assumed import unlimited
+
+    if not registered:
+        if not re.fullmatch(SOURCE_ID, source_id):
+            raise typer.BadParameter("Name --source, or --source-id with lower-case letters, digits and '-'.")
+        return unlimited(source_id)
+    path = Path(registered) if registered.endswith(".toml") else file_of(settings.sources_dir, registered)
+    found = read_file(path)
+    if not isinstance(found, Source):
+        raise ContractError(" ".join(map(str, found)))
+    if source_id and source_id != found.id:
+        raise typer.BadParameter(f"--source is {found.id}, and --source-id another.")
+    return Register([found])
 
 
 def _run(files: Sequence[Path], source: Source, judge: Judge, console: Console) -> DryRunReport:
@@ -106,7 +142,7 @@ def _run(files: Sequence[Path], source: Source, judge: Judge, console: Console) 
 
 
 def _show(report: DryRunReport, console: Console) -> None:
-    from biokeel.rules.findings import NOT_LOOKED_AT, Fate
+    from biokeel.rules.findings import Fate
 
     events = table("What would become of the events", "event type")
     for fate in Fate:
@@ -120,7 +156,7 @@ def _show(report: DryRunReport, console: Console) -> None:
             found.add_row(*_row(each))
         console.print(found)
     show_problems(report.files, console)
-    console.print(f"Not looked at: {' and '.join(NOT_LOOKED_AT)} (only the vault knows), and what was sent before.")
+    console.print(f"Not looked at: {', '.join(report.not_looked_at)}, and what was sent before.")
     console.print(_verdict(report))
 
 

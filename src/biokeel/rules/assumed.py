@@ -62,6 +62,11 @@ def unlimited(source_id: str) -> Register:
     )
 
 
+def is_registered(source: Source) -> bool:
+    """Whether somebody has said what `source` may send."""
+    return not isinstance(source, _Unlimited)
+
+
 class AssumedPeople:
     """People as far as the files of one run say who they are, with numbers that mean nothing outside of it."""
 

@@ -29,8 +29,18 @@ from biokeel.pseudonymise.persons import read_persons
 from biokeel.pseudonymise.policy import Policy
 from biokeel.pseudonymise.stage import Gate, pseudonymise
 from biokeel.reasons import Reason
-from biokeel.rules.assumed import AssumedPeople
-from biokeel.rules.findings import MOST_PLACES, DryRunReport, Fate, Finding, Findings, Kind, Place
+from biokeel.rules.assumed import AssumedPeople, is_registered
+from biokeel.rules.findings import (
+    GRANTS,
+    MOST_PLACES,
+    NOT_LOOKED_AT,
+    DryRunReport,
+    Fate,
+    Finding,
+    Findings,
+    Kind,
+    Place,
+)
 from biokeel.source.adapters.detect import RECORDS
 from biokeel.source.adapters.records import read_raw
 from biokeel.source.columns import frame_of
@@ -162,7 +172,8 @@ class Judge:
 
     def report(self, source_id: str, results: Sequence[FileResult]) -> DryRunReport:
         """What was found so far."""
-        return DryRunReport(source_id, results, self._fates, self._findings.ordered(), self._versions)
+        missing = (*NOT_LOOKED_AT, *(() if is_registered(self._register[source_id]) else (GRANTS,)))
+        return DryRunReport(source_id, results, self._fates, self._findings.ordered(), self._versions, missing)
 
     def _encoded(self, event: EventType, some: Sequence[_Waiting]) -> None:
         """Encode the records of `some` and judge them with its messages; what does not fit the schema is a problem."""

@@ -20,6 +20,8 @@ MOST_PLACES: Final = 100
 """Places of one finding that are kept; the others are counted."""
 NOT_LOOKED_AT: Final = ("consent", "enrolment")
 """What only the vault knows: everybody is taken to be enrolled and to have consented."""
+GRANTS: Final = "grants"
+"""What the source may send, and of whom it may speak: not looked at where nobody says who it is."""
 
 
 class Fate(StrEnum):
@@ -106,7 +108,7 @@ class Findings:
 class DryRunReport:
     """What would become of files: of their events by type (`fates`), what was found, and what could not be read.
 
-    `suites` are the versions that judged, by event type.
+    `suites` are the versions that judged, by event type. `not_looked_at` may be otherwise in the programme.
     """
 
     source_id: str
@@ -114,6 +116,7 @@ class DryRunReport:
     fates: Mapping[str, Counter[Fate]]
     findings: Sequence[Finding]
     suites: Mapping[str, str]
+    not_looked_at: tuple[str, ...]
 
     @property
     def unusable(self) -> int:
@@ -131,7 +134,7 @@ class DryRunReport:
         return {
             "source_id": self.source_id,
             "all_would_land": self.all_would_land,
-            "not_looked_at": list(NOT_LOOKED_AT),
+            "not_looked_at": list(self.not_looked_at),
             "suites": dict(self.suites),
             "events": {
                 event: {fate.value: counts[fate] for fate in Fate} for event, counts in sorted(self.fates.items())
