@@ -10,12 +10,13 @@ import pytest
 from confluent_kafka import Producer
 
 from biokeel.books.bookkeeper import LANDED_COLUMNS, Bookkeeper
-from biokeel.contracts.topics import EVENTS, Zone, event_type
+from biokeel.contracts.topics import Zone, event_type
 from biokeel.engine.kafka.newest import newest
 from biokeel.engine.kafka.watermarks import raw_watermarks
 from biokeel.errors import TransportError
 from biokeel.land.lake import Lake
 from biokeel.stack.stack import Stack
+from tests.event_types import EVENTS
 
 pytestmark = pytest.mark.integration
 

@@ -15,9 +15,10 @@ import polars as pl
 
 from biokeel.books.bookkeeper import LANDED_COLUMNS, Bookkeeper, LandedRows, no_rows
 from biokeel.console.page import serve
-from biokeel.contracts.topics import EVENTS, LANDED_EVENTS, PERSON_EVENTS, event_type
+from biokeel.contracts.topics import PERSON_EVENTS, event_type
 from biokeel.observe.metrics import Edge, WorkerMetrics
 from biokeel.reasons import Reason
+from tests.event_types import EVENTS, LANDED_EVENTS
 
 FOLDER, TOKEN = Path(sys.argv[1]), sys.argv[2]
 GLUCOSE = event_type("clinical.glucose")

@@ -5,8 +5,9 @@ from biokeel.books.bookkeeper import LANDED_COLUMNS, Bookkeeper, no_rows
 from biokeel.console import draw
 from biokeel.console.waiting import wait_until_landed
 from biokeel.console.watch import View
-from biokeel.contracts.topics import EVENTS, event_type
+from biokeel.contracts.topics import event_type
 from biokeel.observe.stats import Snapshot
+from tests.event_types import EVENTS
 
 SLEEP = event_type("lifestyle.sleep")
 

@@ -25,10 +25,11 @@ from biokeel.contracts.sources import (
     shared_schemes,
     written,
 )
-from biokeel.contracts.topics import EVENTS, LANDED_EVENTS, PERSON_EVENTS, event_type
+from biokeel.contracts.topics import PERSON_EVENTS, event_type
 from biokeel.errors import ContractError
 from biokeel.settings import PROJECT_ROOT
 from biokeel.source.schemes import Schemes
+from tests.event_types import EVENTS, LANDED_EVENTS
 
 GOOD = {
     "id": "hospital-a",

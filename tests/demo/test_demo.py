@@ -10,12 +10,13 @@ import pytest
 from biokeel.batch import RawBatch
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.codec import Codec
-from biokeel.contracts.topics import LANDED_EVENTS, event_type
+from biokeel.contracts.topics import event_type
 from biokeel.demo import ENROLMENT, DemoCorpus, Verdict, demo_corpus
 from biokeel.demo.defects import DEFECTS
 from biokeel.reasons import Reason
 from biokeel.source.columns import conform
 from biokeel.source.files import DryRun, Source, find_files, publish_files
+from tests.event_types import LANDED_EVENTS
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,10 @@ import orjson
 
 from biokeel.contracts.framing import frame as framed
 from biokeel.contracts.registry import RegistryCatalogue
-from biokeel.contracts.topics import EVENTS, Zone
+from biokeel.contracts.topics import Zone
 from biokeel.source.client import Publisher
 from tests.contracts.registry_server import Registry
+from tests.event_types import EVENTS
 from tests.faults.plan import experiment
 from tests.faults.traffic import PRESSURE, pressures
 

@@ -12,7 +12,6 @@ from biokeel.books.balance import Place
 from biokeel.books.bookkeeper import Bookkeeper
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.sources import Register
-from biokeel.contracts.topics import LANDED_EVENTS
 from biokeel.rules.dry_run import Judge, dry_run
 from biokeel.rules.findings import Fate
 from biokeel.source.client import Publisher
@@ -20,6 +19,7 @@ from biokeel.source.enrol import CONSENT_WORDS, Enroller
 from biokeel.source.files import Source, find_files, publish_files
 from biokeel.stack.stack import Stack
 from biokeel.validate.suites import SuiteStore
+from tests.event_types import LANDED_EVENTS
 
 pytestmark = pytest.mark.integration
 

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from biokeel.contracts.blocks import split_blocks
 from biokeel.contracts.schema import load_schemas
-from biokeel.contracts.topics import LANDED_EVENTS, EventType
+from biokeel.contracts.topics import EventType
 from biokeel.demo import demo_corpus
 from biokeel.reasons import Reason
 from tests.block_bytes import memory
+from tests.event_types import LANDED_EVENTS
 from tests.good_events import sample_event
 from tests.pseudonymise.conftest import GLUCOSE, SCHEMAS, World
 from tests.signing import SIGNER

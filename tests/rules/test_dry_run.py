@@ -14,7 +14,7 @@ import pytest
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.codec import Codec
 from biokeel.contracts.sources import Register
-from biokeel.contracts.topics import LANDED_EVENTS, event_type
+from biokeel.contracts.topics import event_type
 from biokeel.demo import demo_corpus
 from biokeel.errors import SuiteError
 from biokeel.rules.assumed import unlimited
@@ -23,6 +23,7 @@ from biokeel.rules.findings import MOST_PLACES, DryRunReport, Fate, Kind
 from biokeel.settings import PROJECT_ROOT
 from biokeel.source.files import Source, find_files
 from biokeel.validate.suites import SuiteStore
+from tests.event_types import LANDED_EVENTS
 from tests.registers import source
 
 CATALOGUE = DirectoryCatalogue(PROJECT_ROOT / "schemas")

@@ -7,9 +7,10 @@ from botocore.exceptions import ClientError
 from confluent_kafka.admin import AdminClient
 
 from biokeel.admin.users import User
-from biokeel.contracts.topics import EVENTS, LANDED_EVENTS, Zone
+from biokeel.contracts.topics import Zone
 from biokeel.stack import objectstore
 from biokeel.stack.stack import Stack
+from tests.event_types import EVENTS, LANDED_EVENTS
 
 pytestmark = pytest.mark.integration
 

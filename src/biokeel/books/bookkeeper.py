@@ -20,7 +20,7 @@ import polars as pl
 
 from biokeel.batch import RawPartition
 from biokeel.books.balance import Books, PartitionBooks, Place, add_up, balance, first_coordinates
-from biokeel.contracts.topics import EVENTS
+from biokeel.contracts.catalogue import locked_events
 from biokeel.observe.metrics import Edge
 from biokeel.observe.stats import collect
 from biokeel.reasons import Reason
@@ -88,7 +88,7 @@ class Bookkeeper:
         settings = Settings.load(OPERATOR, state_dir=state_dir)
         settings.require("kafka_bootstrap", "vault_url", "s3_endpoint")
         return cls(
-            lambda: raw_watermarks(settings, EVENTS),
+            lambda: raw_watermarks(settings, locked_events(settings.schemas_dir)),
             _landed(settings),
             _decisions(settings),
             lambda: _replays(state_dir),
@@ -100,7 +100,7 @@ class Bookkeeper:
         taken_at, began = time.time(), time.perf_counter()
         marks = self.watermarks() if watermarks is None else watermarks
         replays = self.replays()
-        partitions = {event: list(self._balanced(event, marks[event])) for event in EVENTS}
+        partitions = {event: list(self._balanced(event, marks[event])) for event in marks}
         every = [part for parts in partitions.values() for part in parts]
         return Books(
             taken_at,
@@ -134,7 +134,7 @@ def _by_origin(frame: pl.DataFrame) -> dict[RawPartition, pl.DataFrame]:
 
 def _replays(state_dir: Path) -> dict[EventType, int]:
     snapshot = collect(state_dir)
-    return {event: snapshot.total(Edge.REPEATED, event) for event in EVENTS}
+    return {event: snapshot.total(Edge.REPEATED, event) for event in snapshot.types}
 
 
 def _aside(settings: Settings) -> Callable[[], tuple[str, ...]]:

@@ -65,8 +65,7 @@ def dry_run(
     Needs the schemas and the suites, and no Kafka. Exit status 0 where all would land, 2 where something would not.
     """
     from biokeel.cli.terminal import say, terminal
-    from biokeel.contracts.catalogue import DirectoryCatalogue
-    from biokeel.contracts.topics import LANDED_EVENTS
+    from biokeel.contracts.catalogue import DirectoryCatalogue, Schemas
     from biokeel.rules.dry_run import Judge
     from biokeel.settings import Settings
     from biokeel.validate.suites import SuiteStore
@@ -86,7 +85,7 @@ def dry_run(
     )
     files = files_in(paths)
     catalogue = DirectoryCatalogue(settings.schemas_dir)
-    suites = SuiteStore(settings.expectations_dir, {event: catalogue.reader(event).schema for event in LANDED_EVENTS})
+    suites = SuiteStore(settings.expectations_dir, Schemas(catalogue, landed=True))
     judge = Judge(
         catalogue,
         suites,

@@ -44,12 +44,14 @@ def show(source_id: Id) -> None:
 
     from biokeel.admin.credentials import Credentials
     from biokeel.admin.plan import topics_of
-    from biokeel.contracts.topics import EVENTS
+    from biokeel.contracts.catalogue import locked_events
 
     settings = _settings()
     source = _one(_register(settings), source_id)
     file = Credentials(settings).file(source_id)
-    topics = (f"{name} ({topic.partitions})" for name, topic in topics_of(source, EVENTS).items())
+    topics = (
+        f"{name} ({topic.partitions})" for name, topic in topics_of(source, locked_events(settings.schemas_dir)).items()
+    )
     rows = {
         "name": source.name,
         "contact": source.contact,
@@ -73,14 +75,17 @@ def check(
     files: Annotated[list[Path] | None, typer.Argument(metavar="[FILES]", help="Default: the whole register.")] = None,
 ) -> None:
     """Say what is wrong with the files of the register. Exit status 1 where anything is wrong."""
+    from biokeel.contracts.catalogue import locked_events
     from biokeel.contracts.sources import Register, Source, read, read_file, shared_schemes
 
+    settings = _settings()
+    known = locked_events(settings.schemas_dir)
     if files:
-        found = [read_file(file) for file in files]
+        found = [read_file(file, known) for file in files]
         sources = [each for each in found if isinstance(each, Source)]
         faults = [fault for each in found if not isinstance(each, Source) for fault in each]
     else:
-        sources, faults = read(_settings().sources_dir)
+        sources, faults = read(settings.sources_dir, known)
     if faults:
         _refuse(faults)
     for sentence in shared_schemes(Register(sources)):
@@ -131,6 +136,7 @@ def add(
     Every answer can be an option. What has a file already is not asked about and stays as it is: edit the file and
     run `biokeel source apply`, or run this again after whatever went wrong.
     """
+    from biokeel.contracts.catalogue import locked_events
     from biokeel.contracts.sources import Register, Source, file_of, read_file
 
     settings = _admin_settings()
@@ -149,7 +155,7 @@ def add(
     if file.exists():
         if any(answer is not None for answer in (*given.values(), *quota.values())):
             raise SettingsError(f"{source_id} has a file already, {file}.", "Edit it, then run biokeel source apply.")
-        found = read_file(file)
+        found = read_file(file, locked_events(settings.schemas_dir))
         source = found if isinstance(found, Source) else _refuse(found)
     else:
         source = _asked(
@@ -171,14 +177,15 @@ def table(sources: Register, says: Mapping[str, str]) -> Table:
     """The registered sources as a table; `says`: a sentence about some of them, by id."""
     from rich.table import Table
 
-    from biokeel.contracts.topics import EVENTS
+    from biokeel.contracts.catalogue import locked_events
 
+    events = locked_events(_settings().schemas_dir)
     shown = Table("id", "name", "event types", "speaks of", "silent after", "contact", *(["what is"] if says else []))
     for source in sources.values():
         row = [
             source.id,
             source.name,
-            str(sum(map(source.may_send, EVENTS))),
+            str(sum(map(source.may_send, events))),
             "\n".join(source.schemes),
             _duration(source.cadence_seconds),
             source.contact,
@@ -310,13 +317,13 @@ def _apply(
     from biokeel.admin.cluster import Cluster
     from biokeel.admin.credentials import Credentials
     from biokeel.admin.plan import make_plan
-    from biokeel.contracts.topics import EVENTS
+    from biokeel.contracts.catalogue import locked_events
     from biokeel.testing.crash import reached
 
     cluster, credentials = Cluster(settings), Credentials(settings)
     plan = make_plan(
         register,
-        EVENTS,
+        locked_events(settings.schemas_dir),
         settings.pseudo_partitions,
         cluster.held(),
         part=part,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from biokeel.contracts.topics import EventType, event_type
+from biokeel.contracts.topics import Domain, EventType, event_type
 from biokeel.observe.metrics import Edge
 from biokeel.observe.runfiles import RunFile, running
 from biokeel.reasons import Reason
@@ -81,6 +81,12 @@ class Snapshot:
     def total(self, edge: Edge, event: EventType | None = None) -> int:
         """Events that took `edge`, of one type or of all."""
         return sum(n for tally, n in self.events.items() if tally.edge is edge and event in {None, tally.event})
+
+    @property
+    def types(self) -> list[EventType]:
+        """The event types that any worker spoke of, person events first, then by domain and name."""
+        counted = {tally.event for tally in self.events} | {event for _, event in self.lags} | set(self.parked)
+        return sorted(counted, key=lambda event: (not event.is_person, list(Domain).index(event.domain), event.name))
 
     def by_reason(self) -> dict[Reason, int]:
         """Rejected events by reason, most frequent first."""

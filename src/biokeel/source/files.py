@@ -14,7 +14,7 @@ import polars as pl
 from biokeel.contracts.catalogue import Catalogue
 from biokeel.contracts.codec import Codec
 from biokeel.contracts.topics import EventType
-from biokeel.errors import AdapterError, DeliveryError, SourceError
+from biokeel.errors import AdapterError, BiokeelError, DeliveryError, SourceError, UnknownSchema
 from biokeel.source.adapters.base import BATCH_ROWS, Context, Record, Report, Subject
 from biokeel.source.adapters.detect import RECORDS, Format, detect
 from biokeel.source.adapters.records import read_raw
@@ -153,8 +153,10 @@ def recognise(result: FileResult, source: Source) -> tuple[Format, Context]:
     return found, source.context(result.path, found.site)
 
 
-def refused(send: Callable[[Sequence[T]], object], some: Sequence[T]) -> Iterator[tuple[T, SourceError]]:
+def refused(send: Callable[[Sequence[T]], object], some: Sequence[T]) -> Iterator[tuple[T, BiokeelError]]:
     """Hand `some` to `send`, in halves where it raises `SourceError`; yield each that it refuses alone, and why.
+
+    So is each refused where there is no such event type (`UnknownSchema`).
 
     A `DeliveryError` is no fault of a record, so it goes on.
     """
@@ -162,6 +164,8 @@ def refused(send: Callable[[Sequence[T]], object], some: Sequence[T]) -> Iterato
         send(some)
     except DeliveryError:
         raise
+    except UnknownSchema as error:
+        yield from ((each, error) for each in some)
     except SourceError as error:
         if len(some) == 1:
             yield some[0], error
