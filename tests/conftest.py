@@ -12,10 +12,12 @@ import pytest
 from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
 from hypothesis import HealthCheck, settings
 
+from biokeel.admin.users import User
 from biokeel.settings import PROJECT_ROOT
 from biokeel.stack.stack import Stack
 
 TEST_TOPICS = "test."
+TEST_RAW_TOPICS = "raw.test-"
 os.environ["BIOKEEL_SOURCES_DIR"] = str(Path(__file__).parent / "sources")
 """What every local stack of the tests registers, unless a test says otherwise."""
 
@@ -89,21 +91,29 @@ def shared_cases() -> Path:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Kafka and the object store with all topics and buckets, but no workers; one for the whole run, so be kind to it.
 
-    Each user has the rights that it has anywhere; on topics that begin with `test.` everybody may do everything. A
-    test that kills parts, fills topics that others read, or needs a clean start, starts a stack of its own.
+    Each user has the rights that it has anywhere; on topics and transactional ids that begin with `test.` everybody may
+    do everything, and the vault zone on topics of the sources `test-…`, which are registered nowhere. A test that kills
+    parts, fills topics that others read, or needs a clean start, starts a stack of its own.
     """
     with Stack.start(tmp_path_factory.mktemp("stack")) as running:
-        everybody = AclBinding(
-            ResourceType.TOPIC,
-            TEST_TOPICS,
-            ResourcePatternType.PREFIXED,
-            "User:*",
-            "*",
-            AclOperation.ALL,
-            AclPermissionType.ALLOW,
-        )
+        rights = [
+            AclBinding(
+                kind,
+                prefix,
+                ResourcePatternType.PREFIXED,
+                f"User:{user}",
+                "*",
+                AclOperation.ALL,
+                AclPermissionType.ALLOW,
+            )
+            for kind, prefix, user in (
+                (ResourceType.TOPIC, TEST_TOPICS, "*"),
+                (ResourceType.TRANSACTIONAL_ID, TEST_TOPICS, "*"),
+                (ResourceType.TOPIC, TEST_RAW_TOPICS, User.VAULT),
+            )
+        ]
         admin = running.admin()  # held until the answer is there: librdkafka drops what a dropped client has asked for
-        for future in admin.create_acls([everybody]).values():
+        for future in admin.create_acls(rights).values():
             future.result(30)
         yield running
 

@@ -74,6 +74,17 @@ def test_settings_load_a_credentials_file_as_a_side(settings: Settings, monkeypa
     assert loaded.kafka_client()["sasl.password"] == password
 
 
+def test_a_file_is_written_anew_with_its_password_when_kafka_has_another_address(settings: Settings) -> None:
+    credentials = Credentials(settings)
+    password = credentials.password("lab", new=False)
+    credentials.known("lab")
+    moved = Credentials(settings.model_copy(update={"kafka_bootstrap": "kafka:9093"}))
+    moved.rewrite("lab")
+    written = read_settings(moved.file("lab"))
+    assert (written["kafka_bootstrap"], written["kafka_password"]) == ("kafka:9093", password)
+    assert not moved.unfinished()
+
+
 def test_a_file_without_a_password_and_a_folder_that_cannot_be_made_are_named(settings: Settings) -> None:
     credentials = Credentials(settings)
     credentials.file("lab").parent.mkdir()

@@ -1,138 +1,142 @@
-import time
-
 import numpy as np
-import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biokeel.books.balance import Place, balance
-from biokeel.books.bookkeeper import LANDED_COLUMNS, PLACED_COLUMNS
-from biokeel.contracts.topics import event_type
+from biokeel.books.balance import balance
+from biokeel.books.intervals import Bag, Intervals
+from biokeel.books.places import Place
+from biokeel.books.state import PartState
+from tests.books.telling import GLUCOSE, aside, bag, curated, history, listed, quarantined, vault
 
-GLUCOSE = event_type("clinical.glucose")
-
-
-def rows(*offsets, stream="raw"):
-    return pl.DataFrame(
-        {"first_partition": [0] * len(offsets), "first_offset": list(offsets), "stream": [stream] * len(offsets)},
-        schema=LANDED_COLUMNS,
-    )
+PARKED, SEALED, APPLIED, VOID = (vault(p) for p in (Place.PARKED, Place.SEALED, Place.APPLIED, Place.VOID))
 
 
-def vault(**places):
-    pairs = [(offset, place) for place, offsets in places.items() for offset in offsets]
-    return pl.DataFrame(pairs, schema={"offset": pl.Int64, "place": pl.String}, orient="row")
+def books(labels, low=0, high=6):
+    state = PartState({label: bag(*values) for label, values in labels.items()})
+    return balance(GLUCOSE, state, (low, high))
 
 
-def beside(**places):
-    pairs = [(0, offset, place) for place, offsets in places.items() for offset in offsets]
-    return pl.DataFrame(pairs, schema=PLACED_COLUMNS, orient="row")
-
-
-def books(curated=None, quarantined=None, in_vault=None, low=0, high=6, aside=None):
-    nothing = rows()
-    return balance(
-        GLUCOSE,
-        0,
-        (low, high),
-        curated=nothing if curated is None else curated,
-        quarantined=nothing if quarantined is None else quarantined,
-        beside=beside() if aside is None else aside,
-        vault=vault() if in_vault is None else in_vault,
-    )
+def faults(found):
+    return listed(found.missing), listed(found.doubled)
 
 
 def test_events_that_lie_in_one_place_each_balance():
-    found = books(rows(0, 3), rows(1), vault(parked=[2], sealed=[4], applied=[5]))
+    found = books({curated(): [0, 3], quarantined(): [1], PARKED: [2], SEALED: [4], APPLIED: [5]})
     assert found.raw == 6
     places = {"curated": 2, "quarantined": 1, "parked": 1, "sealed": 1, "applied": 1}
     assert {place: count for place, count in found.places.items() if count} == places
-    assert found.missing.tolist() == []
-    assert found.doubled.tolist() == []
+    assert faults(found) == ([], [])
 
 
 def test_what_was_sent_again_corrected_or_taken_back_lies_in_a_place_of_its_own():
-    found = books(rows(0), aside=beside(repeated=[1], superseded=[2, 3], withdrawn=[4, 5]))
-    assert (len(found.missing), len(found.doubled)) == (0, 0)
+    labels = {
+        curated(): [0],
+        aside(Place.REPEATED): [1],
+        history(Place.SUPERSEDED): [2, 3],
+        aside(Place.WITHDRAWN): [4],
+        history(Place.WITHDRAWN): [5],
+    }
+    found = books(labels)
+    assert faults(found) == ([], [])
     assert [found.places[place] for place in (Place.REPEATED, Place.SUPERSEDED, Place.WITHDRAWN)] == [1, 2, 2]
-    assert books(rows(0), aside=beside(superseded=[0]), high=1).doubled.tolist() == [0]
+
+
+def test_a_row_on_its_way_to_the_history_counts_once_as_curated():
+    found = books({curated(): [0], history(Place.SUPERSEDED): [0]}, high=1)
+    assert (found.places[Place.CURATED], faults(found)) == (1, ([], []))
+    as_another_row = books({curated("parking"): [0], history(Place.SUPERSEDED): [0]}, high=1)
+    assert faults(as_another_row) == ([], [0])
+
+
+def test_where_no_event_stands_none_is_missing_and_none_is_counted():
+    found = books({curated(): [0, 3], VOID: [1, 1, 2, 5, 9]})
+    assert (found.raw, *faults(found)) == (3, [4], [])
+
+
+def test_an_event_that_was_decided_before_it_was_compacted_away_is_one_event():
+    found = books({curated(): [0], SEALED: [1], VOID: [0, 1]}, high=2)
+    assert (found.raw, *faults(found)) == (2, [], [])
 
 
 def test_an_event_that_lies_nowhere_is_missing():
-    assert books(rows(0, 1, 3, 4)).missing.tolist() == [2, 5]
+    assert faults(books({curated(): [0, 1, 3, 4]})) == ([2, 5], [])
 
 
 @pytest.mark.parametrize(
-    ("curated", "quarantined", "in_vault"),
+    "labels",
     [
-        (rows(0, 0), rows(), vault()),
-        (rows(0), rows(0), vault()),
-        (rows(), rows(0, 0), vault()),
-        (rows(0), rows(), vault(parked=[0])),
-        (rows(), rows(0), vault(sealed=[0])),
-        (rows(), rows(), vault(parked=[0], sealed=[0])),
-        (pl.concat([rows(0), rows(0, stream="parking")]), rows(), vault(released=[0])),
-        (rows(0, 0, stream="quarantine"), rows(0), vault()),
+        {curated(): [0, 0]},
+        {curated(): [0], curated(withheld="status"): [0]},
+        {curated(): [0], quarantined(): [0]},
+        {quarantined(): [0, 0]},
+        {curated(): [0], PARKED: [0]},
+        {quarantined(): [0], SEALED: [0]},
+        {PARKED: [0], SEALED: [0]},
+        {curated(): [0], curated("parking"): [0]},
+        {curated("quarantine"): [0, 0], quarantined(): [0]},
     ],
 )
-def test_an_event_that_lies_in_two_places_or_twice_in_one_is_doubled(curated, quarantined, in_vault):
-    assert books(curated, quarantined, in_vault, high=1).doubled.tolist() == [0]
+def test_an_event_that_lies_in_two_places_or_twice_in_one_is_doubled(labels):
+    assert faults(books(labels, high=1)) == ([], [0])
 
 
 def test_a_released_event_must_be_found_in_a_table():
-    assert books(
-        rows(0, stream="parking"), rows(1, stream="parking"), vault(released=[0, 1, 2]), high=3
-    ).missing.tolist() == [2]
+    assert faults(books({curated("parking"): [0], quarantined("parking"): [1]}, high=3)) == ([2], [])
+
+
+def test_a_released_event_that_landed_before_the_vault_says_so_has_left_parking():
+    found = books({curated("parking"): [0], history(Place.REPEATED, "parking"): [1], PARKED: [0, 1, 2]}, high=3)
+    assert (found.places[Place.PARKED], faults(found)) == (1, ([], []))
 
 
 def test_a_quarantined_event_that_was_let_in_again_counts_as_curated_only():
-    found = books(rows(0, stream="quarantine"), rows(0, 1), high=2)
+    found = books({curated("quarantine"): [0], quarantined(): [0, 1]}, high=2)
     assert (found.places[Place.CURATED], found.places[Place.QUARANTINED]) == (1, 1)
-    assert found.doubled.tolist() == []
+    assert faults(found) == ([], [])
+
+
+def test_one_that_was_let_in_again_and_corrected_since_is_history_only():
+    found = books({history(Place.SUPERSEDED, "quarantine"): [0], quarantined(): [0]}, high=1)
+    assert (found.places[Place.SUPERSEDED], found.places[Place.QUARANTINED], faults(found)) == (1, 0, ([], []))
 
 
 def test_a_quarantined_event_that_failed_again_is_one_event_in_quarantine():
-    found = books(quarantined=pl.concat([rows(0), rows(0, stream="quarantine")]), high=1)
-    assert found.places[Place.QUARANTINED] == 1
-    assert found.doubled.tolist() == []
+    again = {quarantined(suite="1"): [0], quarantined("quarantine", suite="2"): [0, 0]}
+    found = books(again | {quarantined("quarantine", suite="3"): [0]}, high=1)
+    assert (found.places[Place.QUARANTINED], faults(found)) == (1, ([], []))
 
 
 def test_what_is_past_retention_or_came_after_the_look_does_not_count():
-    found = books(rows(1, 4, 5, 9), low=4, high=6)
+    found = books({curated(): [1, 4, 5, 9]}, low=4, high=6)
     assert (found.raw, found.places[Place.CURATED]) == (2, 2)
-    assert found.missing.tolist() == []
+    assert faults(found) == ([], [])
 
 
 def test_an_empty_partition_balances():
-    found = books(low=7, high=7)
-    assert (found.raw, len(found.missing), len(found.doubled)) == (0, 0, 0)
+    found = books({}, low=7, high=7)
+    assert (found.raw, faults(found)) == (0, ([], []))
 
 
 @given(st.lists(st.sets(st.sampled_from(["curated", "quarantined", "parked", "sealed", "applied"])), max_size=40))
 def test_of_any_books_exactly_the_offsets_in_no_place_are_missing_and_those_in_several_doubled(lies):
-    def where(place):
-        return [offset for offset, places in enumerate(lies) if place in places]
+    labels = {"curated": curated(), "quarantined": quarantined(), "parked": PARKED, "sealed": SEALED}
+    labels["applied"] = APPLIED
+    where = {name: [offset for offset, places in enumerate(lies) if name in places] for name in labels}
+    found = books({labels[name]: values for name, values in where.items()}, high=len(lies))
+    assert listed(found.missing) == [offset for offset, places in enumerate(lies) if not places]
+    assert listed(found.doubled) == [offset for offset, places in enumerate(lies) if len(places) > 1]
+    assert found.places == {place: len(where.get(place.value, [])) for place in Place}
 
-    found = books(
-        rows(*where("curated")),
-        rows(*where("quarantined")),
-        vault(parked=where("parked"), sealed=where("sealed"), applied=where("applied")),
-        high=len(lies),
+
+def test_a_hundred_million_coordinates_with_a_million_exceptions_balance():
+    n, every = 100_000_000, 100
+    stopped = np.arange(50, n, every, dtype=np.int64)
+    bad = Intervals(stopped, stopped + 1)
+    gone = Intervals.span(777, 778)
+    state = PartState(
+        {curated(): Bag.once(Intervals.span(0, n) - bad - gone), quarantined(): Bag.once(bad), SEALED: bag(50)}
     )
-    assert found.missing.tolist() == [offset for offset, places in enumerate(lies) if not places]
-    assert found.doubled.tolist() == [offset for offset, places in enumerate(lies) if len(places) > 1]
-    assert found.places == {place: len(where(place.value)) for place in Place}
-
-
-def test_ten_million_coordinates_balance_in_seconds():
-    n = 10_000_000
-    order = np.random.default_rng(7).permutation(n)
-    frame = pl.DataFrame(
-        {"first_offset": np.delete(order, 5), "stream": pl.Series(["raw"]).new_from_index(0, n - 1)},
-    )
-    began = time.perf_counter()
-    found = balance(GLUCOSE, 0, (0, n), curated=frame, quarantined=rows(), beside=beside(), vault=vault())
-    seconds = time.perf_counter() - began
-    assert found.missing.tolist() == [order[5]]
-    assert seconds < 10
+    found = balance(GLUCOSE, state, (0, n))
+    assert faults(found) == ([777], [50])
+    assert found.places[Place.QUARANTINED] == n // every

@@ -95,7 +95,7 @@ def test_verify_proves_names_and_counts_in_the_order_in_which_events_arrive(own_
 
 def test_watermarks_name_every_partition_of_every_raw_topic(own_stack):
     settings = own_stack.settings(Zone.VAULT)
-    marks = raw_watermarks(settings, EVENTS)
+    marks = raw_watermarks(settings)
     assert set(marks) == set(EVENTS)
     assert {len(partitions) for partitions in marks.values()} == {settings.raw_partitions}
     assert marks[SLEEP][0] == (0, 300)
@@ -105,7 +105,7 @@ def test_watermarks_name_every_partition_of_every_raw_topic(own_stack):
 def test_a_kafka_that_is_not_there_is_one_sentence(own_stack):
     settings = own_stack.settings(Zone.VAULT).model_copy(update={"kafka_bootstrap": "127.0.0.1:1"})
     with pytest.raises(TransportError, match=r"Kafka does not answer at 127\.0\.0\.1:1\."):
-        raw_watermarks(settings, [SLEEP])
+        raw_watermarks(settings)
 
 
 def test_the_newest_messages_come_in_order_and_no_more_than_asked_for(own_stack):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from biokeel.batch import PseudonymisedBatch, ValidatedBatch
+from biokeel.batch import PseudonymisedBatch, RawPartition, ValidatedBatch
 from biokeel.contracts.schema import load_schema
 from biokeel.contracts.topics import event_type
 from biokeel.land.checkpoint import nothing
@@ -25,6 +25,8 @@ EVENT = event_type("clinical.glucose")
 SCHEMA = load_schema(Path(__file__).parents[2] / "schemas", EVENT)
 Verdict = Callable[[pl.DataFrame], pl.Series]
 DAY = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
+ORIGINS = RawPartition("hospital-a", 0), RawPartition("hospital-a", 1), RawPartition("hospital-b", 1)
+"""Raw partitions whose offsets are the same numbers."""
 
 
 class Died(BaseException):
@@ -32,15 +34,20 @@ class Died(BaseException):
 
 
 def rows(
-    participants: list[int], raw_offsets: list[int], *, raw_partition: int = 0, stream: str = "raw"
+    participants: list[int],
+    raw_offsets: list[int],
+    *,
+    source: str = "hospital-a",
+    raw_partition: int = 0,
+    stream: str = "raw",
 ) -> pl.DataFrame:
     """A block's rows; the glucose value is the raw offset, so that a verdict can be a function of it."""
     count = len(participants)
     return pl.DataFrame(
         {
             "participant": pl.Series(participants, dtype=pl.Int64),
-            "event_id": [f"{stream}-{raw_partition}-{offset}" for offset in raw_offsets],
-            "source_id": ["hospital/a"] * count,
+            "event_id": [f"{stream}-{source}-{raw_partition}-{offset}" for offset in raw_offsets],
+            "source_id": [source] * count,
             "occurred_at": pl.Series(
                 [DAY + dt.timedelta(seconds=(offset * 7919) % 86_400) for offset in raw_offsets],
                 dtype=pl.Datetime("ms", "UTC"),
@@ -66,21 +73,22 @@ def rows(
 
 
 def topic(partitions: int, blocks: int, size: int = 20, seed: int = 1) -> dict[int, list[pl.DataFrame]]:
-    """Blocks of each pseudo partition, of two raw partitions in turn; every fourth repeats rows, cut elsewhere."""
+    """Blocks of each pseudo partition, of `ORIGINS` in turn; every fourth repeats rows, cut elsewhere."""
     random = np.random.default_rng(seed)
     made: dict[int, list[pl.DataFrame]] = {}
     for partition in range(partitions):
-        following = {0: 0, 1: 0}
-        persons = {raw: random.integers(0, 7, size * blocks) * partitions + partition for raw in (0, 1)}
+        following = dict.fromkeys(ORIGINS, 0)
+        persons = {origin: random.integers(0, 7, size * blocks) * partitions + partition for origin in ORIGINS}
         made[partition] = []
         for number in range(blocks):
-            raw = number % 2
-            begin = following[raw] - (size // 2 if number % 4 == 3 else 0)
+            origin = ORIGINS[number % len(ORIGINS)]
+            begin = following[origin] - (size // 2 if number % 4 == 3 else 0)
             numbers = range(begin, begin + size)
             # A raw offset is in one pseudo partition only.
             offsets = [each * partitions + partition for each in numbers]
-            made[partition].append(rows([int(persons[raw][each]) for each in numbers], offsets, raw_partition=raw))
-            following[raw] = begin + size
+            people = [int(persons[origin][each]) for each in numbers]
+            made[partition].append(rows(people, offsets, source=origin.source, raw_partition=origin.partition))
+            following[origin] = begin + size
     return made
 
 
@@ -142,7 +150,6 @@ class Worker:
             pl.concat(self.good) if self.good else None,
             pl.concat(self.bad) if self.bad else None,
             positions,
-            self.marks,
         )
         self.good, self.bad = [], []
         if self.snapshots:
@@ -161,7 +168,7 @@ class Worker:
 
 def landed(lake: object) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Curated and quarantined rows, in an order of their own, without the stamps of the suite."""
-    order = ["pseudo_partition", "raw_partition", "raw_offset"]
+    order = ["pseudo_partition", "source_id", "raw_partition", "raw_offset"]
     curated = scan(lake.curated(EVENT), lake).collect().drop("suite_version", "warnings").sort(order)
     quarantined = scan(lake.quarantine(EVENT), lake).collect().drop("suite_version", "warnings").sort(order)
     return curated, quarantined
@@ -170,4 +177,4 @@ def landed(lake: object) -> tuple[pl.DataFrame, pl.DataFrame]:
 def distinct(log: dict[int, list[pl.DataFrame]]) -> int:
     """How many events the log holds, repeats not counted."""
     every = pl.concat([block for blocks in log.values() for block in blocks])
-    return every.select("raw_partition", "raw_offset").n_unique()
+    return every.select("source_id", "raw_partition", "raw_offset").n_unique()

@@ -15,6 +15,7 @@ import pytest
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
+from biokeel.batch import ROW
 from biokeel.contracts.ids import decode_id
 from biokeel.contracts.schema import Field, Tag
 from biokeel.engine.build import curate_worker
@@ -263,7 +264,7 @@ def test_compaction_beside_landings_and_deletions_loses_and_doubles_nothing(lake
     wanted = landed(ideal)[0]
     rows = landed(lake)[0]
     assert rows.join(wanted, on=wanted.columns, how="anti", nulls_equal=True).is_empty()
-    gone = wanted.join(rows, on=["raw_partition", "raw_offset"], how="anti")
+    gone = wanted.join(rows, on=["source_id", "raw_partition", "raw_offset"], how="anti")
     assert set(gone["raw_offset"]) <= set(deleted)
     assert list(faults(lake, EVENT)) == []
 
@@ -387,7 +388,7 @@ def test_a_row_that_stands_twice_is_found_by_its_coordinates(full, table):
     curated, quarantined = (scan(uri, full).collect() for uri in (full.curated(EVENT), full.quarantine(EVENT)))
     row = curated[:1]
     if table == "quarantine":
-        row = quarantined[:1].with_columns(row["stream"], row["raw_partition"], row["raw_offset"])
+        row = quarantined[:1].with_columns(row[name] for name in ROW)
     write_deltalake(getattr(full, table)(EVENT), row, mode="append", storage_options=full.options)
     (fault,) = faults(full, EVENT)
     where = f"raw/{row['raw_partition'][0]}@{row['raw_offset'][0]}"

@@ -14,7 +14,7 @@ from biokeel.link.state import from_bytes
 from tests.conformance.landing_world import EVENT, Died, Worker, distinct, landed, multiples, topic
 
 LOG = topic(partitions=2, blocks=8)
-KEY = ["raw_partition", "raw_offset"]
+KEY = ["source_id", "raw_partition", "raw_offset"]
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ def test_landing_the_same_again_writes_nothing(fresh):
     good, bad, positions = list(worker.good), list(worker.bad), {0: 2}
     first = worker.flush()
     versions = (first.curated_version, first.quarantine_version)
-    again = worker.tables.land(pl.concat(good), pl.concat(bad), positions, worker.marks)
+    again = worker.tables.land(pl.concat(good), pl.concat(bad), positions)
     assert (again.curated, again.quarantined) == (0, 0)
     assert again.dropped == first.curated + first.quarantined
     assert (again.curated_version, again.quarantine_version) == versions

@@ -24,7 +24,6 @@ from tests.conformance.landing_world import EVENT, Died, Worker, distinct, lande
 
 LOG = topic(partitions=2, blocks=8)
 PARTITIONS = 2
-RAW = 2
 
 
 @pytest.fixture
@@ -41,7 +40,7 @@ def versions(lake, uri):
 
 def back_to(lake, version):
     wanted = plan(lake, EVENT, version, PARTITIONS)
-    restore(lake, EVENT, wanted, RAW)
+    restore(lake, EVENT, wanted)
     return wanted
 
 
@@ -129,13 +128,13 @@ def test_a_restore_that_died_holds_the_workers_back_until_it_is_asked_for_again(
     with monkeypatch.context() as patch:
         patch.setattr(place, dies_in, dies)
         with pytest.raises(Died):
-            restore(full, EVENT, wanted, RAW)
+            restore(full, EVENT, wanted)
     with pytest.raises(LandingError, match=r"lake restore clinical\.glucose --version 1"):
         Worker(full, LOG, multiples(5), partitions=(0, 1))
     assert [fault for fault in faults(full, EVENT) if "begun" in fault]
     begun = under_way(full, EVENT)
     assert begun == wanted
-    restore(full, EVENT, begun, RAW)
+    restore(full, EVENT, begun)
     assert under_way(full, EVENT) is None
     heir(full)
     for mine, its in zip(landed(full), before, strict=True):
@@ -186,7 +185,7 @@ def test_a_version_whose_files_were_vacuumed_is_refused_and_nothing_changes(full
     vacuum(full, full.curated(EVENT), hours=0, delete=True)
     wanted = plan(full, EVENT, 2, PARTITIONS)
     with pytest.raises(LandingError, match="vacuum removed them"):
-        restore(full, EVENT, wanted, RAW)
+        restore(full, EVENT, wanted)
     assert under_way(full, EVENT) is None
     assert list(faults(full, EVENT)) == []
 
@@ -212,7 +211,7 @@ def test_workers_go_on_from_linking_state_that_the_restore_kept(full):
     assert Snapshots(full).kept(EVENT, 0) == [5, 7]
     wanted = plan(full, EVENT, 3, PARTITIONS)
     assert wanted.read_from == {0: 6, 1: 6}
-    restore(full, EVENT, wanted, RAW)
+    restore(full, EVENT, wanted)
     assert Snapshots(full).kept(EVENT, 0) == [5]
     assert plan(full, EVENT, 1, PARTITIONS).read_from == {0: 0, 1: 0}
 
@@ -220,7 +219,7 @@ def test_workers_go_on_from_linking_state_that_the_restore_kept(full):
 def test_what_was_put_aside_above_is_looked_at_anew_and_what_lies_below_stays_aside(full):
     aside = Aside(full)
     for offset in (1, 3, 4, 7):
-        aside.keep(EVENT, 0, offset, b"value", why="damaged", holds=Named("raw", (Span(0, 1, 2),)))
+        aside.keep(EVENT, 0, offset, b"value", why="damaged", holds=Named("raw", (Span("hospital-a", 0, 1, 2),)))
         aside.keep(EVENT, 1, offset, b"", why="unsigned", holds=None)
     assert back_to(full, 2).positions == {0: 3, 1: 3}
     assert aside.offsets(EVENT) == {0: Offsets(damaged={1, 3}), 1: Offsets(unsigned={1, 3})}

@@ -53,7 +53,7 @@ class World:
         )
         back = block.select(is_withdrawal(block.columns)).to_series()
         self.tables.land(
-            block.filter(~back), block.filter(back).with_columns(reason=pl.lit("event.withdrawn")), {0: self.block}, {}
+            block.filter(~back), block.filter(back).with_columns(reason=pl.lit("event.withdrawn")), {0: self.block}
         )
         self.block += 1
         self.offset += len(sent)

@@ -1,8 +1,7 @@
-"""Serves the console for the browser test: real workers' metrics servers, and books over real Delta tables.
+"""Serves the console for the browser test: real workers' metrics servers, and made-up books.
 
 Arguments: a folder, and the token that opens it. Two workers with growing figures run inside this process, the way
-real ones do in theirs; the tables are Delta tables in the folder, which grow too. Only Kafka's watermarks and the vault
-are made up.
+real ones do in theirs.
 """
 
 import random
@@ -11,14 +10,18 @@ import threading
 import time
 from pathlib import Path
 
-import polars as pl
-
-from biokeel.books.bookkeeper import LANDED_COLUMNS, Bookkeeper, LandedRows, no_rows
+from biokeel.batch import RawPartition
+from biokeel.books.alarms import Alarm
+from biokeel.books.balance import Balancer, Books, Seen
+from biokeel.books.intervals import Bag, Intervals
+from biokeel.books.places import Label, Place, Teller
+from biokeel.books.published import Published
+from biokeel.books.state import Part, PartState, State
 from biokeel.console.page import serve
 from biokeel.contracts.topics import PERSON_EVENTS, event_type
 from biokeel.observe.metrics import Edge, WorkerMetrics
 from biokeel.reasons import Reason
-from tests.event_types import EVENTS, LANDED_EVENTS
+from tests.event_types import EVENTS
 
 FOLDER, TOKEN = Path(sys.argv[1]), sys.argv[2]
 GLUCOSE = event_type("clinical.glucose")
@@ -36,53 +39,29 @@ def shares(event):
     return parked - round(raw * QUARANTINED), parked, sealed, raw
 
 
-def rows(start, stop):
-    return pl.DataFrame(
-        {
-            "first_partition": pl.repeat(0, stop - start, dtype=pl.Int32, eager=True),
-            "first_offset": pl.arange(start, stop, eager=True),
-            "stream": pl.repeat("raw", stop - start, eager=True),
-        },
-        schema=LANDED_COLUMNS,
-    )
+def span(first, end):
+    return Bag.once(Intervals.span(first, end))
 
 
-def write_tables():
-    for event in LANDED_EVENTS:
-        curated, quarantined, _, _ = shares(event)
-        rows(0, curated).write_delta(FOLDER / "curated" / str(event))
-        rows(curated, quarantined).write_delta(FOLDER / "quarantine" / str(event))
-
-
-def landed(event):
-    if event.is_person:
-        return no_rows()
-    return LandedRows(
-        *(
-            pl.read_delta(str(FOLDER / kind / str(event)), columns=list(LANDED_COLUMNS))
-            for kind in ("curated", "quarantine")
-        ),
-        no_rows().beside,
-    )
-
-
-def vault(event, partition):
-    _, quarantined, parked, applied = shares(event)
-    raw = RAW[event]
-    if event.is_person:
-        places = [("applied", 0, applied), ("sealed", applied, raw)]
-    else:
-        places = [("parked", quarantined, parked), ("sealed", parked, raw)]
-    return pl.concat(
-        pl.DataFrame({"offset": pl.arange(start, stop, eager=True)}).with_columns(place=pl.lit(place))
-        for place, start, stop in places
-    )
-
-
-def bookkeeper():
-    return Bookkeeper(
-        lambda: {event: {0: (0, RAW[event])} for event in EVENTS}, landed, vault, lambda: {GLUCOSE: 4_120}
-    )
+def seen():
+    state = State()
+    for event in EVENTS:
+        curated, quarantined, parked, raw = shares(event)
+        labels = {
+            Label(Teller.CURATED, Place.CURATED, "raw"): span(0, curated),
+            Label(Teller.QUARANTINE, Place.QUARANTINED, "raw"): span(curated, quarantined),
+            Label(Teller.VAULT, Place.PARKED): span(quarantined, parked),
+            Label(Teller.VAULT, Place.SEALED): span(parked, raw),
+        }
+        if event.is_person:
+            labels = {
+                Label(Teller.VAULT, Place.APPLIED): span(0, raw),
+                Label(Teller.VAULT, Place.SEALED): span(raw, RAW[event]),
+            }
+        state.parts[Part("demo", str(event), 0)] = PartState(labels)
+    marks = {event: {RawPartition("demo", 0): (0, RAW[event])} for event in EVENTS}
+    books = Books.of(Balancer().balance(state, marks), Seen(time.time()))
+    return Published(books, (Alarm("demo", "silent", "demo has sent nothing for 2 hours: ask its contact."),))
 
 
 def work(wall, curate):
@@ -119,8 +98,7 @@ def work(wall, curate):
 
 
 if __name__ == "__main__":
-    write_tables()
     wall, curate = WorkerMetrics("pseudonymise"), WorkerMetrics("curate")
     with wall.serve(FOLDER), curate.serve(FOLDER):
         threading.Thread(target=work, args=(wall, curate), daemon=True).start()
-        serve(FOLDER, bookkeeper, 0, lambda url: print(url, flush=True), token=TOKEN)
+        serve(FOLDER, seen, 0, lambda url: print(url, flush=True), token=TOKEN)

@@ -17,7 +17,7 @@ COLUMNS = list(EventBooks(EVENTS[0]).figures())
 
 @pytest.fixture(scope="module")
 def console(tmp_path_factory):
-    """Of a console over real metrics servers and real Delta tables: URL, folder, and the address that opens it."""
+    """Of a console over real metrics servers and made-up books: URL, folder, and the address that opens it."""
     folder = tmp_path_factory.mktemp("console")
     script = Path(__file__).with_name("served_console.py")
     # Without the variable by which pytest tells NiceGUI to run in its own test mode.
@@ -57,7 +57,7 @@ def number(page, test_id):
 
 def test_the_page_shows_the_same_books_as_verify(page, console):
     _, folder, _ = console
-    code = "import json; from served_console import bookkeeper; print(json.dumps(bookkeeper().look().as_json()))"
+    code = "import json; from served_console import seen; print(json.dumps(seen().books.as_json()))"
     output = subprocess.run(
         [sys.executable, "-c", code, str(folder), TOKEN],
         check=True,

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
+from uuid import NAMESPACE_OID, uuid5
 
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.topics import EventType
@@ -23,6 +24,11 @@ class Stored:
     id: int
     text: str
     kind: str
+
+    @property
+    def guid(self) -> str:
+        """Newer registries give one, too: the same wherever the same schema stands."""
+        return str(uuid5(NAMESPACE_OID, self.text))
 
 
 class Registry(ThreadingHTTPServer):
@@ -64,7 +70,8 @@ class Registry(ThreadingHTTPServer):
                 return {"id": self.take(subject, text)}
             for item in self.stored:
                 if (item.subject, item.text) == (subject, text):
-                    return {"subject": subject, "version": self._version(item), "id": item.id, "schema": text}
+                    version = self._version(item)
+                    return {"subject": subject, "version": version, "id": item.id, "guid": item.guid, "schema": text}
         return None
 
     def _version(self, item: Stored) -> int:

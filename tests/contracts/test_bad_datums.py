@@ -28,6 +28,7 @@ SPOILS: dict[str, tuple[Spoil, Reason]] = {
     "empty": (lambda _: b"", Reason.EMPTY),
     "ten megabytes": (lambda datum: datum + b"\0" * (10 << 20), Reason.TOO_LARGE),
     "no magic byte": (lambda datum: b"{" + datum[1:], Reason.NOT_FRAMED),
+    "bare": (lambda datum: datum[FRAME:], Reason.NOT_FRAMED),
     "shorter than a frame": (lambda datum: datum[:4], Reason.NOT_FRAMED),
     "unknown id": (lambda datum: datum[:1] + b"\xff\xff\xff\xff" + datum[5:], Reason.UNKNOWN_SCHEMA),
     "id of another event": (lambda datum: datum[:1] + b"\0\0\0\1" + datum[5:], Reason.WRONG_SUBJECT),

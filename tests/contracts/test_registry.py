@@ -16,7 +16,11 @@ from typing import Any
 
 import fastavro
 import numpy as np
+import polars as pl
 import pytest
+from confluent_kafka.schema_registry import SchemaRegistryClient, header_schema_id_serializer
+from confluent_kafka.schema_registry.avro import AvroSerializer
+from confluent_kafka.serialization import MessageField, SerializationContext
 from polars.testing import assert_frame_equal
 from typer.testing import CliRunner
 
@@ -250,6 +254,24 @@ def test_a_schema_of_another_event_and_one_of_nobody_we_know_are_told_apart(
     foreign = registry.take("payroll-value", '"string"')
     outcome = decode(Codec(ours, LIMIT), frame_bytes(other), frame_bytes(foreign))
     assert [each.reason for each in outcome.rejected] == [Reason.WRONG_SUBJECT, Reason.UNKNOWN_SCHEMA]
+
+
+def test_confluents_serializer_that_puts_the_id_into_a_header_is_told_that_nobody_reads_it_there(
+    catalogue: DirectoryCatalogue, registry: Registry
+) -> None:
+    writer = catalogue.reader(EVENT).schema
+    own = {"auto.register.schemas": False, "schema.id.serializer": header_schema_id_serializer}
+    serializer = AvroSerializer(SchemaRegistryClient({"url": registry.url}), writer.text, conf=own)
+    row = random_frame(writer, 1).with_columns(pl.lit("0f" * 16).alias("event_id")).row(0, named=True)
+    context = SerializationContext(EVENT.raw_topic, MessageField.VALUE, headers=[])
+    value = serializer(row, context)
+    ((name, guid),) = context.headers
+    assert (name, guid[0], len(guid)) == ("__value_schema_id", 1, 17)
+    batch = RawBatch.of(EVENT, [(0, np.arange(2), [value, b"{}"])])
+    bare, other = Codec(catalogue, 1 << 20).decode(batch).rejected
+    assert (bare.reason, other.reason) == (Reason.NOT_FRAMED, Reason.NOT_FRAMED)
+    assert "a schema id in a header (__value_schema_id) is not read" in bare.detail
+    assert other.detail == "no frame at byte 0"
 
 
 def test_a_known_id_is_asked_for_once(ours: RegistryCatalogue, registry: Registry) -> None:

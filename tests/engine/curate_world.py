@@ -28,8 +28,8 @@ MINUTE = 60_000
 BEGAN = 1_600_000_000_000
 
 
-def block(offset, values, first=None, raw_partition=0):
-    """A block as Kafka gives it: a row a value of `systolic`, raw offsets from `first` on, of two people in turn.
+def block(offset, values, first=None, raw_partition=0, source="demo-one"):
+    """A block as Kafka gives it: a row a value of `systolic`, of `source` from offset `first` on, two people in turn.
 
     It is signed when it is delivered, for the partition that it is delivered to.
     """
@@ -42,7 +42,7 @@ def block(offset, values, first=None, raw_partition=0):
     rows = {
         "participant": [4 * (each % 2 + 1) for each in offsets],
         "event_id": [f"{each:032x}" for each in offsets],
-        "source_id": ["demo"] * count,
+        "source_id": [source] * count,
         "occurred_at": [BEGAN + MINUTE * each for each in offsets],
         "recorded_at": [BEGAN] * count,
         "stream": ["raw"] * count,
@@ -116,7 +116,7 @@ async def land(worker):
 
 def landed(lake):
     """Curated and quarantined rows, by raw coordinates."""
-    order = ["raw_partition", "raw_offset"]
+    order = ["source_id", "raw_partition", "raw_offset"]
     return (
         scan(lake.curated(PRESSURE), lake).collect().sort(order),
         scan(lake.quarantine(PRESSURE), lake).collect().sort(order),

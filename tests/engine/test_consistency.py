@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import NewTopic
 
-from biokeel.batch import PseudonymisedBatch
+from biokeel.batch import PseudonymisedBatch, RawPartition
 from biokeel.contracts.blocks import split_blocks
 from biokeel.contracts.signatures import PublicKeys
 from biokeel.contracts.topics import Zone, event_type
@@ -25,8 +25,9 @@ from tests.signing import OTHER, signed
 pytestmark = pytest.mark.integration
 
 GROUP = "biokeel-test-behind"
-GLUCOSE = (event_type("clinical.glucose").raw_topic, 1)
-ENROLMENT = (event_type("person.enrolment").raw_topic, 2)
+SOURCE = "demo-one"
+GLUCOSE = (event_type("clinical.glucose").raw_topic(SOURCE), 1)
+ENROLMENT = (event_type("person.enrolment").raw_topic(SOURCE), 2)
 
 
 def commit(settings, places):
@@ -62,18 +63,19 @@ def vault_settings(stack, folder):
 
 
 class Raw:
-    """A raw topic of the test's own, of one partition, which the only event type there is writes."""
+    """A raw topic of one partition of a source of the test's own, which is the only one that there is."""
 
-    def __init__(self, admin, settings, vault):
-        self.admin, self.settings, self.vault = admin, settings, vault
-        self.event = SimpleNamespace(raw_topic=f"test.raw.{uuid.uuid4().hex}", is_person=False)
-        self.place = self.event.raw_topic, 0
-        admin.create_topics([NewTopic(self.event.raw_topic, 1)])[self.event.raw_topic].result(30)
+    def __init__(self, admin, settings, vault, event):
+        self.admin, self.settings, self.vault, self.event = admin, settings, vault, event
+        self.origin = RawPartition(f"test-{uuid.uuid4().hex}", 0)
+        self.topic = event.raw_topic(self.origin.source)
+        self.place = self.topic, 0
+        admin.create_topics([NewTopic(self.topic, 1)])[self.topic].result(30)
 
     def publish(self, count):
         producer = Producer(self.settings.kafka_client())
         for _ in range(count):
-            producer.produce(self.event.raw_topic, b"event", partition=0)
+            producer.produce(self.topic, b"event", partition=0)
         assert producer.flush(20) == 0
 
     def delete_below(self, offset):
@@ -81,21 +83,21 @@ class Raw:
             future.result(30)
 
     def decide(self, last):
-        self.vault.decide(self.event, self.vault.snapshot(self.event, [0]), {0: last}, parked=[], sealed=[])
+        snapshot = self.vault.snapshot(self.event, [self.origin])
+        self.vault.decide(self.event, snapshot, {self.origin: last}, parked=[], sealed=[])
 
     def require_current(self):
         require_current(self.settings, self.vault)
 
 
 @pytest.fixture
-def raw(stack, tmp_path, monkeypatch):
-    """A raw topic with a new vault and no consumer group."""
+def raw(request, stack, tmp_path, monkeypatch):
+    """A raw topic, of glucose unless the test says otherwise, with a new vault and no consumer group."""
     settings = vault_settings(stack, tmp_path)
     vault = Vault.open(settings)
-    raw = Raw(stack.admin(), settings, vault)
+    raw = Raw(stack.admin(), settings, vault, event_type(getattr(request, "param", "clinical.glucose")))
     monkeypatch.setattr(module, "GROUP", f"biokeel-test-{uuid.uuid4().hex}")
-    monkeypatch.setattr(module, "EVENTS", (raw.event,))
-    monkeypatch.setattr("biokeel.vault.age.LANDED_EVENTS", (raw.event,))
+    monkeypatch.setattr(module.TopicNames, "raw", lambda _self: [raw.topic])
     monkeypatch.setattr(module, "_published", lambda _settings, _keys: {})
     yield raw
     vault.close()
@@ -104,14 +106,15 @@ def raw(stack, tmp_path, monkeypatch):
 def test_a_vault_that_knows_less_than_kafka_is_refused_and_the_sentence_says_how_much(world):
     settings, vault = world
     assert behind(settings, vault) == {GLUCOSE: 5, ENROLMENT: 3}
-    with pytest.raises(VaultError, match=r"it lacks 8 events, 5 of them of raw\.clinical\.glucose/1"):
+    with pytest.raises(VaultError, match=r"it lacks 8 events, 5 of them of raw\.demo-one\.clinical\.glucose/1"):
         require_current(settings, vault)
 
 
 def test_a_vault_that_knows_all_is_not_refused(world):
     settings, vault = world
     event = event_type("clinical.glucose")
-    vault.decide(event, vault.snapshot(event, [1]), {1: 4}, parked=[], sealed=[])
+    origin = RawPartition(SOURCE, 1)
+    vault.decide(event, vault.snapshot(event, [origin]), {origin: 4}, parked=[], sealed=[])
     assert behind(settings, vault) == {ENROLMENT: 3}
     commit(settings, {ENROLMENT: 0})
     require_current(settings, vault)
@@ -134,11 +137,13 @@ def test_what_was_accepted_is_gone_on_with_and_person_events_come_again(world):
 
 def test_the_newest_blocks_tell_it_where_the_consumer_group_is_lost(stack, world, monkeypatch):
     settings, vault = world
-    topic, raw_topic = "test.behind", "raw.clinical.glucose"
-    event = SimpleNamespace(pseudo_topic=topic, raw_topic=raw_topic)
+    topic, raw_topic = "test.behind", GLUCOSE[0]
+    event = SimpleNamespace(pseudo_topic=topic, raw_topic=event_type("clinical.glucose").raw_topic)
     admin = stack.admin()  # held until the answer is there
     admin.create_topics([NewTopic(topic, 1)])[topic].result(30)
-    batch = PseudonymisedBatch(event_type("clinical.glucose"), rows([1, 2, 3], [7, 8, 11], raw_partition=3))
+    batch = PseudonymisedBatch(
+        event_type("clinical.glucose"), rows([1, 2, 3], [7, 8, 11], source=SOURCE, raw_partition=3)
+    )
     (block,) = split_blocks(batch, 1, "print", vault.signer)
     headers = signed(topic, 0, block.headers, vault.signer)
     producer = Producer(settings.kafka_client())
@@ -147,11 +152,11 @@ def test_the_newest_blocks_tell_it_where_the_consumer_group_is_lost(stack, world
     monkeypatch.undo()
     monkeypatch.setattr(module, "GROUP", "biokeel-test-lost")
     monkeypatch.setattr(module, "LANDED_EVENTS", (event,))
-    monkeypatch.setattr(module, "event_type", lambda _topic: event)
+    monkeypatch.setattr(module, "event_of", lambda _topic: event)
     assert behind(settings, vault) == {(raw_topic, 3): 12}
     assert taken_up_to(settings, vault.block_keys)[raw_topic, 3] == 12
     # Whoever writes behind it can neither hide it nor make the vault look older than it is.
-    far = dict(headers) | {"biokeel-rows": b"3:0-999999"}
+    far = dict(headers) | {"biokeel-rows": b"demo-one/3:0-999999"}
     for number in range(70):
         mine = [list(far.items()), [], [("biokeel-rows", b"850101-1234567")], [*far.items(), ("x", None)]][number % 4]
         producer.produce(topic, b"forged", partition=0, headers=mine)
@@ -213,8 +218,8 @@ def test_what_retention_took_behind_a_lost_consumer_group_is_refused_until_the_l
     raw.require_current()
 
 
+@pytest.mark.parametrize("raw", ["person.enrolment"], indirect=True)
 def test_person_events_that_retention_took_are_not_asked_for_again(raw):
-    raw.event.is_person = True
     raw.publish(6)
     raw.delete_below(5)
     commit(raw.settings, {raw.place: 6})

@@ -38,7 +38,7 @@ def record(schema, offset, absent=()):
     rows = {
         "participant": [4, 8],
         "event_id": ["0" * 32, "1" * 32],
-        "source_id": ["demo"] * 2,
+        "source_id": ["demo-one"] * 2,
         "occurred_at": [1_600_000_000_000] * 2,
         "recorded_at": [1_600_000_000_000] * 2,
         "stream": ["raw"] * 2,
@@ -88,7 +88,11 @@ def test_a_worker_does_not_start_on_a_store_that_lets_two_writers_create_one_obj
             return True
 
     settings = Settings(
-        s3_endpoint="http://127.0.0.1:1", s3_access_key="key", s3_secret_key="secret", block_public_keys=SIGNER.public
+        kafka_bootstrap="127.0.0.1:1",
+        s3_endpoint="http://127.0.0.1:1",
+        s3_access_key="key",
+        s3_secret_key="secret",
+        block_public_keys=SIGNER.public,
     )
     monkeypatch.setattr("biokeel.land.lake.S3Objects", lambda _settings, _bucket: Careless(tmp_path))
     with pytest.raises(StoreRefused):

@@ -43,7 +43,7 @@ def test_poison_is_quarantined_with_its_reason_and_the_others_land_as_if_it_had_
     assert reasons == {1: FAILED, 3: "rule.failed", 4: FAILED, 7: FAILED}
     assert quarantined.filter(reason=FAILED)["failed_rules"].to_list() == [[]] * 3
     assert quarantined["suite_version"].null_count() == 0
-    assert "raw 0@1) is set aside: PanicException" in caplog.text
+    assert "raw demo-one/0@1) is set aside: PanicException" in caplog.text
     assert "900101" not in caplog.text
 
     # The same good rows without poison between them have the same place in their people's histories.

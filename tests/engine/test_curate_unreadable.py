@@ -58,10 +58,10 @@ def forged(offset):
         "signed with another key": other,
         "of another partition": by_somebody_else(mine, headers=moved[0]),
         "of another topic": by_somebody_else(mine, headers=moved[1]),
-        "other rows named": by_somebody_else(mine, headers=with_header(mine, HEADER_ROWS, b"0:900-901")),
+        "other rows named": by_somebody_else(mine, headers=with_header(mine, HEADER_ROWS, b"demo-one/0:900-901")),
         "another stream": by_somebody_else(mine, headers=with_header(mine, HEADER_STREAM, b"quarantine")),
         "another schema": by_somebody_else(mine, headers=with_header(mine, HEADER_SCHEMA, b"e" * 32)),
-        "another format": by_somebody_else(mine, headers=with_header(mine, HEADER_FORMAT, b"4")),
+        "another format": by_somebody_else(mine, headers=with_header(mine, HEADER_FORMAT, b"5")),
         "another body and its digest": by_somebody_else(
             damaged(mine),
             headers=with_header(mine, HEADER_DIGEST, sha256(damaged(mine).value).hexdigest().encode()),
@@ -154,7 +154,7 @@ def test_while_the_vault_zone_changes_its_key_blocks_of_both_are_read_and_none_o
 def test_what_lies_aside_is_told_with_each_damaged_block_and_the_number_of_unsigned_messages(tmp_path):
     run(tmp_path, scenario(foreign(0), damaged(block(1, [120, 121])), foreign(2), block(3, [122], 300)))
     assert Aside(Lake.local(tmp_path)).told() == (
-        "pseudo.clinical.blood_pressure/0@1 (rows of raw 0:100-101)",
+        "pseudo.clinical.blood_pressure/0@1 (rows of raw demo-one/0:100-101)",
         "pseudo.clinical.blood_pressure/0: 2 messages that are not from the vault zone, the first @0",
     )
 
@@ -168,7 +168,7 @@ def test_a_damaged_block_is_put_aside_with_what_it_was_to_hold_and_the_others_la
     curated, _ = run(tmp_path, scenario(block(0, [120]), damaged(block(1, [121, 122])), block(2, [123])))
     assert offsets(curated) == [0, 200]
     (kept,) = Aside(Lake.local(tmp_path)).all()
-    assert str(kept) == "pseudo.clinical.blood_pressure/0@1 (rows of raw 0:100-101)"
+    assert str(kept) == "pseudo.clinical.blood_pressure/0@1 (rows of raw demo-one/0:100-101)"
     assert str(kept) in caplog.text
     assert kept.size == len(block(1, [121, 122]).value)
 

@@ -1,5 +1,7 @@
 """The books of the consumer: what may be committed, whatever the order in which batches are settled."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from biokeel.engine.kafka.deliveries import Ledger, Partition
 from biokeel.engine.kafka.records import Records
 
-AT = Partition("raw.clinical.glucose", 0)
+AT = Partition("raw.demo-one.clinical.glucose", 0)
 
 
 def records(first, last):
@@ -124,3 +126,17 @@ def test_an_emptied_delivery_keeps_its_places_only_and_is_settled_as_before():
     assert (delivery.first, delivery.last, delivery.records.timestamp) == (0, 2, 7)
     assert ledger.settle(delivery)
     assert ledger.committable() == {AT: 3}
+
+
+def test_what_holds_no_record_moves_the_position_and_the_offset_to_commit():
+    ledger = Ledger()
+    ledger.assign(AT, 0)
+    first = ledger.deliver(AT, replace(records(2, 4), covers=(0, 7)))
+    assert (first.first, first.last, len(first), ledger.position(AT)) == (0, 6, 3, 7)
+    nothing = ledger.deliver(AT, Records(np.array([], dtype=np.int64), [], None, 0, covers=(5, 20)))
+    assert (nothing.first, nothing.last, len(nothing)) == (7, 19, 0)
+    ledger.settle(nothing)
+    assert ledger.committable() == {}
+    ledger.settle(first)
+    assert ledger.committable() == {AT: 20}
+    assert ledger.deliver(AT, Records(np.array([], dtype=np.int64), [], None, 0, covers=(5, 20))) is None

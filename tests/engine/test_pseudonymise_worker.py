@@ -5,6 +5,7 @@ from concurrent.futures import Future
 
 import pytest
 
+from biokeel.batch import RawBatch, RawPartition
 from biokeel.engine import outage
 from biokeel.engine.kafka.deliveries import Partition
 from biokeel.engine.kafka.records import Records
@@ -12,13 +13,17 @@ from biokeel.engine.pseudonymise import WINDOW, PseudonymiseWorker
 from biokeel.errors import RegistryUnavailable, TransportError, VaultUnavailable
 from biokeel.observe.metrics import WorkerMetrics
 from biokeel.settings import Settings
-from tests.pseudonymise.conftest import CATALOGUE, GLUCOSE, World, world
+from tests.pseudonymise.conftest import CATALOGUE, GLUCOSE, SOURCE, World, world
+from tests.registers import trusting
 from tests.signing import SIGNER
 
 __all__ = ["world"]
 
-AT = Partition(GLUCOSE.raw_topic, 0)
-OTHER = Partition(GLUCOSE.raw_topic, 1)
+AT = Partition(GLUCOSE.raw_topic(SOURCE), 0)
+OTHER = Partition(GLUCOSE.raw_topic(SOURCE), 1)
+
+LAB = "lab-one"
+LABS = Partition(GLUCOSE.raw_topic(LAB), 0)
 
 
 class Kafka:
@@ -59,8 +64,15 @@ def made_worker(world: World, kafka):
 
 
 def delivered(worker, batch):
-    at = Partition(GLUCOSE.raw_topic, int(batch.partitions[0]))
+    (origin,) = batch.origins
+    at = Partition(GLUCOSE.raw_topic(origin.source), origin.partition)
     return worker.ledger.deliver(at, Records(batch.offsets, batch.values, None, 0))
+
+
+def of_the_lab(world, *subjects):
+    """Events of another source, which stand in the first places of its own partition 0."""
+    made = world.glucose(*subjects, partition=7, source_id=LAB)
+    return RawBatch.of(GLUCOSE, [(RawPartition(LAB, 0), made.offsets, made.values)])
 
 
 def rows(kafka):
@@ -109,7 +121,7 @@ def test_a_vault_that_is_away_is_waited_for_and_then_everything_goes_on_in_order
     worker.check()
     assert "The vault's database does not answer." in caplog.text
     assert waiting(worker) == 0
-    assert rows(kafka) == [f"0:{2 * number}-{2 * number + 1}" for number in range(2 * WINDOW)]
+    assert rows(kafka) == [f"hospital-one/0:{2 * number}-{2 * number + 1}" for number in range(2 * WINDOW)]
     assert worker.ledger.committable() == {AT: 4 * WINDOW}
 
 
@@ -135,7 +147,7 @@ def test_a_schema_registry_that_is_away_is_waited_for(world, monkeypatch, caplog
     worker.check()
     assert "Waits since 0 s: The schema registry does not answer." in caplog.text
     assert tries == [1, 1]
-    assert rows(kafka) == ["0:0-0"]
+    assert rows(kafka) == ["hospital-one/0:0-0"]
 
 
 def test_a_pseudo_topic_that_grows_spreads_nobody_anew_and_one_that_shrinks_ends_the_worker(world, monkeypatch):
@@ -264,7 +276,7 @@ def test_big_parked_events_are_released_in_pieces_of_bounded_size(world, monkeyp
         running.cancel()
 
     asyncio.run(scenario())
-    assert rows(kafka) == [f"0:{number}-{number}" for number in range(10)]
+    assert rows(kafka) == [f"hospital-one/0:{number}-{number}" for number in range(10)]
 
 
 def test_partitions_of_one_call_make_one_block_and_are_settled_together_when_kafka_has_it(world):
@@ -275,7 +287,7 @@ def test_partitions_of_one_call_make_one_block_and_are_settled_together_when_kaf
     async def scenario():
         batches = world.glucose("P-1", "P-1"), world.glucose("P-1", partition=1)
         await worker.take([delivered(worker, batch) for batch in batches])
-        assert rows(kafka) == ["0:0-1,1:0-0"]
+        assert rows(kafka) == ["hospital-one/0:0-1,hospital-one/1:0-0"]
         assert worker.ledger.committable() == {}
         kafka.pending[0].set_result(None)
         await worker._arrived()
@@ -307,7 +319,7 @@ def test_after_an_outage_of_the_vault_every_partition_of_the_call_is_done_again(
     asyncio.run(scenario())
     worker.check()
     assert len(tries) == 2
-    assert rows(kafka) == ["0:0-0,1:0-0"]
+    assert rows(kafka) == ["hospital-one/0:0-0,hospital-one/1:0-0"]
     assert worker.ledger.committable() == {AT: 2, OTHER: 1}
 
 
@@ -326,3 +338,31 @@ def test_of_a_call_whose_one_partition_went_away_meanwhile_only_the_other_is_set
     asyncio.run(scenario())
     worker.check()
     assert worker.ledger.committable() == {AT: 1}
+
+
+def test_the_same_partition_and_offset_of_two_sources_are_two_events_wherever_they_go(world, monkeypatch):
+    monkeypatch.setattr("tests.pseudonymise.conftest.REGISTER", trusting(SOURCE, LAB))
+    world.enrol(world.wall(), "P-1")
+    mine, other = world.glucose("P-1", "P-9"), of_the_lab(world, "P-1", "P-9")
+
+    def published(*batches):
+        kafka = Kafka()
+        worker = made_worker(world, kafka)
+        worker._held.add(LABS)
+        worker.ledger.assign(LABS, 0)
+
+        async def scenario():
+            await worker.take([delivered(worker, batch) for batch in batches])
+            await worker._arrived()
+            await worker._release_ready()
+
+        asyncio.run(scenario())
+        worker.check()
+        return sorted(rows(kafka)), worker.ledger.committable()
+
+    everything = ["hospital-one/0:0-0,lab-one/0:0-0"], {AT: 2, LABS: 2}
+    assert published(mine, other) == everything
+    assert published(mine, other) == everything, "given once more after a death, as if it were the first time"
+    assert world.vault().waiting() == {GLUCOSE: 2}
+    world.enrol(world.wall(), "P-9")
+    assert published(world.glucose("P-1"))[0] == ["hospital-one/0:0-0", "hospital-one/0:2-2", "lab-one/0:0-0"]

@@ -23,7 +23,7 @@ from biokeel.errors import OversizedBatch
 from biokeel.reasons import Reason
 from tests.engine.record_batches import ABORT, CODECS, COMMIT, COMPRESSED, HEADER, UNREADABLE, batch, plain
 
-AT = TopicPartition("raw.clinical.glucose", 0)
+AT = TopicPartition("raw.demo-one.clinical.glucose", 0)
 SIZE = 1 << 20
 """Of a micro-batch."""
 
@@ -92,8 +92,19 @@ def test_columns_hold_what_aiokafka_unpacks_and_no_more_rows_than_allowed(respon
     given_out = list(ours)
     assert columns(given_out) == objects(expected)
     assert ours.next_fetch_offset == expected.next_fetch_offset == end
-    assert all(1 <= len(records) <= rows for records in given_out)
+    assert all(len(records) <= rows for records in given_out)
     assert all(len(records) == rows for records in given_out[:-1])
+
+
+@given(response=responses(), rows=st.integers(1, 12))
+def test_what_is_given_out_covers_the_whole_response_and_says_where_nothing_stands(response, rows):
+    data, aborted, end, offset = response
+    there = {record.offset for record in fetched(data, offset, aborted, READ_COMMITTED)}
+    given_out = list(MicroBatches(fetched(data, offset, aborted, READ_COMMITTED), rows, SIZE, headers=True))
+    assert [each.begin for each in given_out] + [end] == [offset] + [each.end for each in given_out]
+    void = [each for records in given_out for span in records.void() for each in range(span[0], span[1] + 1)]
+    assert void == sorted(set(range(offset, end)) - there)
+    assert all(len(each.headers) == len(each.values) == len(each) for each in given_out)
 
 
 @given(response=responses(), rows=st.integers(1, 12))
@@ -110,7 +121,7 @@ def test_fetching_on_from_behind_what_was_given_out_gives_the_rest(response, row
 @given(response=responses(), rows=st.integers(1, 12))
 def test_it_is_exhausted_as_soon_as_nothing_is_left(response, rows):
     data, aborted, end, _ = response
-    ours = MicroBatches(fetched(data, 0, aborted), rows, SIZE, headers=False)
+    ours = MicroBatches(fetched(data, 0, aborted, READ_COMMITTED), rows, SIZE, headers=False)
     for _ in ours:
         if ours.exhausted:
             assert ours.next_fetch_offset == end
@@ -152,6 +163,61 @@ def test_rows_from_an_offset_on_are_those_at_it_and_above(data):
     wanted = data.draw(st.integers(0, 51))
     assert joined.since(wanted).offsets.tolist() == [offset for offset in offsets if offset >= wanted]
     assert len(joined.since(wanted).values) == len(joined.since(wanted).headers) == len(joined.since(wanted))
+
+
+@given(st.data())
+def test_from_an_offset_on_as_much_is_covered_as_was_and_no_more(data):
+    offsets = sorted(data.draw(st.sets(st.integers(3, 20))))
+    begin, end = (
+        data.draw(st.integers(0, min(offsets, default=20))),
+        data.draw(st.integers(max(offsets, default=20), 25)) + 1,
+    )
+    whole = Records(np.array(offsets, dtype=np.int64), [b"x"] * len(offsets), None, 0, covers=(begin, end))
+    wanted = data.draw(st.integers(0, end))
+    rest = whole.since(wanted)
+    assert (rest.begin, rest.end) == (max(wanted, begin), end)
+    void = [each for first, last in rest.void() for each in range(first, last + 1)]
+    assert sorted([*rest.offsets.tolist(), *void]) == list(range(rest.begin, end))
+
+
+def marker(base, producer, which):
+    return batch(base, [(0, which, [])], "none", producer=producer, transactional=True, control=True)
+
+
+def sent(base, values, producer, **more):
+    return batch(base, plain(values), producer=producer, transactional=True, **more)
+
+
+def committed(data, aborted, offset=0):
+    return list(MicroBatches(fetched(data, offset, aborted, READ_COMMITTED), 100, SIZE, headers=False))
+
+
+def test_of_two_producers_in_turns_only_the_one_that_aborts_was_never_there():
+    data = sent(0, [b"a", b"b"], 1) + sent(2, [b"c"], 2) + sent(3, [b"d"], 1) + marker(4, 1, ABORT) + sent(5, [b"e"], 2)
+    data += sent(6, [b"f"], 1) + marker(7, 2, COMMIT) + marker(8, 1, COMMIT)
+    (given_out,) = committed(data, [(1, 0)])
+    assert dict(zip(given_out.offsets.tolist(), given_out.values, strict=True)) == {2: b"c", 5: b"e", 6: b"f"}
+    assert given_out.void() == [(0, 1), (3, 4), (7, 8)]
+
+
+def test_a_transaction_that_began_before_what_is_fetched_is_left_out_to_its_marker():
+    data = sent(7, [b"a"], 1) + marker(8, 1, ABORT) + sent(9, [b"b"], 1) + marker(10, 1, COMMIT)
+    (given_out,) = committed(data, [(1, 2)], offset=7)
+    assert (given_out.values, given_out.void()) == ([b"b"], [(7, 8), (10, 10)])
+
+
+def test_each_aborted_transaction_of_a_producer_is_left_out_and_what_it_commits_between_comes():
+    data = b"".join(
+        sent(base, [b"%d" % base], 1) + marker(base + 1, 1, COMMIT if base == 4 else ABORT) for base in range(0, 10, 2)
+    )
+    (given_out,) = committed(data, [(1, 8), (1, 0), (1, 2), (1, 6)])  # a broker need not sort them
+    assert given_out.offsets.tolist() == [4]
+
+
+def test_a_marker_that_was_compacted_away_is_nothing():
+    empty = batch(3, [], "none", producer=1, transactional=True, control=True)
+    (given_out,) = committed(batch(0, plain([b"a"])) + empty + batch(4, plain([b"b"])), [])
+    assert given_out.values == [b"a", b"b"]
 
 
 @pytest.fixture
@@ -220,9 +286,8 @@ def test_of_a_compacted_bomb_every_offset_is_refused_for_which_are_left_nobody_h
 def test_a_bomb_of_an_aborted_transaction_is_no_event():
     data = batch(0, plain([bytes(2 << 20)]), "gzip", producer=1, transactional=True)
     data += batch(1, [(0, ABORT, [])], "none", producer=1, transactional=True, control=True)
-    ours = MicroBatches(fetched(data, 0, [(1, 0)], READ_COMMITTED), 10, SIZE, headers=False)
-    assert list(ours) == []
-    assert ours.next_fetch_offset == 2
+    (nothing,) = MicroBatches(fetched(data, 0, [(1, 0)], READ_COMMITTED), 10, SIZE, headers=False)
+    assert (columns([nothing], headers=False), nothing.covers, nothing.void()) == ([], (0, 2), [(0, 1)])
 
 
 def old_batch(magic, codec, offsets, value):

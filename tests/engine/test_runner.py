@@ -42,7 +42,7 @@ def test_rows_are_counted_by_edge_and_by_reason(runner):
 def test_lag_is_what_waits_and_the_age_of_the_newest_only_while_something_waits(runner, highwater, waiting, seconds):
     records = Records(np.array([9, 10]), [b"", b""], None, 95_000)
     runner.lag(GLUCOSE, Delivery("pseudo.clinical.glucose", 2, 1, records, highwater), now=100.0)
-    labels = {"worker": "curate", "event": "clinical.glucose", "partition": "2"}
+    labels = {"worker": "curate", "event": str(GLUCOSE), "topic": GLUCOSE.pseudo_topic, "partition": "2"}
     assert value(runner, "biokeel_lag_events", **labels) == waiting
     assert value(runner, "biokeel_lag_seconds", **labels) == seconds
 

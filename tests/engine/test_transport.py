@@ -14,7 +14,7 @@ from confluent_kafka.admin import NewTopic
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from biokeel.contracts.topics import Zone
+from biokeel.contracts.topics import Zone, event_type
 from biokeel.engine.app import serve
 from biokeel.engine.kafka import transport
 from biokeel.engine.kafka.deliveries import Ledger, Partition
@@ -26,6 +26,7 @@ from tests.engine.record_batches import UNREADABLE
 
 pytestmark = pytest.mark.integration
 
+GLUCOSE = event_type("clinical.glucose")
 RECORDS = 3000
 PARTITIONS = 3
 
@@ -76,7 +77,7 @@ def vault_settings(stack):
 
 @pytest.fixture
 def topic(stack, vault_settings):
-    name = f"raw.test.{uuid.uuid4().hex}"
+    name = GLUCOSE.raw_topic(f"test-{uuid.uuid4().hex}")
     admin = stack.admin()  # its futures end with it
     admin.create_topics([NewTopic(name, PARTITIONS, 1)])[name].result(30)
     publish(vault_settings, name)
@@ -91,7 +92,7 @@ def publish(settings, topic):
 
 
 def consumption(topic, group=None, poll_records=500):
-    return Consumption(group or f"test-{uuid.uuid4().hex}", (topic,), poll_records, 1 << 20)
+    return Consumption(group or f"test-{uuid.uuid4().hex}", lambda: (topic,), poll_records, 1 << 20)
 
 
 def committed(settings, group, topic):
@@ -153,7 +154,7 @@ def test_faust_keeps_no_list_of_offsets_that_would_grow_with_every_micro_batch(v
 
 def test_a_full_queue_leaves_no_partition_out():
     """Faust would, and lets it in again when others have come to their end."""
-    at = TP("raw.test", 0)
+    at = TP("raw.test-one.clinical.glucose", 0)
     consumer = transport.Consumer.__new__(transport.Consumer)
     consumer.app = SimpleNamespace(in_recovery=False)
     consumer._active_partitions, consumer._buffered_partitions = {at}, set()
@@ -188,16 +189,12 @@ def test_a_worker_that_fails_commits_nothing_although_faust_acknowledges(vault_s
             self.deliveries += deliveries
             raise ValueError("900101-1234567")
 
-    # A test topic is no event type; lag is not what this is about.
     async def scenario(worker):
-        worker.runner.lag = lambda *_: None
         async with running(vault_settings, what, worker) as task:
             await asyncio.wait([task])
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("biokeel.engine.worker.event_type", lambda topic: topic)
-        with pytest.raises(ValueError, match="900101"):
-            asyncio.run(scenario(Failing(vault_settings)))
+    with pytest.raises(ValueError, match="900101"):
+        asyncio.run(scenario(Failing(vault_settings)))
     assert committed(vault_settings, what.group, topic) == [-1] * PARTITIONS
 
 
@@ -360,11 +357,15 @@ def test_a_worker_that_goes_back_is_given_everything_from_there_again_although_n
     assert committed(vault_settings, what.group, topic) == [size] * PARTITIONS
 
 
-def test_a_position_that_a_worker_goes_back_to_twice_is_fetched_again_each_time():
+def test_a_position_that_a_worker_goes_back_to_is_fetched_again_each_time():
     """As after two conflicts without a snapshot between: each time a later fetch is still on its way."""
-    ledger, at = Ledger(), Partition("raw.test", 1)
+
+    async def earliest(at):
+        return {at: 0}
+
+    ledger, at = Ledger(), Partition("raw.test-one.clinical.glucose", 1)
     ledger.assign(at, 400)
-    consumer = SimpleNamespace(_ledger=ledger, _doubted={}, _rewind=set())
+    consumer = SimpleNamespace(_ledger=ledger, _thread=SimpleNamespace(earliest_offsets=earliest), _rewind=set())
 
     def jumps(first):
         return asyncio.run(transport.Consumer._jumps(consumer, at, first))
@@ -434,3 +435,87 @@ def test_a_worker_whose_offsets_do_not_move_is_ended_by_the_watchdog(vault_setti
     with pytest.raises(Stuck, match="Offsets have not moved for"):
         ends(settings, what, Recorder(settings, settles=lambda _delivery: False))
     assert committed(vault_settings, what.group, topic) == [-1] * PARTITIONS
+
+
+class Transactional:
+    """A producer of transactions, and what it said in each: what it commits is to arrive, and nothing else."""
+
+    def __init__(self, settings, topic, name, timeout_ms=60_000):
+        own = {"transactional.id": f"test.{name}.{topic}", "transaction.timeout.ms": timeout_ms, "linger.ms": 0}
+        self.producer = Producer(settings.kafka_client() | own)
+        self.producer.init_transactions(30)
+        self.topic = topic
+
+    def begin(self, *values, partition=0):
+        self.producer.begin_transaction()
+        self.say(*values, partition=partition)
+
+    def say(self, *values, partition=0):
+        for value in values:
+            self.producer.produce(self.topic, value, partition=partition)
+        self.producer.flush()
+
+    def commit(self):
+        self.producer.commit_transaction(30)
+
+    def abort(self):
+        self.producer.abort_transaction(30)
+
+
+def log_ends(settings, topic):
+    """The offset behind the last record or marker of each partition, as the lag of a group is counted from it."""
+    consumer = Consumer(settings.kafka_client() | {"group.id": "nobody", "isolation.level": "read_uncommitted"})
+    try:
+        return [consumer.get_watermark_offsets(TopicPartition(topic, each), 20)[1] for each in range(PARTITIONS)]
+    finally:
+        consumer.close()
+
+
+def test_what_was_aborted_was_never_there_and_the_group_has_no_lag(stack, vault_settings):
+    topic = f"raw.test.{uuid.uuid4().hex}"
+    admin = stack.admin()  # its futures end with it
+    admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result(30)
+    what = consumption(topic)
+    first, second = (Transactional(vault_settings, topic, name) for name in ("first", "second"))
+    hangs = Transactional(vault_settings, topic, "hangs", timeout_ms=1000)
+
+    def values(worker, partition):
+        mine = [each for each in worker.deliveries if each.partition == partition]
+        return [value for each in mine for value in each.records.values]
+
+    async def scenario():
+        worker = Recorder(vault_settings)
+        async with running(vault_settings, what, worker):
+            await asyncio.to_thread(first.begin, b"a1", b"a2")
+            await asyncio.to_thread(second.begin, b"b1")
+            await asyncio.to_thread(first.say, b"a3")
+            await asyncio.to_thread(second.say, b"b2")
+            await asyncio.to_thread(first.abort)
+            await asyncio.to_thread(first.begin, b"c1")
+            await asyncio.to_thread(first.commit)
+            await asyncio.sleep(1.5)  # longer than a fetch waits: c1 is committed, and would be here by now
+            assert values(worker, 0) == [], "the second one is open, and holds back what was committed behind it"
+            await asyncio.to_thread(second.commit)
+            await until(lambda: values(worker, 0) == [b"b1", b"b2", b"c1"])
+            # A topic that ends with what was aborted, by its producer or, some ten seconds later, by the broker.
+            await asyncio.to_thread(first.begin, b"d1", partition=1)
+            await asyncio.to_thread(first.abort)
+            await asyncio.to_thread(hangs.begin, b"e1", partition=2)
+            await asyncio.to_thread(second.begin, b"f1", partition=2)
+            await asyncio.to_thread(second.commit)
+            await until(lambda: values(worker, 2) == [b"f1"])
+            await asyncio.to_thread(second.begin, b"g1")
+            await asyncio.to_thread(second.abort)
+            ends = await asyncio.to_thread(log_ends, vault_settings, topic)
+            await until(lambda: [worker.ledger.position(Partition(topic, each)) for each in range(PARTITIONS)] == ends)
+        return worker, ends
+
+    worker, ends = asyncio.run(scenario())
+    assert ends == [11, 2, 4]
+    assert values(worker, 1) == []
+    assert committed(vault_settings, what.group, topic) == ends
+    for partition, end in enumerate(ends):
+        mine = [each for each in worker.deliveries if each.partition == partition]
+        assert [0, *(each.last + 1 for each in mine)] == [*(each.first for each in mine), end]
+        void = sum(last - first + 1 for each in mine for first, last in each.records.void())
+        assert void + sum(map(len, mine)) == end

@@ -118,7 +118,7 @@ def stack(tmp_path_factory):
 @pytest.fixture(scope="module")
 def sent(stack):
     """Every kind of bad message between good ones, and where each lies: what was sent, the books."""
-    settings = stack.settings(User.SOURCE)
+    settings = stack.source("hospital-one")
     catalogue = DirectoryCatalogue(settings.schemas_dir)
     with Publisher(settings, catalogue) as publisher:
         publisher.publish_raw(ENROLMENT, encoded(publisher, ENROLMENT, [enrolment()]))

@@ -119,7 +119,7 @@ def published(shared_data: Path, writings: list[str | int], tmp_path_factory: py
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BIOKEEL_FLUSH_SECONDS", "1")
         with Stack.start(tmp_path_factory.mktemp("canary"), workers=1, console=True) as stack:
-            settings = stack.settings(User.SOURCE)
+            settings = stack.source("canary")
             source = Source("canary", source_key(stack.state_dir / "source.key"))
             with Publisher(settings, DirectoryCatalogue(settings.schemas_dir)) as publisher:
                 for folder in FOLDERS:

@@ -87,7 +87,7 @@ def test_no_text_crosses_in_any_kept_field_unless_it_has_the_fields_form(house, 
     assert result.batch.frame["withheld"].to_list() == [beside(event, name) for name in names]
     for row, name in enumerate(names):
         assert result.batch.frame[name][row] is None
-        assert result.withheld["hospital/one", name] >= 1
+        assert result.withheld["hospital-one", name] >= 1
 
 
 def beside(event: EventType, name: str) -> str:
@@ -171,7 +171,7 @@ def test_what_is_withheld_is_counted_by_source_and_field_of_the_rows_that_go_on(
     frame = result.batch.frame
     assert frame["withheld"].to_list() == ["value,status", "specimen", None]
     assert frame["status"].is_null().to_list() == [True, False, False]
-    one = "hospital/one"
+    one = "hospital-one"
     assert dict(result.withheld) == {(one, "value"): 1, (one, "status"): 1, (one, "specimen"): 1}
 
 

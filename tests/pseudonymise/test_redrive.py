@@ -9,7 +9,7 @@ from biokeel.contracts.topics import event_type
 from biokeel.errors import UnknownSchema, VaultError
 from biokeel.pseudonymise.wall import Wall
 from biokeel.reasons import Reason
-from tests.pseudonymise.conftest import CATALOGUE, GLUCOSE, SOURCES, drain, offsets, origin
+from tests.pseudonymise.conftest import CATALOGUE, GLUCOSE, REGISTER, drain, offsets, origin
 from tests.pseudonymise.test_crashes import every_step, release
 
 ENROLMENT = event_type("person.enrolment")
@@ -26,7 +26,7 @@ class Before:
 
 def before(world):
     """A wall that knows no schema yet."""
-    return Wall(Codec(Before(), 1 << 20), world.vault(), world.schemas, SOURCES)
+    return Wall(Codec(Before(), 1 << 20), world.vault(), world.schemas, lambda: REGISTER)
 
 
 def enrol(world, wall, *subjects):

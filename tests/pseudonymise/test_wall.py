@@ -174,7 +174,7 @@ def test_a_batch_that_was_not_unpacked_takes_no_other_partition_along(world):
     wall = world.wall()
     world.enrol(wall, "P-1")
     good = world.glucose("P-1")
-    bomb = (1, np.arange(5, 8), [b"a packed batch", None, None])
+    bomb = (origin(1), np.arange(5, 8), [b"a packed batch", None, None])
     result = wall.process(
         RawBatch.of(GLUCOSE, [(origin(0), good.offsets, good.values), bomb], [None, Refusal(Reason.TOO_LARGE, WHY)])
     )
@@ -371,7 +371,7 @@ def test_what_was_let_through_or_offered_before_rules_became_stricter_is_let_thr
     parked = world.glucose("P-1", partition=1)
     wall.process(parked)
     world.enrol(wall, "P-1")
-    assert wall.releases(GLUCOSE, 1, 10).batch is not None
+    assert wall.releases(GLUCOSE, origin(1), 10).batch is not None
     batch = world.glucose("P-1", "P-1")
     wall.process(batch)
     stricter()

@@ -55,7 +55,7 @@ def test_poison_is_sealed_and_the_others_pass_in_order_or_are_parked(world, capl
     assert offsets(result.batch) == [0, 2, 5]
     assert (dict(result.counts), result.parked) == ({Reason.STAGE_FAILED: 2}, 1)
     assert places(wall) == {1: Reason.STAGE_FAILED, 3: "parked", 4: Reason.STAGE_FAILED}
-    assert "raw.clinical.glucose/0@1 is set aside: PanicException" in caplog.text
+    assert "raw.hospital-one.clinical.glucose/0@1 is set aside: PanicException" in caplog.text
     assert "850101" not in caplog.text
 
 

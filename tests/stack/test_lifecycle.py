@@ -185,6 +185,16 @@ def test_a_port_that_is_taken_at_a_restart_gives_way_to_another_which_is_said_an
     assert f"listens on {after.ports.kafka}" in sentence
 
 
+def test_a_state_of_another_version_with_other_users_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    from biokeel.stack.state import load_or_create
+
+    state = prepared(tmp_path)
+    del state["passwords"]["admin"]
+    (tmp_path / "stack" / "state.json").write_text(json.dumps(state))
+    with pytest.raises(StackError, match=r"another version's.*Delete the whole state directory"):
+        load_or_create(tmp_path / "stack" / "state.json")
+
+
 def test_a_console_port_that_the_user_chose_and_that_is_taken_is_refused_with_who_has_it() -> None:
     from biokeel.stack.state import require_free
 
@@ -241,7 +251,8 @@ def test_java_that_fails_is_one_sentence_with_its_first_line(tmp_path: Path) -> 
 
 @pytest.mark.integration
 def test_secrets_are_in_files_that_only_their_owner_reads_and_each_side_has_its_own(stack: Stack) -> None:
-    for name in ("vault.env", "research.env", "source.env", "operator.env", "stack/state.json", "vault/vault.keys"):
+    private = ("admin.env", "landing.env", "stack/state.json", "vault/vault.keys")
+    for name in (*(f"{user}.env" for user in SIDES), *private):
         assert stat.S_IMODE((stack.state_dir / name).stat().st_mode) == 0o600, name
     assert stat.S_IMODE((stack.state_dir / "vault").stat().st_mode) == 0o700
     files = {user: (stack.state_dir / f"{user}.env").read_text() for user in SIDES}
@@ -259,7 +270,7 @@ def test_secrets_are_in_files_that_only_their_owner_reads_and_each_side_has_its_
         assert [secret for secret in others if secret in files[user]] == []
     assert [user for user in SIDES if "VAULT_KEY" in files[user]] == [User.VAULT]
     assert [user for user in SIDES if "VAULT_URL" in files[user]] == [User.VAULT, User.OPERATOR]
-    assert [user for user in SIDES if "S3_" in files[user]] == [User.RESEARCH, User.SOURCE, User.OPERATOR]
+    assert [user for user in SIDES if "S3_" in files[user]] == [User.RESEARCH, User.OPERATOR]
     secrets = [*stack.state.passwords.values(), stack.state.console_token]
     secrets += [pair.secret for pair in stack.state.key_pairs.values()]
     logs = "".join(file.read_text("utf-8", "replace") for file in (stack.state_dir / "logs").iterdir())
@@ -278,11 +289,11 @@ def test_a_worker_is_given_its_own_sides_settings_only(tmp_path: Path, monkeypat
     state = load_or_create(tmp_path / "state.json")
 
     def of(user: User) -> dict[str, str]:
-        return environment.of_process(environment.of_user(user, state, tmp_path, ["demo"], ["k", "l"]), tmp_path)
+        return environment.of_process(environment.of_user(user, state, tmp_path, tmp_path, ["k", "l"]), tmp_path)
 
     given = of(User.RESEARCH)
     keys = {user: of(user).get("BIOKEEL_BLOCK_PUBLIC_KEYS") for user in User if user is not User.BROKER}
-    assert keys == {User.RESEARCH: "k,l", User.OPERATOR: "k,l", User.VAULT: None, User.SOURCE: None}
+    assert keys == {User.RESEARCH: "k,l", User.OPERATOR: "k,l", User.VAULT: None, User.ADMIN: None}
     assert not [name for name in given if name.startswith("BIOKEEL_VAULT")]
     assert given["BIOKEEL_KAFKA_USERNAME"] == "research"
     assert given["BIOKEEL_KAFKA_PASSWORD"] == state.passwords[User.RESEARCH]

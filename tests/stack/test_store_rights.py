@@ -12,6 +12,7 @@ from biokeel.admin.users import User
 from biokeel.settings import Settings
 from biokeel.stack import objectstore
 from biokeel.stack.stack import Stack
+from biokeel.stack.state import SOURCES
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -38,8 +39,8 @@ RIGHTS = {
     (User.RESEARCH, LANDING): dict.fromkeys(ACTIONS, REFUSED),
     (User.OPERATOR, LAKE): {action: None if action in READS else READ_ONLY for action in ACTIONS},
     (User.OPERATOR, LANDING): dict.fromkeys(ACTIONS, REFUSED),
-    (User.SOURCE, LAKE): {action: NO_SUCH if action in READS else READ_ONLY for action in ACTIONS},
-    (User.SOURCE, LANDING): ALL,
+    (SOURCES, LAKE): {action: NO_SUCH if action in READS else READ_ONLY for action in ACTIONS},
+    (SOURCES, LANDING): ALL,
 }
 """The status with which each action is refused; None: it is done."""
 
@@ -48,7 +49,7 @@ RIGHTS = {
 def objects(stack: Stack) -> Iterator[None]:
     """An object of each key in both buckets, put there by those who may."""
     places = [(objectstore.client(stack.state, User.RESEARCH), LAKE)]
-    places.append((objectstore.client(stack.state, User.SOURCE), LANDING))
+    places.append((objectstore.client(stack.state, SOURCES), LANDING))
     for s3, bucket in places:
         for key in (THERE, "opened"):
             s3.put_object(Bucket=bucket, Key=key, Body=b"there")
@@ -73,19 +74,19 @@ def test_each_key_pair_does_in_each_bucket_what_its_side_may_and_nothing_else(st
     assert {name: status(action, s3, bucket) for name, action in ACTIONS.items()} == RIGHTS[user, bucket]
 
 
-@pytest.mark.parametrize(("user", "seen"), [(User.RESEARCH, LAKE), (User.OPERATOR, LAKE), (User.SOURCE, LANDING)])
+@pytest.mark.parametrize(("user", "seen"), [(User.RESEARCH, LAKE), (User.OPERATOR, LAKE), (SOURCES, LANDING)])
 def test_each_key_pair_sees_one_bucket_only(stack: Stack, user, seen) -> None:
     assert [bucket["Name"] for bucket in objectstore.client(stack.state, user).list_buckets()["Buckets"]] == [seen]
 
 
-@pytest.mark.parametrize("user", [User.OPERATOR, User.SOURCE])
+@pytest.mark.parametrize("user", [User.OPERATOR, SOURCES])
 @pytest.mark.parametrize("name", [LAKE, "another"])
 def test_neither_a_source_nor_an_operator_can_make_a_bucket(stack: Stack, user, name) -> None:
     assert status(lambda s3: s3.create_bucket(Bucket=name), objectstore.client(stack.state, user)) is not None
 
 
 def test_no_copy_carries_an_object_out_of_a_bucket_that_its_user_cannot_read(stack: Stack) -> None:
-    for user, source, target in ((User.SOURCE, LAKE, LANDING), (User.RESEARCH, LANDING, LAKE)):
+    for user, source, target in ((SOURCES, LAKE, LANDING), (User.RESEARCH, LANDING, LAKE)):
         s3 = objectstore.client(stack.state, user)
         carried = {"CopySource": f"{source}/{THERE}"}
         assert status(lambda s3, to, how: s3.copy_object(Bucket=to, Key="c", **how), s3, target, carried) in {403, 404}
@@ -93,7 +94,7 @@ def test_no_copy_carries_an_object_out_of_a_bucket_that_its_user_cannot_read(sta
 
 @pytest.mark.parametrize("key", [f"../../data/{LAKE}/{THERE}", f"/../../data/{LAKE}/{THERE}"])
 def test_no_key_leads_out_of_the_landing_bucket(stack: Stack, key) -> None:
-    s3 = objectstore.client(stack.state, User.SOURCE)
+    s3 = objectstore.client(stack.state, SOURCES)
     assert status(lambda s3: s3.get_object(Bucket=LANDING, Key=key), s3) in {400, 404}
     assert status(lambda s3: s3.put_object(Bucket=LANDING, Key=key, Body=b"evil"), s3) == 400
     lake = stack.state_dir / "objects" / "data" / LAKE

@@ -19,6 +19,7 @@ from confluent_kafka.admin import (
 
 from biokeel.admin.users import User
 from biokeel.contracts.topics import Zone
+from biokeel.settings import Settings
 from biokeel.stack.stack import Stack
 from tests.event_types import LANDED_EVENTS
 from tests.kafka_rights import REFUSED, consume, produce, refusal
@@ -26,11 +27,18 @@ from tests.kafka_rights import REFUSED, consume, produce, refusal
 pytestmark = pytest.mark.integration
 
 EVENT = LANDED_EVENTS[0]
+SOURCE = "hospital-one"
+RAW_TOPIC = EVENT.raw_topic(SOURCE)
+
+
+def settings_of(stack: Stack, who: str) -> Settings:
+    """Those of a user of the programme's own, or of a source."""
+    return stack.source(who) if who == SOURCE else stack.settings(User(who))
 
 
 def test_the_vault_reads_what_a_source_wrote(stack: Stack) -> None:
-    assert produce(stack.settings(User.SOURCE), EVENT.raw_topic) is None
-    assert consume(stack.settings(Zone.VAULT), EVENT.raw_topic) == b"x"
+    assert produce(stack.source(SOURCE), RAW_TOPIC) is None
+    assert consume(stack.settings(Zone.VAULT), RAW_TOPIC) == b"x"
 
 
 def test_research_reads_what_the_vault_wrote(stack: Stack) -> None:
@@ -39,9 +47,9 @@ def test_research_reads_what_the_vault_wrote(stack: Stack) -> None:
 
 
 def test_research_cannot_read_a_raw_topic(stack: Stack) -> None:
-    assert produce(stack.settings(User.SOURCE), EVENT.raw_topic) is None
+    assert produce(stack.source(SOURCE), RAW_TOPIC) is None
     settings = stack.settings(Zone.RESEARCH)
-    code = refusal(consume, settings, EVENT.raw_topic, "test-research")
+    code = refusal(consume, settings, RAW_TOPIC, "test-research")
     assert code == KafkaError.TOPIC_AUTHORIZATION_FAILED
 
 
@@ -52,34 +60,35 @@ def test_research_cannot_join_the_vaults_group(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("user", [Zone.RESEARCH, User.OPERATOR])
-@pytest.mark.parametrize("topic", [EVENT.raw_topic, EVENT.pseudo_topic])
+@pytest.mark.parametrize("topic", [RAW_TOPIC, EVENT.pseudo_topic])
 def test_neither_research_nor_operators_can_write(stack: Stack, user, topic) -> None:
-    error = produce(stack.settings(user), topic)
+    error = produce(settings_of(stack, user), topic)
     assert error is not None
     assert error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
 
 
-def test_a_source_can_only_write_raw_topics(stack: Stack) -> None:
-    settings = stack.settings(User.SOURCE)
-    assert refusal(consume, settings, EVENT.raw_topic) in REFUSED
+def test_a_source_can_only_write_its_raw_topics(stack: Stack) -> None:
+    settings = stack.source(SOURCE)
+    assert refusal(consume, settings, RAW_TOPIC) in REFUSED
     assert refusal(consume, settings, EVENT.pseudo_topic) in REFUSED
-    error = produce(settings, EVENT.pseudo_topic)
-    assert error is not None
-    assert error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+    for topic in (EVENT.pseudo_topic, EVENT.raw_topic("canary")):
+        error = produce(settings, topic)
+        assert error is not None
+        assert error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
 
 
 def test_an_operator_sees_positions_of_raw_topics_but_no_event(stack: Stack) -> None:
     settings = stack.settings(User.OPERATOR)
     consumer = Consumer(settings.kafka_client() | {"group.id": "test-operator"})
-    low, high = consumer.get_watermark_offsets(TopicPartition(EVENT.raw_topic, 0), timeout=10)
+    low, high = consumer.get_watermark_offsets(TopicPartition(RAW_TOPIC, 0), timeout=10)
     consumer.close()
     assert low <= high
-    assert refusal(consume, settings, EVENT.raw_topic) in REFUSED
+    assert refusal(consume, settings, RAW_TOPIC) in REFUSED
 
 
-def test_nobody_but_an_operator_can_create_a_topic(stack: Stack) -> None:
-    for user in (Zone.VAULT, Zone.RESEARCH, User.SOURCE):
-        admin = AdminClient(stack.settings(user).kafka_client())
+def test_nobody_but_an_administrator_can_create_a_topic(stack: Stack) -> None:
+    for user in (User.VAULT, User.RESEARCH, User.OPERATOR, SOURCE):
+        admin = AdminClient(settings_of(stack, user).kafka_client())
         new = NewTopic("raw.clinical.other", 1, 1)
         code = refusal(admin.create_topics([new])["raw.clinical.other"].result)
         assert code == KafkaError.TOPIC_AUTHORIZATION_FAILED
@@ -87,19 +96,21 @@ def test_nobody_but_an_operator_can_create_a_topic(stack: Stack) -> None:
 
 def test_each_user_sees_its_own_topics_only(stack: Stack) -> None:
     seen = {
-        user: {name.partition(".")[0] for name in AdminClient(stack.settings(user).kafka_client()).list_topics().topics}
+        user: {
+            name.partition(".")[0] for name in AdminClient(settings_of(stack, user).kafka_client()).list_topics().topics
+        }
         - {"test", "__consumer_offsets", "__transaction_state"}
-        for user in (User.SOURCE, User.RESEARCH, User.VAULT, User.OPERATOR)
+        for user in (SOURCE, User.RESEARCH, User.VAULT, User.OPERATOR)
     }
     both = {"raw", "pseudo"}
     assert seen.pop(User.OPERATOR) >= both
-    assert seen == {User.SOURCE: {"raw"}, User.RESEARCH: {"pseudo"}, User.VAULT: both}
+    assert seen == {SOURCE: {"raw", "receipts"}, User.RESEARCH: {"pseudo"}, User.VAULT: both}
 
 
-@pytest.mark.parametrize("user", [User.SOURCE, User.RESEARCH, User.VAULT, User.OPERATOR])
+@pytest.mark.parametrize("user", [SOURCE, User.RESEARCH, User.VAULT, User.OPERATOR])
 def test_nobody_can_delete_or_change_a_topic_or_give_rights(stack: Stack, user: User) -> None:
-    admin = AdminClient(stack.settings(user).kafka_client())
-    for topic in (EVENT.raw_topic, EVENT.pseudo_topic):
+    admin = AdminClient(settings_of(stack, user).kafka_client())
+    for topic in (RAW_TOPIC, EVENT.pseudo_topic):
         assert refusal(admin.delete_topics([topic])[topic].result) == KafkaError.TOPIC_AUTHORIZATION_FAILED
         entry = ConfigEntry("retention.ms", "1", incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
@@ -117,10 +128,10 @@ def test_nobody_can_delete_or_change_a_topic_or_give_rights(stack: Stack, user: 
     assert refusal(admin.create_acls([everything])[everything].result) == KafkaError.CLUSTER_AUTHORIZATION_FAILED
 
 
-@pytest.mark.parametrize("user", [User.SOURCE, User.OPERATOR])
+@pytest.mark.parametrize("user", [SOURCE, User.OPERATOR])
 @pytest.mark.parametrize("group", ["biokeel-pseudonymise", "biokeel-curate", "test-any"])
 def test_neither_a_source_nor_an_operator_can_join_a_group_or_move_its_offsets(stack: Stack, user, group) -> None:
-    admin = AdminClient(stack.settings(user).kafka_client())
+    admin = AdminClient(settings_of(stack, user).kafka_client())
     moved = ConsumerGroupTopicPartitions(group, [TopicPartition(EVENT.pseudo_topic, 0, 0)])
     answer = admin.alter_consumer_group_offsets([moved], request_timeout=15)[group]
 
@@ -130,7 +141,7 @@ def test_neither_a_source_nor_an_operator_can_join_a_group_or_move_its_offsets(s
             raise KafkaException(place.error)
 
     assert refusal(move) in REFUSED
-    assert refusal(consume, stack.settings(user), EVENT.pseudo_topic, group) in REFUSED
+    assert refusal(consume, settings_of(stack, user), EVENT.pseudo_topic, group) in REFUSED
 
 
 def test_a_wrong_password_is_refused(stack: Stack) -> None:

@@ -9,6 +9,7 @@ them, and an operator sees positions and lag of everything but the events of nei
 | research | read `pseudo.*` | all but the vault's |
 | operator | describe all, read `pseudo.*` | describe all |
 | admin | create and change all, give users, rights and quotas; read and write none | none |
+| books | describe `raw.*`, write `receipts.*` | none |
 | broker | everything; used by the broker and by the stack's own set-up only | everything |
 """
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 PLAIN_MODULE = "org.apache.kafka.common.security.plain.PlainLoginModule"
 SCRAM_MODULE = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 """How the broker checks users whose credentials it keeps itself: sources."""
-RAW, PSEUDO, ANY = "raw.", "pseudo.", "*"
+RAW, PSEUDO, RECEIPTS, ANY = "raw.", "pseudo.", "receipts.", "*"
 VAULT_GROUPS = "biokeel-pseudonymise"
 
 
@@ -37,6 +38,7 @@ class User(StrEnum):
     VAULT = "vault"
     RESEARCH = "research"
     OPERATOR = "operator"
+    BOOKS = "books"
     ADMIN = "admin"
     BROKER = "broker"
 
@@ -57,6 +59,8 @@ RIGHTS: tuple[Right, ...] = (
     *_all(User.OPERATOR, "TOPIC", PSEUDO, "READ"),
     *_all(User.OPERATOR, "GROUP", ANY, "DESCRIBE"),
     *_all(User.OPERATOR, "CLUSTER", CLUSTER, "DESCRIBE"),
+    *_all(User.BOOKS, "TOPIC", RAW, "DESCRIBE"),
+    *_all(User.BOOKS, "TOPIC", RECEIPTS, "WRITE"),
     *_all(User.ADMIN, "TOPIC", ANY, "DESCRIBE", "DESCRIBE_CONFIGS", "CREATE", "ALTER", "ALTER_CONFIGS"),
     *_all(User.ADMIN, "CLUSTER", CLUSTER, "DESCRIBE", "DESCRIBE_CONFIGS", "CREATE", "ALTER", "ALTER_CONFIGS"),
 )

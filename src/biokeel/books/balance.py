@@ -1,26 +1,26 @@
 """The arithmetic of the books: of each raw coordinate, in how many places does its event lie? Exactly one is right.
 
-Everything here is columnar and pure; `books` gathers what goes in.
+Pure; `state` holds what goes in, as intervals, so that it costs by the exceptions and not by the events.
 """
 
 from __future__ import annotations
 
+import time
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import numpy as np
-
-from biokeel.batch import STREAM_QUARANTINE, At
+from biokeel.books.intervals import Intervals, union
+from biokeel.books.places import EVENT_PLACES, Place
+from biokeel.books.state import Part, PartState
+from biokeel.contracts.topics import EventType, event_type
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    import numpy.typing as npt
-    import polars as pl
-
-    from biokeel.batch import RawPartition
-    from biokeel.contracts.topics import EventType
+    from biokeel.books.state import State
+    from biokeel.engine.kafka.watermarks import Watermarks
 
 SHOWN: Final = 20
 """How many missing and doubled coordinates are kept; the rest is counted."""
@@ -28,94 +28,87 @@ NAMED: Final = 3
 """How many of them a sentence names."""
 
 
-class Place(StrEnum):
-    """Where an event may lie in the end. An event released from parking lies in curated or quarantined.
-
-    Repeated: its source sent it again as it was. Superseded: a newer version of it is curated, and it is history.
-    Withdrawn: its source says that it was entered in error; the event that says so counts here too.
-    """
-
-    CURATED = "curated"
-    QUARANTINED = "quarantined"
-    REPEATED = "repeated"
-    SUPERSEDED = "superseded"
-    WITHDRAWN = "withdrawn"
-    PARKED = "parked"
-    SEALED = "sealed"
-    APPLIED = "applied"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Coordinate:
-    """One event of a raw topic."""
-
-    event: EventType
-    at: At
-
-    def __str__(self) -> str:
-        return self.at.of(self.event)
-
-
 @dataclass(frozen=True, slots=True)
 class PartitionBooks:
-    """What one raw partition's [low, high) came to. `missing` and `doubled` are raw offsets (int64)."""
+    """What one raw partition's [low, high) came to: events, how many lie where, and which in no place or in several."""
 
-    event: EventType
-    origin: RawPartition
+    part: Part
     raw: int
     places: dict[Place, int]
-    missing: npt.NDArray[np.int64]
-    doubled: npt.NDArray[np.int64]
+    missing: Intervals
+    doubled: Intervals
 
 
-def balance(
-    event: EventType,
-    origin: RawPartition,
-    watermarks: tuple[int, int],
-    *,
-    curated: pl.DataFrame,
-    quarantined: pl.DataFrame,
-    beside: pl.DataFrame,
-    vault: pl.DataFrame,
-) -> PartitionBooks:
+def balance(part: Part, state: PartState, watermarks: tuple[int, int]) -> PartitionBooks:
     """Balance one raw partition.
 
-    `curated` and `quarantined` are the partition's table rows with `first_offset` (Int64) and `stream` (String);
-    `beside` are rows of the tables that are neither: `first_offset` (Int64) and `place` (String: repeated, superseded,
-    withdrawn); `vault` is `Vault.books`: `offset` (Int64) and `place` (String: parked, released, sealed, applied).
-    Offsets outside [low, high) do not count: they are past retention, or came after the look at the watermarks.
+    Offsets outside the `watermarks` [low, high) do not count: they are past retention, or came after the look at them.
     """
     low, high = watermarks
-    replayed = curated["stream"] == STREAM_QUARANTINE
-    judged_again = quarantined["stream"] == STREAM_QUARANTINE
-    in_curated = _count(curated["first_offset"], low, high)
-    in_quarantine = _count(quarantined.filter(~judged_again)["first_offset"], low, high)
-    # A quarantined event that failed again under a newer suite is still one event in quarantine, and one that passed
-    # and was let in again has left it, though its row stays as history.
-    in_quarantine |= _count(quarantined.filter(judged_again)["first_offset"], low, high) > 0
-    in_quarantine[_count(curated.filter(replayed)["first_offset"], low, high) > 0] = 0
-    counts = {Place.CURATED: in_curated, Place.QUARANTINED: in_quarantine}
-    for place in (Place.REPEATED, Place.SUPERSEDED, Place.WITHDRAWN):
-        counts[place] = _count(beside.filter(beside["place"] == place.value)["first_offset"], low, high)
-    for place in (Place.PARKED, Place.SEALED, Place.APPLIED):
-        counts[place] = _count(vault.filter(vault["place"] == place.value)["offset"], low, high)
-    total = np.zeros(max(high - low, 0), dtype=np.uint8)
-    for count in counts.values():
-        total += count
+    lies, doubled = state.within(low, high)
+    places = {place: union(some for label, some in lies.items() if label.place is place) for place in Place}
     return PartitionBooks(
-        event,
-        origin,
-        len(total),
-        {place: int(np.count_nonzero(count)) for place, count in counts.items()},
-        np.flatnonzero(total == 0) + low,
-        np.flatnonzero(total > 1) + low,
+        part,
+        max(high - low, 0) - len(places[Place.VOID]),
+        {place: len(places[place]) for place in EVENT_PLACES},
+        Intervals.span(low, high) - union(places.values()),
+        doubled,
     )
 
 
-def _count(offsets: pl.Series, low: int, high: int) -> npt.NDArray[np.uint8]:
-    """How often each of [low, high) occurs; at most 30, so that eight places add up within a byte."""
-    inside = offsets.filter((offsets >= low) & (offsets < high)).to_numpy() - low
-    return np.minimum(np.bincount(inside, minlength=max(high - low, 0)), 30).astype(np.uint8)
+class Balancer:
+    """Balances raw partitions, and remembers what those came to that have not changed since."""
+
+    def __init__(self) -> None:
+        self._known: dict[Part, tuple[int, tuple[int, int], PartitionBooks]] = {}
+
+    def balance(self, state: State, watermarks: Watermarks) -> list[PartitionBooks]:
+        """Every partition that Kafka has, by event type, source and partition."""
+        return [
+            self._balanced(state, Part(origin.source, str(event), origin.partition), bounds)
+            for event, marks in watermarks.items()
+            for origin, bounds in sorted(marks.items())
+        ]
+
+    def _balanced(self, state: State, part: Part, bounds: tuple[int, int]) -> PartitionBooks:
+        mine = state.parts.get(part) or PartState()
+        known = self._known.get(part)
+        if known is None or known[:2] != (mine.changes, bounds):
+            known = mine.changes, bounds, balance(part, mine, bounds)
+            self._known[part] = known
+        return known[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What some raw partitions came to together."""
+
+    raw: int = 0
+    places: dict[Place, int] = field(default_factory=dict)
+    missing: int = 0
+    doubled: int = 0
+
+    @classmethod
+    def of(cls, partitions: Iterable[PartitionBooks]) -> Sums:
+        """Those of `partitions`."""
+        parts = list(partitions)
+        return cls(
+            sum(part.raw for part in parts),
+            {place: sum(part.places[place] for part in parts) for place in EVENT_PLACES},
+            sum(len(part.missing) for part in parts),
+            sum(len(part.doubled) for part in parts),
+        )
+
+    def figures(self) -> dict[str, int]:
+        """By column: raw events, how many lie in each place, in none, and in several."""
+        places = {place.value: self.places.get(place, 0) for place in EVENT_PLACES}
+        return {"raw": self.raw, **places, "missing": self.missing, "doubled": self.doubled}
+
+    @classmethod
+    def from_figures(cls, figures: Mapping[str, int]) -> Sums:
+        """What `figures` gave."""
+        places = {place: figures[place.value] for place in EVENT_PLACES}
+        return cls(figures["raw"], places, figures["missing"], figures["doubled"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,40 +118,62 @@ class EventBooks:
     """
 
     event: EventType
-    raw: int = 0
-    places: dict[Place, int] = field(default_factory=dict)
-    missing: int = 0
-    doubled: int = 0
+    sums: Sums = field(default_factory=Sums)
     replays: int = 0
 
-    def figures(self) -> dict[str, Any]:
+    @property
+    def raw(self) -> int:
+        """How many events there are."""
+        return self.sums.raw
+
+    def figures(self) -> dict[str, int]:
         """The row of `biokeel verify`."""
-        places = {place.value: self.places.get(place, 0) for place in Place}
-        return {
-            "raw": self.raw,
-            **places,
-            "missing": self.missing,
-            "doubled": self.doubled,
-            "replays": self.replays,
-        }
+        return self.sums.figures() | {"replays": self.replays}
 
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """The books of all event types, as they stood at `taken_at` (seconds since 1970), gathered in `seconds`."""
+    """The books of all event types, as they stood at `taken_at` (seconds since 1970), gathered in `seconds`.
+
+    `missing` and `doubled` are the first `SHOWN` coordinates, written out, by event type, source, partition, offset.
+    `aside` is what of pseudo topics was left out, damaged blocks with the raw events they were to hold: `land.aside`.
+    `saved_at` is when the saved books were so that these went on from; None where they were made from nothing.
+    """
 
     taken_at: float
     seconds: float
     events: tuple[EventBooks, ...]
-    missing: tuple[Coordinate, ...]
-    """The first `SHOWN`, by event type, partition, offset."""
-    doubled: tuple[Coordinate, ...]
+    sources: dict[str, Sums]
+    missing: tuple[str, ...]
+    doubled: tuple[str, ...]
     aside: tuple[str, ...] = ()
-    """What of pseudo topics was left out, damaged blocks with the raw events they were to hold; see `land.aside`."""
+    saved_at: float | None = None
+
+    @classmethod
+    def of(cls, partitions: Sequence[PartitionBooks], seen: Seen) -> Books:
+        """What `partitions`, of which there are all, come to together, with what else was `seen`."""
+        by_event: dict[str, list[PartitionBooks]] = defaultdict(list)
+        by_source: dict[str, list[PartitionBooks]] = defaultdict(list)
+        for each in partitions:
+            by_event[each.part.event].append(each)
+            by_source[each.part.source].append(each)
+        return cls(
+            seen.taken_at,
+            time.time() - seen.taken_at,
+            tuple(
+                EventBooks(event, Sums.of(parts), seen.replays.get(event, 0))
+                for event, parts in sorted((event_type(name), parts) for name, parts in by_event.items())
+            ),
+            {source: Sums.of(parts) for source, parts in sorted(by_source.items())},
+            first_coordinates(partitions, "missing"),
+            first_coordinates(partitions, "doubled"),
+            seen.aside,
+            seen.saved_at,
+        )
 
     def total(self, column: str) -> int:
         """Sum of one column of `EventBooks.figures`."""
-        return sum(int(event.figures()[column]) for event in self.events)
+        return sum(event.figures()[column] for event in self.events)
 
     @property
     def balanced(self) -> bool:
@@ -167,9 +182,9 @@ class Books:
 
     def named(self, column: str) -> str:
         """The first few coordinates that are `missing` or `doubled` (`column`), and how many more; empty for none."""
-        first: tuple[Coordinate, ...] = getattr(self, column)[:NAMED]
+        first: tuple[str, ...] = getattr(self, column)[:NAMED]
         more = self.total(column) - len(first)
-        return ", ".join(map(str, first)) + (f" and {more:,} more" if more else "")
+        return ", ".join(first) + (f" and {more:,} more" if more else "")
 
     def as_json(self) -> dict[str, Any]:
         """What `biokeel verify --json` prints."""
@@ -178,31 +193,46 @@ class Books:
             "balanced": self.balanced,
             "taken_at": self.taken_at,
             "seconds": round(self.seconds, 3),
+            "saved_at": self.saved_at,
             "events": {str(event.event): event.figures() for event in self.events},
+            "sources": {source: sums.figures() for source, sums in self.sources.items()},
             "totals": {column: self.total(column) for column in columns},
-            "missing": [str(coordinate) for coordinate in self.missing],
-            "doubled": [str(coordinate) for coordinate in self.doubled],
+            "missing": list(self.missing),
+            "doubled": list(self.doubled),
             "aside": list(self.aside),
         }
 
+    @classmethod
+    def from_json(cls, read: Mapping[str, Any]) -> Books:
+        """What `as_json` gave."""
+        return cls(
+            read["taken_at"],
+            read["seconds"],
+            tuple(
+                EventBooks(event_type(name), Sums.from_figures(figures), figures["replays"])
+                for name, figures in read["events"].items()
+            ),
+            {source: Sums.from_figures(figures) for source, figures in read["sources"].items()},
+            tuple(read["missing"]),
+            tuple(read["doubled"]),
+            tuple(read["aside"]),
+            read["saved_at"],
+        )
 
-def add_up(event: EventType, partitions: Iterable[PartitionBooks], replays: int) -> EventBooks:
-    """The books of an event type from those of its partitions."""
-    parts = list(partitions)
-    return EventBooks(
-        event,
-        sum(part.raw for part in parts),
-        {place: sum(part.places[place] for part in parts) for place in Place},
-        sum(len(part.missing) for part in parts),
-        sum(len(part.doubled) for part in parts),
-        replays,
-    )
+
+class Seen(NamedTuple):
+    """What belongs to `Books` besides the partitions; see there. `replays` by event type."""
+
+    taken_at: float
+    replays: Mapping[EventType, int] = {}
+    aside: tuple[str, ...] = ()
+    saved_at: float | None = None
 
 
-def first_coordinates(partitions: Iterable[PartitionBooks], column: str) -> tuple[Coordinate, ...]:
-    """The first `SHOWN` coordinates that are `missing` or `doubled` (`column`)."""
-    found: list[Coordinate] = []
-    for part in partitions:
-        offsets = getattr(part, column)[: SHOWN - len(found)]
-        found += [Coordinate(part.event, At(*part.origin, int(offset))) for offset in offsets]
+def first_coordinates(partitions: Iterable[PartitionBooks], column: str) -> tuple[str, ...]:
+    """The first `SHOWN` coordinates that are `missing` or `doubled` (`column`), written out."""
+    found: list[str] = []
+    for each in partitions:
+        offsets = getattr(each, column).first(SHOWN - len(found))
+        found += [f"{each.part}@{offset}" for offset in offsets.tolist()]
     return tuple(found)

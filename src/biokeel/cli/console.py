@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from typing import Annotated
+from functools import cache
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from biokeel.cli.terminal import say
+
+if TYPE_CHECKING:
+    from biokeel.land.objects import Objects
 
 
 def register(app: typer.Typer) -> None:
@@ -23,19 +27,25 @@ def console(
     It is opened by the address that is printed, which holds a token made anew each time; or by BIOKEEL_CONSOLE_TOKEN,
     which is not printed, because what the stack's console prints goes into a log.
     """
-    from biokeel.books.bookkeeper import Bookkeeper
+    from biokeel.books.published import Published
     from biokeel.console.guard import with_token
     from biokeel.console.page import serve
+    from biokeel.land.lake import Lake
     from biokeel.observe.logs import configure_logs
-    from biokeel.settings import Settings
+    from biokeel.settings import OPERATOR, Settings
 
     settings = Settings.load()
     configure_logs(settings.log_level)
+
+    @cache
+    def objects() -> Objects:
+        return Lake.of(Settings.load(OPERATOR, state_dir=settings.state_dir)).objects
+
     given = settings.console_token.get_secret_value()
     token = given or secrets.token_urlsafe(24)
     serve(
         settings.state_dir,
-        lambda: Bookkeeper.of(settings.state_dir),
+        lambda: Published.read(objects()),
         settings.console_port if port is None else port,
         lambda url: say(f"Console: {url if given else with_token(url, token)}"),
         token=token,

@@ -77,8 +77,9 @@ def check(
     """Say what is wrong with the files of the register. Exit status 1 where anything is wrong."""
     from biokeel.contracts.catalogue import locked_events
     from biokeel.contracts.sources import Register, Source, read, read_file, shared_schemes
+    from biokeel.settings import Settings
 
-    settings = _settings()
+    settings = Settings.load()
     known = locked_events(settings.schemas_dir)
     if files:
         found = [read_file(file, known) for file in files]
@@ -202,9 +203,10 @@ def _duration(seconds: int) -> str:
 
 
 def _settings() -> Settings:
-    from biokeel.settings import Settings
+    """Where the register lies: as whoever watches is told it, which is the one that a running stack goes by."""
+    from biokeel.settings import OPERATOR, Settings
 
-    return Settings.load()
+    return Settings.load(OPERATOR)
 
 
 def _admin_settings() -> Settings:

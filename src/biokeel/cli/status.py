@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from biokeel.books.published import Published
+    from biokeel.land.objects import Objects
     from biokeel.observe.stats import Snapshot
 
 MOST_WITHHELD: Final = 20
@@ -29,7 +32,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Stay and update every second, until Ctrl-C.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one report as JSON.")] = False,
 ) -> None:
-    """Show events a second, lag, rejects by reason with whose job each is, and table versions."""
+    """Show events a second, lag, the books, what is strange about sources, rejects by reason, and table versions."""
     from rich.live import Live
 
     from biokeel.cli.terminal import terminal
@@ -41,29 +44,57 @@ def status(
     before = collect(state_dir)
     time.sleep(_BETWEEN)
     after = collect(state_dir)
+    seen = _seen()
     if json:
-        terminal().print_json(data=report(before, after), ensure_ascii=True)
+        terminal().print_json(data=report(before, after) | _told(seen), ensure_ascii=True)
         return
     if not watch:
-        terminal().print(screen(before, after))
+        terminal().print(screen(before, after, seen))
         return
-    with Live(screen(before, after), console=terminal(), screen=True, auto_refresh=False) as live:
+    with Live(screen(before, after, seen), console=terminal(), screen=True, auto_refresh=False) as live:
         try:
             while True:
                 time.sleep(_BETWEEN)
                 before, after = after, collect(state_dir)
-                live.update(screen(before, after), refresh=True)
+                live.update(screen(before, after, _seen()), refresh=True)
         except KeyboardInterrupt:
             return
 
 
-def screen(before: Snapshot, after: Snapshot) -> Group:
+@cache
+def _objects() -> Objects:
+    from biokeel.land.lake import Lake
+    from biokeel.settings import OPERATOR, Settings
+
+    return Lake.of(Settings.load(OPERATOR)).objects
+
+
+def _seen() -> Published | str:
+    """What the follower of the books has seen last, or why that is not known."""
+    from biokeel.books.published import NOBODY, Published
+    from biokeel.errors import BiokeelError
+
+    try:
+        return Published.read(_objects()) or NOBODY
+    except BiokeelError as error:
+        return str(error)
+
+
+def _told(seen: Published | str) -> dict[str, object]:
+    if isinstance(seen, str):
+        return {"books": None, "alarms": []}
+    return {"books": seen.books.as_json(), "alarms": [alarm._asdict() for alarm in seen.alarms]}
+
+
+def screen(before: Snapshot, after: Snapshot, seen: Published | str) -> Group:
     """Everything that `status` shows in a terminal."""
     from rich.console import Group
 
     if not after.workers:
         return Group("No worker runs. Start the stack (biokeel stack up) or a worker (biokeel worker curate).")
-    return Group(_workers(after), _flow(before, after), _rejects(after), _withheld(after), _versions(after))
+    return Group(
+        _workers(after), _flow(before, after), _books(seen), _rejects(after), _withheld(after), _versions(after)
+    )
 
 
 def _workers(after: Snapshot) -> Text:
@@ -100,6 +131,20 @@ def _flow(before: Snapshot, after: Snapshot) -> Table:
             style="" if busy else "dim",
         )
     return table
+
+
+def _books(seen: Published | str) -> Text:
+    from rich.text import Text
+
+    from biokeel.books.published import OLD
+
+    if isinstance(seen, str):
+        return Text(f"Books: {seen}")
+    books = seen.books
+    counts = ", ".join(f"{books.total(name):,} {name}" for name in ("raw", "missing", "doubled"))
+    words = "balance" if books.balanced else "do not balance (yet)"
+    lines = [f"Books: {words}, {counts}" + (f". {OLD}" if seen.is_stale(time.time()) else "")]
+    return Text("\n".join([*lines, *(f"Strange: {alarm.sentence}" for alarm in seen.alarms)]))
 
 
 def _rejects(after: Snapshot) -> Table | str:

@@ -1,4 +1,4 @@
-"""`biokeel worker`: the two applications, one process each."""
+"""`biokeel worker`: the two applications, and who keeps the books, one process each."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Add `worker pseudonymise` and `worker curate`."""
+    """Add `worker pseudonymise`, `worker curate` and `worker books`."""
     group = typer.Typer(help="Run a worker until it is told to stop; start more of them to share the partitions.")
     group.command()(pseudonymise)
     group.command()(curate)
+    group.command()(books)
     app.add_typer(group, name="worker")
 
 
@@ -41,7 +42,29 @@ def curate() -> None:
     _work("curate", settings)
 
 
-def _settings(zone: Zone) -> Settings:
+def books() -> None:
+    """Follow tables and vault by coordinates: keep the books, tell sources what became of their events. One is enough.
+
+    A second one stands by: of two, one goes on and the other begins from what that one saved.
+    """
+    from biokeel.books.metrics import BooksMetrics
+    from biokeel.books.worker import run_until_signal
+    from biokeel.observe.reach import require_kafka, require_store
+    from biokeel.observe.serve import serve_metrics
+    from biokeel.settings import BOOKS
+
+    settings = _settings(BOOKS)
+    settings.require("kafka_bootstrap", "vault_url", "s3_endpoint")
+    require_kafka(settings)
+    require_store(settings)
+    metrics = BooksMetrics()
+    where = settings.state_dir, settings.metrics_host, settings.metrics_port
+    with serve_metrics(metrics, *where, stuck_after=settings.stuck_seconds):
+        status = run_until_signal(settings, metrics)
+    raise typer.Exit(status)
+
+
+def _settings(zone: str) -> Settings:
     from biokeel.observe.logs import configure_logs
     from biokeel.settings import Settings
 

@@ -62,6 +62,17 @@ def tiles(view: View) -> str:
     )
 
 
+def alarms(view: View) -> str:
+    """What is strange about sources, each with what to do."""
+    if not view.alarms:
+        return ""
+    rows = "".join(
+        f'<li data-testid="alarm-{escape(alarm.source)}-{alarm.kind}">{escape(alarm.sentence)}</li>'
+        for alarm in view.alarms
+    )
+    return f'<section class="card warn" role="alert"><h2>Sources</h2><ul>{rows}</ul></section>'
+
+
 def flow(view: View) -> str:
     """The way of an event with a number on every edge."""
     rates = _latest(view)
@@ -176,14 +187,16 @@ def books_table(view: View) -> str:
     books = view.books
     rows = []
     for event in books.events:
-        figures = event.figures()
+        figures = event.figures() | {"replays": view.snapshot.total(Edge.REPEATED, event.event)}
         cells = [(f"{figures[column]:,}", f"books-{event.event}-{column}") for column in _BOOKS_COLUMNS]
         for table in ("curated", "quarantine"):
             version = view.snapshot.versions.get((event.event, table))
             cells.append((UNKNOWN if version is None else str(version), f"version-{table}-{event.event}"))
         rows.append(_row(str(event.event), cells, quiet=not event.raw, alarms=figures))
+    totals_of = {column: books.total(column) for column in _BOOKS_COLUMNS}
+    totals_of["replays"] = view.snapshot.total(Edge.REPEATED)
     totals = "".join(
-        f'<td class="n" data-testid="books-total-{column}">{books.total(column):,}</td>' for column in _BOOKS_COLUMNS
+        f'<td class="n" data-testid="books-total-{column}">{totals_of[column]:,}</td>' for column in _BOOKS_COLUMNS
     )
     # What is missing is as a rule on its way, which is no reason for alarm; what is doubled never is.
     faults = "".join(
@@ -192,8 +205,8 @@ def books_table(view: View) -> str:
         if books.total(column)
     )
     return (
-        f'<section class="card">{title}as <code>biokeel verify</code> proves them · read at '
-        f'<span data-testid="books-time">{_clock(books.taken_at)}</span> in {books.seconds:.1f} s</small></h2>'
+        f'<section class="card">{title}as <code>biokeel verify</code> proves them · seen at '
+        f'<span data-testid="books-time">{_clock(books.taken_at)}</span></small></h2>'
         f'{trouble}{faults}<div class="scroll"><table>'
         + _head("event type", (*_BOOKS_COLUMNS, "curated version", "quarantine version"))
         + f"<tbody>{''.join(rows)}</tbody><tfoot><tr><th scope=row>all</th>{totals}<td></td><td></td></tr></tfoot>"

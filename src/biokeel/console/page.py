@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from biokeel.books.bookkeeper import Bookkeeper
+    from biokeel.books.published import Published
 
 HOST: Final = "127.0.0.1"
 REFRESH: Final = 1.0
@@ -28,7 +28,7 @@ REFRESH: Final = 1.0
 
 def serve(
     state_dir: Path,
-    opened: Callable[[], Bookkeeper],
+    read: Callable[[], Published | None],
     port: int,
     announce: Callable[[str], None],
     *,
@@ -37,7 +37,7 @@ def serve(
 ) -> None:
     """Serve the page on 127.0.0.1:`port` (0: any free one) until interrupted; `announce` is called with its URL.
 
-    The workers are found below `state_dir`; `opened` opens the books, and is called again after a `BiokeelError`.
+    The workers are found below `state_dir`; `read` gives what the follower of the books has seen.
     Only who shows `token` is served (`guard`), by the console's own names or one of `hosts`. Raises `PortTaken`.
     """
     port = _free(port)
@@ -47,7 +47,7 @@ def serve(
     def start() -> None:
         # NiceGUI logs what a background task raises, and cancels it when the server stops.
         background_tasks.create(watch_workers(state_dir, view), name="watch workers")
-        background_tasks.create(watch_books(opened, view), name="watch books")
+        background_tasks.create(watch_books(read, view), name="watch books")
         background_tasks.create(_announce(port, announce), name="announce")
 
     app.on_startup(start)
@@ -75,6 +75,7 @@ def build(view: View) -> None:
     with ui.element("main").classes("page"):
         part(draw.header)
         part(draw.tiles)
+        part(draw.alarms)
         part(draw.flow)
         with ui.element("div").classes("two"):
             with ui.element("div").classes("stack"):

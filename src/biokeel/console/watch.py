@@ -8,6 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from biokeel.books.published import NOBODY, OLD
 from biokeel.errors import BiokeelError
 from biokeel.observe.report import edge_rates
 from biokeel.observe.stats import Snapshot, collect
@@ -16,15 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from biokeel.books.alarms import Alarm
     from biokeel.books.balance import Books
-    from biokeel.books.bookkeeper import Bookkeeper
+    from biokeel.books.published import Published
     from biokeel.observe.metrics import Edge
 
 STATS_EVERY: Final = 1.5
 """Seconds between two snapshots of the workers."""
 
-BOOKS_EVERY: Final = 3.0
-"""Seconds between two looks at the books, at least; after a long look, four times as long as it took."""
+BOOKS_EVERY: Final = 2.0
+"""Seconds between two looks at what the follower of the books has seen."""
 
 KEPT: Final = 80
 """Snapshots that the plot shows: two minutes."""
@@ -47,6 +49,7 @@ class View:
     books: Books | None = None
     published: float = 0.0
     """Events a second that sources published, between the last two looks at the books."""
+    alarms: tuple[Alarm, ...] = ()
     trouble: str = ""
 
     def see(self, snapshot: Snapshot) -> None:
@@ -55,12 +58,16 @@ class View:
             self.moments.append(Moment(snapshot.taken_at, edge_rates(self.snapshot, snapshot)))
         self.snapshot = snapshot
 
-    def see_books(self, books: Books) -> None:
-        """Take new books in."""
+    def see_books(self, seen: Published | None, now: float) -> None:
+        """Take in what the follower of the books has seen; None where it never ran."""
+        if seen is None:
+            self.trouble = NOBODY
+            return
+        books = seen.books
         if self.books is not None and books.taken_at > self.books.taken_at:
             more = books.total("raw") - self.books.total("raw")
             self.published = max(more, 0) / (books.taken_at - self.books.taken_at)
-        self.books, self.trouble = books, ""
+        self.books, self.alarms, self.trouble = books, seen.alarms, OLD if seen.is_stale(now) else ""
 
 
 async def watch_workers(state_dir: Path, view: View) -> None:
@@ -70,15 +77,11 @@ async def watch_workers(state_dir: Path, view: View) -> None:
         await asyncio.sleep(STATS_EVERY)
 
 
-async def watch_books(opened: Callable[[], Bookkeeper], view: View) -> None:
+async def watch_books(read: Callable[[], Published | None], view: View) -> None:
     """Keep `view` fresh with the books, for ever; what stands in the way is shown, and tried again."""
-    look: Callable[[], Books] | None = None
     while True:
-        began = time.monotonic()
         try:
-            if look is None:
-                look = (await asyncio.to_thread(opened)).look
-            view.see_books(await asyncio.to_thread(look))
+            view.see_books(await asyncio.to_thread(read), time.time())
         except BiokeelError as error:
             view.trouble = str(error)
-        await asyncio.sleep(max(BOOKS_EVERY, 4 * (time.monotonic() - began)))
+        await asyncio.sleep(BOOKS_EVERY)

@@ -164,4 +164,5 @@ def farewell(state_dir: Path, console: Console) -> None:
     console.print(f"The tables stay in {lake}. Read one with polars:", soft_wrap=True)
     console.print(f"  pl.read_delta('{lake}/curated/clinical/blood_pressure')", soft_wrap=True, highlight=False)
     console.print("Look around with the stack running again:")
-    console.print(f"  BIOKEEL_STATE_DIR={state_dir} {Path(sys.executable).parent}/biokeel stack up", soft_wrap=True)
+    where = f"BIOKEEL_STATE_DIR={state_dir} BIOKEEL_SOURCES_DIR={state_dir / 'register'}"
+    console.print(f"  {where} {Path(sys.executable).parent}/biokeel stack up", soft_wrap=True)

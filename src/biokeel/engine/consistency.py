@@ -17,6 +17,7 @@ from biokeel.batch import STREAM_RAW
 from biokeel.contracts.blocks import named
 from biokeel.contracts.catalogue import landed_events, locked_events
 from biokeel.contracts.topics import event_of, raw_of
+from biokeel.engine.kafka.newest import TELLS_THE_END, is_the_end
 from biokeel.engine.kafka.topics import TopicNames
 from biokeel.engine.kafka.transport import taken
 from biokeel.engine.kafka.watermarks import beginnings, ends
@@ -212,9 +213,10 @@ def _highest(
             if time.monotonic() > deadline:
                 raise TransportError("The pseudo topics gave nothing to read.", "Is Kafka well?")
             continue
-        if (error := message.error()) is not None:
-            raise KafkaException(error)
         topic, partition, offset = str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
+        if is_the_end(message):
+            ends.pop((topic, partition), None)
+            continue
         if offset + 1 >= ends.get((topic, partition), 0):
             ends.pop((topic, partition), None)
         # The stubs allow what only a producer may give; a consumer always gets a list of pairs.
@@ -232,7 +234,7 @@ def _highest(
 def _consumer(settings: Settings) -> Consumer:
     """A consumer that knows the group's offsets and never joins it."""
     own = {"group.id": GROUP, "enable.auto.commit": False, "auto.offset.reset": "error", "fetch.max.bytes": 16 << 20}
-    return Consumer(settings.kafka_client() | own)
+    return Consumer(settings.kafka_client() | own | TELLS_THE_END)
 
 
 def _partitions(consumer: Consumer, topics: list[str]) -> list[TopicPartition]:

@@ -5,6 +5,7 @@ together.
 
 The order of steps is the promise (at least once, in order, nothing unsealed left behind):
 
+0. `Wall.leave_out`: which offsets hold no event (`Records.void`) is durable, so that the books need not wait for them.
 1. `Wall.process`: whatever does not go on is durable in the vault when it returns.
 2. The rest is split into blocks and queued, in order, with an idempotent producer.
 3. When Kafka has acknowledged every block, the deliveries are settled; only then may their offsets be committed.
@@ -79,6 +80,11 @@ def raw_batch(event: EventType, deliveries: Sequence[Delivery]) -> RawBatch:
     return RawBatch.of(event, parts, [each.records.refused for each in deliveries])
 
 
+def void_of(deliveries: Sequence[Delivery]) -> list[tuple[RawPartition, int, int]]:
+    """The first and the last of all offsets that `deliveries` cover and where no event stands, run by run."""
+    return [(_origin(each.at), first, last) for each in deliveries for first, last in each.records.void()]
+
+
 def _origin(at: Partition) -> RawPartition:
     return RawPartition(raw_of(at.topic)[0], at.partition)
 
@@ -129,6 +135,8 @@ class PseudonymiseWorker(Worker):
 
     def _pass(self, event: EventType, deliveries: Sequence[Delivery]) -> tuple[WallResult, Future[None]]:
         reached("pseudonymise.before_wall")
+        if void := void_of(deliveries):
+            self.runner.run("void", self._wall.leave_out, event, void)
         batch = self.runner.run("collect", raw_batch, event, deliveries)
         self.runner.passed(event, Edge.READ_RAW, len(batch))
         result = self.runner.run("wall", self._wall.process, batch)

@@ -40,6 +40,10 @@ class Objects(Protocol):
         """The object's bytes. Raises `LandingError` where there is none."""
         ...
 
+    def find(self, key: str) -> bytes | None:
+        """The object's bytes, None where there is none."""
+        ...
+
     def sizes(self, prefix: str) -> dict[str, int]:
         """Every key that begins with `prefix`, sorted, with the size of its object in bytes."""
         ...
@@ -103,6 +107,14 @@ class S3Objects(Objects):
         with self._errors(key):
             return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
 
+    def find(self, key: str) -> bytes | None:
+        """See `Objects`."""
+        with self._errors(key):
+            try:
+                return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            except self._client.exceptions.NoSuchKey:
+                return None
+
     def sizes(self, prefix: str) -> dict[str, int]:
         """See `Objects`."""
         with self._errors(prefix):
@@ -161,6 +173,13 @@ class DirectoryObjects(Objects):
             return (self._folder / key).read_bytes()
         except FileNotFoundError:
             raise LandingError(f"There is no object {key}.") from None
+
+    def find(self, key: str) -> bytes | None:
+        """See `Objects`."""
+        try:
+            return (self._folder / key).read_bytes()
+        except FileNotFoundError:
+            return None
 
     def sizes(self, prefix: str) -> dict[str, int]:
         """See `Objects`."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from biokeel.contracts.topics import Domain, EventType, event_type
+from biokeel.contracts.topics import EventType, event_type
 from biokeel.observe.metrics import Edge
 from biokeel.observe.runfiles import RunFile, running
 from biokeel.reasons import Reason
@@ -84,9 +84,8 @@ class Snapshot:
 
     @property
     def types(self) -> list[EventType]:
-        """The event types that any worker spoke of, person events first, then by domain and name."""
-        counted = {tally.event for tally in self.events} | {event for _, event in self.lags} | set(self.parked)
-        return sorted(counted, key=lambda event: (not event.is_person, list(Domain).index(event.domain), event.name))
+        """The event types that any worker spoke of."""
+        return sorted({tally.event for tally in self.events} | {event for _, event in self.lags} | set(self.parked))
 
     def by_reason(self) -> dict[Reason, int]:
         """Rejected events by reason, most frequent first."""

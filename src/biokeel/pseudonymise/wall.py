@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from biokeel.contracts.topics import EventType
     from biokeel.vault.parking import ParkedEvent
     from biokeel.vault.store import Snapshot, Vault
+    from biokeel.vault.tables import Run
 
     LetThrough = Callable[[RawBatch], npt.NDArray[np.int64]]
     Span = tuple[RawPartition, int, int]
@@ -106,7 +107,7 @@ class Wall:
         self._vault = vault
         self._schemas = schemas
         self._policies = {event: Policy.of(schema) for event, schema in schemas.items()}
-        """Those of the event types that there are by now at once, so that a fault is seen at the start; others follow."""
+        """Of the event types that there are at the start, so that a fault is seen then; others follow."""
         self._gate = Gate(register, vault.event_ids)
         self._creates = unknown_person == "create"
         self._set_aside = set_aside
@@ -121,6 +122,10 @@ class Wall:
         if not len(batch):
             return WallResult(None)
         return self._apply(batch) if batch.event.is_person else self._decide(batch)
+
+    def leave_out(self, event: EventType, void: Sequence[Run]) -> None:
+        """Write down that the offsets of `void` hold no event: see `biokeel.vault.store.Vault.leave_out`."""
+        self._vault.leave_out(event, void)
 
     def partitions(self, event: EventType, found: int) -> int:
         """Over how many partitions the participants of `event` are spread, of the `found` that its pseudo topic has.

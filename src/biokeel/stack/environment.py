@@ -1,8 +1,8 @@
-"""The settings of the local stack, a dotenv file for each user: vault, research, operator and admin.
+"""The settings of the local stack, a dotenv file for each user: vault, research, operator, books and admin.
 
 Each holds its own user's ways in and nobody else's: Kafka's password, and the key pair of the object store where the
-user has one. The vault's file names its database and key file; the operator's names the database only, which the books
-read without a key, because they need to know which offsets the vault has decided.
+user has one. The vault's file names its database and key file; those of operator and books name the database only,
+which the books read without a key, because they need to know which offsets the vault has decided.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def of_user(
         "kafka_username": user.value,
         "kafka_password": state.passwords[user],
     }
-    if user in (User.VAULT, User.OPERATOR, User.ADMIN):
+    if user in (User.VAULT, User.OPERATOR, User.BOOKS, User.ADMIN):
         settings["sources_dir"] = str(sources_dir)
     if user in (User.RESEARCH, User.OPERATOR):
         settings["block_public_keys"] = ",".join(public_keys)
@@ -43,7 +43,7 @@ def of_user(
     database = vault_folder / "vault.sqlite"
     if user is User.VAULT:
         settings |= {"vault_url": f"sqlite:///{database}", "vault_key_file": str(vault_folder / "vault.keys")}
-    elif user is User.OPERATOR:
+    elif user in (User.OPERATOR, User.BOOKS):
         settings |= {"vault_url": f"sqlite:///{database}"}
     return settings
 

@@ -10,6 +10,7 @@ in its back end's folder and no others, so the rights are made of folders:
 | --- | --- | --- |
 | research | reads and writes | refused |
 | operator | reads | refused |
+| books | reads and writes (it writes below `state/books/` only) | refused |
 | source | does not exist (404 to reads, refused to writes) | reads and writes |
 | vault | has no key pair | |
 
@@ -79,6 +80,7 @@ class BackEnd:
 BACK_ENDS = (
     BackEnd(User.RESEARCH, LAKE, writes=True),
     BackEnd(User.OPERATOR, LAKE, writes=False),
+    BackEnd(User.BOOKS, LAKE, writes=True),
     # A source could make any bucket in its folder, the lake's name too, and write into that in good faith.
     BackEnd(SOURCES, LANDING, writes=False),
     # The last: requests without a signature go there, where nothing of the lake can be reached.

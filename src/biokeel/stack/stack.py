@@ -154,6 +154,8 @@ class Stack:
         return topics_wanted(self._register, locked_events(self._base.schemas_dir), self._base.pseudo_partitions)
 
     def _start_programs(self, workers: int, console: bool) -> None:
+        if workers:
+            self._start_program("books", ("worker", "books"), self._of_user(User.BOOKS))
         for number in range(1, workers + 1):
             for kind, user in WORKERS.items():
                 name = f"{kind}-{number}"

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from biokeel.batch import RawPartition
 from biokeel.contracts.topics import event_type, raw_of
 from biokeel.vault.audit import Audit, Entry
-from biokeel.vault.tables import APPLIED, DEAD_LETTER, FORGOTTEN, META, PARKED, PROGRESS, RELEASE_COUNTER, within
+from biokeel.vault.tables import APPLIED, DEAD_LETTER, FORGOTTEN, META, PARKED, PROGRESS, RELEASE_COUNTER, VOID, within
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,6 +35,7 @@ Place = tuple[str, int]
 _WITH_OFFSETS: Final = (
     (PROGRESS, PROGRESS.c.decided),
     *((table, table.c.offset) for table in (PARKED, DEAD_LETTER, APPLIED)),
+    (VOID, VOID.c.last),
 )
 _ACCEPTED: Final = "accepted"
 _LEAP: Final = 1 << 32

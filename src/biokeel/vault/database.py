@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _BUSY_MILLISECONDS: Final = 60_000
 _ADVISORY_LOCK: Final = 0x62696F6B65656C  # "biokeel"
+_DECISION_LOCK: Final = _ADVISORY_LOCK + 1
 IN_LIMIT: Final = 5_000
 """Values of one IN list; SQLite takes 32,766 parameters a statement, PostgreSQL 65,535."""
 
@@ -84,6 +85,11 @@ class Database:
                 lock = sa.func.pg_advisory_xact_lock_shared if shared else sa.func.pg_advisory_xact_lock
                 connection.execute(sa.select(lock(_ADVISORY_LOCK)))
             yield connection
+
+    def lock_decisions(self, connection: sa.Connection) -> None:
+        """Let nobody else number decisions before this transaction has ended: see `biokeel.vault.decision_log`."""
+        if not self.is_sqlite:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_DECISION_LOCK)))
 
     def insert_new(self, connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert `rows`; one whose primary key is there already is left as it is."""

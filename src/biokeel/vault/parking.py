@@ -24,6 +24,7 @@ import sqlalchemy as sa
 
 from biokeel.batch import At, RawPartition
 from biokeel.contracts.topics import PERSON_EVENTS, event_type
+from biokeel.vault import decision_log
 from biokeel.vault.database import chunks
 from biokeel.vault.tables import APPLIED, COORDINATES, DEAD_LETTER, PARKED, RELEASE_COUNTER, Parked, place, within
 
@@ -87,6 +88,7 @@ class Parking:
     def park(self, connection: sa.Connection, event: EventType, events: Iterable[ToPark]) -> None:
         """Park `events`; the caller has looked in this very transaction that nobody is enrolled under them."""
         since = now_ms()
+        waiting = list(events)
         self._database.insert_new(
             connection,
             PARKED,
@@ -99,13 +101,15 @@ class Parking:
                     "sealed": self._sealer.seal(each.payload, event, each.at),
                     "since": since,
                 }
-                for each in events
+                for each in waiting
             ],
         )
+        self._note(connection, event, decision_log.PARKED, [(each.at, "") for each in waiting])
 
     def bury(self, connection: sa.Connection, event: EventType, rejections: Iterable[SealedRejection]) -> None:
         """Seal `rejections` as dead letters; one that was parked is parked no more."""
         since = now_ms()
+        dead = list(rejections)
         rows = [
             {
                 **place(event, each.at),
@@ -115,9 +119,18 @@ class Parking:
                 "sealed": self._sealer.seal(each.payload, event, each.at),
                 "since": since,
             }
-            for each in rejections
+            for each in dead
         ]
         self._database.insert_new(connection, DEAD_LETTER, rows)
+        self._note(connection, event, decision_log.SEALED, [(each.at, each.reason.value) for each in dead])
+
+    def apply(self, connection: sa.Connection, event: EventType, events: Sequence[At]) -> None:
+        """Write down that these person events were applied."""
+        self._database.insert_new(connection, APPLIED, [place(event, at) for at in events])
+        self._note(connection, event, decision_log.APPLIED, [(at, "") for at in events])
+
+    def _note(self, connection: sa.Connection, event: EventType, where: str, events: list[tuple[At, str]]) -> None:
+        decision_log.write(connection, self._database, event, where, events)
 
     def unpark(self, connection: sa.Connection, event: EventType, events: Iterable[At]) -> None:
         """Take events out of parking, because they stand elsewhere from this transaction on."""
@@ -166,6 +179,7 @@ class Parking:
             connection.execute(sa.insert(PARKED).from_select(columns, copied.where(*where)))
             connection.execute(sa.delete(DEAD_LETTER).where(*where))
         self._give_numbers(connection, [(str(event), at) for at in dead])
+        self._note(connection, event, decision_log.PARKED, [(at, "") for at in dead])
         return len(dead)
 
     def wait(self, connection: sa.Connection, event: EventType, events: Iterable[ToPark]) -> None:
@@ -267,12 +281,10 @@ class Parking:
 
     def release(self, connection: sa.Connection, event: EventType, origin: RawPartition, up_to: int) -> None:
         """Mark offered events as released and drop their sealed bytes."""
-        connection.execute(
-            sa.update(PARKED)
-            .where(*within(PARKED, event, origin), PARKED.c.state == Parked.OFFERED)
-            .where(PARKED.c.release_number <= up_to)
-            .values(state=Parked.RELEASED, sealed=None)
-        )
+        offered = *within(PARKED, event, origin), PARKED.c.state == Parked.OFFERED, PARKED.c.release_number <= up_to
+        offsets = connection.execute(sa.select(PARKED.c.offset).where(*offered)).scalars().all()
+        connection.execute(sa.update(PARKED).where(*offered).values(state=Parked.RELEASED, sealed=None))
+        self._note(connection, event, decision_log.RELEASED, [(At(*origin, offset), "") for offset in offsets])
 
     def settled(self, connection: sa.Connection, event: EventType, spans: Spans) -> set[At]:
         """What of `spans` was parked, sealed or applied before."""

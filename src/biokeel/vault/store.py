@@ -32,7 +32,7 @@ from biokeel.batch import SealedRejection
 from biokeel.contracts.signatures import PublicKeys
 from biokeel.errors import VaultError, VaultKeyError
 from biokeel.reasons import Reason
-from biokeel.vault import age
+from biokeel.vault import age, decision_log
 from biokeel.vault.audit import Audit, AuditHead, AuditReport, Entry
 from biokeel.vault.consent import unstated
 from biokeel.vault.database import Database, chunks
@@ -55,6 +55,7 @@ from biokeel.vault.tables import (
     PARTICIPANT,
     PROGRESS,
     SPREAD,
+    VOID,
     Parked,
 )
 from biokeel.vault.tables import (
@@ -72,7 +73,7 @@ if TYPE_CHECKING:
     from biokeel.settings import Settings
     from biokeel.vault.enrolment import PersonEvent
     from biokeel.vault.identifiers import Identifier
-    from biokeel.vault.tables import Spans
+    from biokeel.vault.tables import Run, Spans
 
     Numbers = npt.NDArray[np.int64]
 
@@ -252,6 +253,17 @@ class Vault:
             self._database.upsert(connection, PROGRESS, rows)
         return True
 
+    def leave_out(self, event: EventType, void: Sequence[Run]) -> None:
+        """Write down that the offsets of `void` hold no event, so that nobody waits for them.
+
+        Whoever dies after it, or has done it before, does it again when Kafka gives these offsets again.
+        """
+        rows = [{"event": str(event), **origin._asdict(), "first": first, "last": last} for origin, first, last in void]
+        with self._database.write(shared=True) as connection:
+            self._database.insert_new(connection, VOID, rows)
+            runs = [{"reason": "", **origin._asdict(), "first": first, "last": last} for origin, first, last in void]
+            decision_log.write_runs(connection, self._database, event, decision_log.VOID, runs)
+
     def create(self, identifiers: Sequence[Identifier]) -> None:
         """Make a participant for each identifier that is nobody's (policy `create`). Repeating it changes nothing."""
         for some in chunks(identifiers, _EVENTS_A_TRANSACTION):
@@ -308,8 +320,8 @@ class Vault:
                 return False
             self._parking.wait(connection, event, strangers)
             self._parking.offer(connection, event, origin, offsets)
-            self._parking.bury(connection, event, sealed)
             self._parking.unpark(connection, event, [each.at for each in sealed])
+            self._parking.bury(connection, event, sealed)
         return True
 
     def released(self, event: EventType, origin: RawPartition, up_to_release_number: int) -> None:
@@ -389,14 +401,13 @@ class Vault:
         events = [each for each in events if each.at not in done]
         sealed = [each for each in rejected if each.at not in done]
         waiting: list[ToPark] = []
-        applied: list[dict[str, object]] = []
+        applied: list[At] = []
         roll = Roll.load(connection, self._keys.lookup, [each for one in events for each in named(one)])
         for each in events:
             verdict = apply(roll, event.name, each)
             if verdict is None:
-                at = columns_of(event, each.at)
-                roll.entries[-1].detail.update(at)
-                applied.append(at)
+                roll.entries[-1].detail.update(columns_of(event, each.at))
+                applied.append(each.at)
             elif isinstance(verdict, Waits):
                 waiting.append(ToPark(each.at, verdict.identifier, each.payload))
             else:
@@ -404,7 +415,7 @@ class Vault:
         # Before what was bound lets events out: an event may wait for what a later one of this very batch binds.
         self._parking.park(connection, event, waiting)
         self._save(connection, roll)
-        self._database.insert_new(connection, APPLIED, applied)
+        self._parking.apply(connection, event, applied)
         self._parking.bury(connection, event, sealed)
         return Applied(len(applied), len(waiting), Counter(each.reason for each in sealed))
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     Spans = Mapping[RawPartition, tuple[int, int]]
     """By raw partition, its first and its last offset."""
+    Run = tuple[RawPartition, int, int]
+    """Offsets of a raw partition that follow each other: the first and the last."""
 
 COORDINATES: Final = ("event", "source", "partition", "offset")
 METADATA: Final = sa.MetaData()
@@ -113,6 +115,34 @@ DEAD_LETTER = sa.Table(
 
 APPLIED = sa.Table("applied", METADATA, *_coordinates())
 """Coordinates of the person events that were applied."""
+
+VOID = sa.Table(
+    "void",
+    METADATA,
+    *_partition(),
+    sa.Column("last", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("first", sa.BigInteger, primary_key=True, autoincrement=False),
+)
+"""Offsets `first` to `last` hold no event: markers of transactions, what they aborted, what was compacted away.
+
+Rows may overlap, since a replay may be cut otherwise, and none is ever changed: another worker may have gone on. The
+last offset stands before the first in the key, by which the highest is found at once."""
+
+DECISION = sa.Table(
+    "decision",
+    METADATA,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("mark", sa.BigInteger, nullable=False),
+    sa.Column("event", sa.String(64), nullable=False),
+    sa.Column("source", sa.String(40), nullable=False),
+    sa.Column("partition", sa.Integer, nullable=False),
+    sa.Column("first", sa.BigInteger, nullable=False),
+    sa.Column("last", sa.BigInteger, nullable=False),
+    sa.Column("place", sa.String(8), nullable=False),
+    sa.Column("reason", sa.String(48), nullable=False),
+)
+"""What was decided of which offsets, in the order of commits: see `biokeel.vault.decision_log`. `mark` is random: by it
+a reader knows that a number is still the decision that it read, and not one of a vault that was restored since."""
 
 RELEASE_COUNTER = sa.Table(
     "release_counter",

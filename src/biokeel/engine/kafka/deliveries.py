@@ -30,7 +30,8 @@ class Partition(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """One micro-batch of one partition as the transport hands it out. `highwater` is the partition's end at the time.
+    """One micro-batch of one partition as the transport hands it out, perhaps without a record: then it only says that
+    there are none. `highwater` is the partition's end at the time.
 
     `epoch` numbers the assignment it belongs to: after a rebalance it is stale, and settling it does nothing. It is
     kept until it is settled: whoever has read it lets go of what is in its records (`empty`).
@@ -49,13 +50,13 @@ class Delivery:
 
     @property
     def first(self) -> int:
-        """Offset of its first record."""
-        return self.records.first
+        """The first offset that it covers."""
+        return self.records.begin
 
     @property
     def last(self) -> int:
-        """Offset of its last record."""
-        return self.records.last
+        """The last offset that it covers."""
+        return self.records.end - 1
 
     def empty(self) -> None:
         """Keep of the records where they stand, and nothing else."""
@@ -116,11 +117,9 @@ class Ledger:
     def deliver(self, at: Partition, records: Records, highwater: int | None = None) -> Delivery | None:
         """Hand out `records` of `at`, without those below the position; None where nothing is left."""
         held = self._held.get(at)
-        if held is None:
+        if held is None or records.end <= held.position:
             return None
         records = records.since(held.position)
-        if not len(records):
-            return None
         delivery = Delivery(at.topic, at.partition, held.epoch, records, highwater)
         if not held.waiting:
             held.moved_at = self._clock()

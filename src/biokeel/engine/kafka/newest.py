@@ -6,16 +6,31 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from biokeel.errors import TransportError
 
 if TYPE_CHECKING:
+    import confluent_kafka as kafka
+
     from biokeel.settings import Settings
 
 _TIMEOUT: Final = 15.0
 """Seconds that Kafka may take to answer."""
 _POLL: Final = 0.2
+
+
+TELLS_THE_END: Final = {"enable.partition.eof": True}
+"""Setting of a consumer that is to say where a partition ends for it: perhaps with what is no message (a transaction's
+marker, what was aborted), or where a transaction is open."""
+
+
+def is_the_end(message: kafka.Message) -> bool:
+    """Whether `message` only says that its partition has no more for now. Raises `KafkaException` for an error."""
+    error = message.error()
+    if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - so it is called
+        raise KafkaException(error)
+    return error is not None
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -38,7 +53,7 @@ def newest(settings: Settings, topic: str, limit: int) -> list[Message]:
     settings.require("kafka_bootstrap")
     consumer = Consumer(
         settings.kafka_client()
-        | {"group.id": "biokeel-topic-cat", "enable.auto.commit": False, "auto.offset.reset": "error"}
+        | {"group.id": "biokeel-topic-cat", "enable.auto.commit": False, "auto.offset.reset": "error", **TELLS_THE_END}
     )
     try:
         return _newest(consumer, topic, limit)
@@ -72,8 +87,9 @@ def _newest(consumer: Consumer, topic: str, limit: int) -> list[Message]:
         elif time.monotonic() > deadline:
             raise TransportError(f"Topic {topic} gave nothing for {_TIMEOUT:.0f} s.", "Is Kafka well?")
         for message in messages:
-            if message.error():
-                raise KafkaException(message.error())
+            if is_the_end(message):
+                ends.pop(int(message.partition() or 0), None)
+                continue
             partition, offset = int(message.partition() or 0), int(message.offset() or 0)
             if offset + 1 >= ends.get(partition, 0):
                 ends.pop(partition, None)

@@ -2,7 +2,10 @@
 
 aiokafka makes a Python object with twelve fields for each record, in pure Python, so that it holds the interpreter's
 lock while the stages want it. `Fetcher` is its fetcher with one thing changed: what it unpacks of a response are
-whole micro-batches. Which batches count (checksums, aborted transactions, control batches) stays aiokafka's own.
+whole micro-batches. Which batches count is as Kafka's own consumer has it: what a transaction aborted never exists,
+its markers are nobody's events, and what follows a transaction that is still open waits until that is over. The
+offsets of aborted records and of markers hold no event, and are said to (`Records.covers`): a partition is read to its
+end though nothing stands there.
 
 Micro-batches have at most so many records and bytes of values; of one batch of Kafka's they may be more. A compressed
 batch that comes to more than `unpack.MOST_BYTES` is refused, and so is one that the broker took and we cannot read: its
@@ -12,7 +15,7 @@ compressed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -38,11 +41,13 @@ BUSY_SECONDS: Final = 0.2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Records:
-    """Some records of one partition, oldest first, one entry a record in each column.
+    """Some records of one partition, oldest first, one entry a record in each column; perhaps none.
 
     `offsets` (int64) increase. `headers` is None where nobody wanted them. `timestamp` is the last record's, in
     milliseconds since 1970. `refused` says why the records were not read, and is None where they were. Of refused ones
     the first of a batch has for its value the batch as it was packed, where that can be had; the others have none.
+    `covers`: the first offset, and the one behind the last, of which these are all the records that there will ever be:
+    the others were aborted or compacted away, or hold a transaction's marker. None: from the first record to the last.
     """
 
     offsets: npt.NDArray[np.int64]
@@ -50,31 +55,46 @@ class Records:
     headers: Sequence[Headers] | None
     timestamp: int
     refused: Refusal | None = None
+    covers: tuple[int, int] | None = None
 
     def __len__(self) -> int:
         return len(self.offsets)
 
     @property
-    def first(self) -> int:
-        """Offset of the first record."""
-        return int(self.offsets[0])
+    def begin(self) -> int:
+        """The first offset of what is covered."""
+        return self.covers[0] if self.covers else int(self.offsets[0])
 
     @property
-    def last(self) -> int:
-        """Offset of the last record."""
-        return int(self.offsets[-1])
+    def end(self) -> int:
+        """The offset behind what is covered."""
+        return self.covers[1] if self.covers else int(self.offsets[-1]) + 1
 
     @property
     def size(self) -> int:
         """Bytes of all values."""
         return sum(map(len, filter(None, self.values)))
 
+    def void(self) -> list[tuple[int, int]]:
+        """The first and the last offset of each run that is covered and holds no record."""
+        if self.end - self.begin == len(self):
+            return []
+        edges = np.concatenate([[self.begin - 1], self.offsets, [self.end]])
+        gaps = np.flatnonzero(np.diff(edges) > 1)
+        return list(zip((edges[gaps] + 1).tolist(), (edges[gaps + 1] - 1).tolist(), strict=True))
+
     def since(self, offset: int) -> Records:
-        """Those at `offset` and above."""
-        return self.rows(int(np.searchsorted(self.offsets, offset)), len(self))
+        """What is at `offset` and above."""
+        if offset <= self.begin:
+            return self
+        rest = self.rows(int(np.searchsorted(self.offsets, offset)), len(self))
+        return replace(rest, covers=(offset, max(offset, self.end)))
 
     def rows(self, first: int, end: int) -> Records:
-        """The rows from `first` up to, but not with, `end`. `timestamp` stays, though it may be a later record's."""
+        """The rows from `first` up to, but not with, `end`, and none of what is void before or behind them.
+
+        `timestamp` stays, though it may be a later record's.
+        """
         if (first, end) == (0, len(self)):
             return self
         headers = None if self.headers is None else self.headers[first:end]
@@ -82,7 +102,7 @@ class Records:
 
     def emptied(self) -> Records:
         """The same places without what stands there."""
-        return Records(self.offsets, [None] * len(self), None, self.timestamp, self.refused)
+        return Records(self.offsets, [None] * len(self), None, self.timestamp, self.refused, self.covers)
 
     @staticmethod
     def joined(parts: Sequence[Records]) -> Records:
@@ -97,7 +117,8 @@ class Records:
 class MicroBatches(driver.PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
     """What one response holds of one partition: gives `Records` in place of single records.
 
-    They have at most `rows` records, and at most `size` bytes of values unless one batch of Kafka's has more.
+    They have at most `rows` records, and at most `size` bytes of values unless one batch of Kafka's has more. Together
+    they cover all that the response does, without a gap: where it ends with what is no event, the last has no records.
     `next_fetch_offset` stands just behind what was given out, whenever something is.
     """
 
@@ -120,6 +141,7 @@ class MicroBatches(driver.PartitionRecords):  # type: ignore[misc]  # aiokafka h
         self._waiting: list[Records] = []
         self._waiting_bytes = 0
         self._read_to = self.next_fetch_offset
+        self._timestamp = -1
 
     @property
     def exhausted(self) -> bool:
@@ -133,17 +155,18 @@ class MicroBatches(driver.PartitionRecords):  # type: ignore[misc]  # aiokafka h
                 raise CorruptRecordException(f"Invalid CRC - {self._tp}")
             # Not the last record's: records at a batch's end may have been compacted away.
             begin, self._read_to = self._read_to, batch.next_offset
+            self._timestamp = getattr(batch, "max_timestamp", self._timestamp)  # legacy batches have none
             if self._counts(batch):
                 yield from self._take(batch, begin)
-        if self._waiting:
+        if self.next_fetch_offset < self._read_to:
             yield self._give(self._rows, self._read_to)
-        self.next_fetch_offset = self._read_to
 
     def _take(self, batch: Any, begin: int) -> Iterator[Records]:
         """Let the records of `batch` wait, and give out what are too many of them; `begin` is where it begins."""
         try:
             # A batch comes whole: those below the offset that was asked for are not wanted.
-            records = _columns(batch, headers=self._headers).since(self.next_fetch_offset)
+            records = _columns(batch, headers=self._headers)
+            records = records.rows(int(np.searchsorted(records.offsets, self.next_fetch_offset)), len(records))
         except MemoryError:
             raise
         except OversizedBatch as error:
@@ -175,28 +198,41 @@ class MicroBatches(driver.PartitionRecords):  # type: ignore[misc]  # aiokafka h
             offsets = np.arange(start, min(start + self._rows, batch.next_offset))
             values = [value, *[None] * (len(offsets) - 1)]
             headers: list[Headers] | None = [[] for _ in values] if self._headers else None
-            self.next_fetch_offset = int(offsets[-1]) + 1
-            yield Records(offsets, values, headers, getattr(batch, "max_timestamp", -1), why)
+            covers = self.next_fetch_offset, int(offsets[-1]) + 1
+            self.next_fetch_offset = covers[1]
+            yield Records(offsets, values, headers, self._timestamp, why, covers)
             value = None
 
     def _counts(self, batch: Any) -> bool:
         """Whether the records of `batch` are events: not a marker, and not of a transaction that was aborted."""
         if self._isolation_level == driver.READ_COMMITTED and batch.producer_id is not None:
-            self._consume_aborted_up_to(batch.base_offset)
-            if batch.is_control_batch and self._contains_abort_marker(batch):
+            self._consume_aborted_up_to(batch.next_offset - 1)
+            if batch.is_control_batch and _aborts(batch):
                 self._aborted_producers.discard(batch.producer_id)
             if batch.is_transactional and batch.producer_id in self._aborted_producers:
                 return False
         return not batch.is_control_batch
 
     def _give(self, rows: int, end: int) -> Records:
-        """The first `rows` of what waits; where nothing is left, the response is read up to `end`."""
-        waiting = Records.joined(self._waiting)
+        """The first `rows` of what waits, which may be none; where nothing is left, all is covered up to `end`."""
+        waiting = Records.joined(self._waiting) if self._waiting else self._nothing()
         given, rest = waiting.rows(0, rows), waiting.rows(rows, len(waiting))
         self._waiting = [rest] if len(rest) else []
         self._waiting_bytes = rest.size
-        self.next_fetch_offset = rest.first if len(rest) else end
-        return given
+        covers = self.next_fetch_offset, rest.begin if len(rest) else end
+        self.next_fetch_offset = covers[1]
+        return replace(given, covers=covers)
+
+    def _nothing(self) -> Records:
+        return Records(np.array([], dtype=np.int64), [], [] if self._headers else None, self._timestamp)
+
+
+def _aborts(batch: Any) -> bool:
+    """Whether `batch`, a control batch, ends a transaction that was aborted. One may be empty: its marker was compacted
+    away.
+    """
+    marker = next(batch, None)
+    return marker is not None and driver.ControlRecord.parse(marker.key) == driver.ABORT_MARKER
 
 
 def _columns(batch: Any, *, headers: bool) -> Records:
@@ -228,11 +264,13 @@ class Fetcher(driver.Fetcher):  # type: ignore[misc]  # aiokafka has no types
     ) -> None:
         """Let `consumer`, which has not fetched yet, give micro-batches of at most its `max_poll_records` records.
 
+        It reads what is committed, and takes for a topic's end where the first transaction that is open begins.
         The other bounds are those of `biokeel.engine.kafka.transport.Consumption`.
         aiokafka's consumer makes its fetcher itself and has no place for another class, Faust none for bytes and time.
         """
         fetcher = consumer._fetcher
         fetcher.__class__ = cls
+        fetcher._isolation_level = driver.READ_COMMITTED
         fetcher._rows, fetcher._size, fetcher._headers = consumer._max_poll_records, take_bytes, headers
         fetcher._fetch_max_bytes = answer_bytes
         fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms = least_bytes, int(1000 * wait_seconds)

@@ -129,7 +129,6 @@ class Consumer(driver.Consumer):
         self._seeks = 0
         self._placed = False
         self._rewind: set[Partition] = set()
-        self._doubted: dict[Partition, int] = {}
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -152,7 +151,7 @@ class Consumer(driver.Consumer):
                 if before != self._seeks or not self.flow_active or not wanted:
                     self._rewind.add(at)
                     continue
-                if await self._jumps(at, batch.first):
+                if await self._jumps(at, batch.begin):
                     continue
                 delivery = self._ledger.deliver(at, batch, self.highwater(tp))
                 if delivery is not None:
@@ -161,17 +160,16 @@ class Consumer(driver.Consumer):
                 yield TP(*deliveries[0].at), self._message(deliveries)
 
     async def _jumps(self, at: Partition, first: int) -> bool:
-        """Whether records between the ledger's position and `first` may have been dropped on their way to us.
+        """Whether what was fetched, from offset `first` on, does not go on where the ledger stands.
 
-        The first time, fetch again. The second time the offsets do not exist in the topic: markers of a transaction,
-        or records that retention took before they landed, which ends the worker. A doubt is over then: the worker may
-        go back to the same position once more, while a later fetch is on its way.
+        Records may have been dropped on their way to us: what is behind them is fetched again, and so are they. Or
+        retention took them before they landed, which ends the worker. Offsets that hold no record are no jump: what is
+        fetched covers them.
 
         A jump back because the topic ends before the position now ends the worker, too: what comes at those offsets is
         new, and would be dropped as known.
         """
         position = self._ledger.position(at)
-        doubted = self._doubted.pop(at, None)
         if position is None or first == position:
             return False
         if first < position:
@@ -179,15 +177,12 @@ class Consumer(driver.Consumer):
             if position > end:
                 self._handler.fail(_beyond(at, position, end))
             return position > end
-        if doubted != position:
-            self._doubted[at] = position
-            self._rewind.add(at)
-            return True
         beginning = (await self._thread.earliest_offsets(TopicPartition(*at)))[TopicPartition(*at)]
         if position < beginning:
             self._handler.fail(taken(at, position, beginning))
-            return True
-        return False
+        else:
+            self._rewind.add(at)
+        return True
 
     def _message(self, deliveries: Sequence[Delivery]) -> ConsumerMessage:
         """A message that Faust takes for one of the first partition: it only wants offsets that rise there."""

@@ -15,19 +15,23 @@ from biokeel.errors import TransportError
 from biokeel.observe.reach import require_kafka
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from biokeel.contracts.topics import EventType
     from biokeel.settings import Settings
 
 Watermarks = dict["EventType", dict[RawPartition, tuple[int, int]]]
-"""By event type and raw partition: the first offset that Kafka still holds, and the one that the next will get."""
+"""By event type and raw partition: the first offset that Kafka still holds, and the one that the next event will get.
+
+Where a transaction is open, the second is where the first of these begins: nobody is given what stands behind it.
+"""
 
 _EARLIEST: Final[OffsetSpec] = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 _TIMEOUT: Final = 15.0
 """Seconds that Kafka may take to answer."""
+SELDOM: Final = 15.0
 _PAUSE: Final = 0.1
 _LEADERLESS: Final = (
     KafkaError.LEADER_NOT_AVAILABLE,
@@ -44,17 +48,41 @@ epoch than the client's, and a new leader does not know at once how far the part
 """
 
 
-def raw_watermarks(settings: Settings, events: Iterable[EventType]) -> Watermarks:
-    """The watermarks of all sources' raw topics of `events`; an event type that nobody sends has no partitions.
+def raw_watermarks(settings: Settings) -> Watermarks:
+    """The watermarks of all sources' raw topics.
 
     Raises `TransportError` when Kafka does not answer or refuses.
     """
-    marks: Watermarks = {event: {} for event in events}
-    for (topic, partition), bounds in _watermarks(settings, is_raw).items():
-        source, event = raw_of(topic)
-        if event in marks:
-            marks[event][RawPartition(source, partition)] = bounds
-    return marks
+    return _by_event(_watermarks(settings, is_raw))
+
+
+class RawWatermarks:
+    """The watermarks of all raw topics for who asks every few seconds: over one connection.
+
+    New topics are found, and what was deleted at the beginnings of old ones, within `SELDOM` seconds.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._admin: AdminClient | None = None
+        self._lows: dict[tuple[str, int], int] = {}
+        self._seldom_at = 0.0
+
+    def look(self) -> Watermarks:
+        """As `raw_watermarks`. Raises `TransportError`."""
+        deadline = monotonic() + _TIMEOUT
+        try:
+            if self._admin is None:
+                require_kafka(self._settings)
+                self._admin = AdminClient(self._settings.kafka_client())
+            if monotonic() >= self._seldom_at:
+                self._lows = _offsets(self._admin, _partitions(self._admin, is_raw), _EARLIEST, deadline)
+                self._seldom_at = monotonic() + SELDOM
+            highs = _offsets(self._admin, [TopicPartition(*place) for place in self._lows], _LATEST, deadline)
+        except KafkaException as error:
+            self._admin, self._seldom_at = None, 0.0
+            raise _failed(error) from None
+        return _by_event({place: (low, highs[place]) for place, low in sorted(self._lows.items())})
 
 
 def pseudo_watermarks(settings: Settings, event: EventType) -> dict[int, tuple[int, int]]:
@@ -85,19 +113,28 @@ def _watermarks(settings: Settings, wanted: Callable[[str], bool]) -> dict[tuple
     require_kafka(settings)
     try:
         admin = AdminClient(settings.kafka_client())
-        known = admin.list_topics(timeout=_TIMEOUT).topics
-        partitions = [
-            TopicPartition(topic, partition)
-            for topic in known
-            if wanted(topic)
-            for partition in known[topic].partitions
-        ]
+        partitions = _partitions(admin, wanted)
         deadline = monotonic() + _TIMEOUT
         lows = _offsets(admin, partitions, _EARLIEST, deadline)
         highs = _offsets(admin, partitions, _LATEST, deadline)
     except KafkaException as error:
         raise _failed(error) from None
     return {place: (low, highs[place]) for place, low in sorted(lows.items())}
+
+
+def _partitions(admin: AdminClient, wanted: Callable[[str], bool]) -> list[TopicPartition]:
+    known = admin.list_topics(timeout=_TIMEOUT).topics
+    return [
+        TopicPartition(topic, partition) for topic in known if wanted(topic) for partition in known[topic].partitions
+    ]
+
+
+def _by_event(found: Mapping[tuple[str, int], tuple[int, int]]) -> Watermarks:
+    marks: Watermarks = {}
+    for (topic, partition), bounds in found.items():
+        source, event = raw_of(topic)
+        marks.setdefault(event, {})[RawPartition(source, partition)] = bounds
+    return marks
 
 
 def _failed(error: KafkaException) -> TransportError:
@@ -115,7 +152,7 @@ def _offsets(
     left = partitions
     while left:
         answers = admin.list_offsets(
-            dict.fromkeys(left, spec), isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_TIMEOUT
+            dict.fromkeys(left, spec), isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_TIMEOUT
         )
         left = []
         for asked, answer in answers.items():

@@ -1,0 +1,89 @@
+"""The follower's metrics, on /metrics of its process: what the books came to, and alarms of sources.
+
+Labels are ids of sources, event types, places and kinds of alarms: few words, and none that is a person's.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from biokeel.books.alarms import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from biokeel.books.alarms import Alarm
+    from biokeel.books.balance import Books
+
+
+class BooksMetrics:
+    """The metrics of one follower, in a registry of their own; see `biokeel.observe.serve.Observed`."""
+
+    worker = "books"
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._beat = time.monotonic()
+        labels = ["source", "place"]
+        self._events = Gauge("biokeel_books_events", "Raw events by where they lie.", labels, registry=self.registry)
+        self._taken_at = Gauge(
+            "biokeel_books_taken_at_seconds", "When the books were looked at, since 1970.", registry=self.registry
+        )
+        self._saved_at = Gauge(
+            "biokeel_books_saved_at_seconds", "When the books were saved, since 1970.", registry=self.registry
+        )
+        self._saved_bytes = Gauge("biokeel_books_saved_bytes", "Size of the saved books.", registry=self.registry)
+        self._receipts = Counter(
+            "biokeel_receipts", "Records of receipts that were sent.", ["source"], registry=self.registry
+        )
+        self._alarms = Gauge(
+            "biokeel_source_alarm",
+            "1 while something is strange about a source.",
+            ["source", "kind"],
+            registry=self.registry,
+        )
+        self._waiting = Gauge(
+            "biokeel_waiting_seconds",
+            "For how long the worker has waited for something outside; 0 while it answers.",
+            ["worker"],
+            registry=self.registry,
+        )
+
+    def books(self, books: Books) -> None:
+        """Set what the books came to: events by place, and `missing` and `doubled` ones."""
+        for source, sums in books.sources.items():
+            for place, count in sums.figures().items():
+                self._events.labels(source, place).set(count)
+        self._taken_at.set(books.taken_at)
+
+    def saved(self, at: float, size: int) -> None:
+        """Set when the books were saved, and how many bytes they have."""
+        self._saved_at.set(at)
+        self._saved_bytes.set(size)
+
+    def sent(self, sources: Iterable[str]) -> None:
+        """Count a record sent to each of `sources`, which are named as often as records were sent."""
+        for source in sources:
+            self._receipts.labels(source).inc()
+
+    def alarms(self, registered: Iterable[str], alarms: Iterable[Alarm]) -> None:
+        """Set which alarms there are."""
+        raised = {(alarm.source, alarm.kind) for alarm in alarms}
+        for source in registered:
+            for kind in KINDS:
+                self._alarms.labels(source, kind).set((source, kind) in raised)
+
+    def waiting(self, seconds: float) -> None:
+        """Set for how long something outside has not answered."""
+        self._waiting.labels(self.worker).set(seconds)
+
+    def beat(self) -> None:
+        """Say that the loop turns."""
+        self._beat = time.monotonic()
+
+    def silence(self) -> float:
+        """Seconds since the last `beat`."""
+        return time.monotonic() - self._beat

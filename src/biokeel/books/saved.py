@@ -1,0 +1,134 @@
+"""The books as bytes, and as objects in the lake: `state/books/<number>.arrow`, the last two kept.
+
+An object is whole or not there at all, and each has the next number, under which only one writer can put its own: who
+follows beside another, or slept while another took over, hears that its number is taken, and begins from what is there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+import pyarrow as pa
+
+from biokeel.books.intervals import Bag, Intervals
+from biokeel.books.places import Label, Place, Teller
+from biokeel.books.state import Part, PartState, Position, State
+from biokeel.errors import CommitConflict
+
+if TYPE_CHECKING:
+    from biokeel.land.objects import Objects
+
+FORMAT: Final = 1
+KEPT: Final = 2
+PREFIX: Final = "state/books/"
+SUFFIX: Final = ".arrow"
+_LABELS: Final = ("teller", "place", "stream", "reason", "rules", "suite", "withheld")
+_WORDS: Final = ("source", "event", *_LABELS)
+_NUMBERS: Final = ("partition", "layer")
+_SCHEMA: Final = pa.schema(
+    dict.fromkeys(_WORDS, pa.string()) | dict.fromkeys(_NUMBERS, pa.int32()) | {"offsets": pa.large_binary()}
+)
+_TOLD: Final = dict.fromkeys(_LABELS, "") | {"teller": "told"}
+
+
+@dataclass(slots=True)
+class Saved:
+    """What one object holds: the state, and what else must be as old as it.
+
+    `at` is when it was so (seconds since 1970). `sent` is the number of the last receipt of each source; `outbox` the
+    receipts (source, record) that this state gave, and that may not be in Kafka yet: whoever goes on from here sends
+    them first. `history` is the alarms' own.
+    """
+
+    state: State = field(default_factory=State)
+    at: float = 0.0
+    sent: dict[str, int] = field(default_factory=dict)
+    outbox: list[tuple[str, bytes]] = field(default_factory=list)
+    history: dict[str, Any] = field(default_factory=dict)
+
+
+def to_bytes(saved: Saved) -> bytes:
+    """`saved` as one Arrow stream, its columns compressed."""
+    rows: list[dict[str, object]] = []
+    for part, books in saved.state.parts.items():
+        key = part._asdict()
+        for label, bag in books.labels.items():
+            named = dict(zip(_LABELS, map(str, label), strict=True))
+            rows += [key | named | {"layer": n, "offsets": each.to_bytes()} for n, each in enumerate(bag.layers)]
+        rows.append(key | _TOLD | {"layer": 0, "offsets": books.told.to_bytes()})
+    rest = {
+        "format": FORMAT,
+        "tables": [[*key, *position] for key, position in saved.state.tables.items()],
+        "at": saved.at,
+        "vault": [*saved.state.vault],
+        "sent": saved.sent,
+        "outbox": [[source, record.decode()] for source, record in saved.outbox],
+        "history": saved.history,
+    }
+    table = pa.Table.from_pylist(rows, _SCHEMA.with_metadata({"books": orjson.dumps(rest)}))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+def from_bytes(data: bytes) -> Saved | None:
+    """What `to_bytes` gave; None for anything else, and for what another release wrote in another way."""
+    try:
+        table = pa.ipc.open_stream(data).read_all()
+        rest = orjson.loads((table.schema.metadata or {})[b"books"])
+        if rest["format"] != FORMAT:
+            return None
+        state = State(
+            tables={(event, Teller(teller)): Position(*at) for event, teller, *at in rest["tables"]},
+            vault=Position(*rest["vault"]),
+        )
+        for row in table.to_pylist():
+            books = state.parts.setdefault(Part(row["source"], row["event"], row["partition"]), PartState())
+            offsets = Intervals.from_bytes(row["offsets"])
+            if row["teller"] == _TOLD["teller"]:
+                books.told = offsets
+                continue
+            label = Label(Teller(row["teller"]), Place(row["place"]), *(row[name] for name in _LABELS[2:]))
+            books.labels[label] = Bag((*books.labels.get(label, Bag()).layers, offsets))
+        outbox = [(source, record.encode()) for source, record in rest["outbox"]]
+        return Saved(state, rest["at"], rest["sent"], outbox, rest["history"])
+    except (pa.ArrowException, KeyError, TypeError, ValueError, IndexError, OSError):
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class SavedBooks:
+    """The saved books of one lake."""
+
+    objects: Objects
+
+    def newest(self) -> tuple[int, Saved | None]:
+        """Number and content of the newest; 0 where there is none. None for what cannot be read: begin from nothing."""
+        numbers = self._numbers()
+        return (numbers[-1], from_bytes(self.objects.get(_key(numbers[-1])))) if numbers else (0, None)
+
+    def save(self, number: int, saved: Saved) -> int:
+        """Put `saved` after the one of `number`, and delete what is older than both; its size in bytes.
+
+        Raises `CommitConflict` where somebody else went on from there. Dying in here leaves it saved or not, and
+        perhaps an object too many, until the next time.
+        """
+        data = to_bytes(saved)
+        if not self.objects.put_new(_key(number + 1), data):
+            raise CommitConflict(
+                "Another follower keeps the books, too.", "One is enough: this one goes on from what that one saved."
+            )
+        for old in self._numbers()[:-KEPT]:
+            self.objects.delete(_key(old))
+        return len(data)
+
+    def _numbers(self) -> list[int]:
+        keys = (key for key in self.objects.keys(PREFIX) if key.endswith(SUFFIX))
+        return [int(key.removeprefix(PREFIX).removesuffix(SUFFIX)) for key in keys]
+
+
+def _key(number: int) -> str:
+    return f"{PREFIX}{number:020d}{SUFFIX}"
