@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from bench.registers import CLINIC_ID, OFFICE_ID, SCHEME, THIN_EVENTS, THIN_SOURCES, thin_id
-from biokeel.contracts.topics import LANDED_EVENTS, event_type
+from bench.registers import CLINIC_ID, MADE_EVENTS, OFFICE_ID, SCHEME, THIN_EVENTS, THIN_SOURCES, thin_id
+from biokeel.contracts.topics import event_type
 from biokeel.demo import demo_corpus
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _pressures(rng: np.random.Generator, rows: int, people: int, clock: int) -> 
 
 
 def mixture(
-    rows: int, people: int, seed: int = 0, events: Collection[EventType] = LANDED_EVENTS
+    rows: int, people: int, seed: int = 0, events: Collection[EventType] = MADE_EVENTS
 ) -> Iterator[tuple[EventType, pl.DataFrame]]:
     """About `rows` of `events`, in the proportions that the demo's made-up programme has them in.
 

@@ -9,9 +9,10 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from biokeel.contracts.sources import Quota, Source, file_of, written
-from biokeel.contracts.topics import EVENTS, LANDED_EVENTS, PERSON_EVENTS, Domain
+from biokeel.contracts.topics import PERSON_EVENTS, Domain
+from biokeel.demo.events import PLANS
 from biokeel.demo.people import OFFICE
-from biokeel.demo.programme import institutions
+from biokeel.demo.programme import SILENT, institutions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +28,9 @@ MIX_PARTITIONS: Final = 12
 """Raw partitions of each event type over all sources, so that runs compare with those of one topic for all."""
 THIN_SOURCES: Final = 50
 THIN_PARTITIONS: Final = 4
-THIN_EVENTS: Final = tuple(event for event in LANDED_EVENTS if event.domain is not Domain.GENOME)
+MADE_EVENTS: Final = tuple(PLANS)
+"""What the benchmark makes events of: the eleven landed types of the demo."""
+THIN_EVENTS: Final = tuple(event for event in MADE_EVENTS if event.domain is not Domain.GENOME)
 """The eight types of which there is much."""
 
 _ENROLMENT: Final = "person.enrolment"
@@ -39,7 +42,7 @@ def of_a_clinic() -> tuple[Source, ...]:
     office = [str(event) for event in PERSON_EVENTS if event.name != "withdrawal"]
     return (
         _source(OFFICE_ID, office, CLINIC_PARTITIONS),
-        _source(CLINIC_ID, [*map(str, LANDED_EVENTS), _ENROLMENT], CLINIC_PARTITIONS),
+        _source(CLINIC_ID, [*map(str, MADE_EVENTS), _ENROLMENT], CLINIC_PARTITIONS),
     )
 
 
@@ -48,10 +51,10 @@ def of_the_mix() -> tuple[Source, ...]:
 
     An event type has `MIX_PARTITIONS`, shared out among those who send it.
     """
-    places = [source for source in institutions() if source.id != OFFICE]
-    senders = Counter(event for source in places for event in LANDED_EVENTS if source.may_send(event))
+    places = [source for source in institutions() if source.id not in (OFFICE, SILENT)]
+    senders = Counter(event for source in places for event in MADE_EVENTS if source.may_send(event))
     shares = {source.id: MIX_PARTITIONS // next(senders[e] for e in senders if source.may_send(e)) for source in places}
-    return (_office(MIX_PARTITIONS), *(_source(each.id, each.events, shares[each.id]) for each in places))
+    return (_office(MIX_PARTITIONS), *(_source(each.id, _made(each), shares[each.id]) for each in places))
 
 
 def of_many() -> tuple[Source, ...]:
@@ -75,7 +78,11 @@ def write_register(folder: Path, sources: Iterable[Source]) -> None:
 
 def raw_partitions(sources: Iterable[Source]) -> int:
     """How many raw partitions all of them have."""
-    return sum(source.partitions * sum(map(source.may_send, EVENTS)) for source in sources)
+    return sum(source.partitions * sum(map(source.may_send, (*MADE_EVENTS, *PERSON_EVENTS))) for source in sources)
+
+
+def _made(source: Source) -> list[str]:
+    return [str(event) for event in MADE_EVENTS if source.may_send(event)]
 
 
 def _office(partitions: int) -> Source:

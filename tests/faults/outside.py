@@ -10,10 +10,10 @@ import orjson
 
 from biokeel.contracts.framing import frame as framed
 from biokeel.contracts.registry import RegistryCatalogue
-from biokeel.contracts.topics import EVENTS
 from biokeel.source.client import Publisher
 from biokeel.testing.events import SOURCE
 from tests.contracts.registry_server import Registry
+from tests.event_types import EVENTS
 from tests.faults.plan import experiment
 from tests.faults.traffic import PRESSURE, pressures
 

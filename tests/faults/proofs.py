@@ -16,10 +16,11 @@ from confluent_kafka import Consumer, TopicPartition
 from biokeel.admin.users import User
 from biokeel.contracts.blocks import read_block
 from biokeel.contracts.signatures import PublicKeys
-from biokeel.contracts.topics import LANDED_EVENTS, event_of
+from biokeel.contracts.topics import event_of
 from biokeel.engine.kafka.watermarks import pseudo_watermarks
 from biokeel.land.reading import collect, scan
 from tests.block_bytes import memory
+from tests.event_types import LANDED_EVENTS
 
 CANARY = "zqxjhong"
 """Part of every name, account and number of the people of these experiments, in any case of letters."""

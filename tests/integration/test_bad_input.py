@@ -25,7 +25,7 @@ from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.framing import frame
 from biokeel.contracts.schema import load_schemas
 from biokeel.contracts.signatures import PublicKeys
-from biokeel.contracts.topics import EVENTS, event_type
+from biokeel.contracts.topics import event_type
 from biokeel.engine.kafka.newest import newest
 from biokeel.land.lake import Lake
 from biokeel.land.reading import scan
@@ -36,6 +36,7 @@ from biokeel.source.client import Publisher
 from biokeel.source.columns import conform
 from biokeel.stack.stack import Stack
 from biokeel.vault.store import Vault
+from tests.event_types import EVENTS
 
 pytestmark = pytest.mark.integration
 

@@ -22,7 +22,7 @@ from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.columns import frame_schema
 from biokeel.contracts.schema import EventSchema, load_schemas
 from biokeel.contracts.signatures import PublicKeys
-from biokeel.contracts.topics import LANDED_EVENTS, Domain, event_type
+from biokeel.contracts.topics import Domain, event_type
 from biokeel.demo import demo_corpus
 from biokeel.engine.kafka.newest import newest
 from biokeel.land.lake import Lake
@@ -35,6 +35,7 @@ from biokeel.source.files import Source, find_files, publish_files
 from biokeel.source.ids import source_key
 from biokeel.stack.stack import Stack
 from tests.block_bytes import memory
+from tests.event_types import LANDED_EVENTS
 
 pytestmark = pytest.mark.integration
 

@@ -7,7 +7,7 @@ import pytest
 
 from biokeel.books.bookkeeper import Bookkeeper
 from biokeel.contracts.catalogue import DirectoryCatalogue
-from biokeel.contracts.topics import LANDED_EVENTS, Zone
+from biokeel.contracts.topics import Zone
 from biokeel.demo import ENROLMENT, demo_corpus
 from biokeel.demo.defects import Verdict
 from biokeel.demo.programme import Publishers, institutions, write_register
@@ -15,6 +15,7 @@ from biokeel.land.lake import Lake
 from biokeel.stack.stack import Stack
 from biokeel.vault.event_ids import EventIdCipher
 from biokeel.vault.keys import load_key_file
+from tests.event_types import LANDED_EVENTS
 
 pytestmark = pytest.mark.integration
 

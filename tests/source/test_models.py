@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from biokeel.contracts.forms import Pattern, Values
 from biokeel.contracts.schema import Field, Tag
-from biokeel.contracts.topics import EVENTS, event_type
+from biokeel.contracts.topics import event_type
 from biokeel.errors import SchemaError
 from biokeel.settings import PROJECT_ROOT
 from biokeel.source import models
@@ -20,6 +20,7 @@ from biokeel.source.columns import frame_of
 from biokeel.source.encoding import Encoder
 from biokeel.source.model import EventModel
 from biokeel.source.modelling import models_of
+from tests.event_types import EVENTS
 
 NOW = dt.datetime(2026, 3, 1, 9, 30, 15, 123_000, tzinfo=dt.timezone(dt.timedelta(hours=9)))
 GIVEN = {"record_key": "k", "subject": ("hospital/seoul-1", "87"), "occurred_at": NOW, "recorded_at": NOW}
@@ -39,7 +40,7 @@ def pressure(**more):
 
 
 def test_the_models_are_those_of_the_schemas(catalogue):
-    text = models_of(catalogue.reader(event).schema for event in EVENTS)
+    text = models_of(catalogue.reader(event).schema for event in catalogue.events())
     written = (PROJECT_ROOT / "src" / "biokeel" / "source" / "models.py").read_text("utf-8")
     assert written == text, "run: biokeel schema models --out src/biokeel/source/models.py"
 

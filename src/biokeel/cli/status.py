@@ -90,7 +90,6 @@ def _workers(after: Snapshot) -> Text:
 def _flow(before: Snapshot, after: Snapshot) -> Table:
     from rich.table import Table
 
-    from biokeel.contracts.topics import EVENTS
     from biokeel.observe.metrics import Edge
     from biokeel.observe.stats import Lag, rates
 
@@ -99,7 +98,7 @@ def _flow(before: Snapshot, after: Snapshot) -> Table:
     table = Table(title="Events a second, and what waits")
     for column in ("event type", *(edge.outcome for edge in shown), "raw lag", "pseudo lag", "behind"):
         table.add_column(column, justify="left" if column == "event type" else "right")
-    for event in EVENTS:
+    for event in after.types:
         lags = [after.lags.get((worker, event), Lag(0, 0.0)) for worker in ("pseudonymise", "curate")]
         figures = [by_event.get((event, edge), 0.0) for edge in shown]
         busy = any(figures) or any(lag.events for lag in lags)

@@ -140,7 +140,6 @@ def show_quarantined(lake: Lake, settings: Settings, console: Console) -> None:
 
     from biokeel.batch import At
     from biokeel.contracts.schema import load_schemas
-    from biokeel.contracts.topics import LANDED_EVENTS
     from biokeel.land.reading import scan
     from biokeel.reasons import Reason
     from biokeel.validate.suites import SuiteStore
@@ -151,7 +150,7 @@ def show_quarantined(lake: Lake, settings: Settings, console: Console) -> None:
         table.add_column(column, overflow="fold")
     columns = ("participant_id", "failed_rules", "withheld", "source_id", "first_partition", "first_offset")
     shown = set()
-    for event in LANDED_EVENTS:
+    for event in lake.events():
         judged = scan(lake.quarantine(event), lake).filter(pl.col("reason") == str(Reason.RULE))
         of_each = (judged.filter(pl.col("withheld").is_null() == is_whole) for is_whole in (True, False))
         for rows in pl.collect_all([some.select(columns).head(1) for some in of_each]):

@@ -9,7 +9,7 @@ import polars as pl
 from deltalake import DeltaTable
 
 from biokeel.batch import COORDINATES, ENVELOPE, ROW
-from biokeel.contracts.topics import LANDED_EVENTS, EventType
+from biokeel.contracts.topics import EventType
 from biokeel.land.checkpoint import Mapped, noted
 from biokeel.land.lake import Lake
 from biokeel.land.reading import collect, scan
@@ -65,7 +65,7 @@ class LakeReader:
         """Rows of each table: `event`, `table` (String), `rows` (Int64); read from the logs, not from the files."""
         found = [
             {"event": str(event), "table": name, "rows": self._open(uri).count()}
-            for event in LANDED_EVENTS
+            for event in self.lake.events()
             for name, uri in self._tables(event).items()
             if self._exists(uri)
         ]
@@ -75,7 +75,7 @@ class LakeReader:
         """(event, `curated` or `quarantine`) → the version of the table, of those that exist."""
         return {
             (str(event), name): self._open(uri).version()
-            for event in LANDED_EVENTS
+            for event in self.lake.events()
             for name, uri in self._tables(event).items()
             if self._exists(uri)
         }
@@ -87,14 +87,14 @@ class LakeReader:
         curated, quarantine = (noted(self._open(uri), name) if self._exists(uri) else -1 for uri in uris)
         return curated, quarantine
 
-    def tables(self, events: Iterable[EventType] = LANDED_EVENTS) -> Iterator[tuple[EventType, str, str]]:
-        """(event type, `curated` or `quarantine`, URI) of every table of `events` that exists."""
-        for event in events:
+    def tables(self, events: Iterable[EventType] | None = None) -> Iterator[tuple[EventType, str, str]]:
+        """(event type, `curated` or `quarantine`, URI) of every table of `events`, None for all, that exists."""
+        for event in self.lake.events() if events is None else events:
             yield from ((event, name, uri) for name, uri in self._tables(event).items() if self._exists(uri))
 
-    def with_history(self, events: Iterable[EventType] = LANDED_EVENTS) -> Iterator[tuple[EventType, str, str]]:
+    def with_history(self, events: Iterable[EventType] | None = None) -> Iterator[tuple[EventType, str, str]]:
         """The same, and `history` tables too: all that maintenance keeps in order."""
-        for event in events:
+        for event in self.lake.events() if events is None else events:
             yield from self.tables((event,))
             if self._exists(self.lake.history(event)):
                 yield event, HISTORY, self.lake.history(event)

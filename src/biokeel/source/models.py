@@ -702,6 +702,79 @@ ExerciseIntensity = Literal[
     "moderate",
     "vigorous",
 ]
+VitalSignValueUnit = Literal[
+    "/min",
+    "%",
+    "Cel",
+    "[degF]",
+    "kg",
+    "g",
+    "[lb_av]",
+    "cm",
+    "m",
+    "[in_i]",
+]
+QuestionnaireInstrument = Literal[
+    "PHQ-2",
+    "PHQ-9",
+    "GAD-7",
+    "AUDIT",
+    "AUDIT-C",
+    "FTND",
+    "IPAQ-SF",
+    "IPAQ-LF",
+    "GPAQ",
+    "PSQI",
+    "ISI",
+    "PSS-10",
+    "WHO-5",
+    "EQ-5D-5L",
+]
+QuestionnaireKind = Literal[
+    "answer",
+    "score",
+]
+QuestionnaireItem = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[1-9][0-9]{0,1}[a-z]{0,1}$",
+    ),
+]
+LoincAnswerSnomedCtCode = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(?:LA[1-9][0-9]{0,5}-[0-9]|(?:[1-9][0-9]{2,7}00[0-9]|[1-9][0-9]{0,7}1000[0-9]{3}10[0-9]))$",
+    ),
+]
+QuestionnaireValueUnit = Literal[
+    "1",
+    "{score}",
+    "min",
+    "h",
+    "d",
+    "min/d",
+    "h/d",
+    "d/wk",
+    "min/wk",
+    "[MET].min/wk",
+    "{drinks}",
+    "{drinks}/d",
+    "{drinks}/wk",
+    "{cigarettes}/d",
+    "%",
+]
+QuestionnaireAnsweredBy = Literal[
+    "self",
+    "interview",
+    "proxy",
+]
+QuestionnaireStatus = Literal[
+    "in-progress",
+    "completed",
+    "amended",
+    "entered-in-error",
+    "stopped",
+]
 
 
 class EnrolmentIdentifier(Part):
@@ -1330,3 +1403,85 @@ class Sleep(EventModel):
     status: SampleManifestStatus | None = None
     """Status of the record (in the words of FHIR's Observation.status): final, amended, corrected or entered-in-
     error, which withdraws the event; null is final."""
+
+
+class VitalSign(EventModel):
+    """One measurement of a vital sign: heart rate, oxygen saturation, body temperature, weight or height (FHIR
+    Observation of category vital-signs).
+    """
+
+    event_type: ClassVar[str] = "clinical.vital_sign"
+
+    occurred_at: Moment
+    """When it was measured."""
+
+    occurred_offset_minutes: Annotated[int, Field(ge=-840, le=840)] | None = None
+    """Offset from UTC of the source's local time at occurred_at (540 in Korea); null where the source does not say.
+    Unit: min."""
+
+    recorded_at: Moment
+    """When the source wrote the record down."""
+
+    code: LoincCode
+    """LOINC code that says what was measured and how, for example 8867-4 (heart rate), 59408-5 (oxygen saturation by
+    pulse oximetry), 8310-5 (body temperature; 8331-1 oral, 8333-7 tympanic, ...), 29463-7 (weight), 8302-2 (height)."""
+
+    value: Annotated[float, Field(ge=0, le=1000000)] | None = None
+    """The measured value in the unit that `value_unit` names. Unit: see value_unit."""
+
+    value_unit: VitalSignValueUnit
+    """UCUM unit of value: /min, %, Cel, [degF], kg, g, [lb_av], cm, m or [in_i]."""
+
+    status: BloodPressureStatus
+    """FHIR Observation.status: registered, preliminary, final, amended, corrected, cancelled, entered-in-error or
+    unknown."""
+
+
+class Questionnaire(EventModel):
+    """One answer, or one score, of a questionnaire that a person filled in (an item of a FHIR QuestionnaireResponse).
+    All of one filling-in have the same occurred_at.
+    """
+
+    event_type: ClassVar[str] = "lifestyle.questionnaire"
+
+    occurred_at: Moment
+    """When the questionnaire was filled in, the same for all its answers and scores."""
+
+    occurred_offset_minutes: Annotated[int, Field(ge=-840, le=840)] | None = None
+    """Offset from UTC of the source's local time at occurred_at (540 in Korea); null where the source does not say.
+    Unit: min."""
+
+    recorded_at: Moment
+    """When the source wrote the record down."""
+
+    instrument: QuestionnaireInstrument
+    """Which questionnaire, in the version that its authors published: PHQ-9 (LOINC panel 44249-1), GAD-7 (69737-5),
+    AUDIT-C (72109-2), IPAQ-SF, PSQI, ."""
+
+    kind: QuestionnaireKind
+    """answer (what the person said to one item) or score (what was computed from answers)."""
+
+    item: QuestionnaireItem | None = None
+    """Number of the item as the questionnaire prints it (5, 5a); of a score that of the subscale, null for the
+    total."""
+
+    item_code: LoincCode | None = None
+    """LOINC code of the item or score where it has one, for example 44250-9 (PHQ-9, item 1), 44261-6 (PHQ-9, total)."""
+
+    value_code: LoincAnswerSnomedCtCode | None = None
+    """Code of the answer where one was chosen from a list (LOINC answer, for example LA6568-5 Not at all; or SNOMED
+    CT)."""
+
+    value: Annotated[float, Field(ge=-1000, le=1000000)] | None = None
+    """The answer or score as a number in the unit that `value_unit` names: points, days, minutes. Unit: see
+    value_unit."""
+
+    value_unit: QuestionnaireValueUnit | None = None
+    """UCUM unit of value: {score} for points, d/wk, min/d, [MET].min/wk ."""
+
+    answered_by: QuestionnaireAnsweredBy | None = None
+    """self (the person filled it in), interview (asked by somebody who wrote it down) or proxy (somebody answered
+    for the person)."""
+
+    status: QuestionnaireStatus
+    """FHIR QuestionnaireResponse.status: in-progress, completed, amended, entered-in-error or stopped."""

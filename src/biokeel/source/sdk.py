@@ -30,7 +30,7 @@ from biokeel import __version__
 from biokeel.contracts.catalogue import Catalogue
 from biokeel.contracts.receipts import Receipt
 from biokeel.contracts.registry import open_catalogue
-from biokeel.contracts.topics import EVENTS, EventType, event_type
+from biokeel.contracts.topics import EventType, event_type
 from biokeel.errors import DeliveryError, SettingsError, SourceError, SpoolError, describe
 from biokeel.settings import Settings
 from biokeel.source.adapters.base import Record
@@ -105,7 +105,6 @@ class SourceClient:
         catalogue = catalogue or open_catalogue(settings.schemas_dir, settings.schema_registry_url)
         self._encoder = Encoder(catalogue, settings.max_event_bytes)
         self._settings = settings
-        self._events = {self._topic(kind): str(kind) for kind in EVENTS}
         self._block = block
         self._spool = Spool(Path(spool), limit_bytes=limit_bytes, keep_bytes=keep_bytes, sync=sync)
         self._drain = Drain(self._spool, transport or KafkaTransport(settings, SOFTWARE))
@@ -323,7 +322,7 @@ class SourceClient:
         """
         count = 0
         for kept in places.kept(self._spool):
-            wanted = offsets.get((self._event_of(kept.topic), kept.partition), ())
+            wanted = offsets.get((event_in(kept.topic), kept.partition), ())
             for at, offset in enumerate(kept.offsets.tolist()):
                 if offset in wanted:
                     value = kept.values[at]
@@ -339,16 +338,12 @@ class SourceClient:
         """Where Kafka put the events with `ids`; those that the spool does not hold have no place."""
         wanted: dict[str, list[Place]] = {name: [] for name in ids}
         for kept in places.kept(self._spool):
-            event = self._event_of(kept.topic)
+            event = event_in(kept.topic)
             for offset, value in zip(kept.offsets.tolist(), kept.values, strict=True):
                 found = wanted.get(event_id_in(value))
                 if found is not None:
                     found.append((event, kept.partition, offset))
         return wanted
-
-    def _event_of(self, topic: str) -> str:
-        """The event type of one of this source's topics."""
-        return self._events.get(topic, "")
 
     # -- the thread
 
@@ -391,6 +386,11 @@ class SourceClient:
                 self._stop.wait(min(pause, _WAKE_SECONDS))
 
 
+def event_in(topic: str) -> str:
+    """The event type, `<domain>.<event>`, with which the name of a raw topic ends."""
+    return ".".join(topic.rsplit(".", 2)[-2:])
+
+
 def _by_type(events: Rows, event: EventType | str | None) -> Iterator[tuple[EventType, pl.DataFrame | list[Record]]]:
     """The rows by event type; of models, those of one type that follow each other, so that order is kept."""
     if isinstance(events, pl.DataFrame) or (events and not isinstance(events[0], EventModel)):
@@ -399,7 +399,7 @@ def _by_type(events: Rows, event: EventType | str | None) -> Iterator[tuple[Even
         try:
             kind = event_type(str(event))
         except KeyError:
-            raise SourceError(f"There is no event type {event}.", f"One of: {', '.join(map(str, EVENTS))}.") from None
+            raise SourceError(f"{event} is no event type.", "Write <domain>.<event>, as clinical.glucose.") from None
         yield kind, events if isinstance(events, pl.DataFrame) else list(events)  # type: ignore[arg-type]
         return
     start = 0
