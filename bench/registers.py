@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from biokeel.contracts.sources import Quota, Source, file_of, written
 from biokeel.contracts.topics import EVENTS, LANDED_EVENTS, PERSON_EVENTS, Domain
 from biokeel.demo.people import OFFICE
-from biokeel.demo.programme import institutions
+from biokeel.demo.programme import SILENT, institutions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,11 +44,11 @@ def of_a_clinic() -> tuple[Source, ...]:
 
 
 def of_the_mix() -> tuple[Source, ...]:
-    """The made-up programme's institutions, and the office in place of its own: 192 raw partitions, 132 of them landed.
+    """The made-up programme's institutions that send, with an office of ours: 192 raw partitions, 132 of them landed.
 
     An event type has `MIX_PARTITIONS`, shared out among those who send it.
     """
-    places = [source for source in institutions() if source.id != OFFICE]
+    places = [source for source in institutions() if source.id not in (OFFICE, SILENT)]
     senders = Counter(event for source in places for event in LANDED_EVENTS if source.may_send(event))
     shares = {source.id: MIX_PARTITIONS // next(senders[e] for e in senders if source.may_send(e)) for source in places}
     return (_office(MIX_PARTITIONS), *(_source(each.id, each.events, shares[each.id]) for each in places))
