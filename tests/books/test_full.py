@@ -82,6 +82,7 @@ def test_saved_books_are_gone_on_from_and_what_they_say_wrongly_is_found(lake):
 
     labels = state.parts[PART].labels
     labels[curated()] = labels[curated()].without(some(3, 5)) + Bag.once(some(7))
+    state.parts[PART].changes += 1
     saved.save(1, Saved(state, at=13.0))
     wrong = keeper(lake)
     assert wrong.look().missing == ("raw.hospital-a.clinical.glucose/0@3", "raw.hospital-a.clinical.glucose/0@5")

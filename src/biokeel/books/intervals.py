@@ -6,6 +6,7 @@ With k intervals, adding n offsets costs O(n log n + k), and any operation on tw
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     Offsets = npt.NDArray[np.int64]
 
 _WIDTHS: Final = tuple(np.dtype(f"<u{size}") for size in (1, 2, 4, 8))
+_GREATEST: Final = tuple(int(np.iinfo(kind).max) for kind in _WIDTHS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,10 +60,11 @@ class Intervals:
         """The lengths of the intervals and of the gaps between them in as few bytes each as the longest needs."""
         if not self:
             return b""
-        edges = np.column_stack((self.starts, self.ends)).ravel()
-        steps = np.diff(edges)
-        width = next(n for n, kind in enumerate(_WIDTHS) if steps.max() <= np.iinfo(kind).max)
-        return bytes([width]) + int(edges[0]).to_bytes(8, "little") + steps.astype(_WIDTHS[width]).tobytes()
+        steps = np.empty(2 * len(self.starts) - 1, dtype=np.int64)
+        steps[::2] = self.ends - self.starts
+        steps[1::2] = self.starts[1:] - self.ends[:-1]
+        width = bisect_left(_GREATEST, int(steps.max()))
+        return bytes([width]) + int(self.starts[0]).to_bytes(8, "little") + steps.astype(_WIDTHS[width]).tobytes()
 
     def __len__(self) -> int:
         return int((self.ends - self.starts).sum())

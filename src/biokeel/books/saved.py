@@ -49,15 +49,20 @@ class Saved:
     history: dict[str, Any] = field(default_factory=dict)
 
 
-def to_bytes(saved: Saved) -> bytes:
-    """`saved` as one Arrow stream, its columns compressed."""
-    rows: list[dict[str, object]] = []
+Rows = list[dict[str, object]]
+Written = dict[Part, tuple[PartState, int, Rows]]
+"""The rows of partitions as they were written last, of a state and as of so many of its changes."""
+
+
+def to_bytes(saved: Saved, written: Written | None = None) -> bytes:
+    """`saved` as one Arrow stream, its columns compressed; what is `written` and has not changed is taken from there."""
+    before = {} if written is None else written
+    rows: Rows = []
     for part, books in saved.state.parts.items():
-        key = part._asdict()
-        for label, bag in books.labels.items():
-            named = dict(zip(_LABELS, map(str, label), strict=True))
-            rows += [key | named | {"layer": n, "offsets": each.to_bytes()} for n, each in enumerate(bag.layers)]
-        rows.append(key | _TOLD | {"layer": 0, "offsets": books.told.to_bytes()})
+        known = before.get(part)
+        if known is None or known[0] is not books or known[1] != books.changes:
+            known = before[part] = books, books.changes, _rows(part, books)
+        rows += known[2]
     rest = {
         "format": FORMAT,
         "tables": [[*key, *position] for key, position in saved.state.tables.items()],
@@ -72,6 +77,15 @@ def to_bytes(saved: Saved) -> bytes:
     with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
         writer.write_table(table)
     return sink.getvalue().to_pybytes()
+
+
+def _rows(part: Part, books: PartState) -> Rows:
+    key = part._asdict()
+    rows = [key | _TOLD | {"layer": 0, "offsets": books.told.to_bytes()}]
+    for label, bag in books.labels.items():
+        named = dict(zip(_LABELS, map(str, label), strict=True))
+        rows += [key | named | {"layer": n, "offsets": each.to_bytes()} for n, each in enumerate(bag.layers)]
+    return rows
 
 
 def from_bytes(data: bytes) -> Saved | None:
@@ -104,6 +118,7 @@ class SavedBooks:
     """The saved books of one lake."""
 
     objects: Objects
+    _written: Written = field(default_factory=dict, repr=False)
 
     def newest(self) -> tuple[int, Saved | None]:
         """Number and content of the newest; 0 where there is none. None for what cannot be read: begin from nothing."""
@@ -116,7 +131,7 @@ class SavedBooks:
         Raises `CommitConflict` where somebody else went on from there. Dying in here leaves it saved or not, and
         perhaps an object too many, until the next time.
         """
-        data = to_bytes(saved)
+        data = to_bytes(saved, self._written)
         if not self.objects.put_new(_key(number + 1), data):
             raise CommitConflict(
                 "Another follower keeps the books, too.", "One is enough: this one goes on from what that one saved."

@@ -70,6 +70,7 @@ class BooksWorker:
     replays: Callable[[], Mapping[EventType, int]] = dict
     clock: Callable[[], float] = time.time
     _follower: Follower | None = None
+    _store: SavedBooks = field(init=False)
     _number: int = 0
     _saved: Saved = field(default_factory=Saved)
     _histories: dict[str, History] = field(default_factory=dict)
@@ -160,7 +161,7 @@ class BooksWorker:
             outbox, sent = records(self._told, state, self._saved.sent, now)
             history = {source: each.as_json() for source, each in self._histories.items()}
             saved = Saved(state, now, sent, outbox, history)
-            size = SavedBooks(self.tables.lake.objects).save(self._number, saved)
+            size = self._store.save(self._number, saved)
             reached("books.saved")
             self._number += 1
             self._saved, self._told, self._unsent, self._positions = saved, [], True, positions
@@ -178,7 +179,8 @@ class BooksWorker:
 
     def _begun(self, now: float) -> Follower:
         if self._follower is None:
-            number, saved = SavedBooks(self.tables.lake.objects).newest()
+            self._store = SavedBooks(self.tables.lake.objects)
+            number, saved = self._store.newest()
             if number and saved is None:
                 log.warning("The saved books cannot be read: they are made anew from the tables and the vault.")
             self._saved = saved or Saved()

@@ -399,7 +399,7 @@ def _by_type(events: Rows, event: EventType | str | None) -> Iterator[tuple[Even
         try:
             kind = event_type(str(event))
         except KeyError:
-            raise SourceError(f"{event} is no event type.", "Write <domain>.<event>, as clinical.glucose.") from None
+            raise SourceError(f"There is no event type {event}.", "Write <domain>.<event>, as clinical.glucose.") from None
         yield kind, events if isinstance(events, pl.DataFrame) else list(events)  # type: ignore[arg-type]
         return
     start = 0
