@@ -57,8 +57,8 @@ class Follower:
         self._consumer = kafka.Consumer(
             {
                 **settings.kafka_client(),
-                # The library wants a name; nothing is committed under it, so nobody needs a right to it.
-                "group.id": settings.source_id,
+                # The library wants a name, of those that a source has a right to; nothing is committed under it.
+                "group.id": f"{settings.source_id}.receipts",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
             }

@@ -399,7 +399,8 @@ def _by_type(events: Rows, event: EventType | str | None) -> Iterator[tuple[Even
         try:
             kind = event_type(str(event))
         except KeyError:
-            raise SourceError(f"There is no event type {event}.", "Write <domain>.<event>, as clinical.glucose.") from None
+            what = f"There is no event type {event}."
+            raise SourceError(what, "Write <domain>.<event>, as clinical.glucose.") from None
         yield kind, events if isinstance(events, pl.DataFrame) else list(events)  # type: ignore[arg-type]
         return
     start = 0
