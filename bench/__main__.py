@@ -22,12 +22,15 @@ from bench.end_to_end import (
     run_load,
     stop_workers,
     suite_folder,
+    thin_load,
 )
 from bench.latency import run_latency, run_small_load
 from bench.machine import machine
 from bench.made import PRESSURE
+from bench.registers import MIX_PARTITIONS, of_many, of_the_mix
 from bench.report import Report
 from bench.sources import run_publish
+from bench.spool import run_spool
 from bench.stages import FEW_PEOPLE, MANY_PEOPLE, MANY_RULES, RULES, Sizes, stages, suite_of
 from biokeel.settings import Settings
 from biokeel.validate.suites import suite_path
@@ -39,7 +42,9 @@ PARTS = {
     "small": 35,
     "rules": 60,
     "publish": 30,
+    "spool": 30,
     "mix": 70,
+    "thin": 110,
     "people": 260,
 }
 """Each part and the seconds that it takes on two cores of today; it is not begun when fewer are left."""
@@ -48,8 +53,7 @@ if TYPE_CHECKING:
 
 SIZES = Sizes()
 SMALL_RATE = 10
-MIX_PARTITIONS = 12
-OF_PRESSURES = ("pressures", "latency", "small", "rules", "publish")
+OF_PRESSURES = ("pressures", "latency", "small", "rules", "publish", "spool")
 """Parts that share one stack, whose people are enrolled once."""
 
 
@@ -57,11 +61,13 @@ def main(
     parts: Annotated[list[str] | None, typer.Argument(help=f"Which of: {', '.join(PARTS)}. Default: all.")] = None,
     *,
     events: Annotated[int, typer.Option(help="Blood pressure events of the run end to end.", min=1)] = 5_000_000,
-    mix_events: Annotated[int, typer.Option(help="Events of all types of the second run.", min=1)] = 3_000_000,
+    mix_events: Annotated[int, typer.Option(help="Events of each run for mix and thin.", min=1)] = 3_000_000,
     side_events: Annotated[int, typer.Option(help="Events of each run for rules and for people.", min=1)] = 2_000_000,
     people: Annotated[int, typer.Option(help="Enrolled people.", min=1)] = 100_000,
     many_people: Annotated[int, typer.Option(help="Enrolled people of the part people.", min=1)] = MANY_PEOPLE,
     hospital_people: Annotated[int, typer.Option(help="FHIR bundles to publish.", min=1)] = 400,
+    spool_events: Annotated[int, typer.Option(help="Events that the SDK sends at once.", min=1)] = 1_000_000,
+    single_events: Annotated[int, typer.Option(help="Events that it sends one by one.", min=50)] = 100_000,
     rate: Annotated[int, typer.Option(help="Events a second when latency is measured.", min=20)] = 20_000,
     rate_seconds: Annotated[float, typer.Option(help="How long that rate is kept up.")] = 20.0,
     small_seconds: Annotated[float, typer.Option(help="How long ten events a second are kept up.")] = 20.0,
@@ -112,10 +118,18 @@ def main(
                 stop_workers(stack)
                 with tempfile.TemporaryDirectory(prefix="biokeel-bench-") as folder:
                     report.publish = run_publish(stack, Path(folder), hospital_people)
+            if wanted("spool"):
+                stop_workers(stack)
+                with tempfile.TemporaryDirectory(prefix="biokeel-bench-") as folder:
+                    report.spool.extend(run_spool(stack, Path(folder), spool_events, single_events))
     if wanted("mix"):
-        plan = Plan("mix of all types", people, MIX_PARTITIONS, flush_seconds, seconds)
+        plan = Plan("mix of all types", people, of_the_mix(), MIX_PARTITIONS, flush_seconds, seconds)
         with _on_a_stack(plan, console) as (stack, enrolled):
             report.runs.append(run_load(stack, plan, mixed_load(mix_events, people), enrolled, console.print))
+    if wanted("thin"):
+        plan = Plan("of many sources", people, of_many(), MIX_PARTITIONS, flush_seconds, seconds)
+        with _on_a_stack(plan, console) as (stack, enrolled):
+            report.runs.append(run_load(stack, plan, thin_load(mix_events, people), enrolled, console.print))
     if wanted("people"):
         plan = Plan(f"of {many_people:,} people", many_people, flush_seconds=flush_seconds, seconds=seconds)
         with _on_a_stack(plan, console) as (stack, enrolled):
@@ -135,7 +149,7 @@ def _on_a_stack(plan: Plan, console: Console) -> Iterator[tuple[Stack, float]]:
         tempfile.TemporaryDirectory(prefix="biokeel-bench-") as folder,
         bench_stack(Path(folder), plan, console.print) as stack,
     ):
-        yield stack, enrol(stack, plan.people)
+        yield stack, enrol(stack, plan)
 
 
 if __name__ == "__main__":

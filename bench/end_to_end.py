@@ -18,20 +18,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bench.made import ENROLMENT, PRESSURE, SOURCES, enrolments, mixture, pressures
+from bench.made import ENROLMENT, PRESSURE, enrolments, mixture, pressures, thin
 from bench.processes import Usage, peak_bytes, usage
+from bench.registers import of_a_clinic, raw_partitions, write_register
 from bench.scrape import Said, scrape
 from biokeel.books.bookkeeper import Bookkeeper
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.topics import Zone
+from biokeel.demo.programme import Publishers
 from biokeel.observe.metrics import Edge
 from biokeel.settings import Settings
-from biokeel.source.client import Publisher
 from biokeel.stack.stack import Stack
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from biokeel.contracts.sources import Source
     from biokeel.contracts.topics import EventType
 
 PROCESSES: Final = ("kafka", "objectstore", "pseudonymise-1", "curate-1")
@@ -51,10 +53,14 @@ class BenchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`seconds` bound the reading; a run that takes longer is told as far as it came."""
+    """`sources` are registered; `partitions` are each pseudo topic's.
+
+    `seconds` bound the reading; a run that takes longer is told as far as it came.
+    """
 
     name: str
     people: int
+    sources: tuple[Source, ...] = of_a_clinic()
     partitions: int = 4
     flush_seconds: float = 5.0
     seconds: float = 150.0
@@ -82,6 +88,8 @@ class RunFigures:
     settled: int
     quarantined: int
     people: int
+    sources: int
+    raw_partitions: int
     partitions: int
     publish_rate: float
     enrol_rate: float
@@ -110,12 +118,12 @@ class RunFigures:
 def bench_stack(folder: Path, plan: Plan, say: Say) -> Iterator[Stack]:
     """A stack with one worker of each kind, the plan's settings, and suites of its own (`suite_folder`)."""
     shutil.copytree(Settings().expectations_dir, suite_folder(folder))
+    write_register(folder / "register", plan.sources)
     settings = {
         "BIOKEEL_EXPECTATIONS_DIR": str(suite_folder(folder)),
-        "BIOKEEL_RAW_PARTITIONS": str(plan.partitions),
         "BIOKEEL_PSEUDO_PARTITIONS": str(plan.partitions),
         "BIOKEEL_FLUSH_SECONDS": str(plan.flush_seconds),
-        "BIOKEEL_SOURCES": ",".join(SOURCES),
+        "BIOKEEL_SOURCES_DIR": str(folder / "register"),
     }
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
@@ -135,11 +143,12 @@ def suite_folder(state_dir: Path) -> Path:
     return state_dir / "suites"
 
 
-def enrol(stack: Stack, people: int) -> float:
+def enrol(stack: Stack, plan: Plan) -> float:
     """Enrol everybody and wait until the vault has applied it; events a second. Raises `BenchError`."""
+    people = plan.people
     began = time.monotonic()
     most = ENROL_SECONDS + people / ENROLLED_A_SECOND
-    publish(stack, [(ENROLMENT, enrolments(people))])
+    publish(stack, plan.sources, [(ENROLMENT, enrolments(people))])
     while (done := scrape(stack.state_dir).events[Edge.APPLIED]) < people:
         if time.monotonic() - began > most:
             raise BenchError(f"Only {done:,} of {people:,} people were enrolled within {most:g} s.")
@@ -148,11 +157,14 @@ def enrol(stack: Stack, people: int) -> float:
     return people / (time.monotonic() - began)
 
 
-def publish(stack: Stack, load: Load) -> tuple[int, float]:
-    """Publish `load`; how many events, and the seconds that publishing (not making) them took."""
-    settings = stack.settings(Zone.VAULT)
+def publish(stack: Stack, sources: Iterable[Source], load: Load) -> tuple[int, float]:
+    """Publish `load`, each row as who sends it of `sources`; how many events, and the seconds that it took.
+
+    To make the events is not counted.
+    """
+    catalogue = DirectoryCatalogue(stack.settings(Zone.VAULT).schemas_dir)
     count, seconds = 0, 0.0
-    with Publisher(settings, DirectoryCatalogue(settings.schemas_dir)) as publisher:
+    with Publishers({source.id: stack.source(source.id) for source in sources}, catalogue) as publisher:
         for event, frame in load:
             began = time.perf_counter()
             count += publisher.publish(event, frame)
@@ -173,10 +185,15 @@ def mixed_load(events: int, people: int) -> Load:
     return mixture(events, people)
 
 
+def thin_load(events: int, people: int) -> Load:
+    """The types of which there is much, of very many sources."""
+    return thin(events, people)
+
+
 def run_load(stack: Stack, plan: Plan, load: Load, enrol_rate: float, say: Say) -> RunFigures:
     """Measure one load on a stack whose people are enrolled. Raises `BenchError` where the books do not balance."""
     stop_workers(stack)
-    count, publish_seconds = publish(stack, load)
+    count, publish_seconds = publish(stack, plan.sources, load)
     say(f"{plan.name}: {count:,} events published in {publish_seconds:.1f} s; starting the workers")
     time.sleep(1.0)  # let the broker write what it has taken
     started = time.monotonic()
@@ -256,6 +273,8 @@ def _figures(
         settled=last.said.settled,
         quarantined=last.said.events[Edge.QUARANTINED],
         people=plan.people,
+        sources=len(plan.sources),
+        raw_partitions=raw_partitions(plan.sources),
         partitions=plan.partitions,
         publish_rate=rates[0],
         enrol_rate=rates[1],

@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from bench.end_to_end import LOOK_SECONDS, BenchError, Plan, used
 from bench.made import PRESSURE, pressures
+from bench.registers import CLINIC_ID
 from bench.scrape import scrape
 from biokeel.contracts.blocks import read_block
 from biokeel.contracts.catalogue import DirectoryCatalogue
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from biokeel.settings import Settings
     from biokeel.stack.stack import Stack
 
+RAW: Final = PRESSURE.raw_topic(CLINIC_ID)
 TICKS: Final = 20
 """Portions that a second's events are published in."""
 LEAST_SHARE: Final = 0.95
@@ -55,7 +57,7 @@ def run_small_load(stack: Stack, plan: Plan, rate: int, seconds: float) -> Small
     """
     wanted = scrape(stack.state_dir).settled
     began, before = time.monotonic(), used(stack)
-    count, _ = _publish(stack.settings(Zone.VAULT), plan.people, rate, seconds)
+    count, _ = _publish(stack.source(CLINIC_ID), plan.people, rate, seconds)
     spent, after = time.monotonic() - began, used(stack)
     _settled(stack, wanted + count, plan.seconds)
     return SmallLoad(rate, spent, {name: after[name].since(before[name]).seconds / spent for name in after})
@@ -77,9 +79,9 @@ def run_latency(stack: Stack, plan: Plan, rate: int, seconds: float) -> LatencyF
     Raises `BenchError` where the rate was not reached or not everything landed in `plan.seconds`.
     """
     vault, research = stack.settings(Zone.VAULT), stack.settings(Zone.RESEARCH)
-    ends = _ends(vault, PRESSURE.raw_topic), _ends(research, PRESSURE.pseudo_topic)
+    ends = _ends(vault, RAW), _ends(research, PRESSURE.pseudo_topic)
     wanted = scrape(stack.state_dir).settled
-    count, reached = _publish(vault, plan.people, rate, seconds)
+    count, reached = _publish(stack.source(CLINIC_ID), plan.people, rate, seconds)
     if reached < rate * LEAST_SHARE:
         raise BenchError(f"Only {reached:,.0f} of {rate:,} events a second could be published.")
     _settled(stack, wanted + count, plan.seconds)
@@ -157,7 +159,7 @@ def _messages(settings: Settings, topic: str, since: dict[int, int]) -> Iterator
 
 
 def _raw(settings: Settings, since: dict[int, int], count: int) -> pl.DataFrame:
-    rows = [(m.partition(), m.offset(), m.timestamp()[1]) for m in _messages(settings, PRESSURE.raw_topic, since)]
+    rows = [(m.partition(), m.offset(), m.timestamp()[1]) for m in _messages(settings, RAW, since)]
     if len(rows) != count:
         raise BenchError(f"{len(rows):,} raw messages where {count:,} were published.")
     return pl.DataFrame(

@@ -12,11 +12,12 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from bench.registers import CLINIC_ID, MADE_EVENTS, OFFICE_ID, SCHEME, THIN_EVENTS, THIN_SOURCES, thin_id
 from biokeel.contracts.topics import event_type
 from biokeel.demo import demo_corpus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from biokeel.contracts.topics import EventType
 
@@ -25,8 +26,6 @@ PRESSURE: Final = event_type("clinical.blood_pressure")
 FAILING: Final = 200
 CHUNK: Final = 100_000
 """Events of one frame."""
-
-SOURCES: Final = ("bench-office", "bench-clinic", "bench-hospital")
 
 _START_MS: Final = 1_577_836_800_000  # 2020-01-01
 _DOMAINS: Final = ["genome", "clinical", "lifestyle"]
@@ -47,8 +46,8 @@ def enrolments(people: int) -> pl.DataFrame:
     return pl.DataFrame([event_ids(rng, people)]).with_columns(
         _moment(np.full(people, _START_MS), "occurred_at"),
         _moment(np.full(people, _START_MS), "recorded_at"),
-        pl.lit("bench-office").alias("source_id"),
-        pl.lit("app/bench").alias("subject_scheme"),
+        pl.lit(OFFICE_ID).alias("source_id"),
+        pl.lit(SCHEME).alias("subject_scheme"),
         _accounts(np.arange(people)),
         pl.lit(540, pl.Int32).alias("occurred_offset_minutes"),
         pl.lit([], pl.List(pl.Struct({"scheme": pl.String, "value": pl.String}))).alias("identifiers"),
@@ -74,8 +73,8 @@ def _pressures(rng: np.random.Generator, rows: int, people: int, clock: int) -> 
     systolic = diastolic + np.clip(rng.normal(45, 9, rows).round(), 10, 90)
     systolic[::FAILING] = 900.0
     return pl.DataFrame([event_ids(rng, rows)]).with_columns(
-        pl.lit("bench-clinic").alias("source_id"),
-        pl.lit("app/bench").alias("subject_scheme"),
+        pl.lit(CLINIC_ID).alias("source_id"),
+        pl.lit(SCHEME).alias("subject_scheme"),
         _accounts(rng.integers(0, people, rows)),
         _moment(occurred, "occurred_at"),
         pl.lit(540, pl.Int32).alias("occurred_offset_minutes"),
@@ -89,15 +88,18 @@ def _pressures(rng: np.random.Generator, rows: int, people: int, clock: int) -> 
     )
 
 
-def mixture(rows: int, people: int, seed: int = 0) -> Iterator[tuple[EventType, pl.DataFrame]]:
-    """About `rows` events of all types, as many of each as the demo's made-up programme has.
+def mixture(
+    rows: int, people: int, seed: int = 0, events: Collection[EventType] = MADE_EVENTS
+) -> Iterator[tuple[EventType, pl.DataFrame]]:
+    """About `rows` of `events`, in the proportions that the demo's made-up programme has them in.
 
     The demo's events without defects, over and over, with ids and people of their own.
     """
     rng = np.random.default_rng(seed)
     corpus = demo_corpus(_CORPUS_PEOPLE, seed, 0.0)
-    total = sum(frame.height for frame in corpus.events.values())
-    for event, frame in corpus.events.items():
+    frames = {event: frame for event, frame in corpus.events.items() if event in events}
+    total = sum(frame.height for frame in frames.values())
+    for event, frame in frames.items():
         left = max(1, round(rows * frame.height / total))
         while left:
             count = min(left, CHUNK)
@@ -106,11 +108,18 @@ def mixture(rows: int, people: int, seed: int = 0) -> Iterator[tuple[EventType, 
                 event,
                 some.with_columns(
                     event_ids(rng, count),
-                    pl.lit("app/bench").alias("subject_scheme"),
+                    pl.lit(SCHEME).alias("subject_scheme"),
                     _accounts(rng.integers(0, people, count)),
                 ),
             )
             left -= count
+
+
+def thin(rows: int, people: int) -> Iterator[tuple[EventType, pl.DataFrame]]:
+    """About `rows` of `THIN_EVENTS` as `mixture` has them, each source in turn sending one."""
+    ids = pl.Series("source_id", [thin_id(number) for number in range(THIN_SOURCES)])
+    for event, frame in mixture(rows, people, events=THIN_EVENTS):
+        yield event, frame.with_columns(ids.gather(np.arange(frame.height) % THIN_SOURCES))
 
 
 def _accounts(numbers: np.ndarray) -> pl.Series:

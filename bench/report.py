@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bench.latency import LatencyFigures, SmallLoad
     from bench.machine import Machine
     from bench.sources import PublishFigures
+    from bench.spool import SpoolFigures
     from bench.stages import StageFigure
 
 
@@ -30,6 +31,7 @@ class Report:
     latency: LatencyFigures | None = None
     small_load: SmallLoad | None = None
     publish: PublishFigures | None = None
+    spool: list[SpoolFigures] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     """Parts for which there was no time."""
 
@@ -59,6 +61,8 @@ class Report:
             console.print(_small_load(self.small_load))
         if self.publish is not None:
             console.print(_publish(self.publish))
+        if self.spool:
+            console.print(_spool(self.spool))
         if self.left_out:
             console.print(f"Left out, because time was up: {', '.join(self.left_out)}.")
 
@@ -89,7 +93,8 @@ def _runs(runs: list[RunFigures]) -> Table:
     rows = {
         "events": [f"{run.events:,}" for run in runs],
         "landed, of which quarantined": [f"{run.settled:,}, {run.quarantined:,}" for run in runs],
-        "participants; partitions a topic": [f"{run.people:,}; {run.partitions}" for run in runs],
+        "participants; sources": [f"{run.people:,}; {run.sources}" for run in runs],
+        "raw partitions; pseudo partitions a topic": [f"{run.raw_partitions:,}; {run.partitions}" for run in runs],
         "events/s, first read to all landed": [f"{run.overall:,.0f}" for run in runs],
         "events/s, middle half, curate": [f"{run.steady:,.0f}" for run in runs],
         "events/s, middle half, pseudonymise": [f"{run.pseudonymise_rate:,.0f}" for run in runs],
@@ -186,4 +191,17 @@ def _publish(figures: PublishFigures) -> Table:
         f"{figures.megabytes / figures.cpu_seconds:.1f}",
         f"{figures.events / figures.seconds:,.0f}",
     )
+    return table
+
+
+def _spool(figures: list[SpoolFigures]) -> Table:
+    table = _table("SDK, spool included", "sent as", "events", "taken/s", "in Kafka, events/s", "CPU µs/event")
+    for each in figures:
+        table.add_row(
+            each.way,
+            f"{each.events:,}",
+            f"{each.events / each.taken_seconds:,.0f}",
+            f"{each.events / each.seconds:,.0f}",
+            f"{each.cpu_seconds / each.events * 1e6:.1f}",
+        )
     return table

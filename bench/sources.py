@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from bench.bundles import EVENTS, write_bundles
 from bench.end_to_end import BenchError
+from bench.registers import CLINIC_ID
 from biokeel.contracts.catalogue import DirectoryCatalogue
-from biokeel.contracts.topics import Zone
 from biokeel.source.client import Publisher
 from biokeel.source.files import Source, publish_files
 
@@ -34,8 +34,8 @@ def run_publish(stack: Stack, folder: Path, people: int) -> PublishFigures:
     """Publish a bundle for each of `people`, while no worker works. Raises `BenchError` where events are missing."""
     files = write_bundles(folder, people)
     size = sum(file.stat().st_size for file in files)
-    settings = stack.settings(Zone.VAULT)
-    source = Source("bench-hospital", b"k" * 32, "bench")
+    settings = stack.source(CLINIC_ID)
+    source = Source(CLINIC_ID, b"k" * 32, "bench")
     began, used = time.perf_counter(), time.process_time()
     with Publisher(settings, DirectoryCatalogue(settings.schemas_dir)) as publisher:
         results = publish_files(files, source, publisher)

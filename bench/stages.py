@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
-from bench.made import ENROLMENT, PRESSURE, SOURCES, enrolments, pressures
+from bench.made import ENROLMENT, PRESSURE, enrolments, pressures
+from bench.registers import CLINIC_ID, OFFICE_ID, of_a_clinic
 from biokeel.batch import DecodedBatch, PseudonymisedBatch, RawBatch, ValidatedBatch
 from biokeel.contracts.blocks import Block, read_block, split_blocks
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.codec import Codec
 from biokeel.contracts.schema import load_schema, parse_schema
+from biokeel.contracts.sources import Register
 from biokeel.engine.curate.reading import Placed, blocks_of
 from biokeel.land.lake import Lake
 from biokeel.land.tables import EventTables
@@ -174,15 +176,18 @@ class _Bench:
         self.codec = Codec(self.catalogue, settings.max_event_bytes)
         self.schema = self.catalogue.reader(PRESSURE).schema
         schemas = {event: self.catalogue.reader(event).schema for event in (PRESSURE, ENROLMENT)}
-        self.wall = Wall(self.codec, vault, schemas, SOURCES)
-        self.gate = Gate(pl.Series(SOURCES), vault.event_ids)
+        register = Register(of_a_clinic())
+        self.wall = Wall(self.codec, vault, schemas, lambda: register)
+        self.gate = Gate(lambda: register, vault.event_ids)
         self.next_offset = 0
 
     def enrol(self) -> StageFigure:
         """Enrol everybody as the worker does; once, because it can be done once."""
         everybody = conform(self.catalogue.reader(ENROLMENT).schema, enrolments(self.sizes.people))
         batches = [
-            raw_batch(self.codec, ENROLMENT, everybody[start : start + self.sizes.rows], first_offset=start)
+            raw_batch(
+                self.codec, ENROLMENT, everybody[start : start + self.sizes.rows], first_offset=start, source=OFFICE_ID
+            )
             for start in range(0, everybody.height, self.sizes.rows)
         ]
         began, used = time.perf_counter(), time.process_time()
@@ -198,7 +203,7 @@ class _Bench:
         """Every other stage."""
         rows = self.sizes.rows
         frame = conform(self.schema, pl.concat(pressures(rows, self.sizes.people)))
-        raw = raw_batch(self.codec, PRESSURE, frame)
+        raw = raw_batch(self.codec, PRESSURE, frame, source=CLINIC_ID)
         yield Subject(
             "encode", "the source's side", rows, lambda: frame, lambda columns: self.codec.encode(PRESSURE, columns)
         )
@@ -299,7 +304,7 @@ class _Bench:
             "one landing in a local folder",
             rows.height,
             lambda: (offset := next(offsets), rows.with_columns(pseudo_offset=pl.lit(offset, pl.Int64))),
-            lambda flush: tables.land(flush[1], None, {0: flush[0]}, {0: {("raw", 0): flush[0]}}),
+            lambda flush: tables.land(flush[1], None, {0: flush[0]}),
         )
 
 

@@ -11,9 +11,9 @@ import typer
 from biokeel.cli import build
 from biokeel.contracts.document import forms_of
 from biokeel.contracts.schema import load_schemas
-from biokeel.contracts.topics import EVENTS
 from biokeel.reasons import Reason
 from biokeel.settings import PROJECT_ROOT, Settings
+from tests.event_types import EVENTS
 
 DOCS = PROJECT_ROOT / "docs"
 

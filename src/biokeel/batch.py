@@ -293,3 +293,12 @@ class Outcome(Generic[Accepted_co, Rejected_co]):
 
     accepted: Accepted_co
     rejected: Rejected_co
+
+
+def run_starts(frame: pl.DataFrame) -> npt.NDArray[np.int64]:
+    """The rows at which a run of equal rows begins, in order; no column of `frame` has a null."""
+    begins = np.zeros(frame.height, dtype=np.bool_)
+    begins[:1] = True
+    for column in frame:
+        begins[1:] |= (column[1:] != column[:-1]).to_numpy()
+    return np.flatnonzero(begins)

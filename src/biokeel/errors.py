@@ -13,7 +13,10 @@ BiokeelError
 │   └── RegistryUnavailable  the schema registry does not answer; trying again may help
 ├── SourceError
 │   ├── AdapterError         a file (or a part of it) that no event can be made of
-│   └── DeliveryError        Kafka did not take an event
+│   ├── DeliveryError        Kafka did not take an event
+│   └── SpoolError           the disk between a source and Kafka fails
+│       ├── SpoolFull        there is no room for more events; nothing of them was taken
+│       └── SpoolTaken       another process has the spool
 ├── VaultError
 │   ├── VaultKeyError        a key is missing, malformed or not the one the vault was sealed with
 │   ├── SealError            a sealed payload that does not open
@@ -111,6 +114,18 @@ class AdapterError(SourceError):
 
 class DeliveryError(SourceError):
     """Kafka did not take an event."""
+
+
+class SpoolError(SourceError):
+    """The disk between a source and Kafka fails."""
+
+
+class SpoolFull(SpoolError):  # noqa: N818
+    """There is no room in the spool for more events, so they were not taken."""
+
+
+class SpoolTaken(SpoolError):  # noqa: N818
+    """Another process has the spool."""
 
 
 class VaultError(BiokeelError):

@@ -20,11 +20,12 @@ from biokeel.admin.rights import rights_held
 from biokeel.admin.topics import admin_client
 from biokeel.admin.users import User
 from biokeel.contracts.sources import Register, Source, written
-from biokeel.contracts.topics import EVENTS, LANDED_EVENTS, Zone
+from biokeel.contracts.topics import Zone
 from biokeel.errors import AdminError
 from biokeel.settings import Settings
 from biokeel.stack.stack import Stack
 from tests.admin.test_plan import source
+from tests.event_types import EVENTS, LANDED_EVENTS
 from tests.kafka_rights import REFUSED, consume, produce, refusal
 
 pytestmark = pytest.mark.integration

@@ -24,9 +24,10 @@ from biokeel.admin.rights import Right
 from biokeel.admin.topics import CONFIG
 from biokeel.admin.users import RIGHTS, User
 from biokeel.contracts.sources import RESERVED, Register, Source
-from biokeel.contracts.topics import EVENTS, LANDED_EVENTS, event_type, receipts_topic
+from biokeel.contracts.topics import event_type, receipts_topic
 from biokeel.errors import AdminError
 from tests.admin.modelled import after, may_read, may_write
+from tests.event_types import EVENTS, LANDED_EVENTS
 
 IDS = ("hospital-a", "hospital-ab", "lab", "b")
 PATTERNS = ("clinical.*", "clinical.glucose", "clinical.diagnosis", "lifestyle.sleep", "person.merge")

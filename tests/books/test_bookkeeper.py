@@ -18,13 +18,14 @@ from biokeel.books.published import Published
 from biokeel.books.saved import SavedBooks
 from biokeel.books.state import differences
 from biokeel.contracts.receipts import decode
-from biokeel.contracts.topics import EVENTS, Zone, event_type
+from biokeel.contracts.topics import Zone, event_type
 from biokeel.engine.kafka.newest import newest
 from biokeel.engine.kafka.watermarks import RawWatermarks, raw_watermarks
 from biokeel.errors import TransportError
 from biokeel.land.lake import Lake
 from biokeel.settings import BOOKS, Settings
 from biokeel.stack.stack import Stack
+from tests.event_types import EVENTS
 
 pytestmark = pytest.mark.integration
 
@@ -192,7 +193,7 @@ def test_a_row_too_many_is_doubled_at_the_next_look(own_stack):
 
 def test_watermarks_name_every_partition_of_every_raw_topic(own_stack):
     settings = own_stack.settings(Zone.VAULT)
-    marks = raw_watermarks(settings, EVENTS)
+    marks = raw_watermarks(settings)
     assert set(marks) == set(EVENTS)
     assert marks[SLEEP][RawPartition(SOURCE, 0)] == (0, 300)
     watching = RawWatermarks(Settings.load(BOOKS, state_dir=own_stack.state_dir), EVENTS)
@@ -204,7 +205,7 @@ def test_watermarks_name_every_partition_of_every_raw_topic(own_stack):
 def test_a_kafka_that_is_not_there_is_one_sentence(own_stack):
     settings = own_stack.settings(Zone.VAULT).model_copy(update={"kafka_bootstrap": "127.0.0.1:1"})
     with pytest.raises(TransportError, match=r"Kafka does not answer at 127\.0\.0\.1:1\."):
-        raw_watermarks(settings, [SLEEP])
+        raw_watermarks(settings)
 
 
 def test_the_newest_messages_come_in_order_and_no_more_than_asked_for(own_stack):

@@ -8,10 +8,10 @@ from biokeel.books.intervals import Bag
 from biokeel.books.places import Teller
 from biokeel.books.saved import Saved, SavedBooks
 from biokeel.books.tables import Tables
-from biokeel.contracts.topics import EVENTS
 from tests.books.lake import GLUCOSE, LocalLake
 from tests.books.telling import GLUCOSE as PART
 from tests.books.telling import curated, some
+from tests.event_types import EVENTS
 
 CURATED, QUARANTINE, HISTORY = Teller.CURATED, Teller.QUARANTINE, Teller.HISTORY
 A, B = RawPartition("hospital-a", 0), RawPartition("app-a", 3)

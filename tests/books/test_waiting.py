@@ -6,9 +6,9 @@ from biokeel.books.tables import Tables
 from biokeel.books.waiting import wait_until_landed
 from biokeel.console import draw
 from biokeel.console.watch import View
-from biokeel.contracts.topics import EVENTS
 from biokeel.observe.stats import Snapshot
 from tests.books.lake import GLUCOSE, LocalLake
+from tests.event_types import EVENTS
 
 
 class Stream:

@@ -17,9 +17,9 @@ from biokeel.books.tables import Tables
 from biokeel.books.worker import SAVE_SECONDS, BooksWorker
 from biokeel.contracts.receipts import decode
 from biokeel.contracts.sources import Source
-from biokeel.contracts.topics import EVENTS
 from biokeel.errors import CommitConflict, StoreUnavailable, TransportError
 from tests.books.lake import GLUCOSE, LocalLake
+from tests.event_types import EVENTS
 
 CURATED, QUARANTINE, HISTORY = Teller.CURATED, Teller.QUARANTINE, Teller.HISTORY
 ORIGIN = RawPartition("hospital-a", 0)

@@ -18,9 +18,10 @@ from biokeel.books.places import Label, Place, Teller
 from biokeel.books.published import Published
 from biokeel.books.state import Part, PartState, State
 from biokeel.console.page import serve
-from biokeel.contracts.topics import EVENTS, PERSON_EVENTS, event_type
+from biokeel.contracts.topics import PERSON_EVENTS, event_type
 from biokeel.observe.metrics import Edge, WorkerMetrics
 from biokeel.reasons import Reason
+from tests.event_types import EVENTS
 
 FOLDER, TOKEN = Path(sys.argv[1]), sys.argv[2]
 GLUCOSE = event_type("clinical.glucose")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from biokeel.books.balance import EventBooks
-from biokeel.contracts.topics import EVENTS
+from tests.event_types import EVENTS
 
 pytestmark = pytest.mark.browser
 

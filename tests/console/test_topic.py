@@ -10,10 +10,11 @@ from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.codec import Codec
 from biokeel.contracts.ids import encode_id
 from biokeel.contracts.schema import Tag
-from biokeel.contracts.topics import EVENTS, event_type
+from biokeel.contracts.topics import event_type
 from biokeel.engine.kafka.newest import Message
 from biokeel.settings import Settings
 from biokeel.testing.events import random_frame
+from tests.event_types import EVENTS
 from tests.signing import KEYS, SIGNER
 
 SLEEP = event_type("lifestyle.sleep")

@@ -11,8 +11,9 @@ import pytest
 from biokeel.contracts.catalogue import LOCK_FILE, DirectoryCatalogue, Registered, fingerprint, history_path, read_lock
 from biokeel.contracts.lock import lock
 from biokeel.contracts.schema import schema_path
-from biokeel.contracts.topics import EVENTS, event_type
+from biokeel.contracts.topics import event_type
 from biokeel.errors import SchemaError, UnknownSchema
+from tests.event_types import EVENTS
 
 SLEEP = event_type("lifestyle.sleep")
 

@@ -21,11 +21,12 @@ from biokeel.contracts.codec import Codec
 from biokeel.contracts.columns import frame_schema
 from biokeel.contracts.datum import DatumWire
 from biokeel.contracts.framing import frame as frame_bytes
-from biokeel.contracts.topics import EVENTS, EventType
+from biokeel.contracts.topics import EventType
 from biokeel.contracts.wire import fits
 from biokeel.errors import ContractError
 from biokeel.testing.events import frames, random_frame, raw_batch
 from tests.contracts.made_schemas import FAST_TYPES, GLUCOSE, SLOW_TYPES, TIMESTAMP, Versions, avro, field, typed
+from tests.event_types import EVENTS
 
 QUICK = settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 LIMIT = 1 << 20

@@ -18,9 +18,10 @@ from biokeel.contracts.forms import FORM, RANGE, read_form
 from biokeel.contracts.grammars import GRAMMARS
 from biokeel.contracts.lint import form_faults
 from biokeel.contracts.schema import Tag, load_schemas, parse_schema, schema_path
-from biokeel.contracts.topics import LANDED_EVENTS, event_type
+from biokeel.contracts.topics import event_type
 from biokeel.errors import IncompatibleSchema, SchemaError
 from tests.contracts.made_schemas import GLUCOSE, avro, field
+from tests.event_types import LANDED_EVENTS
 
 GOOD = {
     "loinc": ["2339-0", "8480-6", "85354-9", "55284-4", "4548-4", "1-8", "74774-1", "99504-3"],

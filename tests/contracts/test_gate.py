@@ -18,7 +18,7 @@ from biokeel.contracts.datum import DatumWire
 from biokeel.contracts.lint import lint
 from biokeel.contracts.schema import load_schemas, parse_schema, schema_path
 from biokeel.contracts.topics import event_type
-from biokeel.errors import IncompatibleSchema, SchemaError
+from biokeel.errors import IncompatibleSchema, SchemaError, UnknownSchema
 from biokeel.testing.events import frames
 from tests.contracts.made_schemas import GLUCOSE, avro, field
 
@@ -207,4 +207,4 @@ def test_list_and_show_print_ids_and_fields(root: Path) -> None:
     shown = run(root, "show", "clinical.blood_pressure").stdout
     assert "mm[Hg]" in shown
     assert "systolic" in shown
-    assert isinstance(run(root, "show", "clinical.nothing").exception, SchemaError)
+    assert isinstance(run(root, "show", "clinical.nothing").exception, UnknownSchema)

@@ -25,10 +25,11 @@ from biokeel.contracts.sources import (
     shared_schemes,
     written,
 )
-from biokeel.contracts.topics import EVENTS, LANDED_EVENTS, PERSON_EVENTS, event_type
+from biokeel.contracts.topics import PERSON_EVENTS, event_type
 from biokeel.errors import ContractError
 from biokeel.settings import PROJECT_ROOT
 from biokeel.source.schemes import Schemes
+from tests.event_types import EVENTS, LANDED_EVENTS
 
 GOOD = {
     "id": "hospital-a",
@@ -76,7 +77,7 @@ def put(folder: Path, content: dict[str, object], name: str | None = None) -> Pa
 
 def faults(folder: Path, **changes: object) -> list[str]:
     put(folder, {key: value for key, value in (GOOD | changes).items() if value is not None}, "hospital-a.toml")
-    return [str(fault) for fault in read(folder)[1]]
+    return [str(fault) for fault in read(folder, EVENTS)[1]]
 
 
 def test_the_shipped_register_is_good_and_no_two_of_its_sources_share_a_scheme() -> None:
@@ -182,12 +183,12 @@ def test_all_faults_of_all_files_are_named_at_once_and_the_good_sources_are_read
     put(tmp_path, GOOD | {"id": "c"}, "d.toml")
     (tmp_path / "e.toml").write_text("id = 'e\n")
     (tmp_path / "f.toml").write_bytes(b"id = '\xff'")
-    found, wrong = read(tmp_path)
+    found, wrong = read(tmp_path, EVENTS)
     assert [each.id for each in found] == ["hospital-a"]
     told = [fault.where.rpartition("/")[2] for fault in wrong]
     assert told == ["b.toml, name", "b.toml, events[0]", "d.toml, id", "e.toml", "f.toml"]
     with pytest.raises(ContractError) as caught:
-        Register.load(tmp_path)
+        Register.load(tmp_path, EVENTS)
     assert all(str(fault) in str(caught.value) for fault in wrong)
 
 

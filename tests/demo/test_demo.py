@@ -7,15 +7,18 @@ import numpy as np
 import polars as pl
 import pytest
 
-from biokeel.batch import RawBatch
+from biokeel.batch import RawBatch, RawPartition
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.codec import Codec
-from biokeel.contracts.topics import LANDED_EVENTS, event_type
+from biokeel.contracts.sources import Register
+from biokeel.contracts.topics import event_type
 from biokeel.demo import ENROLMENT, DemoCorpus, Verdict, demo_corpus
-from biokeel.demo.defects import DEFECTS
+from biokeel.demo.defects import DEFECTS, NOBODY
+from biokeel.demo.programme import DEMO, institutions
 from biokeel.reasons import Reason
 from biokeel.source.columns import conform
 from biokeel.source.files import DryRun, Source, find_files, publish_files
+from tests.event_types import LANDED_EVENTS
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +26,11 @@ def corpus() -> DemoCorpus:
     return demo_corpus(300, seed=5)
 
 
-def test_every_landed_event_type_is_there_in_the_form_of_its_schema(
+def test_event_types_of_all_domains_are_there_in_the_form_of_their_schemas(
     corpus: DemoCorpus, catalogue: DirectoryCatalogue
 ) -> None:
-    assert set(corpus.events) == set(LANDED_EVENTS)
+    assert set(corpus.events) <= set(LANDED_EVENTS)
+    assert {event.domain for event in corpus.events} == {event.domain for event in LANDED_EVENTS}
     for event, frame in corpus.events.items():
         assert conform(catalogue.reader(event).schema, frame).equals(frame)
         assert frame.height >= 100
@@ -48,6 +52,16 @@ def test_every_event_has_one_label_and_every_kind_of_defect_occurs(corpus: DemoC
     assert set(ids) == set(corpus.labels["event_id"])
     names = set(corpus.labels["defect"].drop_nulls())
     assert names == {defect.name for defect in DEFECTS} | {"never_enrolled", "no_consent"}
+
+
+def test_whoever_sends_an_event_that_is_to_pass_is_registered_for_it_and_for_its_scheme(corpus: DemoCorpus) -> None:
+    register = Register(institutions())
+    passes = corpus.labels.filter(pl.col("verdict") != Verdict.SEALED)
+    for event, frame in ((ENROLMENT, corpus.enrolments), *corpus.events.items()):
+        sent = frame.join(passes, on="event_id", how="semi").select("source_id", "subject_scheme").unique()
+        for source, scheme in sent.iter_rows():
+            assert register[source].may_send(event)
+            assert register[source].may_speak_of(scheme)
 
 
 def test_the_share_of_defects_is_about_what_was_asked(corpus: DemoCorpus) -> None:
@@ -115,7 +129,7 @@ def test_broken_messages_are_rejected_for_the_reason_they_are_labelled_with(
     made = corpus.raw_defects(codec)
     assert len(made) == corpus.broken
     for defect in made:
-        batch = RawBatch.of(defect.event, [(0, np.array([0]), [defect.value])])
+        batch = RawBatch.of(defect.event, [(RawPartition(DEMO, 0), np.array([0]), [defect.value])])
         (rejection,) = codec.decode(batch).rejected
         assert rejection.reason == defect.reason
     wire = {Reason.EMPTY, Reason.MALFORMED, Reason.NOT_FRAMED, Reason.TRAILING_BYTES, Reason.UNKNOWN_SCHEMA}
@@ -137,9 +151,11 @@ def test_the_written_files_publish_as_exactly_the_corpus(
             return super().publish(event, rows)
 
     sink = Sink(catalogue, 1 << 20)
-    results = publish_files(find_files([tmp_path / "files"]), Source("x", b""), sink)
+    results = publish_files(find_files([tmp_path / "files"]), Source(DEMO, b""), sink)
     assert not [result for result in results if result.report.problems or result.failure]
     assert sum(result.sent.total() for result in results) == len(corpus)
     for event, frame in corpus.events.items():
-        assert pl.concat(sink.rows[str(event)]).sort("event_id").equals(frame.sort("event_id"))
+        # Whoever sends files sends them as itself; what names another is among the broken messages.
+        mine = frame.filter(pl.col("source_id") != NOBODY).with_columns(source_id=pl.lit(DEMO))
+        assert pl.concat(sink.rows[str(event)]).sort("event_id").equals(mine.sort("event_id"))
     assert pl.read_ndjson(tmp_path / "labels.jsonl", infer_schema_length=None).height == corpus.labels.height

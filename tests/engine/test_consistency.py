@@ -141,9 +141,8 @@ def test_the_newest_blocks_tell_it_where_the_consumer_group_is_lost(stack, world
     event = SimpleNamespace(pseudo_topic=topic, raw_topic=event_type("clinical.glucose").raw_topic)
     admin = stack.admin()  # held until the answer is there
     admin.create_topics([NewTopic(topic, 1)])[topic].result(30)
-    batch = PseudonymisedBatch(
-        event_type("clinical.glucose"), rows([1, 2, 3], [7, 8, 11], source=SOURCE, raw_partition=3)
-    )
+    held = rows([1, 2, 3], [7, 8, 11], source=SOURCE, raw_partition=3)
+    batch = PseudonymisedBatch(event_type("clinical.glucose"), held)
     (block,) = split_blocks(batch, 1, "print", vault.signer)
     headers = signed(topic, 0, block.headers, vault.signer)
     producer = Producer(settings.kafka_client())

@@ -110,8 +110,10 @@ def undeliverable(run):
 
 def blocks(world):
     """How many messages lie in the two pseudo topics."""
-    marks = pseudo_watermarks(world.stack.settings(User.OPERATOR), [PRESSURE, GLUCOSE])
-    return {event: sum(high for _, high in of.values()) for event, of in marks.items()}
+    settings = world.stack.settings(User.OPERATOR)
+    return {
+        event: sum(high for _, high in pseudo_watermarks(settings, event).values()) for event in (PRESSURE, GLUCOSE)
+    }
 
 
 def limit_blocks(world, size):

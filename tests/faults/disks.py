@@ -12,6 +12,7 @@ from pathlib import Path
 from confluent_kafka import Producer
 
 from biokeel.contracts.topics import Zone
+from biokeel.testing.events import SOURCE
 from tests.faults.plan import Blocked, experiment
 from tests.faults.traffic import PRESSURE
 
@@ -151,7 +152,7 @@ def acknowledged(world, disk):
     for number in range(ATTEMPTS):
         if number == ATTEMPTS // 3:
             disk.fill()
-        producer.produce(PRESSURE.raw_topic, os.urandom(8192), partition=2, on_delivery=delivered)
+        producer.produce(PRESSURE.raw_topic(SOURCE), os.urandom(8192), partition=2, on_delivery=delivered)
         producer.poll(0)
         time.sleep(0.005)
     producer.flush(20)

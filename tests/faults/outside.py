@@ -10,9 +10,10 @@ import orjson
 
 from biokeel.contracts.framing import frame as framed
 from biokeel.contracts.registry import RegistryCatalogue
-from biokeel.contracts.topics import EVENTS, Zone
 from biokeel.source.client import Publisher
+from biokeel.testing.events import SOURCE
 from tests.contracts.registry_server import Registry
+from tests.event_types import EVENTS
 from tests.faults.plan import experiment
 from tests.faults.traffic import PRESSURE, pressures
 
@@ -72,7 +73,7 @@ def registry_away(run):
         world.environment["BIOKEEL_SCHEMA_REGISTRY_URL"] = registry.url
         # Its ids are its own: who publishes asks it, too.
         of_directory, ids = world.publisher, RegistryCatalogue({"url": registry.url}, world.catalogue)
-        world.publisher = Publisher(world.stack.settings(Zone.VAULT), ids)
+        world.publisher = Publisher(world.stack.source(SOURCE), ids)
         try:
             # What was written with the directory's ids is read by who knows these.
             world.settled()
@@ -128,7 +129,7 @@ def in_kafka(world):
 
 
 def published(world, path):
-    command = [sys.executable, "-m", "biokeel", "publish", str(path), "--source-id", "demo-one"]
+    command = [sys.executable, "-m", "biokeel", "publish", str(path), "--source-id", SOURCE]
     own = {"BIOKEEL_STATE_DIR": str(world.stack.state_dir)}
     done = subprocess.run(command, env=os.environ | own, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-200:]

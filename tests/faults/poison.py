@@ -21,7 +21,7 @@ from biokeel.contracts.lock import lock
 from biokeel.contracts.schema import schema_path
 from biokeel.contracts.topics import Zone, event_type
 from biokeel.source.columns import conform
-from biokeel.testing.events import random_frame
+from biokeel.testing.events import SOURCE, random_frame
 from tests.faults.plan import experiment
 from tests.faults.proofs import CANARY
 from tests.faults.traffic import PRESSURE, pressures
@@ -109,7 +109,7 @@ async def _bomb(settings, compression):
     )
     await producer.start()
     try:
-        await producer.send_and_wait(PRESSURE.raw_topic, bytes(BOMB_BYTES), partition=3)
+        await producer.send_and_wait(PRESSURE.raw_topic(SOURCE), bytes(BOMB_BYTES), partition=3)
     finally:
         await producer.stop()
 
@@ -125,7 +125,7 @@ def container_bomb(run):
     """`biokeel publish` reads no Avro containers: it must refuse this one for that, quickly and in little memory."""
     path = run.world.folder / "bomb.avro"
     path.write_bytes(container())
-    command = [sys.executable, "-m", "biokeel", "publish", str(path), "--source-id", "demo"]
+    command = [sys.executable, "-m", "biokeel", "publish", str(path), "--source-id", SOURCE]
     own = {"BIOKEEL_STATE_DIR": str(run.world.stack.state_dir)}
     process = subprocess.Popen(command, env=os.environ | own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     high = 0  # by looking: what wait4 says is at least what this process has, which made the bomb

@@ -16,10 +16,11 @@ from confluent_kafka import Consumer, TopicPartition
 from biokeel.admin.users import User
 from biokeel.contracts.blocks import read_block
 from biokeel.contracts.signatures import PublicKeys
-from biokeel.contracts.topics import LANDED_EVENTS, event_type
+from biokeel.contracts.topics import event_of
 from biokeel.engine.kafka.watermarks import pseudo_watermarks
 from biokeel.land.reading import collect, scan
 from tests.block_bytes import memory
+from tests.event_types import LANDED_EVENTS
 
 CANARY = "zqxjhong"
 """Part of every name, account and number of the people of these experiments, in any case of letters."""
@@ -148,8 +149,8 @@ class Leaks:
         settings = self._stack.settings(User.OPERATOR)
         ends = {
             (event.pseudo_topic, partition): end
-            for event, marks in pseudo_watermarks(settings, LANDED_EVENTS).items()
-            for partition, (_, end) in marks.items()
+            for event in LANDED_EVENTS
+            for partition, (_, end) in pseudo_watermarks(settings, event).items()
         }
         left = {at: end for at, end in ends.items() if end > self._offsets[at]}
         if not left:
@@ -172,7 +173,7 @@ class Leaks:
 
     def _block(self, message):
         frame = read_block(
-            event_type(message.topic()), message.partition(), message.value(), message.headers(), self._keys
+            event_of(message.topic()), message.partition(), message.value(), message.headers(), self._keys
         ).frame
         self.read += frame.height
         return repr((message.key(), message.headers())) + _strings(frame) + memory(message.value()).decode("latin-1")

@@ -5,7 +5,7 @@ import time
 from collections import defaultdict
 from typing import NamedTuple
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from biokeel.contracts.topics import RAW, Zone
 from biokeel.engine.pseudonymise import GROUP
@@ -27,9 +27,11 @@ DONE = {
     "pseudonymise": {Edge.PSEUDONYMISED, Edge.PARKED, Edge.SEALED},
     "curate": {Edge.CURATED, Edge.QUARANTINED, Edge.REPEATED},
 }
+YOUNG = (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
+"""What a broker says of a group that nobody has asked about yet."""
 WARM = 100_000
 """Events that a process has read before its memory says anything: it imports, recovers and fills its buffers first."""
-LOOKS = 6
+LOOKS = 3
 """At least so many in each of the two parts that are compared."""
 LAG_SECONDS = 1800.0
 
@@ -89,6 +91,10 @@ def waiting(world):
         partitions = [TopicPartition(topic, each) for topic in raw for each in topics[topic].partitions]
         read = sum(max(each.offset, 0) for each in consumer.committed(partitions, 30))
         return sum(consumer.get_watermark_offsets(each, 30)[1] for each in partitions) - read
+    except KafkaException as error:
+        if error.args[0].code() not in YOUNG:
+            raise
+        return AHEAD
     finally:
         consumer.close()
 
@@ -112,15 +118,15 @@ def look(world, looks, worked):
 
 
 def flat(run, kind, looks):
-    """Of the process that was seen to read most: over the last third of these events it is no bigger than over the
+    """Of the process that was seen to read most: over the later half of these events it is no bigger than over the
     first, but for a little: rows that wait to land, and connections to the store that come and go.
 
     It works all the while. One that starts or waits has little memory, one that works has its buffers: to compare these
     two says how busy the machine was.
     """
-    third = (looks[-1].read - looks[0].read) / 3 if looks else 0
-    early = [each for each in looks if each.read <= looks[0].read + third]
-    late = [each for each in looks if each.read >= looks[-1].read - third]
+    middle = (looks[0].read + looks[-1].read) / 2 if looks else 0
+    early = [each for each in looks if each.read <= middle]
+    late = [each for each in looks if each.read > middle]
     if min(len(early), len(late)) < LOOKS:
         run.record.notes.append(f"{kind}: only {len(looks)} looks; whether memory is flat was not seen")
         return

@@ -6,7 +6,7 @@ import zlib
 import polars as pl
 
 from biokeel.contracts.topics import event_type
-from biokeel.testing.events import random_frame
+from biokeel.testing.events import SOURCE, random_frame
 from tests.faults.proofs import CANARY
 
 ENROLMENT = event_type("person.enrolment")
@@ -24,7 +24,7 @@ def enrolments(tag, numbers):
     return [
         {
             "event_id": f"{zlib.crc32(tag.encode()):016x}{number:016x}",
-            "source_id": "demo-one",
+            "source_id": SOURCE,
             "subject_scheme": "app/demo",
             "subject_id": f"{CANARY}-{tag}{number}",
             "occurred_at": consented,

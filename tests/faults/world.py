@@ -17,6 +17,7 @@ from biokeel.stack.stack import Stack
 from biokeel.stack.state import HOST, free_ports
 from biokeel.stack.supervisor import LAUNCH as LAUNCHER
 from biokeel.testing.crash import VARIABLE
+from biokeel.testing.events import SOURCE
 from biokeel.vault.event_ids import EventIdCipher
 from biokeel.vault.keys import load_key_file
 from tests.faults.proofs import Content, Leaks, Positions
@@ -90,7 +91,7 @@ class World:
         settings = self.stack.settings(Zone.VAULT)
         self.catalogue = DirectoryCatalogue(settings.schemas_dir)
         self.schema = self.catalogue.reader(PRESSURE).schema
-        self.publisher = Publisher(settings, self.catalogue)
+        self.publisher = Publisher(self.stack.source(SOURCE), self.catalogue)
         self.bookkeeper = Bookkeeper.of(self.stack.state_dir)
         self.bucket = self.stack.state_dir / "objects" / "data" / settings.lake_bucket
         self.positions = Positions(self.bucket)

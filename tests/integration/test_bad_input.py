@@ -25,7 +25,7 @@ from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.framing import frame
 from biokeel.contracts.schema import load_schemas
 from biokeel.contracts.signatures import PublicKeys
-from biokeel.contracts.topics import EVENTS, event_type
+from biokeel.contracts.topics import event_type
 from biokeel.engine.kafka.newest import newest
 from biokeel.land.lake import Lake
 from biokeel.land.reading import scan
@@ -36,6 +36,7 @@ from biokeel.source.client import Publisher
 from biokeel.source.columns import conform
 from biokeel.stack.stack import Stack
 from biokeel.vault.store import Vault
+from tests.event_types import EVENTS
 
 pytestmark = pytest.mark.integration
 
@@ -102,7 +103,7 @@ def foreign(settings, value: bytes) -> None:
     """What a client that is not ours may send: a key and headers that name the person."""
     producer = confluent_kafka.Producer({**settings.kafka_client(), "client.id": "foreign"})
     headers = [("patient", NAME.encode()), (NATIONAL, PHONE.encode())]
-    producer.produce(GLUCOSE.raw_topic, value, key=NATIONAL.encode(), partition=0, headers=headers)
+    producer.produce(GLUCOSE.raw_topic("hospital-one"), value, key=NATIONAL.encode(), partition=0, headers=headers)
     assert producer.flush(30) == 0
 
 
@@ -248,7 +249,7 @@ COMMANDS = (
     ("verify", "--json"),
     ("vault", "status"),
     ("topic", "cat", "pseudo.clinical.glucose"),
-    ("topic", "cat", "raw.clinical.glucose", "--limit", "100"),
+    ("topic", "cat", "raw.hospital-one.clinical.glucose", "--limit", "100"),
     ("topic", "cat", "raw.person.enrolment"),
 )
 
@@ -274,7 +275,7 @@ def test_no_identifier_is_found_in_any_place_outside_the_vault_nor_in_its_files(
 
 def test_the_same_search_finds_them_in_the_raw_topics(stack, sent):
     for event in (ENROLMENT, GLUCOSE):
-        messages = newest(stack.settings(User.VAULT), event.raw_topic, 100)
+        messages = newest(stack.settings(User.VAULT), event.raw_topic("hospital-one"), 100)
         assert held(b"".join(message.value or b"" for message in messages)), event
 
 
@@ -286,7 +287,7 @@ def test_a_command_that_looks_at_the_damage_ends_well_and_shows_no_identifier(sh
 
 
 def test_an_operator_sees_why_events_were_sealed(shown):
-    assert b"wire.too_large" in shown["topic", "cat", "raw.clinical.glucose", "--limit", "100"][1]
+    assert b"wire.too_large" in shown["topic", "cat", "raw.hospital-one.clinical.glucose", "--limit", "100"][1]
     assert b"privacy.leak" in shown["vault", "status"][1]
     assert json.loads(shown["verify", "--json"][1])["balanced"]
 
@@ -382,4 +383,4 @@ def test_all_raw_topics_are_closed_to_the_research_user(stack, sent):
 
     for event in EVENTS:
         with pytest.raises(TransportError):
-            newest(stack.settings(User.RESEARCH), event.raw_topic, 1)
+            newest(stack.settings(User.RESEARCH), event.raw_topic("hospital-one"), 1)

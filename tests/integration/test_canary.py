@@ -22,7 +22,7 @@ from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.columns import frame_schema
 from biokeel.contracts.schema import EventSchema, load_schemas
 from biokeel.contracts.signatures import PublicKeys
-from biokeel.contracts.topics import LANDED_EVENTS, Domain, event_type
+from biokeel.contracts.topics import Domain, event_type
 from biokeel.demo import demo_corpus
 from biokeel.engine.kafka.newest import newest
 from biokeel.land.lake import Lake
@@ -35,6 +35,7 @@ from biokeel.source.files import Source, find_files, publish_files
 from biokeel.source.ids import source_key
 from biokeel.stack.stack import Stack
 from tests.block_bytes import memory
+from tests.event_types import LANDED_EVENTS
 
 pytestmark = pytest.mark.integration
 
@@ -189,7 +190,7 @@ def test_nothing_that_real_files_say_about_who_people_are_is_found_outside_the_v
 
 def test_the_same_search_finds_them_in_the_raw_topics_of_the_vault_zone(published, canaries) -> None:
     stack, _ = published
-    messages = newest(stack.settings(User.VAULT), "raw.person.enrolment", 100_000)
+    messages = newest(stack.settings(User.VAULT), "raw.canary.person.enrolment", 100_000)
     raw = b"\n".join(message.value for message in messages).decode("utf-8", errors="replace")
     assert sum(canary in raw for canary in canaries) > 100
 

@@ -7,14 +7,15 @@ import pytest
 
 from biokeel.books.bookkeeper import Bookkeeper
 from biokeel.contracts.catalogue import DirectoryCatalogue
-from biokeel.contracts.topics import LANDED_EVENTS, Zone
-from biokeel.demo import demo_corpus
+from biokeel.contracts.topics import Zone
+from biokeel.demo import ENROLMENT, demo_corpus
 from biokeel.demo.defects import Verdict
+from biokeel.demo.programme import Publishers, institutions, write_register
 from biokeel.land.lake import Lake
-from biokeel.source.client import Publisher
 from biokeel.stack.stack import Stack
 from biokeel.vault.event_ids import EventIdCipher
 from biokeel.vault.keys import load_key_file
+from tests.event_types import LANDED_EVENTS
 
 pytestmark = pytest.mark.integration
 
@@ -36,14 +37,22 @@ def landed(tmp_path_factory):
     """A corpus with known defects after its whole way: the corpus, the books before and after the late enrolments."""
     corpus = demo_corpus(PEOPLE, seed=20, defects=0.1)
     with pytest.MonkeyPatch.context() as patch:
+        register = tmp_path_factory.mktemp("register")
+        write_register(register)
+        patch.setenv("BIOKEEL_SOURCES_DIR", str(register))
         patch.setenv("BIOKEEL_FLUSH_SECONDS", "1")
         with Stack.start(tmp_path_factory.mktemp("end-to-end"), workers=1) as stack:
-            settings = stack.settings(Zone.VAULT)
+            catalogue = DirectoryCatalogue(stack.settings(Zone.VAULT).schemas_dir)
             bookkeeper = Bookkeeper.of(stack.state_dir)
-            with Publisher(settings, DirectoryCatalogue(settings.schemas_dir)) as publisher:
-                corpus.publish(publisher)
+            with Publishers({source.id: stack.source(source.id) for source in institutions()}, catalogue) as publishers:
+                for event, frame in ((ENROLMENT, corpus.enrolments), *corpus.events.items()):
+                    publishers.publish(event, frame)
+                for broken in corpus.raw_defects(publishers.codec):
+                    publishers.publish_raw(corpus.sender(broken.event), broken.event, [broken.value])
+                publishers.flush()
                 before = balanced(bookkeeper, lambda books: books.total("raw") > 0)
-                late = corpus.publish_late(publisher)
+                late = publishers.publish(ENROLMENT, corpus.late_enrolments)
+                publishers.flush()
             expected = corpus.labels.filter(verdict=str(Verdict.PARKED)).height
             after = balanced(
                 bookkeeper,

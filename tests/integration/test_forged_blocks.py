@@ -21,6 +21,7 @@ from biokeel.land.lake import Lake
 from biokeel.land.reading import scan
 from biokeel.source.client import Publisher
 from biokeel.stack.stack import Stack
+from biokeel.testing.events import SOURCE
 from biokeel.vault.keys import load_key_file, prepare_block_key, use_block_key
 from tests.faults.traffic import ENROLMENT, LATE, PRESSURE, enrolments, pressures
 from tests.signing import OTHER, signed
@@ -46,7 +47,7 @@ class World:
         """Publish, and wait until all of it is in its place."""
         rows = pressures(self.catalogue.reader(PRESSURE).schema, tag, ROWS, late=1.0)
         people = [{**each, "consent_stated": True} for each in enrolments(tag, range(LATE))]
-        with Publisher(self.vault, self.catalogue) as publisher:
+        with Publisher(self.stack.source(SOURCE), self.catalogue) as publisher:
             self.sent += publisher.publish(ENROLMENT, people) + publisher.publish(PRESSURE, rows)
 
         def look():
@@ -91,7 +92,7 @@ def forgeries(world):
     mine = next(block for block in blocks if block.partition == 0)
     other = next(block for block in blocks if block.partition == 1)
     rest = [(name, value) for name, value in mine.headers if name != HEADER_SIGNATURE]
-    elsewhere = [(name, b"0:900000-900001" if name == HEADER_ROWS else value) for name, value in rest]
+    elsewhere = [(name, b"demo-one/0:900000-900001" if name == HEADER_ROWS else value) for name, value in rest]
     return (
         [
             (topic, 0, mine.value, rest),

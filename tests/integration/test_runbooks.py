@@ -16,6 +16,7 @@ import typer
 from deltalake import DeltaTable
 from polars.testing import assert_frame_equal
 
+from biokeel.batch import ROW
 from biokeel.books.bookkeeper import Bookkeeper
 from biokeel.cli import build
 from biokeel.contracts.topics import EventType, Zone, event_type
@@ -24,7 +25,6 @@ from biokeel.engine.pseudonymise import GROUP as PSEUDONYMISE
 from biokeel.land.contents import CURATED, LakeReader
 from biokeel.land.lake import Lake
 from biokeel.land.reading import collect, scan
-from biokeel.land.tidy import ROW
 from biokeel.settings import PROJECT_ROOT, Settings
 from biokeel.stack import kafka, state
 from tests.stack.stack_helpers import until
@@ -78,6 +78,7 @@ class World:
             "BIOKEEL_CACHE_DIR": str(Settings.load().cache_dir),
             "BIOKEEL_SCHEMAS_DIR": str(PROJECT_ROOT / "schemas"),
             "BIOKEEL_EXPECTATIONS_DIR": str(PROJECT_ROOT / "expectations"),
+            "BIOKEEL_SOURCES_DIR": str(PROJECT_ROOT / "sources"),
         }
 
     def run(self, script: str, status: int = 0) -> str:

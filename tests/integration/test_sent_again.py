@@ -74,7 +74,7 @@ class Source:
         path = self.folder / name
         path.write_text("".join(json.dumps(record) + "\n" for record in records))
         consented = ("--enrol", "--consent", "clinical,lifestyle")
-        done = self.command("publish", str(path), "--source-id", "hospital-a", *consented)
+        done = self.command("publish", str(path), "--source-id", "demo-one", *consented)
         assert done.returncode == 0, done.stderr
         return self.balanced()
 

@@ -5,9 +5,7 @@ import time
 import polars as pl
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
 
-from biokeel.admin.users import User
 from biokeel.books.bookkeeper import Bookkeeper
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.codec import Codec
@@ -32,7 +30,7 @@ class Source:
     """A source's producers, each with a transaction at a time, and how far the vault's group has read."""
 
     def __init__(self, stack):
-        self.settings = stack.settings(User.SOURCE)
+        self.settings = stack.source(SOURCE)
         schemas = DirectoryCatalogue(self.settings.schemas_dir)
         self.schema, self.enrolment = (schemas.reader(event).schema for event in (GLUCOSE, ENROLMENT))
         self.codec = Codec(schemas, 1 << 20)
@@ -88,10 +86,6 @@ def until(condition, what):
 
 
 def test_what_a_source_aborts_never_existed(stack):
-    admin = stack.admin()
-    prefixed = (ResourcePatternType.PREFIXED, f"User:{User.SOURCE}", "*", AclOperation.WRITE, AclPermissionType.ALLOW)
-    for future in admin.create_acls([AclBinding(ResourceType.TRANSACTIONAL_ID, f"{SOURCE}.", *prefixed)]).values():
-        future.result(30)
     source, books = Source(stack), Bookkeeper.of(stack.state_dir)
     first, second, hangs = source.producer("first"), source.producer("second"), source.producer("hangs", 1000)
 
@@ -118,10 +112,9 @@ def test_what_a_source_aborts_never_existed(stack):
     source.whole(32, second, 1, commit=True)
 
     kept = 5 * ROWS
-    until(lambda: books.look().total("raw") == kept + 1 and books.look().balanced, "the books balance")
+    until(lambda: (seen := books.look()).total("raw") == kept + 1 and seen.balanced, "the books balance")
     until(lambda: source.lag() == 0, "everything is read")
-    figures = next(each for each in books.look().events if each.event == GLUCOSE)
-    assert (figures.raw, figures.missing, figures.doubled) == (kept, 0, 0)
+    assert next(each.raw for each in books.look().events if each.event == GLUCOSE) == kept
     lake = Lake.of(stack.settings(Zone.RESEARCH))
     curated, quarantined = (
         scan(uri, lake).select("event_id").collect() for uri in (lake.curated(GLUCOSE), lake.quarantine(GLUCOSE))
@@ -130,8 +123,8 @@ def test_what_a_source_aborts_never_existed(stack):
     # After a restart nothing of that is news: the vault knows as much as was read.
     stack.restart("pseudonymise-1")
     source.whole(41, first, commit=True)
+    kept += ROWS
     until(
-        lambda: books.look().total("raw") == kept + ROWS + 1 and books.look().balanced,
-        "a worker that begins anew goes on",
+        lambda: (seen := books.look()).total("raw") == kept + 1 and seen.balanced, "a worker that begins anew goes on"
     )
     until(lambda: source.lag() == 0, "everything is read")

@@ -10,6 +10,7 @@ from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.topics import Zone
 from biokeel.source.client import Publisher
 from biokeel.stack.stack import Stack
+from biokeel.testing.events import SOURCE
 from tests.faults.traffic import ENROLMENT, LATE, PRESSURE, enrolments, pressures
 from tests.stack.stack_helpers import until
 
@@ -39,7 +40,7 @@ def test_a_worker_that_hangs_at_the_store_ends_for_that_and_comes_back_and_lands
 
     def sent(tag):
         rows = pressures(catalogue.reader(PRESSURE).schema, tag, ROWS, late=1.0)
-        with Publisher(settings, catalogue) as publisher:
+        with Publisher(stack.source(SOURCE), catalogue) as publisher:
             return publisher.publish(ENROLMENT, enrolments(tag, range(LATE))) + publisher.publish(PRESSURE, rows)
 
     def all_in_place(total):

@@ -9,9 +9,10 @@ import pytest
 
 from biokeel.contracts.ids import encode_id
 from biokeel.contracts.schema import load_schemas
-from biokeel.contracts.topics import LANDED_EVENTS, event_type
+from biokeel.contracts.topics import event_type
 from biokeel.errors import LandingError
 from biokeel.land.columns import STATISTICS, curated_columns, quarantine_columns, to_table
+from tests.event_types import LANDED_EVENTS
 
 SCHEMAS = load_schemas(Path(__file__).parents[2] / "schemas")
 

@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from biokeel.contracts.schema import load_schemas
-from biokeel.contracts.topics import LANDED_EVENTS
 from biokeel.land.checkpoint import append
 from biokeel.land.columns import STATISTICS, curated_columns
 from biokeel.land.tables import open_table
+from tests.event_types import LANDED_EVENTS
 
 SCHEMAS = load_schemas(Path(__file__).parents[2] / "schemas")
 ROWS = 3_000

@@ -29,7 +29,8 @@ def test_counts_lags_versions_and_timings_are_served_under_their_names(tmp_path)
         metrics.passed(GLUCOSE, Edge.CURATED, 40)
         metrics.passed(GLUCOSE, Edge.CURATED, 2)
         metrics.rejected(GLUCOSE, Reason.RULE, 3)
-        metrics.lag(GLUCOSE, 2, 17, 1.5)
+        topic = GLUCOSE.pseudo_topic
+        metrics.lag(GLUCOSE, (topic, 2), 17, 1.5)
         metrics.table_version(GLUCOSE, "curated", 9)
         metrics.parked(GLUCOSE, 5)
         text = scrape(served)
@@ -37,8 +38,8 @@ def test_counts_lags_versions_and_timings_are_served_under_their_names(tmp_path)
         'biokeel_events_total{event="clinical.glucose",outcome="curated",stage="land",worker="curate"} 42.0',
         'biokeel_rejected_total{event="clinical.glucose",reason="rule.failed",worker="curate"} 3.0',
         'biokeel_stage_seconds_count{stage="validate",worker="curate"} 1.0',
-        'biokeel_lag_events{event="clinical.glucose",partition="2",worker="curate"} 17.0',
-        'biokeel_lag_seconds{event="clinical.glucose",partition="2",worker="curate"} 1.5',
+        f'biokeel_lag_events{{event="clinical.glucose",partition="2",topic="{topic}",worker="curate"}} 17.0',
+        f'biokeel_lag_seconds{{event="clinical.glucose",partition="2",topic="{topic}",worker="curate"}} 1.5',
         'biokeel_table_version{event="clinical.glucose",table="curated"} 9.0',
         'biokeel_parked{event="clinical.glucose"} 5.0',
     ):
@@ -72,10 +73,11 @@ def test_a_stage_that_works_counts_its_cpu_and_one_that_waits_does_not():
 
 def test_the_lag_of_a_partition_that_went_elsewhere_is_forgotten():
     metrics = WorkerMetrics("curate")
-    labels = {"worker": "curate", "event": "clinical.glucose", "partition": "0"}
-    metrics.lag(GLUCOSE, 0, 10, 1.0)
+    at = (GLUCOSE.pseudo_topic, 0)
+    labels = {"worker": "curate", "event": str(GLUCOSE), "topic": GLUCOSE.pseudo_topic, "partition": "0"}
+    metrics.lag(GLUCOSE, at, 10, 1.0)
     assert metrics.registry.get_sample_value("biokeel_lag_events", labels) == 10
-    metrics.forget(GLUCOSE, 0)
+    metrics.forget(GLUCOSE, at)
     assert metrics.registry.get_sample_value("biokeel_lag_events", labels) is None
 
 

@@ -19,7 +19,7 @@ def test_the_report_is_json_with_rates_lag_rejects_with_owner_and_meaning_and_ve
         curate.passed(GLUCOSE, Edge.CURATED, 500)
         curate.rejected(GLUCOSE, Reason.RULE, 5)
         curate.withheld(GLUCOSE, "hospital-a", "status", 8)
-        curate.lag(GLUCOSE, 0, 4, 2.5)
+        curate.lag(GLUCOSE, (GLUCOSE.pseudo_topic, 0), 4, 2.5)
         curate.table_version(GLUCOSE, "curated", 3)
         after = collect(tmp_path)
     found = json.loads(json.dumps(report(before, after)))
@@ -42,7 +42,7 @@ def test_status_shows_every_figure_in_a_terminal_and_says_so_when_no_worker_runs
     curate = WorkerMetrics("curate")
     curate.rejected(GLUCOSE, Reason.RULE, 5)
     curate.withheld(GLUCOSE, "hospital-a", "specimen", 8)
-    curate.lag(GLUCOSE, 0, 1234, 2.5)
+    curate.lag(GLUCOSE, (GLUCOSE.pseudo_topic, 0), 1234, 2.5)
     curate.table_version(GLUCOSE, "curated", 77)
     with curate.serve(tmp_path):
         output = run.invoke(build(), ["status"]).output

@@ -29,8 +29,8 @@ def test_the_snapshot_adds_up_what_several_workers_say(tmp_path):
     wall.parked(GLUCOSE, 7)
     curate.rejected(GLUCOSE, Reason.RULE, 5)
     curate.rejected(SLEEP, Reason.RULE, 1)
-    curate.lag(GLUCOSE, 0, 4, 2.5)
-    curate.lag(GLUCOSE, 1, 3, 0.5)
+    curate.lag(GLUCOSE, (GLUCOSE.pseudo_topic, 0), 4, 2.5)
+    curate.lag(GLUCOSE, (GLUCOSE.pseudo_topic, 1), 3, 0.5)
     curate.table_version(GLUCOSE, "curated", 12)
     with wall.serve(tmp_path), curate.serve(tmp_path):
         snapshot = collect(tmp_path)

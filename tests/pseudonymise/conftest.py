@@ -16,11 +16,12 @@ from biokeel.batch import PseudonymisedBatch, RawBatch, RawPartition
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.codec import Codec
 from biokeel.contracts.schema import load_schemas
-from biokeel.contracts.topics import EVENTS, EventType, event_type
+from biokeel.contracts.topics import EventType, event_type
 from biokeel.pseudonymise.wall import Wall, WallResult
 from biokeel.settings import PROJECT_ROOT, Settings
 from biokeel.vault.keys import create_key_file
 from biokeel.vault.store import Vault
+from tests.event_types import EVENTS
 from tests.registers import trusting
 
 SCHEMAS = PROJECT_ROOT / "schemas"

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from biokeel.contracts.blocks import split_blocks
 from biokeel.contracts.schema import load_schemas
-from biokeel.contracts.topics import LANDED_EVENTS, EventType
+from biokeel.contracts.topics import EventType
 from biokeel.demo import demo_corpus
 from biokeel.reasons import Reason
 from tests.block_bytes import memory
+from tests.event_types import LANDED_EVENTS
+from tests.good_events import sample_event
 from tests.pseudonymise.conftest import GLUCOSE, SCHEMAS, World
 from tests.signing import SIGNER
 
@@ -29,8 +31,11 @@ NUMBERS = [(event, field) for event, field in FIELDS if field.is_number]
 
 
 def good_row(event: EventType) -> dict[str, object]:
-    """An event of the made-up programme, of our own person."""
-    row = PEOPLE[event].drop("person", strict=False).row(0, named=True)
+    """A good event of our own person: the made-up programme's, else the one that its suite's samples begin with."""
+    if event in PEOPLE:
+        row = PEOPLE[event].drop("person", strict=False).row(0, named=True)
+    else:
+        row = sample_event(load_schemas(SCHEMAS)[event])
     return row | {"source_id": "hospital-one", "subject_scheme": "hospital/one", "subject_id": "P-000001"}
 
 

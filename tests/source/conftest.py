@@ -36,8 +36,9 @@ def read(context: Context, catalogue: DirectoryCatalogue) -> Reader:
     def run(adapter: Adapter, path: Path) -> tuple[dict[str, list[Record]], Report]:
         report = Report()
         events: dict[str, list[Record]] = {}
-        for event, rows in adapter(path, context, report):
+        for event, rows, places in adapter(path, context, report):
             assert not isinstance(rows, pl.DataFrame)
+            assert len(places) == len(rows)
             assert frame_of(catalogue.reader(event).schema, rows).height == len(rows)
             events.setdefault(str(event), []).extend(rows)
         return events, report

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 
@@ -15,12 +11,12 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from biokeel.admin.users import User
-from biokeel.batch import RawBatch
+from biokeel.batch import RawBatch, RawPartition
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.codec import Codec
 from biokeel.contracts.topics import EventType, Zone, event_type
 from biokeel.errors import DeliveryError, SettingsError
-from biokeel.settings import PROJECT_ROOT, Settings
+from biokeel.settings import Settings
 from biokeel.source.client import CHUNK, Publisher
 from biokeel.source.columns import frame_of
 from biokeel.source.partition import partitions_of
@@ -29,10 +25,17 @@ from biokeel.stack.stack import Stack
 pytestmark = pytest.mark.integration
 
 DIET = event_type("lifestyle.diet")
+SOURCE, PARTITIONS = "demo-one", 4
 
 
 @pytest.fixture
 def settings(stack: Stack) -> Settings:
+    return stack.source(SOURCE)
+
+
+@pytest.fixture
+def vault(stack: Stack) -> Settings:
+    """Who may read what sources write."""
     return stack.settings(Zone.VAULT)
 
 
@@ -62,10 +65,10 @@ def high_water_mark(consumer: Consumer, part: TopicPartition, tries: int = 20) -
         return high_water_mark(consumer, part, tries - 1)
 
 
-def ends(settings: Settings, event: EventType) -> dict[int, int]:
+def ends(settings: Settings, event: EventType, source: str = SOURCE) -> dict[int, int]:
     consumer = Consumer({**settings.kafka_client(), "group.id": "test"})
     try:
-        parts = [TopicPartition(event.raw_topic, number) for number in range(settings.raw_partitions)]
+        parts = [TopicPartition(event.raw_topic(source), number) for number in range(PARTITIONS)]
         return {part.partition: high_water_mark(consumer, part) for part in parts}
     finally:
         consumer.close()
@@ -74,7 +77,7 @@ def ends(settings: Settings, event: EventType) -> dict[int, int]:
 def since(settings: Settings, event: EventType, start: dict[int, int]) -> dict[int, list[Message]]:
     end = ends(settings, event)
     consumer = Consumer({**settings.kafka_client(), "group.id": "test", "enable.auto.commit": False})
-    consumer.assign([TopicPartition(event.raw_topic, partition, offset) for partition, offset in start.items()])
+    consumer.assign([TopicPartition(event.raw_topic(SOURCE), partition, offset) for partition, offset in start.items()])
     wanted = sum(end.values()) - sum(start.values())
     found: dict[int, list[Message]] = {partition: [] for partition in start}
     while sum(map(len, found.values())) < wanted:
@@ -87,42 +90,42 @@ def since(settings: Settings, event: EventType, start: dict[int, int]) -> dict[i
 
 
 def test_every_row_arrives_once_in_its_partition_in_order_and_reads_back_as_it_was(
-    publisher: Publisher, settings: Settings, catalogue: DirectoryCatalogue
+    publisher: Publisher, settings: Settings, vault: Settings, catalogue: DirectoryCatalogue
 ) -> None:
-    start = ends(settings, DIET)
+    start = ends(vault, DIET)
     rows = frame(catalogue, CHUNK + 1_234)
     assert publisher.publish(DIET, rows) == rows.height
     assert publisher.flush() == rows.height
-    expected = partitions_of(rows, settings.raw_partitions)
+    expected = partitions_of(rows, PARTITIONS)
     codec = Codec(catalogue, settings.max_event_bytes)
-    for partition, messages in since(settings, DIET, start).items():
+    for partition, messages in since(vault, DIET, start).items():
         assert all(message.key() is None and message.headers() is None for message in messages)
         values = [message.value() for message in messages]
-        outcome = codec.decode(RawBatch.of(DIET, [(partition, np.arange(len(values)), values)]))
+        outcome = codec.decode(RawBatch.of(DIET, [(RawPartition(SOURCE, partition), np.arange(len(values)), values)]))
         assert not outcome.rejected
         assert outcome.accepted.frame.equals(rows.filter(pl.lit(pl.Series(expected == partition))))
 
 
 def test_broken_messages_are_sent_as_they_are_and_their_offsets_are_known(
-    publisher: Publisher, settings: Settings
+    publisher: Publisher, vault: Settings
 ) -> None:
-    start = ends(settings, DIET)
+    start = ends(vault, DIET)
     values = [b"\x00\x01", None, b"x"]
     offsets = publisher.publish_raw(DIET, values, partition=2)
-    messages = since(settings, DIET, start)[2]
+    messages = since(vault, DIET, start)[2]
     assert [(m.offset(), m.value()) for m in messages] == list(zip(offsets, values, strict=True))
 
 
 def test_an_event_that_is_too_large_is_refused_before_anything_is_queued(
-    publisher: Publisher, settings: Settings, catalogue: DirectoryCatalogue
+    publisher: Publisher, settings: Settings, vault: Settings, catalogue: DirectoryCatalogue
 ) -> None:
-    start = ends(settings, DIET)
+    start = ends(vault, DIET)
     rows = frame(catalogue, 3)
     large = rows.with_columns(food_name=pl.lit("x" * settings.max_event_bytes))
     with pytest.raises(DeliveryError, match="claim check"):
         publisher.publish(DIET, pl.concat([rows, large]))
     publisher.flush()
-    assert ends(settings, DIET) == start
+    assert ends(vault, DIET) == start
 
 
 def test_what_kafka_refuses_is_counted_and_reported(settings: Settings, catalogue: DirectoryCatalogue) -> None:
@@ -144,13 +147,13 @@ def test_a_broker_that_does_not_answer_is_an_error_that_says_so(
     catalogue: DirectoryCatalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("biokeel.source.client.METADATA_SECONDS", 1.0)
-    publisher = Publisher(Settings(kafka_bootstrap="127.0.0.1:9"), catalogue)
+    publisher = Publisher(Settings(kafka_bootstrap="127.0.0.1:9", source_id=SOURCE), catalogue)
     with pytest.raises(DeliveryError, match="does not answer"):
         publisher.publish(DIET, frame(catalogue, 1))
 
 
 def test_without_bootstrap_servers_there_is_no_publisher(catalogue: DirectoryCatalogue) -> None:
-    with pytest.raises(SettingsError, match="BIOKEEL_KAFKA_BOOTSTRAP"):
+    with pytest.raises(SettingsError, match="BIOKEEL_KAFKA_BOOTSTRAP, BIOKEEL_SOURCE_ID"):
         Publisher(Settings(), catalogue)
 
 
@@ -159,7 +162,7 @@ def test_without_bootstrap_servers_there_is_no_publisher(catalogue: DirectoryCat
 def test_a_user_who_may_not_write_a_topic_is_told_which_who_and_what_to_do(
     stack: Stack, catalogue: DirectoryCatalogue, user: User, way: str
 ) -> None:
-    publisher = Publisher(stack.settings(user), catalogue)
+    publisher = Publisher(stack.settings(user).model_copy(update={"source_id": SOURCE}), catalogue)
     rows = frame(catalogue, 10)
     with pytest.raises(DeliveryError) as refusal:  # noqa: PT012 - the refusal comes from whichever call comes next
         for _ in range(100 if way.endswith("on") else 1):
@@ -169,31 +172,6 @@ def test_a_user_who_may_not_write_a_topic_is_told_which_who_and_what_to_do(
                 publisher.publish(DIET, rows)
                 time.sleep(0.05)
         publisher.flush()
-    assert refusal.value.what == f"Not authorised for topic {DIET.raw_topic}: Kafka's user {user} may not write it."
+    topic = DIET.raw_topic(SOURCE)
+    assert refusal.value.what == f"Not authorised for topic {topic}: Kafka's user {user} may not write it."
     assert "source's own settings" in refusal.value.todo
-
-
-def test_the_example_of_the_page_for_sources_runs_on_a_local_stack(stack: Stack) -> None:
-    page = (PROJECT_ROOT / "docs" / "sources.md").read_text(encoding="utf-8")
-    (example,) = re.findall("```python\n(.*?)```", page, re.DOTALL)
-    glucose = event_type("clinical.glucose")
-    settings = stack.settings(User.VAULT)
-    before = ends(settings, glucose)
-    record = {
-        "event_id": f"{1:032x}",
-        "source_id": "a",
-        "subject_scheme": "app/a",
-        "subject_id": "1",
-        "occurred_at": 1,
-        "recorded_at": 2,
-        "code": "2339-0",
-        "value": 90.0,
-        "value_unit": "mg/dL",
-        "status": "final",
-    }
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("BIOKEEL_")}
-    environment |= {"BIOKEEL_STATE_DIR": str(stack.state_dir), "PYTHONPATH": str(PROJECT_ROOT / "src")}
-    code = f"records = [{record!r}]\n{example}"
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert sum(ends(settings, glucose).values()) == sum(before.values()) + 1

@@ -89,7 +89,7 @@ def of(tmp_path: Path, context: Context, catalogue: Any):  # type: ignore[no-unt
             path.write_text(json.dumps({"resourceType": "Bundle", "type": type, "entry": whole}))
         report = Report()
         events: dict[str, list[Record]] = {}
-        for event, rows in detect(path).read(path, replace(context, schemes=table, subject=None), report):
+        for event, rows, _ in detect(path).read(path, replace(context, schemes=table, subject=None), report):
             events.setdefault(str(event), []).extend(rows)  # type: ignore[arg-type]
         return File(events, report)
 

@@ -142,7 +142,7 @@ def read(bundle: dict[str, Any], table: Schemes) -> tuple[dict[str, list[dict[st
         path = Path(folder) / "file.json"
         path.write_text(json.dumps(bundle), "utf-8")
         context = Context("emr", "clinic", EventIds("emr", b"k"), 0, None, None, table)
-        for event, rows in read_fhir(path, context, report):
+        for event, rows, _ in read_fhir(path, context, report):
             events[str(event)] += rows
     return events, report
 

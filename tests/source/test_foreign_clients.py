@@ -10,10 +10,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
-from confluent_kafka.admin import NewTopic
 
-from biokeel.admin.users import User
-from biokeel.batch import RawBatch
+from biokeel.batch import RawBatch, RawPartition
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.contracts.codec import Codec
 from biokeel.contracts.topics import Zone, event_type
@@ -24,7 +22,8 @@ from tests.source import java_jars
 
 EVENT = event_type("clinical.glucose")
 TOPIC = f"raw.hospital-a.{EVENT}"
-PARTITIONS = 4
+PARTITIONS = 2
+"""Of tests/sources/hospital-a.toml."""
 PAGE = (PROJECT_ROOT / "docs" / "sources.md").read_text("utf-8").split("\n## With a client of your own\n", 1)[1]
 
 
@@ -52,14 +51,12 @@ def test_the_page_has_vectors_of_every_rule() -> None:
 
 @pytest.fixture(scope="module")
 def sent(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Message]]:
-    """What each example sends, with a source's rights only."""
-    folder, admin = tmp_path_factory.mktemp("clients"), stack.admin()
-    if TOPIC not in admin.list_topics(timeout=30).topics:
-        admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1)])[TOPIC].result(30)
-    mine = stack.settings(User.SOURCE)
+    """What each example sends, with the source's credentials."""
+    folder, mine = tmp_path_factory.mktemp("clients"), stack.source("hospital-a")
     credentials = {
         "BIOKEEL_KAFKA_BOOTSTRAP": mine.kafka_bootstrap,
         "BIOKEEL_KAFKA_SECURITY_PROTOCOL": mine.kafka_security_protocol,
+        "BIOKEEL_KAFKA_SASL_MECHANISM": mine.kafka_sasl_mechanism,
         "BIOKEEL_KAFKA_USERNAME": mine.kafka_username,
         "BIOKEEL_KAFKA_PASSWORD": mine.kafka_password.get_secret_value(),
         "EVENT_ID_SECRET": "only for tests",
@@ -106,7 +103,9 @@ def test_the_example_sends_an_event_that_is_read_and_stands_where_the_sdk_would_
     value = message.value()
     assert message.key() is None
     assert value[:5] == b"\0" + catalogue.reader(EVENT).id.to_bytes(4, "big")
-    batch = RawBatch.of(EVENT, [(message.partition(), np.array([message.offset()]), [value])])
+    batch = RawBatch.of(
+        EVENT, [(RawPartition("hospital-a", message.partition()), np.array([message.offset()]), [value])]
+    )
     codec = Codec(catalogue, 1 << 20)
     outcome = codec.decode(batch)
     assert outcome.rejected == []

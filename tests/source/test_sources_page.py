@@ -31,7 +31,7 @@ def test_the_example_gives_what_the_page_says(section: str, context: Context, tm
     (tmp_path / "bundle.json").write_text(block(section, "json"), "utf-8")
     site = replace(context, site="seoul-1", subject=None, schemes=load_schemes(tmp_path / "identifiers.toml"))
     report = Report()
-    rows = [row for event, rows in read_fhir(tmp_path / "bundle.json", site, report) for row in shown(event, rows)]
+    rows = [row for event, rows, _ in read_fhir(tmp_path / "bundle.json", site, report) for row in shown(event, rows)]
     promised = re.findall(
         r"^\| entry \d+ \| `([\w.]+)` \| `(.*?)` (\S+) \|(?: `(.*?)` (\S+))? \|$", section, re.MULTILINE
     )

@@ -17,12 +17,13 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from biokeel.admin.users import User
-from biokeel.contracts.topics import LANDED_EVENTS, Zone
+from biokeel.contracts.topics import Zone
 from biokeel.errors import PortTaken, ProcessDied, StackError
 from biokeel.settings import Settings
 from biokeel.stack import objectstore
 from biokeel.stack.processes import Running
 from biokeel.stack.stack import Stack, ledger_of
+from tests.event_types import LANDED_EVENTS
 from tests.stack.stack_helpers import biokeel, processes_of, until
 
 SLOW_SECONDS = 240

@@ -9,11 +9,12 @@ from confluent_kafka.admin import AdminClient
 from biokeel.admin.plan import topics_wanted
 from biokeel.admin.users import User
 from biokeel.contracts.sources import Register
-from biokeel.contracts.topics import EVENTS, LANDED_EVENTS, Zone
+from biokeel.contracts.topics import Zone
 from biokeel.settings import Settings, side_of
 from biokeel.stack import objectstore
 from biokeel.stack.stack import Stack
 from biokeel.stack.state import SOURCES
+from tests.event_types import EVENTS, LANDED_EVENTS
 
 pytestmark = pytest.mark.integration
 

@@ -18,9 +18,10 @@ from confluent_kafka.admin import (
 )
 
 from biokeel.admin.users import User
-from biokeel.contracts.topics import LANDED_EVENTS, Zone
+from biokeel.contracts.topics import Zone
 from biokeel.settings import Settings
 from biokeel.stack.stack import Stack
+from tests.event_types import LANDED_EVENTS
 from tests.kafka_rights import REFUSED, consume, produce, refusal
 
 pytestmark = pytest.mark.integration

@@ -14,13 +14,14 @@ from typer.testing import CliRunner
 from biokeel.batch import Outcome, PseudonymisedBatch, QuarantinedBatch, ValidatedBatch
 from biokeel.cli import suite as suite_commands
 from biokeel.contracts.schema import load_schemas
-from biokeel.contracts.topics import LANDED_EVENTS, EventType, event_type
+from biokeel.contracts.topics import EventType, event_type
 from biokeel.settings import PROJECT_ROOT
 from biokeel.source.columns import conform, frame_of
 from biokeel.source.files import Source, find_files, publish_files
 from biokeel.validate.samples import run_samples, samples_path
 from biokeel.validate.stage import validate
 from biokeel.validate.suites import SuiteStore, suite_path
+from tests.event_types import LANDED_EVENTS
 from tests.validate.real_gx import load
 
 ROOT = PROJECT_ROOT / "expectations"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from biokeel.books.intervals import Intervals, union
 from biokeel.books.places import EVENT_PLACES, Place
 from biokeel.books.state import Part, PartState
-from biokeel.contracts.topics import EVENTS, EventType, event_type
+from biokeel.contracts.topics import EventType, event_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -158,7 +158,10 @@ class Books:
         return cls(
             seen.taken_at,
             time.time() - seen.taken_at,
-            tuple(EventBooks(event, Sums.of(by_event[str(event)]), seen.replays.get(event, 0)) for event in EVENTS),
+            tuple(
+                EventBooks(event, Sums.of(parts), seen.replays.get(event, 0))
+                for event, parts in sorted((event_type(name), parts) for name, parts in by_event.items())
+            ),
             {source: Sums.of(parts) for source, parts in sorted(by_source.items())},
             first_coordinates(partitions, "missing"),
             first_coordinates(partitions, "doubled"),

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from biokeel.books.balance import Balancer, Books, Seen
 from biokeel.books.full import read_all
 from biokeel.books.saved import Saved, SavedBooks
-from biokeel.contracts.topics import EVENTS
 from biokeel.observe.metrics import Edge
 from biokeel.observe.stats import collect
 from biokeel.settings import OPERATOR, Settings
@@ -58,7 +57,7 @@ class Bookkeeper:
         settings.require("kafka_bootstrap", "vault_url", "s3_endpoint")
         lake = Lake.of(settings)
         return cls(
-            lambda: raw_watermarks(settings, EVENTS),
+            lambda: raw_watermarks(settings),
             Tables(lake),
             Decisions.open(settings),
             lambda: replays(state_dir),
@@ -97,4 +96,4 @@ class Bookkeeper:
 def replays(state_dir: Path) -> dict[EventType, int]:
     """By event type, rows that were read again and dropped since the workers started."""
     snapshot = collect(state_dir)
-    return {event: snapshot.total(Edge.REPEATED, event) for event in EVENTS}
+    return {event: snapshot.total(Edge.REPEATED, event) for event in snapshot.types}

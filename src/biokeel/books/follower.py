@@ -25,7 +25,6 @@ import polars as pl
 from biokeel.books.intervals import Bag, Intervals, coverage
 from biokeel.books.places import TABLES, Label, Place, Teller
 from biokeel.books.state import BEGINNING, Part, Position, Saying, State
-from biokeel.contracts.topics import LANDED_EVENTS
 from biokeel.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -65,10 +64,15 @@ class Follower:
     tables: Tables
     vault: DecisionsReader
     state: State = field(default_factory=State)
-    events: Sequence[EventType] = LANDED_EVENTS
+    events: Sequence[EventType] = ()
+    """None for all that land."""
     _quiet: dict[EventType, int] = field(default_factory=dict)
     _looks: int = 0
     _untold: list[Told] = field(default_factory=list)
+
+    def landed(self) -> Sequence[EventType]:
+        """The event types whose tables are followed, as they are now: one that is new is read from its beginning."""
+        return self.events or self.tables.lake.events()
 
     def begin(self) -> list[Told]:
         """Make sure that `state` is of these tables; what is not is read whole. Once, before `look`, and seldom after.
@@ -77,7 +81,7 @@ class Follower:
         """
         return [
             told
-            for event in self.events
+            for event in self.landed()
             for teller in TABLES
             if not self.tables.is_known(event, teller, self._position(event, teller))
             for told in self._whole(event, teller)
@@ -91,7 +95,7 @@ class Follower:
         """
         told = self._untold
         self._looks += 1
-        for event in self.events:
+        for event in self.landed():
             quiet = self._quiet.get(event, 0) >= LIVELY and self._looks % LIVELY and not thorough
             count = len(told)
             for teller in TABLES[:1] if quiet else TABLES:

@@ -18,7 +18,7 @@ from biokeel.books.balance import PartitionBooks, balance
 from biokeel.books.follower import said_by
 from biokeel.books.places import EVENT_PLACES, TABLES, Teller
 from biokeel.books.state import BEGINNING, Part, PartState, Position, State, differences
-from biokeel.contracts.topics import EVENTS
+from biokeel.contracts.topics import PERSON_EVENTS, event_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -57,7 +57,7 @@ def read_all(follower: Follower, marks: Watermarks, seen: Callable[[str], None],
     }
     found = Found()
     pieces: dict[Part, list[PartitionBooks]] = defaultdict(list)
-    for event in EVENTS:
+    for event in (*follower.landed(), *PERSON_EVENTS):
         reach = _reach(follower, event, bounds, vault)
         for windows in _windows(reach, window):
             first = next(iter(windows))
@@ -167,6 +167,5 @@ def _joined(part: Part, some: Iterable[PartitionBooks]) -> PartitionBooks:
     return first
 
 
-def _by_event(item: tuple[Part, list[PartitionBooks]]) -> tuple[int, Part]:
-    names = [str(event) for event in EVENTS]
-    return names.index(item[0].event), item[0]
+def _by_event(item: tuple[Part, list[PartitionBooks]]) -> tuple[EventType, Part]:
+    return event_type(item[0].event), item[0]

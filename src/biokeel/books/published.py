@@ -12,6 +12,9 @@ import orjson
 
 from biokeel.books.alarms import Alarm
 from biokeel.books.balance import Books
+from biokeel.errors import BiokeelError
+from biokeel.land.lake import Lake
+from biokeel.settings import OPERATOR, Settings
 
 if TYPE_CHECKING:
     from biokeel.land.objects import Objects
@@ -23,6 +26,14 @@ STALE_SECONDS: Final = 60.0
 """When it is older, no follower runs, or it waits for something."""
 NOBODY: Final = "Nobody keeps the books yet: start biokeel worker books."
 OLD: Final = "These books are old: biokeel worker books does not run, or waits; biokeel verify asks anew."
+
+
+def seen_last() -> Published | str:
+    """What the follower saw last, with an operator's rights, or in words why that is not known."""
+    try:
+        return Published.read(Lake.of(Settings.load(OPERATOR)).objects) or NOBODY
+    except BiokeelError as error:
+        return str(error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ Written = dict[Part, tuple[PartState, int, Rows]]
 
 
 def to_bytes(saved: Saved, written: Written | None = None) -> bytes:
-    """`saved` as one Arrow stream, its columns compressed; what is `written` and has not changed is not made anew."""
+    """`saved` as one Arrow stream, its columns compressed; what is `written` and did not change is taken from there."""
     before = {} if written is None else written
     rows: Rows = []
     for part, books in saved.state.parts.items():

@@ -25,7 +25,6 @@ from biokeel.books.places import Place
 from biokeel.books.published import EVERY_SECONDS, Published
 from biokeel.books.receipts import records
 from biokeel.books.saved import Saved, SavedBooks
-from biokeel.contracts.topics import EVENTS
 from biokeel.errors import CommitConflict, StoreUnavailable, TransportError, VaultUnavailable, describe
 from biokeel.testing.crash import reached
 
@@ -105,7 +104,7 @@ class BooksWorker:
         return cls(
             Tables(lake),
             Decisions.open(settings),
-            RawWatermarks(settings, EVENTS).look,
+            RawWatermarks(settings).look,
             FollowedRegister(settings.sources_dir).current,
             ReceiptSender(settings).send,
             metrics,

@@ -51,12 +51,20 @@ def demo(
     """
     from biokeel.books.bookkeeper import Bookkeeper
     from biokeel.cli.participant import print_tables
+    from biokeel.cli.receipts import line_of
     from biokeel.cli.terminal import terminal
     from biokeel.cli.verify import books_table, complain, waited
     from biokeel.contracts.sources import Register
     from biokeel.contracts.topics import Zone
-    from biokeel.demo.programme import DEMO, write_register
-    from biokeel.demo.screens import farewell, show_participant, show_quarantined, show_verdicts
+    from biokeel.demo.programme import DEMO, SILENT, write_register
+    from biokeel.demo.screens import (
+        farewell,
+        show_participant,
+        show_quarantined,
+        show_receipts,
+        show_silent,
+        show_verdicts,
+    )
     from biokeel.land.lake import Lake
     from biokeel.settings import Settings
     from biokeel.stack.stack import Stack
@@ -70,7 +78,7 @@ def demo(
     register = state_dir / "register"
     write_register(register, *([Register.load(Settings.load().sources_dir)[DEMO]] if data else []))
     os.environ["BIOKEEL_SOURCES_DIR"] = str(register)
-    console.rule("1 · Starting a real Kafka, a real S3 server and both workers")
+    console.rule("1 · Starting a real Kafka, a real S3 server and the three workers")
     with Stack.start(state_dir, workers=1, console=True, say=console.print) as stack:
         console.print(f"Watch it: {stack.state.console_address}", soft_wrap=True)
         console.rule("2 · Publishing")
@@ -92,6 +100,10 @@ def demo(
         show_participant(lake, books.total("curated"), console, print_tables)
         console.rule("6 · Quarantined events and why")
         show_quarantined(lake, settings, console)
+        console.rule("7 · What one source hears of its events, and one that is silent")
+        hears = max(books.sources, key=lambda source: books.sources[source].figures()["quarantined"])
+        show_receipts(stack.source(hears), books.sources[hears].raw, console, line_of)
+        show_silent(lake, SILENT, console)
     farewell(state_dir, console)
 
 

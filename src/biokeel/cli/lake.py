@@ -228,12 +228,13 @@ def _require_no_worker(settings: Settings) -> None:
 
 def _events(names: list[str] | None) -> tuple[EventType, ...]:
     """The landed event types that `names` name; all of them for None."""
-    from biokeel.contracts.topics import LANDED_EVENTS
+    from biokeel.contracts.catalogue import landed_events
+    from biokeel.settings import Settings
 
-    known = {str(event): event for event in LANDED_EVENTS}
+    known = {str(event): event for event in landed_events(Settings.load().schemas_dir)}
     if unknown := [name for name in names or () if name not in known]:
         raise typer.BadParameter(f"No event type with tables: {', '.join(unknown)}. There are {', '.join(known)}.")
-    return tuple(known[name] for name in names) if names else LANDED_EVENTS
+    return tuple(known[name] for name in names) if names else tuple(known.values())
 
 
 def _count(files: int) -> str:

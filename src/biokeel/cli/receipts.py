@@ -27,12 +27,12 @@ def receipts(
     from biokeel.contracts.receipts import encode
     from biokeel.observe.reach import require_kafka
     from biokeel.settings import Settings, side_of
-    from biokeel.source.receipts import read_receipts
+    from biokeel.source.receipts import Follower, told
 
     settings = Settings.load(side_of(source))
     require_kafka(settings)
     try:
-        for receipt in read_receipts(settings, source, above=above, follow=follow):
+        for receipt in told(Follower(settings, above), on=follow):
             say(encode(receipt).decode() if json else line_of(receipt))
     except KeyboardInterrupt:
         return

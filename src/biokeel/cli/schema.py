@@ -66,14 +66,13 @@ def register_(schemas: Root = None) -> None:
     """Register every locked version in the schema registry of BIOKEEL_SCHEMA_REGISTRY_URL; what is there stays."""
     from biokeel.contracts.catalogue import DirectoryCatalogue
     from biokeel.contracts.registry import RegistryCatalogue
-    from biokeel.contracts.topics import EVENTS
     from biokeel.settings import Settings
 
     settings = Settings.load()
     settings.require("schema_registry_url")
     locked = DirectoryCatalogue(_root(schemas))
     registry = RegistryCatalogue({"url": settings.schema_registry_url}, locked)
-    for event in EVENTS:
+    for event in locked.events():
         for version in locked.versions(event):
             typer.echo(f"{version.subject} version {version.version} has id {registry.register(version)}")
 
@@ -85,11 +84,10 @@ def list_(schemas: Root = None) -> None:
 
     from biokeel.cli.terminal import terminal
     from biokeel.contracts.catalogue import DirectoryCatalogue
-    from biokeel.contracts.topics import EVENTS
 
     catalogue = DirectoryCatalogue(_root(schemas))
     table = Table("event", "version", "id", "fields", "fingerprint")
-    for event in EVENTS:
+    for event in catalogue.events():
         for registered in catalogue.versions(event):
             row = (registered.version, registered.id, len(registered.schema.fields), registered.fingerprint)
             table.add_row(str(event), *map(str, row))
@@ -121,6 +119,23 @@ def forms(schemas: Root = None) -> None:
     typer.echo(forms_of(load_schemas(_root(schemas)).values()), nl=False)
 
 
+@commands.command()
+def models(
+    schemas: Root = None,
+    out: Annotated[Path | None, typer.Option(help="The file to write; default: print it.")] = None,
+) -> None:
+    """Write typed pydantic models, Python source, of every event type's newest locked schema."""
+    from biokeel.contracts.catalogue import DirectoryCatalogue
+    from biokeel.source.modelling import models_of
+
+    catalogue = DirectoryCatalogue(_root(schemas))
+    text = models_of(catalogue.reader(event).schema for event in catalogue.events())
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        out.write_text(text, encoding="utf-8")
+
+
 def _root(schemas: Path | None) -> Path:
     from biokeel.settings import Settings
 
@@ -128,12 +143,14 @@ def _root(schemas: Path | None) -> Path:
 
 
 def _event(text: str) -> EventType:
-    from biokeel.contracts.topics import EVENTS, event_type
+    from biokeel.contracts.topics import event_type
 
     try:
         return event_type(text)
     except KeyError:
-        raise SchemaError(f"There is no event type {text}.", f"One of: {', '.join(map(str, EVENTS))}.") from None
+        raise SchemaError(
+            f"There is no event type {text}.", "biokeel schema list names those that there are."
+        ) from None
 
 
 def _faults(root: Path) -> list[Refusal]:

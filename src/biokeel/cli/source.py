@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from biokeel.cli.dry_run import dry_run
 from biokeel.cli.terminal import say, terminal
 from biokeel.errors import ContractError, SettingsError, TransportError
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from biokeel.settings import Settings
 
 commands = typer.Typer(help="Who may send events: the register of sources, and what Kafka has for each of them.")
+commands.command("dry-run")(dry_run)
 
 Yes = Annotated[bool, typer.Option("--yes", help="Ask nothing.")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="Of a-z, 0-9 and hyphen, for example hospital-a.")]
@@ -31,8 +33,19 @@ def register(app: typer.Typer) -> None:
 
 @commands.command("list")
 def list_() -> None:
-    """List the registered sources."""
-    terminal().print(table(_register(_settings()), {}))
+    """List the registered sources, and what is strange about each as the books saw it last."""
+    from biokeel.books.published import seen_last
+
+    sources, seen = _register(_settings()), seen_last()
+    if isinstance(seen, str):
+        terminal().print(table(sources, {}))
+        say(f"What they send is not known here: {seen}", stderr=True)
+        return
+    strange: dict[str, list[str]] = {}
+    for alarm in seen.alarms:
+        strange.setdefault(alarm.source, []).append(alarm.sentence)
+    says = {source: "\n".join(strange.get(source, ["nothing"])) for source in sources}
+    terminal().print(table(sources, says))
 
 
 @commands.command()
@@ -42,12 +55,14 @@ def show(source_id: Id) -> None:
 
     from biokeel.admin.credentials import Credentials
     from biokeel.admin.plan import topics_of
-    from biokeel.contracts.topics import EVENTS
+    from biokeel.contracts.catalogue import locked_events
 
     settings = _settings()
     source = _one(_register(settings), source_id)
     file = Credentials(settings).file(source_id)
-    topics = (f"{name} ({topic.partitions})" for name, topic in topics_of(source, EVENTS).items())
+    topics = (
+        f"{name} ({topic.partitions})" for name, topic in topics_of(source, locked_events(settings.schemas_dir)).items()
+    )
     rows = {
         "name": source.name,
         "contact": source.contact,
@@ -71,15 +86,18 @@ def check(
     files: Annotated[list[Path] | None, typer.Argument(metavar="[FILES]", help="Default: the whole register.")] = None,
 ) -> None:
     """Say what is wrong with the files of the register. Exit status 1 where anything is wrong."""
+    from biokeel.contracts.catalogue import locked_events
     from biokeel.contracts.sources import Register, Source, read, read_file, shared_schemes
     from biokeel.settings import Settings
 
+    settings = Settings.load()
+    known = locked_events(settings.schemas_dir)
     if files:
-        found = [read_file(file) for file in files]
+        found = [read_file(file, known) for file in files]
         sources = [each for each in found if isinstance(each, Source)]
         faults = [fault for each in found if not isinstance(each, Source) for fault in each]
     else:
-        sources, faults = read(Settings.load().sources_dir)
+        sources, faults = read(settings.sources_dir, known)
     if faults:
         _refuse(faults)
     for sentence in shared_schemes(Register(sources)):
@@ -130,6 +148,7 @@ def add(
     Every answer can be an option. What has a file already is not asked about and stays as it is: edit the file and
     run `biokeel source apply`, or run this again after whatever went wrong.
     """
+    from biokeel.contracts.catalogue import locked_events
     from biokeel.contracts.sources import Register, Source, file_of, read_file
 
     settings = _admin_settings()
@@ -148,7 +167,7 @@ def add(
     if file.exists():
         if any(answer is not None for answer in (*given.values(), *quota.values())):
             raise SettingsError(f"{source_id} has a file already, {file}.", "Edit it, then run biokeel source apply.")
-        found = read_file(file)
+        found = read_file(file, locked_events(settings.schemas_dir))
         source = found if isinstance(found, Source) else _refuse(found)
     else:
         source = _asked(
@@ -170,14 +189,16 @@ def table(sources: Register, says: Mapping[str, str]) -> Table:
     """The registered sources as a table; `says`: a sentence about some of them, by id."""
     from rich.table import Table
 
-    from biokeel.contracts.topics import EVENTS
+    from biokeel.contracts.catalogue import locked_events
 
-    shown = Table("id", "name", "event types", "speaks of", "silent after", "contact", *(["what is"] if says else []))
+    events = locked_events(_settings().schemas_dir)
+    strange = ["what is strange"] if says else []
+    shown = Table("id", "name", "event types", "speaks of", "silent after", "contact", *strange)
     for source in sources.values():
         row = [
             source.id,
             source.name,
-            str(sum(map(source.may_send, EVENTS))),
+            str(sum(map(source.may_send, events))),
             "\n".join(source.schemes),
             _duration(source.cadence_seconds),
             source.contact,
@@ -310,13 +331,13 @@ def _apply(
     from biokeel.admin.cluster import Cluster
     from biokeel.admin.credentials import Credentials
     from biokeel.admin.plan import make_plan
-    from biokeel.contracts.topics import EVENTS
+    from biokeel.contracts.catalogue import locked_events
     from biokeel.testing.crash import reached
 
     cluster, credentials = Cluster(settings), Credentials(settings)
     plan = make_plan(
         register,
-        EVENTS,
+        locked_events(settings.schemas_dir),
         settings.pseudo_partitions,
         cluster.held(),
         part=part,

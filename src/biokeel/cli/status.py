@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import cache
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from biokeel.books.published import Published
-    from biokeel.land.objects import Objects
     from biokeel.observe.stats import Snapshot
 
 MOST_WITHHELD: Final = 20
@@ -35,6 +33,7 @@ def status(
     """Show events a second, lag, the books, what is strange about sources, rejects by reason, and table versions."""
     from rich.live import Live
 
+    from biokeel.books.published import seen_last
     from biokeel.cli.terminal import terminal
     from biokeel.observe.report import report
     from biokeel.observe.stats import collect
@@ -44,7 +43,7 @@ def status(
     before = collect(state_dir)
     time.sleep(_BETWEEN)
     after = collect(state_dir)
-    seen = _seen()
+    seen = seen_last()
     if json:
         terminal().print_json(data=report(before, after) | _told(seen), ensure_ascii=True)
         return
@@ -56,28 +55,9 @@ def status(
             while True:
                 time.sleep(_BETWEEN)
                 before, after = after, collect(state_dir)
-                live.update(screen(before, after, _seen()), refresh=True)
+                live.update(screen(before, after, seen_last()), refresh=True)
         except KeyboardInterrupt:
             return
-
-
-@cache
-def _objects() -> Objects:
-    from biokeel.land.lake import Lake
-    from biokeel.settings import OPERATOR, Settings
-
-    return Lake.of(Settings.load(OPERATOR)).objects
-
-
-def _seen() -> Published | str:
-    """What the follower of the books has seen last, or why that is not known."""
-    from biokeel.books.published import NOBODY, Published
-    from biokeel.errors import BiokeelError
-
-    try:
-        return Published.read(_objects()) or NOBODY
-    except BiokeelError as error:
-        return str(error)
 
 
 def _told(seen: Published | str) -> dict[str, object]:
@@ -110,7 +90,6 @@ def _workers(after: Snapshot) -> Text:
 def _flow(before: Snapshot, after: Snapshot) -> Table:
     from rich.table import Table
 
-    from biokeel.contracts.topics import EVENTS
     from biokeel.observe.metrics import Edge
     from biokeel.observe.stats import Lag, rates
 
@@ -119,7 +98,7 @@ def _flow(before: Snapshot, after: Snapshot) -> Table:
     table = Table(title="Events a second, and what waits")
     for column in ("event type", *(edge.outcome for edge in shown), "raw lag", "pseudo lag", "behind"):
         table.add_column(column, justify="left" if column == "event type" else "right")
-    for event in EVENTS:
+    for event in after.types:
         lags = [after.lags.get((worker, event), Lag(0, 0.0)) for worker in ("pseudonymise", "curate")]
         figures = [by_event.get((event, edge), 0.0) for edge in shown]
         busy = any(figures) or any(lag.events for lag in lags)

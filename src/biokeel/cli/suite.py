@@ -9,6 +9,7 @@ import typer
 from biokeel.cli.terminal import say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from biokeel.contracts.schema import EventSchema
@@ -99,21 +100,20 @@ def _roots() -> tuple[Path, Path]:
 
 def _readings(names: list[str] | None) -> list[tuple[EventType, Reading]]:
     """Each named event type (all landed ones where none is named) with its suite as far as it can be read."""
-    from biokeel.contracts.schema import load_schema
-    from biokeel.contracts.topics import LANDED_EVENTS
+    from biokeel.contracts.schema import event_types, load_schema
 
     root, schemas = _roots()
-    events = [_event(name) for name in names] if names else list(LANDED_EVENTS)
+    landed = [event for event in event_types(schemas) if not event.is_person]
+    events = [_event(name, landed) for name in names] if names else landed
     return [(event, _reading(root, event, load_schema(schemas, event))) for event in events]
 
 
-def _event(name: str) -> EventType:
-    from biokeel.contracts.topics import LANDED_EVENTS
+def _event(name: str, landed: Sequence[EventType]) -> EventType:
     from biokeel.errors import SuiteError
 
-    found = next((event for event in LANDED_EVENTS if str(event) == name), None)
+    found = next((event for event in landed if str(event) == name), None)
     if found is None:
-        raise SuiteError(f"{name} is no event type that lands.", f"There are {', '.join(map(str, LANDED_EVENTS))}.")
+        raise SuiteError(f"{name} is no event type that lands.", f"There are {', '.join(map(str, landed))}.")
     return found
 
 

@@ -14,7 +14,7 @@ def tidy() -> None:
     import datetime as dt
 
     from biokeel.contracts.schema import load_schemas
-    from biokeel.contracts.topics import LANDED_EVENTS, Zone
+    from biokeel.contracts.topics import Zone
     from biokeel.land.lake import Lake
     from biokeel.land.tidy import tidy as tidy_event
     from biokeel.observe.reach import require_store
@@ -24,7 +24,7 @@ def tidy() -> None:
     settings = Settings.load(Zone.RESEARCH)
     require_store(settings)
     lake, schemas = Lake.of(settings), load_schemas(settings.schemas_dir)
-    for event in LANDED_EVENTS:
+    for event in lake.events():
         moved = tidy_event(lake, schemas[event], dt.datetime.now(dt.UTC), reached=reached)
         say(
             f"{event}: {moved.superseded:,} superseded, {moved.repeated:,} repeated and {moved.withdrawn:,} withdrawn "

@@ -185,18 +185,19 @@ def redrive(
 
     Workers go on meanwhile, and must know the schema before. What still cannot be read is sealed again.
     """
-    from biokeel.contracts.topics import EVENTS, event_type
+    from biokeel.contracts.catalogue import locked_events
     from biokeel.errors import SchemaError, VaultError
     from biokeel.reasons import Reason
+    from biokeel.settings import Settings
 
     try:
         why = Reason(reason)
     except ValueError:
         raise VaultError(f"There is no reason {reason}.", "docs/sources.md lists them.") from None
-    try:
-        events = (event_type(event),) if event else EVENTS
-    except KeyError:
-        raise SchemaError(f"There is no event type {event}.", f"One of: {', '.join(map(str, EVENTS))}.") from None
+    known = locked_events(Settings.load().schemas_dir)
+    events = [each for each in known if event in ("", str(each))]
+    if not events:
+        raise SchemaError(f"There is no event type {event}.", f"One of: {', '.join(map(str, known))}.")
     vault = _open()
     try:
         for each in events:

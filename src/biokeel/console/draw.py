@@ -10,7 +10,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any, Final
 
 from biokeel.books.balance import EventBooks
-from biokeel.contracts.topics import EVENTS
+from biokeel.contracts.topics import PERSON_EVENTS
 from biokeel.observe.metrics import Edge
 from biokeel.observe.stats import Lag
 from biokeel.reasons import NOTHING_TO_MEND
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 UNKNOWN: Final = "–"
 _MOST_WITHHELD: Final = 20
-_BOOKS_COLUMNS: Final = tuple(EventBooks(EVENTS[0]).figures())
+_BOOKS_COLUMNS: Final = tuple(EventBooks(PERSON_EVENTS[0]).figures())
 
 
 def header(view: View) -> str:
@@ -129,7 +129,7 @@ def plot(view: View) -> str:
 def lag_table(view: View) -> str:
     """What waits, by event type."""
     rows = []
-    for event in EVENTS:
+    for event in view.snapshot.types:
         raw, pseudo = (view.snapshot.lags.get((worker, event), Lag(0, 0.0)) for worker in ("pseudonymise", "curate"))
         cells = (f"{raw.events:,}", f"{pseudo.events:,}", f"{max(raw.seconds, pseudo.seconds):,.1f}")
         tests = (f"lag-raw-{event}", f"lag-pseudo-{event}", f"lag-seconds-{event}")

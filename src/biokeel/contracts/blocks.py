@@ -40,6 +40,7 @@ from biokeel.batch import (
     STREAM_RAW,
     PseudonymisedBatch,
     RawPartition,
+    run_starts,
 )
 from biokeel.contracts.signatures import HEADER_SIGNATURE
 from biokeel.errors import ContractError, DamagedBlock, UnsignedBlock
@@ -47,8 +48,6 @@ from biokeel.poison import may_be_poison
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    import numpy.typing as npt
 
     from biokeel.contracts.signatures import PublicKeys, Signer
     from biokeel.contracts.topics import EventType
@@ -97,7 +96,7 @@ def split_blocks(batch: PseudonymisedBatch, partitions: int, fingerprint: str, s
     frame = batch.frame
     if not frame.height:
         return []
-    starts = _starts(frame)
+    starts = run_starts(frame.select(_ORIGIN))
     if frame["stream"].n_unique() != 1 or frame[starts].select(_ORIGIN).n_unique() != len(starts):
         raise ContractError(
             f"A batch of {batch.event} mixes streams or raw partitions.",
@@ -241,16 +240,8 @@ def _digest(value: bytes) -> bytes:
 def _describe(rows: pl.DataFrame) -> dict[str, bytes]:
     """What the headers say about the rows."""
     offsets = rows["raw_offset"].to_numpy()
-    starts = _starts(rows)
+    starts = run_starts(rows.select(_ORIGIN))
     ends = np.append(starts[1:], len(offsets)) - 1
     sources, partitions = (rows[name].gather(starts).to_list() for name in _ORIGIN)
     spans = map(Span, sources, partitions, offsets[starts].tolist(), offsets[ends].tolist())
     return {HEADER_STREAM: str(rows["stream"][0]).encode(), HEADER_ROWS: ",".join(map(str, spans)).encode()}
-
-
-def _starts(rows: pl.DataFrame) -> npt.NDArray[np.int64]:
-    """The rows at which another raw partition begins, be it of the same source or of another."""
-    sources, partitions = (rows[name] for name in _ORIGIN)
-    begins = np.diff(partitions.to_numpy(), prepend=-1) != 0
-    begins[1:] |= (sources[1:] != sources[:-1]).to_numpy()
-    return np.flatnonzero(begins)

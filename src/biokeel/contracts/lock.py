@@ -13,11 +13,12 @@ from biokeel.contracts.catalogue import (
     read_avro,
     read_lock,
 )
-from biokeel.contracts.schema import parse_schema, schema_path
-from biokeel.contracts.topics import EVENTS, EventType
+from biokeel.contracts.schema import event_types, parse_schema, schema_path
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from biokeel.contracts.topics import EventType
 
 NOTE = "Written by `biokeel schema lock`; do not edit. Ids stand in the frames of stored events and never change."
 
@@ -49,7 +50,7 @@ def changed(root: Path) -> list[tuple[EventType, dict[str, Any]]]:
     entries = read_lock(root) if (root / LOCK_FILE).exists() else []
     newest = {entry.subject: entry.fingerprint for entry in sorted(entries)}
     found = []
-    for event in EVENTS:
+    for event in event_types(root):
         avro = read_avro(schema_path(root, event))
         parse_schema(event, avro)
         if newest.get(event.subject) != fingerprint(avro):

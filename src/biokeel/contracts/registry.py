@@ -13,7 +13,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from biokeel.contracts.catalogue import DirectoryCatalogue, Locked, Registered
-from biokeel.contracts.topics import EVENTS, EventType
 from biokeel.errors import ContractError, RegistryUnavailable, UnknownSchema
 
 if TYPE_CHECKING:
@@ -23,9 +22,9 @@ if TYPE_CHECKING:
     from confluent_kafka.schema_registry import Schema
 
     from biokeel.contracts.catalogue import Catalogue
+    from biokeel.contracts.topics import EventType
 
 _Answer = TypeVar("_Answer")
-_SUBJECTS: Final = frozenset(event.subject for event in EVENTS)
 _NOT_FOUND: Final = 404
 _SERVER_ERRORS: Final = 500
 """HTTP statuses from here on are the registry's own trouble."""
@@ -72,6 +71,10 @@ class RegistryCatalogue:
             f"Schema id {schema_id} is not in the registry.", "Register the schema before events written with it."
         )
 
+    def events(self) -> tuple[EventType, ...]:
+        """The event types that are locked; the registry is not asked."""
+        return self._locked.events()
+
     def reader(self, event: EventType) -> Locked:
         """The newest locked schema of `event`; the registry is not asked."""
         return self._locked.reader(event)
@@ -101,7 +104,8 @@ class RegistryCatalogue:
 
     def _fetch(self, schema_id: int) -> Registered | None:
         """How datums with this id are written, if one of our subjects has it."""
-        subjects = _SUBJECTS.intersection(each.subject or "" for each in self._client.get_schema_versions(schema_id))
+        ours = {event.subject for event in self.events()}
+        subjects = ours.intersection(each.subject or "" for each in self._client.get_schema_versions(schema_id))
         if not subjects:
             return None
         avro = None

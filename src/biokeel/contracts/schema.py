@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from biokeel.contracts.forms import FORM, RANGE, read_form, read_range
-from biokeel.contracts.topics import EVENTS, EventType
+from biokeel.contracts.topics import PERSON_EVENTS, Domain, EventType, event_type
 from biokeel.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -188,6 +188,23 @@ def load_schema(root: Path, event: EventType) -> EventSchema:
         raise SchemaError(f"{path}: {error.what}", error.todo) from None
 
 
+def event_types(root: Path) -> tuple[EventType, ...]:
+    """The event types that have a schema below `root`: person events, which must have one, and whatever is there.
+
+    Raises `SchemaError` for a schema whose file has no event type's name.
+    """
+    landed = []
+    for domain in (each for each in Domain if each is not Domain.PERSON):
+        for path in sorted((root / domain).glob("*.avsc")):
+            try:
+                landed.append(event_type(f"{domain}.{path.stem}"))
+            except KeyError:
+                raise SchemaError(
+                    f"{path} is named after no event type.", "Name it with a-z, 0-9 and _, a letter first."
+                ) from None
+    return (*PERSON_EVENTS, *landed)
+
+
 def load_schemas(root: Path) -> dict[EventType, EventSchema]:
     """The current schema of every event type below `root`."""
-    return {event: load_schema(root, event) for event in EVENTS}
+    return {event: load_schema(root, event) for event in event_types(root)}

@@ -48,7 +48,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from biokeel.contracts.compatibility import Refusal
 from biokeel.contracts.grammars import SOURCE_ID, SUBJECT_SCHEME
-from biokeel.contracts.topics import EVENTS, Domain, EventType
+from biokeel.contracts.topics import Domain, EventType, event_type
 from biokeel.errors import ContractError
 
 log = logging.getLogger(__name__)
@@ -89,11 +89,19 @@ def _zone(name: str) -> str:
     return name
 
 
+def _can_be(pattern: str) -> bool:
+    domain, _, name = pattern.partition(".")
+    try:
+        return domain in set(Domain) if name == "*" else bool(event_type(pattern))
+    except KeyError:
+        return False
+
+
 def _known(pattern: str, info: ValidationInfo) -> str:
-    """Refuse `person.*`, and what names no event type of those in the context (without a context: nothing)."""
+    """Refuse `person.*`, and what can name no event type, or none of those in the context where there is one."""
     if pattern == _PERSON + "*":
         raise ValueError
-    if info.context is not None and pattern not in info.context:
+    if not _can_be(pattern) or (info.context is not None and pattern not in info.context):
         raise PydanticCustomError(_UNKNOWN_EVENT, "{pattern}", {"pattern": pattern})
     return pattern
 
@@ -195,8 +203,8 @@ class Register(Mapping[str, Source]):
         self._by_id = {source.id: source for source in sorted(sources, key=lambda source: source.id)}
 
     @classmethod
-    def load(cls, folder: Path, known: Collection[EventType] = EVENTS) -> Register:
-        """The sources whose files lie in `folder`; `known` are the event types that there are.
+    def load(cls, folder: Path, known: Collection[EventType] | None = None) -> Register:
+        """The sources whose files lie in `folder`; `known` are the event types that there are, None for any.
 
         Raises `ContractError` naming every fault with its file and field, and what to do.
         """
@@ -226,7 +234,7 @@ def file_of(folder: Path, source_id: str) -> Path:
     return folder / f"{source_id}.toml"
 
 
-def read(folder: Path, known: Collection[EventType] = EVENTS) -> tuple[list[Source], list[Refusal]]:
+def read(folder: Path, known: Collection[EventType] | None = None) -> tuple[list[Source], list[Refusal]]:
     """The good sources in `folder`, and every fault of the others.
 
     Raises `ContractError` where the folder cannot be read.
@@ -241,7 +249,7 @@ def read(folder: Path, known: Collection[EventType] = EVENTS) -> tuple[list[Sour
     return sources, faults
 
 
-def read_file(path: Path, known: Collection[EventType] = EVENTS) -> Source | list[Refusal]:
+def read_file(path: Path, known: Collection[EventType] | None = None) -> Source | list[Refusal]:
     """The source in `path`, or everything that is wrong with the file."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -260,9 +268,9 @@ def read_file(path: Path, known: Collection[EventType] = EVENTS) -> Source | lis
     return [other, *([] if isinstance(found, Source) else found)]
 
 
-def parse(content: Mapping[str, Any], where: str, known: Collection[EventType] = EVENTS) -> Source | list[Refusal]:
+def parse(content: Mapping[str, Any], where: str, known: Collection[EventType] | None = None) -> Source | list[Refusal]:
     """The source that `content` describes, or everything that is wrong with it; `where` says whose content it is."""
-    names = {str(event) for event in known} | {f"{event.domain}.*" for event in known}
+    names = None if known is None else {str(event) for event in known} | {f"{event.domain}.*" for event in known}
     try:
         return Source.model_validate(content, context=names)
     except ValidationError as error:
@@ -333,7 +341,7 @@ class FollowedRegister:
     def __init__(
         self,
         folder: Path,
-        known: Collection[EventType] = EVENTS,
+        known: Collection[EventType] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder

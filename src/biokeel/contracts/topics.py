@@ -1,4 +1,7 @@
-"""Every event type, every topic name and the zone that a topic belongs to.
+"""Event types, topic names, and the zone that a topic belongs to.
+
+Which event types there are is no matter of code: those that the catalogue holds (`biokeel.contracts.catalogue`). Only
+person events are a closed set, because the vault acts on each in its own way.
 
 A source writes `raw.<source>.<domain>.<event>` (one Confluent-framed Avro event a message), a topic of its own that
 only the vault zone may read, and reads `receipts.<source>`. The pseudonymiser writes `pseudo.<domain>.<event>` (one
@@ -8,6 +11,7 @@ vault, so they have no pseudo topic.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -64,28 +68,27 @@ class EventType:
         return self.domain is Domain.PERSON
 
 
-PERSON_EVENTS: tuple[EventType, ...] = tuple(
+PERSON_EVENTS: Final[tuple[EventType, ...]] = tuple(
     EventType(Domain.PERSON, name) for name in ("enrolment", "identifier_link", "consent_change", "merge", "withdrawal")
 )
-LANDED_EVENTS: tuple[EventType, ...] = (
-    *(EventType(Domain.GENOME, name) for name in ("sample_manifest", "qc_metrics", "variant_file_ready")),
-    *(
-        EventType(Domain.CLINICAL, name)
-        for name in ("blood_pressure", "glucose", "diagnosis", "lab_result", "medication")
-    ),
-    *(EventType(Domain.LIFESTYLE, name) for name in ("diet", "exercise", "sleep")),
-)
-EVENTS: tuple[EventType, ...] = (*PERSON_EVENTS, *LANDED_EVENTS)
-
-_BY_TEXT = {str(event): event for event in EVENTS}
+_NAME: Final = re.compile("[a-z][a-z0-9_]{0,59}")
+"""The name of an event type within its domain: a part of topics, folders and columns."""
 
 
+@cache
 def event_type(text: str) -> EventType:
-    """The event type that `text` names, for example `clinical.glucose`.
+    """The event type that `text` names, for example `clinical.glucose`; whether there is one, the catalogue knows.
 
-    Raises `KeyError` for anything else; callers at an edge say what the reader should have written.
+    Raises `KeyError` for what has not the form of one, and for a person event that the vault does not know; callers at
+    an edge say what the reader should have written.
     """
-    return _BY_TEXT[text]
+    domain, _, name = text.partition(".")
+    if domain not in set(Domain) or not _NAME.fullmatch(name):
+        raise KeyError(text)
+    event = EventType(Domain(domain), name)
+    if event.is_person and event not in PERSON_EVENTS:
+        raise KeyError(text)
+    return event
 
 
 @cache

@@ -25,7 +25,7 @@ OFFSET_MS: Final = 540 * 60_000
 
 def make_events(rng: Rng, people: pl.DataFrame) -> dict[EventType, pl.DataFrame]:
     """The events of `people`, with the schema's columns and `person` (row in `people`), by time within a type."""
-    return {event: _frame(rng, people, event, plan) for event, plan in _PLANS.items()}
+    return {event: _frame(rng, people, event, plan) for event, plan in PLANS.items()}
 
 
 def ids(rng: Rng, count: int) -> list[str]:
@@ -91,7 +91,7 @@ Plan: TypeAlias = tuple[float, Callable[[Rng, int], Reals], Make]
 """Events a person, hours of the day, payload."""
 
 _VISITS: Final = around((10.0, 1.3), (15.0, 1.5))
-_PLANS: Final[dict[EventType, Plan]] = {
+PLANS: Final[dict[EventType, Plan]] = {
     event_type("genome.sample_manifest"): (1, _VISITS, genome.sample_manifest),
     event_type("genome.qc_metrics"): (1, _VISITS, genome.qc_metrics),
     event_type("genome.variant_file_ready"): (1, _VISITS, genome.variant_file),

@@ -22,18 +22,22 @@ if TYPE_CHECKING:
 
 DEMO: Final = "demo"
 """Who publishes what `biokeel demo-data` writes, and the demo's real files."""
+SILENT: Final = "closed-clinic"
+"""A source that never sends anything, so that its alarm can be seen."""
 _KINDS: Final = (("hospital", "clinical", SITES), ("sample", "genome", CENTRES), ("app", "lifestyle", VENDORS))
 _SCHEMES: Final = ("KR_RRN", "KR_FRN", *(f"{kind}/{place}" for kind, _, places in _KINDS for place in places))
 _FULL_SPEED: Final = Quota(produce_bytes_per_second=100_000_000, request_percentage=200)
 
 
 def institutions() -> Iterator[Source]:
-    """The enrolment office, and every hospital, sequencing centre and app vendor, each registered for what it sends."""
+    """The enrolment office, every hospital, centre and vendor, each registered for what it sends, and a silent one."""
     persons = tuple(map(str, PERSON_EVENTS))
     yield _institution(OFFICE, persons, _SCHEMES)
     for kind, domain, places in _KINDS:
         for place in places:
             yield _institution(place + SYSTEMS[kind], (f"{domain}.*",), (f"{kind}/{place}",))
+    closed = _institution(SILENT, ("clinical.glucose",), ("hospital/closed",))
+    yield closed.model_copy(update={"cadence_seconds": 5})
 
 
 def write_register(folder: Path, *more: Source) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import polars as pl
     from rich.console import Console
 
+    from biokeel.contracts.receipts import Receipt
     from biokeel.demo import DemoCorpus, Verdict
     from biokeel.land.lake import Lake
     from biokeel.settings import Settings
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 
 NEWEST: Final = 2
 """Events of each type that are shown of the participant, so that the record fits a screen."""
+LINES: Final = 2
+"""Receipts of each kind that are shown."""
+HEARD_SECONDS: Final = 60.0
+"""How long to wait for the books' worker, which looks every few seconds."""
 SNAPSHOT_SECONDS: Final = 30.0
 """How long to wait for the workers' snapshots of the linking state; they write them after some seconds of idleness."""
 
@@ -134,7 +140,6 @@ def show_quarantined(lake: Lake, settings: Settings, console: Console) -> None:
 
     from biokeel.batch import At
     from biokeel.contracts.schema import load_schemas
-    from biokeel.contracts.topics import LANDED_EVENTS
     from biokeel.land.reading import scan
     from biokeel.reasons import Reason
     from biokeel.validate.suites import SuiteStore
@@ -145,7 +150,7 @@ def show_quarantined(lake: Lake, settings: Settings, console: Console) -> None:
         table.add_column(column, overflow="fold")
     columns = ("participant_id", "failed_rules", "withheld", "source_id", "first_partition", "first_offset")
     shown = set()
-    for event in LANDED_EVENTS:
+    for event in lake.events():
         judged = scan(lake.quarantine(event), lake).filter(pl.col("reason") == str(Reason.RULE))
         of_each = (judged.filter(pl.col("withheld").is_null() == is_whole) for is_whole in (True, False))
         for rows in pl.collect_all([some.select(columns).head(1) for some in of_each]):
@@ -156,6 +161,50 @@ def show_quarantined(lake: Lake, settings: Settings, console: Console) -> None:
                 table.add_row(str(event), participant, At(*at).of(event), rule, notes)
                 shown.add((event.domain, withheld is None))
     console.print(table)
+
+
+def show_receipts(source: Settings, events: int, console: Console, line_of: Callable[[Receipt], str]) -> None:
+    """Show what a source hears of its `events`, as `line_of` tells it, in few lines of each kind.
+
+    Raises `BooksDoNotBalance` where it has not heard of all of them after `HEARD_SECONDS`.
+    """
+    from biokeel.source.receipts import Follower, told
+
+    deadline = time.monotonic() + HEARD_SECONDS
+    with console.status("Waiting for receipts"):
+        while True:
+            receipts = list(told(Follower(source), on=False))
+            heard = sum(len(each) for each in receipts if not each.amends)
+            if heard >= events:
+                break
+            if time.monotonic() > deadline:
+                raise BooksDoNotBalance(f"{source.source_id} heard of {heard} of its {events} events.", "See the log.")
+            time.sleep(1.0)
+    console.print(f"{source.source_id} sent {events:,} events, and hears in {len(receipts):,} records:")
+    shown: Counter[tuple[str, str]] = Counter()
+    for each in receipts:
+        kind = str(each.outcome), each.reason
+        shown[kind] += 1
+        if shown[kind] <= LINES:
+            console.print(f"  {line_of(each)}", soft_wrap=True, highlight=False)
+    if left := sum(max(0, count - LINES) for count in shown.values()):
+        console.print(f"  and {left:,} more like these")
+
+
+def show_silent(lake: Lake, silent: str, console: Console) -> None:
+    """Show the alarm of a source that sends nothing. Raises `BooksDoNotBalance` where there is none in time."""
+    from biokeel.books.published import Published
+
+    deadline = time.monotonic() + HEARD_SECONDS
+    while True:
+        seen = Published.read(lake.objects)
+        found = [alarm.sentence for alarm in seen.alarms if alarm.source == silent] if seen is not None else []
+        if found:
+            console.print(f"An alarm: {found[0]}", soft_wrap=True)
+            return
+        if time.monotonic() > deadline:
+            raise BooksDoNotBalance(f"Nobody says that {silent} is silent.", "See the log of the books' worker.")
+        time.sleep(1.0)
 
 
 def farewell(state_dir: Path, console: Console) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from biokeel.contracts.topics import EVENTS, LANDED_EVENTS
-
 if TYPE_CHECKING:
     from biokeel.engine.curate.worker import CurateWorker
     from biokeel.engine.kafka.transport import Consumption
@@ -19,6 +17,7 @@ def pseudonymise_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Con
 
     Raises `VaultError` for a vault that is older than what was published.
     """
+    from biokeel.contracts.catalogue import Schemas
     from biokeel.contracts.codec import Codec
     from biokeel.contracts.registry import open_catalogue
     from biokeel.contracts.sources import FollowedRegister
@@ -30,20 +29,19 @@ def pseudonymise_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Con
 
     catalogue = open_catalogue(settings.schemas_dir, settings.schema_registry_url)
     codec = Codec(catalogue, settings.max_event_bytes)
-    schemas = {event: catalogue.reader(event).schema for event in EVENTS}
     register = FollowedRegister(settings.sources_dir)
     vault = Vault.open(settings)
     require_current(settings, vault)
     wall = Wall(
         codec,
         vault,
-        schemas,
+        Schemas(catalogue),
         register.current,
         unknown_person=settings.unknown_person,
         set_aside=settings.set_aside_events,
     )
     worker = PseudonymiseWorker(settings, metrics, wall, catalogue, BlockProducer(settings), signer=vault.signer)
-    return consumption(settings, register.current), worker
+    return consumption(settings, register.current, catalogue.events), worker
 
 
 def curate_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Consumption, CurateWorker]:
@@ -52,6 +50,7 @@ def curate_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Consumpti
     Raises `SettingsError` without a public key of the vault zone's, `SuiteError` for a suite that does not hold,
     `StoreRefused` for a store that does not keep its word.
     """
+    from biokeel.contracts.catalogue import Schemas
     from biokeel.contracts.registry import open_catalogue
     from biokeel.contracts.signatures import PublicKeys
     from biokeel.engine.curate.worker import CurateWorker, consumption
@@ -61,10 +60,10 @@ def curate_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Consumpti
 
     keys = PublicKeys.of_setting(settings.block_public_keys)
     catalogue = open_catalogue(settings.schemas_dir, settings.schema_registry_url)
-    schemas = {event: catalogue.reader(event).schema for event in LANDED_EVENTS}
+    schemas = Schemas(catalogue, landed=True)
     suites = SuiteStore(settings.expectations_dir, schemas)
-    for event in LANDED_EVENTS:
+    for event in schemas:
         suites.current(event)  # a worker without a good suite must not start
     lake = Lake.of(settings)
     check_store(lake.objects)
-    return consumption(settings), CurateWorker(settings, metrics, lake, schemas, suites, keys=keys)
+    return consumption(settings, suites.events), CurateWorker(settings, metrics, lake, schemas, suites, keys=keys)

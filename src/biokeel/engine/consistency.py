@@ -8,13 +8,15 @@ wall unchecked as replays.
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from biokeel.batch import STREAM_RAW
 from biokeel.contracts.blocks import named
-from biokeel.contracts.topics import LANDED_EVENTS, event_of, raw_of
+from biokeel.contracts.catalogue import landed_events, locked_events
+from biokeel.contracts.topics import event_of, raw_of
 from biokeel.engine.kafka.newest import TELLS_THE_END, is_the_end
 from biokeel.engine.kafka.topics import TopicNames
 from biokeel.engine.kafka.transport import taken
@@ -125,7 +127,8 @@ def _group(settings: Settings) -> dict[Place, int]:
     """The group's offset in every raw partition, below 0 where it has none."""
     consumer = _consumer(settings)
     try:
-        found = _offsets(consumer, _partitions(consumer, TopicNames(settings).raw()))
+        names = TopicNames(settings, partial(locked_events, settings.schemas_dir))
+        found = _offsets(consumer, _partitions(consumer, names.raw()))
         return {(each.topic, each.partition): each.offset for each in found}
     except KafkaException as error:
         raise _failed(error) from None
@@ -177,7 +180,7 @@ def _published(settings: Settings, keys: PublicKeys) -> dict[Place, int]:
     """
     consumer = _consumer(settings)
     try:
-        topics = [event.pseudo_topic for event in LANDED_EVENTS]
+        topics = [event.pseudo_topic for event in landed_events(settings.schemas_dir)]
         bounds = {
             (each.topic, each.partition): consumer.get_watermark_offsets(each, timeout=_TIMEOUT)
             for each in _partitions(consumer, topics)

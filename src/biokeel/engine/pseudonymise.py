@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Final
 
 from biokeel.batch import RawBatch, RawPartition
 from biokeel.contracts.blocks import split_blocks
-from biokeel.contracts.topics import EVENTS, event_of, raw_of
+from biokeel.contracts.topics import event_of, raw_of
 from biokeel.engine.kafka.deliveries import Partition
 from biokeel.engine.kafka.topics import TopicNames
 from biokeel.engine.kafka.transport import Consumption
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from biokeel.contracts.topics import EventType
     from biokeel.engine.kafka.deliveries import Delivery
     from biokeel.engine.kafka.producer import BlockProducer
+    from biokeel.engine.kafka.topics import Events
     from biokeel.observe.metrics import WorkerMetrics
     from biokeel.pseudonymise.wall import Wall, WallResult
     from biokeel.settings import Settings
@@ -65,9 +66,9 @@ WAIT_SECONDS: Final = 0.8
 """How long fewer wait. A call costs 4 ms for one event as for a thousand, so a trickle costs what its calls do."""
 
 
-def consumption(settings: Settings, register: Callable[[], Register]) -> Consumption:
-    """What this application reads: every raw topic of the sources in `register`, small messages."""
-    topics = partial(TopicNames(settings).raw_of_registered, register)
+def consumption(settings: Settings, register: Callable[[], Register], events: Events) -> Consumption:
+    """What this application reads: every raw topic of `events` and of the sources in `register`, small messages."""
+    topics = partial(TopicNames(settings, events).raw_of_registered, register)
     return Consumption(
         GROUP, topics, settings.micro_batch_rows, FETCH_BYTES, least_bytes=LEAST_BYTES, wait_seconds=WAIT_SECONDS
     )
@@ -208,7 +209,7 @@ class PseudonymiseWorker(Worker):
     async def _count_parked(self) -> None:
         """Show what waits in the vault; it is the same whichever worker looks."""
         waiting = await asyncio.get_running_loop().run_in_executor(self._thread, self._wall.waiting)
-        for event in EVENTS:
+        for event in self._catalogue.events():
             self.runner.metrics.parked(event, waiting.get(event, 0))
 
     async def _release(self, event: EventType, origin: RawPartition) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from biokeel.contracts.catalogue import landed_events
 from biokeel.land.objects import DirectoryObjects, Objects, S3Objects
+from biokeel.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from biokeel.contracts.topics import EventType
-    from biokeel.settings import Settings
 
 
 DELTA_ONLY: Final = {"retry_timeout": "10s", "connect_timeout": "5s"}
@@ -21,10 +22,14 @@ store may be away for a minute. polars has its own."""
 
 @dataclass(frozen=True, slots=True)
 class Lake:
-    """A lake: `root` (`s3://bucket` or a folder), its plain `objects`, and the `options` delta-rs opens it with."""
+    """A lake: `root` (`s3://bucket` or a folder), its plain `objects`, and the `options` delta-rs opens it with.
+
+    `schemas` is the catalogue directory that says which event types land.
+    """
 
     root: str
     objects: Objects = field(repr=False)
+    schemas: Path = field(repr=False)
     options: dict[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -42,12 +47,18 @@ class Lake:
             "aws_allow_http": str(settings.s3_endpoint.startswith("http://")).lower(),
             **DELTA_ONLY,
         }
-        return cls(f"s3://{settings.lake_bucket}", S3Objects(settings, settings.lake_bucket), options)
+        return cls(
+            f"s3://{settings.lake_bucket}", S3Objects(settings, settings.lake_bucket), settings.schemas_dir, options
+        )
 
     @classmethod
     def local(cls, folder: Path) -> Lake:
         """A lake in a folder: a copy to read, or a test's."""
-        return cls(str(folder), DirectoryObjects(folder))
+        return cls(str(folder), DirectoryObjects(folder), Settings.load().schemas_dir)
+
+    def events(self) -> tuple[EventType, ...]:
+        """The event types that land, as they are locked now. Raises `SchemaError`."""
+        return landed_events(self.schemas)
 
     @property
     def reading_options(self) -> dict[str, str] | None:

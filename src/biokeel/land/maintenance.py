@@ -22,8 +22,8 @@ COMPACTIONS: Final = 5
 """How often to try while others take rows out of the table."""
 _WRITER: Final = WriterProperties(compression="ZSTD", compression_level=3)
 
-Build = Callable[[Mapping[tuple[EventType, int], bytes]], pl.DataFrame]
-"""Makes the participants from all newest snapshots: `biokeel.link.participants.from_snapshots`."""
+Build = Callable[[Mapping[tuple[EventType, int], bytes], tuple[EventType, ...]], pl.DataFrame]
+"""Makes the participants of some event types from all newest snapshots: `biokeel.link.participants.from_snapshots`."""
 
 
 def refresh_participants(lake: Lake, build: Build) -> int | None:
@@ -40,7 +40,7 @@ def refresh_participants(lake: Lake, build: Build) -> int | None:
         snapshots = _newer(Snapshots(lake), table)
         if snapshots is None:
             return None
-        frame = build({key: data for key, (_offset, data) in snapshots.items()})
+        frame = build({key: data for key, (_offset, data) in snapshots.items()}, lake.events())
         transactions = [Transaction(made_from(*key), offset) for key, (offset, _data) in snapshots.items()]
         try:
             with Mapped(lake.participants), conflicts():
@@ -133,7 +133,7 @@ def vacuum(lake: Lake, uri: str, *, hours: int, delete: bool) -> Vacuumed:
 def _participants(lake: Lake, build: Build) -> DeltaTable:
     DeltaTable.create(
         lake.participants,
-        build({}).to_arrow().schema,
+        build({}, lake.events()).to_arrow().schema,
         mode="ignore",
         # No statistics at all: they would put participants' IDs and lone persons' days into the log.
         configuration={"delta.dataSkippingNumIndexedCols": "0"},

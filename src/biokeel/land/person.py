@@ -9,7 +9,7 @@ from deltalake import DeltaTable
 
 from biokeel.batch import COORDINATES, ENVELOPE, POSITION
 from biokeel.contracts.identity import KEY, VERSION, is_withdrawal
-from biokeel.contracts.topics import LANDED_EVENTS, EventType
+from biokeel.contracts.topics import EventType
 from biokeel.land.checkpoint import Mapped
 from biokeel.land.columns import CURATED_STAMPS
 from biokeel.land.lake import Lake
@@ -38,7 +38,7 @@ def timeline(lake: Lake, participant_id: str) -> pl.DataFrame:
     Raises `StoreUnavailable`.
     """
     found = [pl.DataFrame(schema=TIMELINE)]
-    for event in LANDED_EVENTS:
+    for event in lake.events():
         if (rows := _rows(lake, event)) is not None:
             own = [name for name in rows.collect_schema() if name not in _OURS]
             theirs = rows.filter(pl.col("participant_id") == participant_id).with_columns(

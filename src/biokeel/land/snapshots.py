@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from biokeel.contracts.topics import LANDED_EVENTS, EventType
+from biokeel.contracts.topics import EventType
 from biokeel.land.lake import Lake
 
 KEPT = 2
@@ -52,7 +52,7 @@ class Snapshots:
     def offsets(self) -> dict[tuple[EventType, int], int]:
         """The offset of the newest snapshot of every event type and partition that has one."""
         found = {}
-        for event in LANDED_EVENTS:
+        for event in self.lake.events():
             for key in self.lake.objects.keys(f"state/{event.domain}/{event.name}/"):
                 if key.endswith(SUFFIX):
                     found[event, int(key.split("/")[-2])] = _offset(key)

@@ -6,22 +6,23 @@ snapshots, so it is as old as the oldest of them, and it counts curated events o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 import polars as pl
 
 from biokeel.contracts.ids import encode_ids
-from biokeel.contracts.topics import LANDED_EVENTS, Domain, EventType
+from biokeel.contracts.topics import Domain, EventType
 from biokeel.link.state import PersonState, from_bytes
 from biokeel.link.table import RECORD
 
 COVERED: Final = (Domain.GENOME, Domain.CLINICAL, Domain.LIFESTYLE)
+_NO_EVENT: Final = EventType(Domain.CLINICAL, "none")
 _TIME = pl.Datetime("ms", "UTC")
 
 
-def participants_columns() -> dict[str, pl.DataType]:
-    """Names and types of the participants table, in order.
+def participants_columns(events: Iterable[EventType]) -> dict[str, pl.DataType]:
+    """Names and types of the participants table over `events`, the types that land, in order.
 
     `participant_id`; `events`, `first_at`, `last_at` over all event types (by `occurred_at`); whether there is
     anything of each domain; then for each event type `<domain>_<event>_count`, `_first_at` and `_last_at` (null where
@@ -34,19 +35,19 @@ def participants_columns() -> dict[str, pl.DataType]:
         "last_at": _TIME,
     }
     columns |= {f"has_{domain}": pl.Boolean() for domain in COVERED}
-    for event in LANDED_EVENTS:
+    for event in events:
         prefix = _prefix(event)
         columns |= {f"{prefix}_count": pl.Int64(), f"{prefix}_first_at": _TIME, f"{prefix}_last_at": _TIME}
     return columns
 
 
-def participants_frame(states: Iterable[tuple[EventType, PersonState]]) -> pl.DataFrame:
-    """One row for each participant in any of `states`, by participant number, in `participants_columns`.
+def participants_frame(states: Iterable[tuple[EventType, PersonState]], events: Collection[EventType]) -> pl.DataFrame:
+    """One row for each participant in any of `states`, by participant number, in `participants_columns` of `events`.
 
     An event type may come many times, once for each pseudo partition; a participant is in one partition of each type.
     """
-    long = pl.concat([_long(event, state) for event, state in states] or [_long(LANDED_EVENTS[0], PersonState())])
-    of = {event: pl.col("event") == str(event) for event in LANDED_EVENTS}
+    long = pl.concat([_long(event, state) for event, state in states] or [_long(_NO_EVENT, PersonState())])
+    of = {event: pl.col("event") == str(event) for event in events}
     kinds = []
     for event, mine in of.items():
         prefix = _prefix(event)
@@ -68,13 +69,14 @@ def participants_frame(states: Iterable[tuple[EventType, PersonState]]) -> pl.Da
     )
     return frame.select(
         encode_ids(frame["participant"]).alias("participant_id"),
-        *(pl.col(name).cast(kind) for name, kind in participants_columns().items() if name != "participant_id"),
+        *(pl.col(name).cast(kind) for name, kind in participants_columns(events).items() if name != "participant_id"),
     )
 
 
-def from_snapshots(snapshots: Mapping[tuple[EventType, int], bytes]) -> pl.DataFrame:
+def from_snapshots(snapshots: Mapping[tuple[EventType, int], bytes], events: Collection[EventType]) -> pl.DataFrame:
     """`participants_frame` of what `biokeel.land` keeps: (event type, pseudo partition) → bytes of the snapshot."""
-    return participants_frame((event, from_bytes(data).state) for (event, _partition), data in snapshots.items())
+    states = ((event, from_bytes(data).state) for (event, _partition), data in snapshots.items())
+    return participants_frame(states, events)
 
 
 def _long(event: EventType, state: PersonState) -> pl.DataFrame:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from biokeel.batch import ROW, LinkedBatch, PseudonymisedBatch, ValidatedBatch
+from biokeel.batch import ROW, LinkedBatch, PseudonymisedBatch, ValidatedBatch, run_starts
 from biokeel.link.partitions import rows_by_partition
 from biokeel.link.state import Marks, PersonState
 from biokeel.link.table import Events
@@ -37,15 +37,24 @@ def drop_repeats(
     frame = batch.frame
     keep = np.ones(frame.height, dtype=np.bool_)
     after = {partition: dict(known) for partition, known in marks.items()}
-    places = frame.select("pseudo_partition", *ROW).with_row_index("row")
-    groups = places.group_by("pseudo_partition", *ROW[:-1]).agg("row", "raw_offset")
-    for partition, *place, rows, offsets in zip(*groups.get_columns(), strict=True):
+    offsets = frame["raw_offset"].to_numpy()
+    places = frame.select("pseudo_partition", *ROW[:-1])
+    starts = run_starts(places)
+    ends = [*starts[1:].tolist(), frame.height][: len(starts)]
+    # A loop over runs, of which a block of many thin raw partitions has hundreds: little for each that only goes on.
+    falls = np.setdiff1d(np.flatnonzero(np.diff(offsets) <= 0) + 1, starts, assume_unique=True)
+    unsteady = set((np.searchsorted(starts, falls, side="right") - 1).tolist())
+    firsts, lasts = offsets[starts].tolist(), offsets[np.array(ends, dtype=np.int64) - 1].tolist()
+    for run, (partition, *place) in enumerate(places[starts].iter_rows()):
         stream, source, raw_partition = place
-        mine = offsets.to_numpy()
         known = after[partition].get((stream, source, raw_partition), -1)
-        before = np.maximum.accumulate(np.concatenate(([known], mine)))
-        keep[rows.to_numpy()] = mine > before[:-1]
-        after[partition][stream, source, raw_partition] = int(before[-1])
+        last = lasts[run]
+        if firsts[run] <= known or run in unsteady:
+            rows = slice(int(starts[run]), ends[run])
+            before = np.maximum.accumulate(np.concatenate(([known], offsets[rows])))
+            keep[rows] = offsets[rows] > before[:-1]
+            last = int(before[-1])
+        after[partition][stream, source, raw_partition] = last
     repeats = len(keep) - int(np.count_nonzero(keep))
     return (batch if not repeats else PseudonymisedBatch(batch.event, frame.filter(pl.Series(keep)))), after, repeats
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from biokeel.contracts.topics import EVENTS
 from biokeel.observe.metrics import Edge
 from biokeel.observe.stats import rates
 
@@ -36,7 +35,7 @@ def report(before: Snapshot, after: Snapshot) -> dict[str, Any]:
             str(event): {
                 edge.value: round(by_event[event, edge], 1) for edge in Edge if by_event.get((event, edge), 0.0) > 0
             }
-            for event in EVENTS
+            for event in after.types
         },
         "totals": {edge.value: after.total(edge) for edge in Edge},
         "lag": [

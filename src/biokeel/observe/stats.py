@@ -82,6 +82,11 @@ class Snapshot:
         """Events that took `edge`, of one type or of all."""
         return sum(n for tally, n in self.events.items() if tally.edge is edge and event in {None, tally.event})
 
+    @property
+    def types(self) -> list[EventType]:
+        """The event types that any worker spoke of."""
+        return sorted({tally.event for tally in self.events} | {event for _, event in self.lags} | set(self.parked))
+
     def by_reason(self) -> dict[Reason, int]:
         """Rejected events by reason, most frequent first."""
         sums: dict[Reason, int] = {}

@@ -107,6 +107,7 @@ class Wall:
         self._vault = vault
         self._schemas = schemas
         self._policies = {event: Policy.of(schema) for event, schema in schemas.items()}
+        """Of the event types that there are at the start, so that a fault is seen then; others follow."""
         self._gate = Gate(register, vault.event_ids)
         self._creates = unknown_person == "create"
         self._set_aside = set_aside
@@ -240,7 +241,7 @@ class Wall:
         people = self._vault.look_up(schemes, subjects, generation)
         numbers = let_through(decoded.raw)
         people = self._vault.as_decided(decoded.raw, stream, people, numbers)
-        made = pseudonymise(decoded, people, self._policies[batch.event], self._gate, numbers >= 0)
+        made = pseudonymise(decoded, people, self._policy(batch.event), self._gate, numbers >= 0)
         verdict = made.outcome
         sealed = [*outcome.rejected, *(each for each in verdict.rejected if each.reason is not Reason.NOT_ENROLLED)]
         return _Judged(verdict.accepted, _strangers(decoded, verdict.rejected), sealed, made.withheld)
@@ -260,6 +261,11 @@ class Wall:
             pl.col("first_offset").replace_strict(numbers, return_dtype=pl.Int64).alias("raw_offset"),
         )
         return replace(judged, accepted=PseudonymisedBatch(event, frame))
+
+    def _policy(self, event: EventType) -> Policy:
+        if event not in self._policies:
+            self._policies[event] = Policy.of(self._schemas[event])
+        return self._policies[event]
 
     # -- person events
 

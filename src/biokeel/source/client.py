@@ -14,7 +14,6 @@ import confluent_kafka as kafka
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from biokeel.contracts.catalogue import Catalogue
 from biokeel.contracts.codec import Codec
@@ -22,7 +21,7 @@ from biokeel.contracts.topics import EventType
 from biokeel.errors import DeliveryError
 from biokeel.settings import Settings
 from biokeel.source.adapters.base import Record
-from biokeel.source.columns import conform, frame_of
+from biokeel.source.encoding import Encoder
 from biokeel.source.partition import partitions_of
 
 QUEUE_MESSAGES: Final = 400_000
@@ -33,7 +32,7 @@ MESSAGE_MAX_BYTES: Final = 16 << 20
 """What the raw topics take; a single event may be no larger than `max_event_bytes`."""
 METADATA_SECONDS: Final = 30.0
 """How long to wait for the broker's answer about a topic."""
-_FORBIDDEN: Final = (kafka.KafkaError.TOPIC_AUTHORIZATION_FAILED, kafka.KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+FORBIDDEN: Final = (kafka.KafkaError.TOPIC_AUTHORIZATION_FAILED, kafka.KafkaError.CLUSTER_AUTHORIZATION_FAILED)
 """The second is said of a user who may write no topic at all."""
 
 
@@ -47,10 +46,9 @@ class Publisher:
     def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
         """Connect by `settings.kafka_*`, as `settings.source_id`. Raises `SettingsError` where they are not set."""
         settings.require("kafka_bootstrap", "source_id")
-        self._catalogue = catalogue
-        self._codec = Codec(catalogue, settings.max_event_bytes)
+        self._encoder = Encoder(catalogue, settings.max_event_bytes)
         self._settings = settings
-        self._producer = kafka.Producer({**_producer_settings(settings), "delivery.report.only.error": True})
+        self._producer = kafka.Producer({**producer_settings(settings), "delivery.report.only.error": True})
         self._reporting: kafka.Producer | None = None
         self._partitions: dict[str, int] = {}
         self._queued = 0
@@ -70,7 +68,7 @@ class Publisher:
     @property
     def codec(self) -> Codec:
         """The codec that events are written with."""
-        return self._codec
+        return self._encoder.codec
 
     def publish(self, event: EventType, rows: pl.DataFrame | Sequence[Record]) -> int:
         """Queue `rows` (columns or keys of the event's schema) and return how many. Blocks while the queue is full.
@@ -78,20 +76,12 @@ class Publisher:
         Raises `SourceError` where a row does not fit the schema, and `DeliveryError` where an event is too large, the
         topic does not exist or Kafka has refused events queued earlier; then some of `rows` may be on their way.
         """
-        schema = self._catalogue.reader(event).schema
-        frame = conform(schema, rows) if isinstance(rows, pl.DataFrame) else frame_of(schema, rows)
+        frame, values = self._encoder.many(event, rows)
         if frame.is_empty():
             return 0
         topic = self._topic(event)
         self._raise_failures()
         partitions = partitions_of(frame, self._partitions_of(topic))
-        values = self._codec.encode(event, frame)
-        largest = pc.max(pc.binary_length(values)).as_py()
-        if largest > self._settings.max_event_bytes:
-            raise DeliveryError(
-                f"An event of {event} takes {largest} bytes; {self._settings.max_event_bytes} are allowed.",
-                "Put big files in the landing bucket and send a claim check.",
-            )
         for partition in np.unique(partitions).tolist():
             self._queue(topic, partition, values.filter(pa.array(partitions == partition)))
         return frame.height
@@ -131,7 +121,7 @@ class Publisher:
     def _reporting_producer(self) -> kafka.Producer:
         """A second producer, which reports every delivery: too slow for ready frames, made when it is first needed."""
         if self._reporting is None:
-            self._reporting = kafka.Producer(_producer_settings(self._settings))
+            self._reporting = kafka.Producer(producer_settings(self._settings))
         return self._reporting
 
     def flush(self) -> int:
@@ -171,13 +161,13 @@ class Publisher:
         if error.code() == kafka.KafkaError._FATAL:  # noqa: SLF001
             with self._ended():
                 producer.poll(0)  # raises what ended the client
-        raise self._not_authorised([topic]) if error.code() in _FORBIDDEN else _refusal(Counter([str(error.name())]))
+        raise self._not_authorised([topic]) if error.code() in FORBIDDEN else _refusal(Counter([str(error.name())]))
 
     def _refused(self, error: kafka.KafkaError | None, message: kafka.Message) -> None:
         """Called from `poll` and `flush`; by our main producer only for what was not delivered."""
         if error is not None:
             self._failed[str(error.name())] += 1
-            if error.code() in _FORBIDDEN:
+            if error.code() in FORBIDDEN:
                 self._forbidden.add(str(message.topic()))
 
     def _poll(self, seconds: float) -> None:
@@ -203,7 +193,7 @@ class Publisher:
             if not isinstance(error, kafka.KafkaException):
                 raise
             self._failed[str(error.args[0].name())] += 1
-            if error.args[0].code() in _FORBIDDEN:
+            if error.args[0].code() in FORBIDDEN:
                 self._forbidden.update(self._partitions)
             self._raise_failures()
 
@@ -237,7 +227,7 @@ class Publisher:
                 raise DeliveryError(
                     f"Kafka does not answer: {error.args[0].name()}.", "Is it up? Is BIOKEEL_KAFKA_BOOTSTRAP right?"
                 ) from None
-            if found.error is not None and found.error.code() in _FORBIDDEN:
+            if found.error is not None and found.error.code() in FORBIDDEN:
                 raise self._not_authorised([topic])
             if found.error is not None and found.error.code() != kafka.KafkaError.LEADER_NOT_AVAILABLE:
                 raise DeliveryError(
@@ -258,7 +248,8 @@ def _refusal(failed: Counter[str]) -> DeliveryError:
     )
 
 
-def _producer_settings(settings: Settings) -> dict[str, Any]:
+def producer_settings(settings: Settings) -> dict[str, Any]:
+    """How a source's producer is set up: idempotent, acknowledged by all replicas."""
     return {
         **settings.kafka_client(),
         "enable.idempotence": True,

@@ -7,21 +7,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import polars as pl
 
 from biokeel.contracts.catalogue import Catalogue
 from biokeel.contracts.codec import Codec
 from biokeel.contracts.topics import EventType
-from biokeel.errors import AdapterError, DeliveryError, SourceError
+from biokeel.errors import AdapterError, BiokeelError, DeliveryError, SourceError, UnknownSchema
 from biokeel.source.adapters.base import BATCH_ROWS, Context, Record, Report, Subject
-from biokeel.source.adapters.detect import RECORDS, detect
+from biokeel.source.adapters.detect import RECORDS, Format, detect
 from biokeel.source.adapters.records import read_raw
 from biokeel.source.columns import conform, frame_of
 from biokeel.source.enrol import Enroller, states_no_consent
 from biokeel.source.ids import EventIds
 from biokeel.source.schemes import Schemes
+
+T = TypeVar("T")
 
 GATHERED: Final = 5_000
 """Records of files that wait for those of the next."""
@@ -144,19 +146,46 @@ def publish_files(
     return results
 
 
+def recognise(result: FileResult, source: Source) -> tuple[Format, Context]:
+    """The format of a file, which `result` is told too, and what its adapter needs. Raises `AdapterError`."""
+    found = detect(result.path)
+    result.format = found.name
+    return found, source.context(result.path, found.site)
+
+
+def refused(send: Callable[[Sequence[T]], object], some: Sequence[T]) -> Iterator[tuple[T, BiokeelError]]:
+    """Hand `some` to `send`, in halves where it raises `SourceError`; yield each that it refuses alone, and why.
+
+    So is each refused where there is no such event type (`UnknownSchema`).
+
+    A `DeliveryError` is no fault of a record, so it goes on.
+    """
+    try:
+        send(some)
+    except DeliveryError:
+        raise
+    except UnknownSchema as error:
+        yield from ((each, error) for each in some)
+    except SourceError as error:
+        if len(some) == 1:
+            yield some[0], error
+            return
+        half = len(some) // 2
+        yield from refused(send, some[:half])
+        yield from refused(send, some[half:])
+
+
 def _publish_file(result: FileResult, source: Source, waiting: Waiting, enroller: Enroller | None) -> None:
     path = result.path
-    found = detect(path)
-    result.format = found.name
-    context = source.context(path, found.site)
-    for event, rows in found.read(path, context, result.report):
+    found, context = recognise(result, source)
+    for event, rows, _ in found.read(path, context, result.report):
         batches = [(event, rows)] if enroller is None else enroller.before(event, rows, context)
         for kind, records in batches:
             result.without_consent += states_no_consent(kind, records)
             waiting.add(result, kind, records)
     if found is RECORDS:
         messages: dict[EventType, list[bytes | None]] = {}
-        for event, value in read_raw(path):
+        for event, value, _ in read_raw(path):
             messages.setdefault(event, []).append(value)
         for event, values in messages.items():
             result.sent[str(event)] += len(waiting.sink.publish_raw(event, values))
@@ -198,20 +227,14 @@ class Waiting:
 
     def _send(self, event: EventType, some: list[tuple[FileResult, Record]]) -> None:
         """Send `some`; where one does not fit the schema, report it and send the others."""
-        try:
-            self.sink.publish(event, [record for _, record in some])
-        except DeliveryError:
-            raise
-        except SourceError as error:
-            if len(some) == 1:
-                some[0][0].report.problem(f"a record of {event}", str(error))
-                return
-            half = len(some) // 2
-            self._send(event, some[:half])
-            self._send(event, some[half:])
-            return
-        for result, _ in some:
-            result.sent[str(event)] += 1
+
+        def send(part: Sequence[tuple[FileResult, Record]]) -> None:
+            self.sink.publish(event, [record for _, record in part])
+            for result, _ in part:
+                result.sent[str(event)] += 1
+
+        for (result, _), error in refused(send, some):
+            result.report.problem(f"a record of {event}", str(error))
 
 
 def summary(results: Iterable[FileResult]) -> Iterator[tuple[str, int]]:

@@ -31,15 +31,20 @@ def stable_hash(scheme: str, value: str) -> int:
     return crc32(f"{space} {normalise(scheme, value)}".encode())
 
 
-def partitions_of(frame: pl.DataFrame, partitions: int) -> npt.NDArray[np.int64]:
-    """The partition of each row by `subject_scheme` and `subject_id`; each distinct identifier is hashed once."""
+def hashes_of(frame: pl.DataFrame) -> npt.NDArray[np.uint32]:
+    """The hash of each row's `subject_scheme` and `subject_id`; each distinct identifier is hashed once."""
     rows = frame.select("subject_scheme", "subject_id")
     distinct = rows.unique()
-    hashes = [stable_hash(scheme, value) % partitions for scheme, value in distinct.iter_rows()]
+    hashes = [stable_hash(scheme, value) for scheme, value in distinct.iter_rows()]
     placed = rows.join(
-        distinct.with_columns(pl.Series("partition", hashes, pl.Int64)),
+        distinct.with_columns(pl.Series("hash", hashes, pl.UInt32)),
         on=["subject_scheme", "subject_id"],
         how="left",
         maintain_order="left",
     )
-    return placed["partition"].to_numpy()
+    return placed["hash"].to_numpy()
+
+
+def partitions_of(frame: pl.DataFrame, partitions: int) -> npt.NDArray[np.int64]:
+    """The partition of each row, of so many."""
+    return hashes_of(frame).astype(np.int64) % partitions

@@ -1,63 +1,188 @@
-"""Reading a source's receipts: what became of its events, as `biokeel.contracts.receipts` says.
-
-Nothing is kept at the broker of how far a source has read: whoever reads keeps the number of the last receipt that he
-has taken in, and passes over what he knows.
-"""
+"""Receipts at the source: what the programme says became of each event, and which are worth sending again."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import time
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import closing
+from typing import Final, Protocol, TypeAlias
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+import confluent_kafka as kafka
 
-from biokeel.contracts.receipts import Receipt, decode
+from biokeel.contracts.receipts import Outcome, Receipt, decode
 from biokeel.contracts.topics import receipts_topic
 from biokeel.errors import DeliveryError
+from biokeel.reasons import Owner, Reason
+from biokeel.settings import Settings
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+FINAL: Final = frozenset(Outcome) - {Outcome.PARKED}
+"""What an event has come to, until an amendment says otherwise."""
+_POLL_SECONDS: Final = 0.2
+_ANSWER_SECONDS: Final = 10.0
+_RECORDS: Final = 1_000
 
-    from biokeel.settings import Settings
-
-ANSWER_SECONDS: Final = 15.0
-POLL_SECONDS: Final = 0.5
-AT_A_TIME: Final = 500
+Place: TypeAlias = tuple[str, int, int]
+"""Event type, partition of the raw topic, offset."""
 
 
-def read_receipts(settings: Settings, source: str, *, above: int = -1, follow: bool = False) -> Iterator[Receipt]:
-    """The receipts of `source` with numbers above `above`, in order and each once.
+class Following(Protocol):
+    """Receipts as they come: none for a while is an empty list."""
 
-    All that there are when it begins; with `follow` it then waits for more, for ever. Raises `DeliveryError` where
-    Kafka does not answer or refuses, and `ContractError` for a record that is no receipt.
+    @property
+    def ended(self) -> bool:
+        """Whether all that there were when it began have come."""
+
+    def more(self, seconds: float) -> list[Receipt]:
+        """The next receipts, after waiting `seconds` for one at most."""
+
+    def close(self) -> None:
+        """Stop."""
+
+
+class Follower:
+    """Reads a source's receipts from the first on. Needs the right to read its topic, and no consumer group.
+
+    Nothing is kept at the broker of how far a source has read: whoever reads keeps the number of the last receipt that
+    he has taken in. Records that the programme told twice come once.
     """
-    topic = receipts_topic(source)
-    # A group has to be named, and is not used: partitions are chosen here, and nothing is committed.
-    consumer = Consumer(settings.kafka_client() | {"group.id": "none", "enable.auto.commit": False})
-    try:
-        _, end = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=ANSWER_SECONDS)
-        consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
-        while follow or consumer.position([TopicPartition(topic, 0)])[0].offset < end:
-            for message in consumer.consume(AT_A_TIME, POLL_SECONDS):
-                if (record := _value(message)) is not None and (receipt := decode(record)).number > above:
-                    above = receipt.number
-                    yield receipt
-    except KafkaException as error:
-        raise _failed(error.args[0], topic) from None
-    finally:
-        consumer.close()
+
+    def __init__(self, settings: Settings, above: int = -1) -> None:
+        """Begin, with receipts whose number is above `above`.
+
+        Raises `DeliveryError` where Kafka does not answer, or shows this user no receipts.
+        """
+        settings.require("kafka_bootstrap", "source_id")
+        topic = receipts_topic(settings.source_id)
+        self._consumer = kafka.Consumer(
+            {
+                **settings.kafka_client(),
+                # The library wants a name, of those that a source has a right to; nothing is committed under it.
+                "group.id": f"{settings.source_id}.receipts",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+            }
+        )
+        try:
+            found = self._consumer.list_topics(topic, timeout=_ANSWER_SECONDS).topics[topic]
+        except kafka.KafkaException as error:
+            raise DeliveryError(f"Kafka does not answer ({error.args[0].name()}).", "Is it up?") from None
+        if found.error is not None:
+            raise _refused(settings.source_id, found.error)
+        self._at = [kafka.TopicPartition(topic, number, 0) for number in found.partitions]
+        try:
+            self._ends = [self._consumer.get_watermark_offsets(at, timeout=_ANSWER_SECONDS)[1] for at in self._at]
+        except kafka.KafkaException as error:
+            raise _refused(settings.source_id, error.args[0]) from None
+        self._consumer.assign(self._at)
+        self._highest = above
+
+    @property
+    def ended(self) -> bool:
+        """Whether all that there were when it began have come."""
+        reached = [max(each.offset, 0) for each in self._consumer.position(self._at)]
+        return all(position >= end for position, end in zip(reached, self._ends, strict=True))
+
+    def more(self, seconds: float) -> list[Receipt]:
+        """The next receipts, after waiting `seconds` for one at most.
+
+        Raises `ContractError` for a record that is no receipt.
+        """
+        found = []
+        for message in self._consumer.consume(_RECORDS, seconds):
+            value = message.value()
+            if message.error() is not None or value is None:
+                continue  # a broker that is away is asked again
+            receipt = decode(value if isinstance(value, bytes) else value.encode())
+            if receipt.number > self._highest:
+                self._highest = receipt.number
+                found.append(receipt)
+        return found
+
+    def close(self) -> None:
+        """Stop."""
+        self._consumer.close()
 
 
-def _value(message: Message) -> bytes | None:
-    """The record; None for word that the group is not ours: a source has no right to any, and needs none."""
-    if (error := message.error()) is None:
-        return message.value() or b""
-    if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
-        return None
-    raise KafkaException(error)
-
-
-def _failed(error: KafkaError, topic: str) -> DeliveryError:
+def _refused(source: str, error: kafka.KafkaError) -> DeliveryError:
     return DeliveryError(
-        f"Kafka does not let {topic} be read: {error.str()}.",
-        "Is Kafka up, are these the credentials of that source, and is it registered (biokeel source apply)?",
+        f"Kafka shows {source} no receipts ({error.name()}).",
+        "Are these its own credentials, and is it registered (biokeel source apply)? Ask the programme.",
     )
+
+
+def told(following: Following, *, on: bool = True) -> Iterator[Receipt]:
+    """Every receipt, oldest first: all that there are, and with `on` then those that come, for ever.
+
+    Raises `DeliveryError` where without `on` no more come, though there are some.
+    """
+    with closing(following):
+        quiet = time.monotonic()
+        while on or not following.ended:
+            if found := following.more(_POLL_SECONDS):
+                quiet = time.monotonic()
+            elif not on and time.monotonic() - quiet > _ANSWER_SECONDS:
+                raise DeliveryError("Kafka gives no more receipts, though it has some.", "Is it up? Ask again.")
+            yield from found
+
+
+class Fates:
+    """What became of some places, as receipts tell it."""
+
+    def __init__(self, wanted: Iterable[Place]) -> None:
+        self._wanted: dict[tuple[str, int], set[int]] = defaultdict(set)
+        for event, partition, offset in wanted:
+            self._wanted[event, partition].add(offset)
+        self.of: dict[Place, Receipt] = {}
+        """The newest receipt about each place that one was about."""
+
+    def add(self, receipt: Receipt) -> None:
+        """Take the next receipt."""
+        offsets = self._wanted.get((receipt.event, receipt.partition), set())
+        for first, last in receipt.offsets:
+            inside = range(first, last + 1)
+            for offset in offsets if len(offsets) < len(inside) else inside:
+                if offset in inside and offset in offsets:
+                    self.of[receipt.event, receipt.partition, offset] = receipt
+
+
+def best(places: Iterable[Place], fates: Mapping[Place, Receipt]) -> Receipt | None:
+    """What became of an event that was sent to several places: what counts is not that it repeats itself."""
+    known = [fates[place] for place in places if place in fates and fates[place].outcome in FINAL]
+    return min(known, key=lambda receipt: receipt.outcome is Outcome.REPEATED, default=None)
+
+
+def wait_for(following: Following, wanted: Mapping[str, list[Place]], seconds: float) -> dict[str, Receipt]:
+    """The final receipt of each id in `wanted`, as soon as all have one; after `seconds`, of those that have."""
+    fates = Fates(place for places in wanted.values() for place in places)
+    deadline = time.monotonic() + seconds
+    while True:
+        found = {name: receipt for name, places in wanted.items() if (receipt := best(places, fates.of)) is not None}
+        left = deadline - time.monotonic()
+        if len(found) == len(wanted) or left <= 0:
+            return found
+        for receipt in following.more(min(left, _POLL_SECONDS)):
+            fates.add(receipt)
+
+
+def rejected_places(receipts: Iterable[Receipt], numbers: Collection[int] = ()) -> dict[tuple[str, int], set[int]]:
+    """The offsets by event type and partition of what was rejected and is the source's to mend.
+
+    With `numbers`, of what those receipts speak of, whatever it is.
+    """
+    found: dict[tuple[str, int], set[int]] = defaultdict(set)
+    for receipt in receipts:
+        offsets = {offset for first, last in receipt.offsets for offset in range(first, last + 1)}
+        of_it = found[receipt.event, receipt.partition]
+        if receipt.number in numbers if numbers else is_the_sources_to_mend(receipt):
+            of_it |= offsets
+        elif not numbers:
+            of_it -= offsets  # an amendment: it has come through since
+    return {place: offsets for place, offsets in found.items() if offsets}
+
+
+def is_the_sources_to_mend(receipt: Receipt) -> bool:
+    """Whether an event was rejected for something that its source can change, and send it again."""
+    if receipt.outcome not in (Outcome.SEALED, Outcome.QUARANTINED):
+        return False
+    return receipt.reason in set(Reason) and Reason(receipt.reason).owner is Owner.SOURCE

@@ -33,8 +33,9 @@ from biokeel.admin.credentials import LANDING, Credentials
 from biokeel.admin.plan import Topic, make_plan, topics_wanted
 from biokeel.admin.private import read_settings, write_settings
 from biokeel.admin.users import User
+from biokeel.contracts.catalogue import locked_events
 from biokeel.contracts.sources import Register
-from biokeel.contracts.topics import EVENTS, Zone
+from biokeel.contracts.topics import Zone
 from biokeel.errors import StackError
 from biokeel.settings import Settings
 from biokeel.stack import artifacts, environment, kafka, objectstore, state
@@ -140,7 +141,7 @@ class Stack:
         without = {source_id for source_id in self._register if not credentials.file(source_id).exists()}
         plan = make_plan(
             self._register,
-            EVENTS,
+            locked_events(self._base.schemas_dir),
             settings.pseudo_partitions,
             cluster.held(),
             passwords=credentials.unfinished() | without,
@@ -150,7 +151,7 @@ class Stack:
             credentials.rewrite(source_id)
 
     def _topics(self) -> dict[str, Topic]:
-        return topics_wanted(self._register, EVENTS, self._base.pseudo_partitions)
+        return topics_wanted(self._register, locked_events(self._base.schemas_dir), self._base.pseudo_partitions)
 
     def _start_programs(self, workers: int, console: bool) -> None:
         if workers:

@@ -54,6 +54,11 @@ class SuiteStore:
         self._root = root
         self._schemas = schemas
         self._held: dict[EventType, _Held] = {}
+        self._missing: dict[EventType, str] = {}
+
+    def events(self) -> tuple[EventType, ...]:
+        """The event types that have a suite by now which can judge them; what is wrong with another is logged once."""
+        return tuple(event for event in self._schemas if self._can_judge(event))
 
     def current(self, event: EventType) -> CompiledSuite:
         """The suite of `event` as its file stands now; call it once for each batch (one `stat` where it is settled).
@@ -66,6 +71,16 @@ class SuiteStore:
         if held is None or stamp is None or stamp != held.stamp:
             held = self._held[event] = self._read(event, stamp, held)
         return held.suite
+
+    def _can_judge(self, event: EventType) -> bool:
+        try:
+            self.current(event)
+        except SuiteError as error:
+            if self._missing.get(event) != str(error):
+                _LOG.error("%s is not taken up: %s", event, error)
+                self._missing[event] = str(error)
+            return False
+        return True
 
     def fault(self, event: EventType) -> str | None:
         """What is wrong with the file of `event` while its last good version is kept; None where all is well."""

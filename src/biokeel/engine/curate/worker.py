@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from biokeel.contracts.topics import event_of
+from biokeel.contracts.topics import EventType, event_of
 from biokeel.engine.curate.judging import Judge, Judged
 from biokeel.engine.curate.landing import Landing
 from biokeel.engine.curate.reading import BlockReader
@@ -45,9 +45,10 @@ if TYPE_CHECKING:
 
     from biokeel.contracts.schema import EventSchema
     from biokeel.contracts.signatures import PublicKeys
-    from biokeel.contracts.topics import EventType
     from biokeel.engine.curate.judging import Decided
+    from biokeel.engine.curate.reading import Columns
     from biokeel.engine.kafka.deliveries import Delivery
+    from biokeel.engine.kafka.topics import Events
     from biokeel.land.lake import Lake
     from biokeel.observe.metrics import WorkerMetrics
     from biokeel.settings import Settings
@@ -76,9 +77,9 @@ RECOVERIES: Final = 8
 """Event types recovered at a time after an assignment."""
 
 
-def consumption(settings: Settings) -> Consumption:
-    """What this application reads: every pseudo topic, few and big messages."""
-    topics = TopicNames(settings).pseudo
+def consumption(settings: Settings, events: Events) -> Consumption:
+    """What this application reads: every pseudo topic of `events`, few and big messages."""
+    topics = TopicNames(settings, events).pseudo
     return Consumption(
         GROUP,
         topics,
@@ -90,6 +91,18 @@ def consumption(settings: Settings) -> Consumption:
         answer_bytes=FETCH_BYTES,
         take_bytes=TAKE_BYTES,
     )
+
+
+class _Columns(dict[EventType, "Columns"]):
+    """The columns of the curated table of each event type, made when it is first asked for."""
+
+    def __init__(self, schemas: Mapping[EventType, EventSchema]) -> None:
+        super().__init__()
+        self._schemas = schemas
+
+    def __missing__(self, event: EventType) -> Columns:
+        columns = self[event] = curated_columns(self._schemas[event])
+        return columns
 
 
 class CurateWorker(Worker):
@@ -108,8 +121,7 @@ class CurateWorker(Worker):
         super().__init__(settings, metrics)
         self._lake = lake
         self._schemas = schemas
-        columns = {event: curated_columns(schema) for event, schema in schemas.items()}
-        self._reader = BlockReader(lake, columns, metrics, settings.set_aside_blocks, keys)
+        self._reader = BlockReader(lake, _Columns(schemas), metrics, settings.set_aside_blocks, keys)
         self._judge = Judge(settings, self.runner, suites)
         self._saver = SnapshotSaver(settings, self.runner, lake)
         self._landing = Landing(self, self._saver)

@@ -7,28 +7,38 @@ from typing import TYPE_CHECKING, Final
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from biokeel.contracts.topics import PSEUDO, event_of, raw_of
+from biokeel.contracts.topics import raw_of
 from biokeel.errors import TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from biokeel.contracts.sources import Register
+    from biokeel.contracts.topics import EventType
     from biokeel.settings import Settings
+
+    Events = Callable[[], tuple[EventType, ...]]
+    """Gives the event types that there are now."""
 
 _TIMEOUT: Final = 15.0
 """Seconds that Kafka may take to answer."""
 
 
 class TopicNames:
-    """The names of the topics that the user of `settings` may see."""
+    """The names of the topics that the user of `settings` may see.
 
-    def __init__(self, settings: Settings) -> None:
+    `events` gives the event types that there are now; a topic of any other is left alone.
+    """
+
+    def __init__(self, settings: Settings, events: Events) -> None:
         self._admin = AdminClient(settings.kafka_client())
+        self._events = events
 
     def raw(self) -> list[str]:
-        """Every raw topic of an event type that is known, whoever's it is. Raises `TransportError`."""
-        return [name for name in self._all() if is_raw(name)]
+        """Every raw topic, whoever's it is, whose events have somewhere to go. Raises `TransportError`."""
+        names = set(self._all())
+        events = {event for event in self._events() if event.is_person or event.pseudo_topic in names}
+        return [name for name in names if is_raw(name) and raw_of(name)[1] in events]
 
     def raw_of_registered(self, register: Callable[[], Register]) -> tuple[str, ...]:
         """The raw topics of the sources in `register`, which is asked last, so that it is not older than the topics.
@@ -40,8 +50,9 @@ class TopicNames:
         return tuple(sorted(name for name in names if raw_of(name)[0] in sources))
 
     def pseudo(self) -> tuple[str, ...]:
-        """Every pseudo topic of an event type that is known."""
-        return tuple(sorted(name for name in self._all() if name.startswith(PSEUDO) and _is_known(name)))
+        """Every pseudo topic."""
+        names = set(self._all())
+        return tuple(sorted(topic for event in self._events() if (topic := event.pseudo_topic) in names))
 
     def _all(self) -> list[str]:
         try:
@@ -53,17 +64,9 @@ class TopicNames:
 
 
 def is_raw(name: str) -> bool:
-    """Whether it is the raw topic of an event type that is known."""
+    """Whether it can be the raw topic of an event type."""
     try:
         raw_of(name)
-    except KeyError:
-        return False
-    return True
-
-
-def _is_known(name: str) -> bool:
-    try:
-        event_of(name)
     except KeyError:
         return False
     return True

@@ -48,23 +48,22 @@ epoch than the client's, and a new leader does not know at once how far the part
 """
 
 
-def raw_watermarks(settings: Settings, events: Iterable[EventType]) -> Watermarks:
-    """The watermarks of all sources' raw topics of `events`; an event type that nobody sends has no partitions.
+def raw_watermarks(settings: Settings) -> Watermarks:
+    """The watermarks of all sources' raw topics.
 
     Raises `TransportError` when Kafka does not answer or refuses.
     """
-    return _of_events(events, _watermarks(settings, is_raw))
+    return _by_event(_watermarks(settings, is_raw))
 
 
 class RawWatermarks:
-    """The watermarks of the raw topics of `events` for who asks every few seconds: over one connection.
+    """The watermarks of all raw topics for who asks every few seconds: over one connection.
 
     New topics are found, and what was deleted at the beginnings of old ones, within `SELDOM` seconds.
     """
 
-    def __init__(self, settings: Settings, events: Iterable[EventType]) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._events = tuple(events)
         self._admin: AdminClient | None = None
         self._lows: dict[tuple[str, int], int] = {}
         self._seldom_at = 0.0
@@ -83,7 +82,7 @@ class RawWatermarks:
         except KafkaException as error:
             self._admin, self._seldom_at = None, 0.0
             raise _failed(error) from None
-        return _of_events(self._events, {place: (low, highs[place]) for place, low in sorted(self._lows.items())})
+        return _by_event({place: (low, highs[place]) for place, low in sorted(self._lows.items())})
 
 
 def pseudo_watermarks(settings: Settings, event: EventType) -> dict[int, tuple[int, int]]:
@@ -130,12 +129,11 @@ def _partitions(admin: AdminClient, wanted: Callable[[str], bool]) -> list[Topic
     ]
 
 
-def _of_events(events: Iterable[EventType], found: Mapping[tuple[str, int], tuple[int, int]]) -> Watermarks:
-    marks: Watermarks = {event: {} for event in events}
+def _by_event(found: Mapping[tuple[str, int], tuple[int, int]]) -> Watermarks:
+    marks: Watermarks = {}
     for (topic, partition), bounds in found.items():
         source, event = raw_of(topic)
-        if event in marks:
-            marks[event][RawPartition(source, partition)] = bounds
+        marks.setdefault(event, {})[RawPartition(source, partition)] = bounds
     return marks
 
 

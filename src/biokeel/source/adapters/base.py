@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 import orjson
 import polars as pl
@@ -28,8 +28,17 @@ from biokeel.vault.identifiers import normalise
 Record: TypeAlias = dict[str, Any]
 """One ready record; Any because its values are those of an Avro record."""
 
-Batch: TypeAlias = tuple[EventType, "list[Record] | pl.DataFrame"]
-"""Some events of one type: ready records, or a frame with the schema's columns."""
+
+class Batch(NamedTuple):
+    """Some events of one type: ready records, or a frame with the schema's columns.
+
+    `places` says of each where in its file it stands ("line 3", "entry 7"), never what is there.
+    """
+
+    event: EventType
+    rows: list[Record] | pl.DataFrame
+    places: Sequence[str]
+
 
 BATCH_ROWS: Final = 50_000
 """Most records that an adapter holds before it hands them on: a long file must not fill the memory."""
@@ -90,6 +99,32 @@ class Report:
     def problem(self, position: str, reason: str) -> None:
         """Note a part of the file that should have become an event and did not."""
         self.problems.append(Problem(position, reason))
+
+
+class Held:
+    """Records of a file with their places, by event type, until there are enough of them to hand on."""
+
+    def __init__(self) -> None:
+        self._batches: dict[EventType, tuple[list[Record], list[str]]] = {}
+        self._count = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time to hand on what is here."""
+        return self._count >= BATCH_ROWS
+
+    def add(self, event: EventType, record: Record, place: str) -> None:
+        """Hold one more record."""
+        records, places = self._batches.setdefault(event, ([], []))
+        records.append(record)
+        places.append(place)
+        self._count += 1
+
+    def hand_on(self) -> list[Batch]:
+        """Everything, enrolments first: one may stand behind its person's events, and spares them the parking."""
+        batches, self._batches, self._count = self._batches, {}, 0
+        made = [Batch(event, records, places) for event, (records, places) in batches.items()]
+        return sorted(made, key=lambda batch: not batch.event.is_person)
 
 
 class Unusable(Exception):  # noqa: N818 - never leaves an adapter: it becomes a problem of the report

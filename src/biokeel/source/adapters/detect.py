@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from biokeel.contracts.topics import EVENTS
+from biokeel.contracts.topics import event_type
 from biokeel.errors import AdapterError
 from biokeel.source.adapters import fitbit_csv, openmhealth, wgs_qc
 from biokeel.source.adapters.base import Adapter, read_json
@@ -19,7 +19,6 @@ from biokeel.source.adapters.records import read_records
 HEAD_BYTES: Final = 64 << 10
 """How much of a file is looked at; JSON that is no JSON lines is read whole, because its keys may come in any order."""
 KNOWN: Final = "FHIR R4, Open mHealth, Fitbit CSV, GA4GH WGS-QC, JSON lines of ready records"
-_EVENT_NAMES: Final = frozenset(map(str, EVENTS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ def _of_json(path: Path, text: bytes) -> Format:
         line = orjson.loads(first)
     except orjson.JSONDecodeError:
         line = None
-    if isinstance(line, dict) and str(line.get("event")) in _EVENT_NAMES:
+    if isinstance(line, dict) and _names_an_event_type(line):
         return RECORDS
     document: Any = read_json(path)
     if isinstance(document, list):
@@ -77,6 +76,13 @@ def _of_json(path: Path, text: bytes) -> Format:
         if "header" in document or any(name in body for name in openmhealth.MEASURES):
             return OPEN_MHEALTH
     raise AdapterError(f"{path.name} is JSON of no known format.", f"Known formats: {KNOWN}.")
+
+
+def _names_an_event_type(line: dict[str, Any]) -> bool:
+    try:
+        return bool(event_type(str(line.get("event"))))
+    except KeyError:
+        return False
 
 
 def _of_csv(path: Path, text: bytes) -> Format:

@@ -19,10 +19,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from biokeel.contracts.topics import EventType
 from biokeel.errors import AdapterError
 from biokeel.source.adapters import fhir_clinical, fhir_patient
-from biokeel.source.adapters.base import BATCH_ROWS, Batch, Context, Record, Report, Unusable, read_json
+from biokeel.source.adapters.base import Batch, Context, Held, Report, Unusable, read_json
 from biokeel.source.adapters.fhir_bundle import Bundle
 from biokeel.source.adapters.fhir_common import Maker
 
@@ -38,8 +37,7 @@ MAKERS: Final[dict[str, Maker]] = {
 def read_fhir(path: Path, context: Context, report: Report) -> Iterator[Batch]:
     """Yield the events of a FHIR JSON file. Raises `AdapterError` where it is no bundle or resource of R4."""
     document = _document(path)
-    held: dict[EventType, list[Record]] = {}
-    count = 0
+    held = Held()
     try:
         bundle = Bundle.of(document, context, report)
     except Unusable as fault:
@@ -62,17 +60,10 @@ def read_fhir(path: Path, context: Context, report: Report) -> Iterator[Batch]:
         if not made:
             report.left_out[f"{kind} of another kind"] += 1
         for event, record in made:
-            held.setdefault(event, []).append(record)
-        count += len(made)
-        if count >= BATCH_ROWS:
-            yield from _enrolments_first(held)
-            held, count = {}, 0
-    yield from _enrolments_first(held)
-
-
-def _enrolments_first(held: dict[EventType, list[Record]]) -> list[Batch]:
-    """A Patient may stand behind its observations; sent first, it spares them the parking."""
-    return sorted(held.items(), key=lambda batch: not batch[0].is_person)
+            held.add(event, record, position)
+        if held.full:
+            yield from held.hand_on()
+    yield from held.hand_on()
 
 
 def _document(path: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Final
 
 from biokeel.contracts.topics import EventType, event_type
 from biokeel.errors import AdapterError
-from biokeel.source.adapters.base import BATCH_ROWS, Batch, Context, Record, Report, Subject, Unusable, subject_of
+from biokeel.source.adapters.base import Batch, Context, Held, Record, Report, Subject, Unusable, subject_of
 from biokeel.source.times import Moment, in_zone
 
 EXERCISE: Final = event_type("lifestyle.exercise")
@@ -48,7 +48,7 @@ def _read(lines: csv.DictReader[str], path: Path, context: Context, report: Repo
     day_column = next(name for name in _FORMATS if name in columns)
     event, payload = _FORMATS[day_column]
     seen: dict[str, int] = {}
-    held: list[Record] = []
+    held = Held()
     for row in lines:
         position = f"line {lines.line_num}"
         begun = _date(row[day_column], context)
@@ -70,12 +70,10 @@ def _read(lines: csv.DictReader[str], path: Path, context: Context, report: Repo
         except (KeyError, ValueError, TypeError):
             report.problem(position, "a column is missing or holds no number")
             continue
-        held.append(record)
-        if len(held) >= BATCH_ROWS:
-            yield event, held
-            held = []
-    if held:
-        yield event, held
+        held.add(event, record, position)
+        if held.full:
+            yield from held.hand_on()
+    yield from held.hand_on()
 
 
 def _envelope(subject: Subject, event_id: str, begun: Moment, context: Context) -> Record:

@@ -82,14 +82,15 @@ def read_openmhealth(path: Path, context: Context, report: Report) -> Iterator[B
     document = read_json(path)
     points = document if isinstance(document, list) else [document]
     for index, point in enumerate(points):
+        place = f"entry {index}"
         try:
             event, record = _event(point, context)
         except Unusable as fault:
-            report.problem(f"entry {index}", str(fault))
+            report.problem(place, str(fault))
         except (AttributeError, TypeError, KeyError, ValueError):
-            report.problem(f"entry {index}", "its JSON does not have the structure of Open mHealth")
+            report.problem(place, "its JSON does not have the structure of Open mHealth")
         else:
-            yield event, [record]
+            yield Batch(event, [record], [place])
 
 
 def _event(point: Any, context: Context) -> tuple[EventType, Record]:

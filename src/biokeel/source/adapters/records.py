@@ -11,16 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from biokeel.contracts.topics import EventType, event_type
 from biokeel.errors import AdapterError
 from biokeel.source.adapters.base import (
-    BATCH_ROWS,
     Batch,
     Context,
+    Held,
     Record,
     Report,
     Unusable,
@@ -36,8 +36,7 @@ _REQUIRED: Final = ("subject_scheme", "subject_id", "occurred_at")
 
 def read_records(path: Path, context: Context, report: Report) -> Iterator[Batch]:
     """Yield the records of a file of JSON lines, in the file's order within each event type."""
-    held: dict[EventType, list[Record]] = {}
-    count = 0
+    held = Held()
     for position, line in _lines(path, report):
         if "raw_hex" in line:
             continue
@@ -46,19 +45,27 @@ def read_records(path: Path, context: Context, report: Report) -> Iterator[Batch
         except Unusable as fault:
             report.problem(position, str(fault))
             continue
-        held.setdefault(event, []).append(record)
-        count += 1
-        if count == BATCH_ROWS:
-            yield from held.items()
-            held, count = {}, 0
-    yield from held.items()
+        held.add(event, record, position)
+        if held.full:
+            yield from held.hand_on()
+    yield from held.hand_on()
 
 
-def read_raw(path: Path) -> list[tuple[EventType, bytes | None]]:
+class Message(NamedTuple):
+    """One message to be sent as it is; None for one without bytes. `place` is its line."""
+
+    event: EventType
+    value: bytes | None
+    place: str
+
+
+def read_raw(path: Path) -> list[Message]:
     """The messages of a file of JSON lines that are to be sent as they are; an empty `raw_hex` has no bytes."""
-    lines = [line for _, line in _lines(path, Report()) if "raw_hex" in line]
+    lines = [(place, line) for place, line in _lines(path, Report()) if "raw_hex" in line]
     try:
-        return [(event_type(line["event"]), bytes.fromhex(line["raw_hex"]) or None) for line in lines]
+        return [
+            Message(event_type(line["event"]), bytes.fromhex(line["raw_hex"]) or None, place) for place, line in lines
+        ]
     except (KeyError, ValueError, TypeError):
         raise AdapterError(f"{path.name}: a line with raw_hex wants an event type and hexadecimal digits.") from None
 

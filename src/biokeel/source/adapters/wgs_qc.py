@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from biokeel.contracts.topics import EventType, event_type
 from biokeel.errors import AdapterError
-from biokeel.source.adapters.base import Batch, Context, Record, Report, Unusable, read_json, subject_of
+from biokeel.source.adapters.base import Batch, Context, Held, Record, Report, Unusable, read_json, subject_of
 
 MANIFEST: Final = event_type("genome.sample_manifest")
 QC_METRICS: Final = event_type("genome.qc_metrics")
@@ -65,28 +65,26 @@ def read_metrics(path: Path, context: Context, report: Report) -> Iterator[Batch
         return
     record |= {name: int(known[name]) for name in _WHOLE if known.get(name) is not None}
     record |= {name: float(known[name]) for name in _REAL if known.get(name) is not None}
-    yield QC_METRICS, [record | {"pipeline": _pipeline(path)}]
+    yield Batch(QC_METRICS, [record | {"pipeline": _pipeline(path)}], ["wgs_qc_metrics"])
 
 
 def read_manifest(path: Path, context: Context, report: Report) -> Iterator[Batch]:
     """Yield the samples of a manifest without a header: sample, alignment URI, variant URI."""
-    records = []
+    held = Held()
     for line, row in _rows(path):
+        place = f"line {line}"
         if len(row) != 3 or not row[0] or not all("://" in uri for uri in row[1:]):
-            report.problem(f"line {line}", "wants a sample name and two URIs")
+            report.problem(place, "wants a sample name and two URIs")
             continue
         build = next((name for pattern, name in _BUILDS if pattern.search(row[1])), None)
         try:
             envelope = _envelope(row[0], "the sample name", MANIFEST, context, "manifest")
         except Unusable as fault:
-            report.problem(f"line {line}", str(fault))
+            report.problem(place, str(fault))
             continue
-        records.append(
-            envelope
-            | {"sex_reported": "unknown", "alignment_uri": row[1], "variant_uri": row[2], "reference_build": build}
-        )
-    if records:
-        yield MANIFEST, records
+        files = {"sex_reported": "unknown", "alignment_uri": row[1], "variant_uri": row[2], "reference_build": build}
+        held.add(MANIFEST, envelope | files, place)
+    yield from held.hand_on()
 
 
 def read_sample_sheet(path: Path, context: Context, report: Report) -> Iterator[Batch]:
@@ -96,25 +94,23 @@ def read_sample_sheet(path: Path, context: Context, report: Report) -> Iterator[
     missing = [name for name in SHEET_COLUMNS if name not in names]
     if missing:
         raise AdapterError(f"{path.name} lacks the columns {', '.join(missing)}.")
-    records = []
+    held = Held()
     for line, row in rows[1:]:
+        place = f"line {line}"
         cells = dict(zip(names, row, strict=False))
         try:
             envelope = _envelope(cells.get("Sample_name", ""), "Sample_name", MANIFEST, context, "sheet")
         except Unusable as fault:
-            report.problem(f"line {line}", str(fault))
+            report.problem(place, str(fault))
             continue
         sex = cells.get("Sex", "").lower()
-        records.append(
-            envelope
-            | {
-                "biosample_id": cells.get("Biosample_ID") or None,
-                "sex_reported": sex if sex in {"female", "male"} else "unknown",
-                "population_code": cells.get("Population_code") or None,
-            }
-        )
-    if records:
-        yield MANIFEST, records
+        sheet = {
+            "biosample_id": cells.get("Biosample_ID") or None,
+            "sex_reported": sex if sex in {"female", "male"} else "unknown",
+            "population_code": cells.get("Population_code") or None,
+        }
+        held.add(MANIFEST, envelope | sheet, place)
+    yield from held.hand_on()
 
 
 def _envelope(sample: object, name: str, event: EventType, context: Context, part: str = "") -> Record:

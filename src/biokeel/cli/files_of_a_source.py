@@ -1,0 +1,184 @@
+"""What commands that read a source's files share: options, and how what was read is told."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from biokeel.settings import Settings
+    from biokeel.source.adapters.base import Subject
+    from biokeel.source.files import FileResult, Source
+
+Paths: TypeAlias = Annotated[list[Path], typer.Argument(help="Files and folders (walked).", show_default=False)]
+SourceId: TypeAlias = Annotated[str, typer.Option(help="The publishing system, as agreed with the programme.")]
+Site: TypeAlias = Annotated[
+    str, typer.Option(help="Hospital, centre or vendor in subject schemes; else the source id.")
+]
+SubjectText: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--subject", help="SCHEME=VALUE: the person of files that name nobody; - reads it from standard input, unseen."
+    ),
+]
+Zone: TypeAlias = Annotated[str, typer.Option(help="Time zone of times without one, for example Asia/Seoul.")]
+Identifiers: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(help="Table of identifier systems and FHIR servers, TOML or JSON; else BIOKEEL_IDENTIFIERS."),
+]
+KeyFile: TypeAlias = Annotated[
+    Path | None, typer.Option(help="The source's secret for event ids; made where there is none.")
+]
+
+_SITE: Final = re.compile(r"[a-z0-9][a-z0-9.-]*")
+_MOST_PROBLEMS: Final = 20
+"""Kinds of problem that a table shows; the rest is counted."""
+_MOST_NAMES: Final = 5
+"""Files of one kind of problem that it names."""
+
+
+def source_of(
+    settings: Settings,
+    source_id: str,
+    *,
+    site: str,
+    subject: str,
+    zone: str,
+    identifiers: Path | None,
+    key_file: Path | None,
+    make_key: bool,
+) -> Source:
+    """Who publishes, from the options. Without `make_key` a secret that is not there is not made.
+
+    Raises `typer.BadParameter` for an option that makes no sense, and `SourceError` or `SettingsError` for its file.
+    """
+    from biokeel.contracts.grammars import SOURCE_ID
+    from biokeel.source.files import Source
+    from biokeel.source.ids import source_key
+    from biokeel.source.schemes import load_schemes
+
+    _check(source_id, re.compile(SOURCE_ID), "--source-id")
+    if site:
+        _check(site, _SITE, "--site")
+    return Source(
+        source_id,
+        source_key(key_file or settings.state_dir / "source.key", make=make_key),
+        site or None,
+        _subject(subject),
+        _zone(zone),
+        load_schemes(identifiers or settings.identifiers),
+    )
+
+
+def files_in(paths: Iterable[Path]) -> list[Path]:
+    """The files that `paths` name. Raises `AdapterError` where there is none."""
+    from biokeel.errors import AdapterError
+    from biokeel.source.files import find_files
+
+    files = find_files(paths)
+    if not files:
+        raise AdapterError("There is no file in what was named.", "Hidden files are left out.")
+    return files
+
+
+def _check(text: str, pattern: re.Pattern[str], option: str) -> None:
+    if not pattern.fullmatch(text):
+        raise typer.BadParameter(f"{option} wants lower-case letters, digits and '-'.")
+
+
+def _subject(text: str) -> Subject | None:
+    from biokeel.source.adapters.base import Unusable, subject_of
+
+    # Whoever is on the machine sees a command line, and the shell keeps it.
+    text = sys.stdin.readline().strip() if text == "-" else text
+    scheme, _, value = text.partition("=")
+    if not text:
+        return None
+    try:
+        return subject_of(scheme, value, "VALUE")
+    except Unusable:
+        raise typer.BadParameter("--subject wants SCHEME=VALUE, for example app/fitbit=ABC123.") from None
+
+
+def _zone(name: str) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name) if name else None
+    except (ZoneInfoNotFoundError, ValueError):
+        raise typer.BadParameter("--zone wants a name of the IANA time zone database.") from None
+
+
+def progress_over(console: Console, *columns: str) -> Progress:
+    """A bar that goes on by bytes of files, and shows `columns` (rich's templates) behind; it vanishes in the end."""
+    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    shown = (BarColumn(), DownloadColumn(), MofNCompleteColumn(), *map(TextColumn, columns), TimeRemainingColumn())
+    return Progress(*shown, console=console, transient=True, disable=not console.is_terminal)
+
+
+def table(title: str, *headings: str) -> Table:
+    """An empty table; what is too wide for it is folded, never cut."""
+    from rich.table import Table
+
+    made = Table(title=title)
+    for heading in headings:
+        made.add_column(heading, overflow="fold")
+    return made
+
+
+def show_problems(results: Sequence[FileResult], console: Console) -> None:
+    """Print what could not be used, and what was left out."""
+    from collections import Counter
+
+    problems = list(_problems(results))
+    if problems:
+        faults = table("Problems", "file", "first at", "times", "problem")
+        for row in problems[:_MOST_PROBLEMS]:
+            faults.add_row(*row)
+        console.print(faults)
+    if (hidden := len(problems) - _MOST_PROBLEMS) > 0:
+        console.print(f"{hidden} further kinds of problem are not shown; name fewer files at once to see them.")
+    left_out: Counter[str] = Counter()
+    for result in results:
+        left_out += result.report.left_out
+    if left_out:
+        console.print("Left out: " + ", ".join(f"{what} {count:,}" for what, count in left_out.most_common()) + ".")
+
+
+def _problems(results: Sequence[FileResult]) -> Iterator[tuple[str, str, str, str]]:
+    """File, first place, times and reason of each problem: whole files by reason first, then places by file."""
+    from collections import Counter
+
+    whole: dict[str, list[str]] = {}
+    for result in results:
+        if result.failure:  # It begins with the file's name, which has a column of its own.
+            reason = result.failure.removeprefix(result.path.name).strip()
+            whole.setdefault(reason, []).append(result.path.name)
+    for reason, names in whole.items():
+        yield _names(names), "the whole file", str(len(names)), reason
+    places = Counter((result.path.name, problem.reason) for result in results for problem in result.report.problems)
+    first = {(r.path.name, p.reason): p.position for r in reversed(results) for p in reversed(r.report.problems)}
+    for (name, reason), count in places.most_common():
+        yield name, first[name, reason], str(count), reason
+
+
+def _names(names: Sequence[str]) -> str:
+    from biokeel.observe.visible import visible
+
+    more = len(names) - _MOST_NAMES
+    return "\n".join(map(visible, names[:_MOST_NAMES])) + (f"\nand {more} more" if more > 0 else "")
+
+
+def count_of_files(count: int) -> str:
+    """`count` files, in words."""
+    return "1 file" if count == 1 else f"{count:,} files"
