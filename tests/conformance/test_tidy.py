@@ -125,7 +125,7 @@ def test_history_says_why_and_when_and_keeps_the_row(world):
         (("history", "repeated"), 1),
         (("history", "superseded"), 1),
         (("history", "withdrawn"), 1),
-        ("quarantine", "event.withdrawn", 1),
+        (("quarantine", "withdrawn"), 1),
     ]
 
 
