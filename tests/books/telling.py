@@ -1,10 +1,13 @@
 """What rows and decisions say, in few words: for the tests of the books."""
 
+from collections import Counter
+
 import numpy as np
 
 from biokeel.books.intervals import Bag, Intervals
-from biokeel.books.places import Label, Place, Teller
-from biokeel.books.state import Part
+from biokeel.books.places import TABLES, Label, Place, Teller
+from biokeel.books.state import Part, State
+from biokeel.books.tables import Tables
 
 GLUCOSE = Part("hospital-a", "clinical.glucose", 0)
 
@@ -49,3 +52,16 @@ def said(labels, part=GLUCOSE):
 
 def listed(intervals):
     return [offset for first, last in intervals.runs() for offset in range(first, last + 1)]
+
+
+def lies(lake, event):
+    """Of every event that the tables of `event` speak of: (who says it, where it lies) and its offset, counted."""
+    state = State()
+    for teller in TABLES:
+        state.replace(str(event), teller, Tables(lake).whole(event, teller)[1])
+    return Counter(
+        (label.teller.value, label.place.value, offset)
+        for part in state.parts.values()
+        for label, those in part.within(0, 1 << 40).lies.items()
+        for offset in listed(those)
+    )

@@ -237,6 +237,19 @@ def test_what_was_seen_is_there_for_those_who_show_it_with_alarms(world):
     assert worker.metrics.registry.get_sample_value("biokeel_source_alarm", {"source": "hospital-a", "kind": "silent"})
 
 
+def test_what_is_on_its_way_is_missing_though_nobody_is_told_of_it(world):
+    worker, objects = world.worker(), world.lake.lake.objects
+    world.land(CURATED, range(10))
+    world.lake.vault.decide(("hospital-a", 0, 10, 11, "parked", ""))
+    world.high = 12
+    for _ in range(4):
+        world.turn(worker)
+    world.lake.vault.decide(("hospital-a", 0, 11, 11, "released", ""))
+    world.turn(worker)
+    assert Published.read(objects).books.missing == ("raw.hospital-a.clinical.glucose/0@11",)
+    assert Published.read(objects).books.total("parked") == 1
+
+
 def test_it_waits_while_the_store_is_away_and_saves_when_it_is_told_to_stop(world, monkeypatch):
     worker, stop, away = world.worker(), threading.Event(), [True, True]
     whole = Tables.whole

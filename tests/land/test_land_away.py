@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from biokeel.books.places import Teller
+from biokeel.books.state import BEGINNING
+from biokeel.books.tables import Tables
 from biokeel.contracts.schema import load_schema
 from biokeel.contracts.topics import event_type
 from biokeel.errors import SettingsError, StoreUnavailable
 from biokeel.land import person
-from biokeel.land.contents import LakeReader
 from biokeel.land.lake import Lake
 from biokeel.land.objects import check_store
 from biokeel.land.tables import EventTables
@@ -40,11 +42,12 @@ def away(tmp_path):
     "call",
     [
         lambda lake: EventTables(lake, SCHEMA),
-        lambda lake: LakeReader(lake).landed(EVENT),
+        lambda lake: Tables(lake).whole(EVENT, Teller.CURATED),
+        lambda lake: Tables(lake).news(EVENT, Teller.CURATED, BEGINNING),
         lambda lake: person.summary(lake, "X"),
         lambda lake: check_store(lake.objects),
     ],
-    ids=["open", "books", "person", "check"],
+    ids=["open", "books", "news", "person", "check"],
 )
 def test_a_store_that_is_away_is_unavailable(away, call):
     with pytest.raises(StoreUnavailable) as caught:

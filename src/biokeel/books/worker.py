@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 2.0
+QUIET_SECONDS: Final = 6.0
+"""Between two looks once nothing has come for `QUIET_LOOKS` of them: what lands then is seen that much later."""
+QUIET_LOOKS: Final = 10
 SAVE_SECONDS: Final = 5.0
 """Between two savings at least, where there are receipts to send; and twenty times what the last one took."""
 SELDOM_SECONDS: Final = 60.0
@@ -81,6 +84,8 @@ class BooksWorker:
     _published: Published | None = None
     _aside: tuple[str, ...] = ()
     _aside_at: float = 0.0
+    _looked: object = None
+    _quiet: int = 0
     _save_at: float = 0.0
     _check_at: float = 0.0
 
@@ -127,7 +132,7 @@ class BooksWorker:
                 log.warning("%s", error)
                 self._follower, pause = None, STAND_BY_SECONDS
             else:
-                since, pause = 0.0, LOOK_SECONDS
+                since, pause = 0.0, LOOK_SECONDS if self._quiet < QUIET_LOOKS else QUIET_SECONDS
                 self.metrics.waiting(0.0)
         if self._follower is not None:
             try:
@@ -147,9 +152,20 @@ class BooksWorker:
         self._told += new
         reached("books.looked")
         self._count(marks, new, now)
-        self._show(Books.of(self._balancer.balance(follower.state, marks), self._seen(now)), now)
+        # What is on its way moves positions, and is not told of.
+        looked = marks, dict(follower.state.tables), follower.state.vault
+        self._quiet = 0 if new or looked != self._looked else self._quiet + 1
+        self._looked = looked
+        self._show(self._balanced(follower, marks, now), now)
         if now >= self._save_at and (self._told or self._unsent or now >= self._save_at + SELDOM_SECONDS):
             self.save()
+
+    def _balanced(self, follower: Follower, marks: Watermarks, now: float) -> Books:
+        """The books as of `now`; where nothing came they are those that were shown last, and cost nothing."""
+        seen = self._seen(now)
+        if self._quiet and self._published is not None:
+            return replace(self._published.books, taken_at=now, aside=seen.aside, saved_at=seen.saved_at)
+        return Books.of(self._balancer.balance(follower.state, marks), seen)
 
     def save(self) -> None:
         """Save the books with the receipts that they gave since, and send these. Raises as `turn`."""
@@ -187,7 +203,7 @@ class BooksWorker:
             self._number, self._unsent, self._told = number, bool(self._saved.outbox), []
             self._positions = dict(self._saved.state.tables), self._saved.state.vault
             self._histories = {source: History.from_json(each) for source, each in self._saved.history.items()}
-            self._balancer = Balancer()
+            self._balancer, self._looked, self._quiet = Balancer(), None, 0
             follower = Follower(self.tables, self.vault, self._saved.state)
             self._told += follower.begin()
             self._check_at = now + CHECK_SECONDS
