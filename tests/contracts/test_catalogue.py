@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from biokeel.contracts.catalogue import LOCK_FILE, DirectoryCatalogue, Registered, fingerprint, history_path, read_lock
+from biokeel.contracts.catalogue import (
+    LOCK_FILE,
+    DirectoryCatalogue,
+    Registered,
+    Schemas,
+    fingerprint,
+    history_path,
+    landed_events,
+    locked_events,
+    read_lock,
+)
 from biokeel.contracts.lock import lock
-from biokeel.contracts.schema import schema_path
+from biokeel.contracts.schema import event_types, schema_path
 from biokeel.contracts.topics import event_type
 from biokeel.errors import SchemaError, UnknownSchema
 from tests.event_types import EVENTS
@@ -119,3 +130,92 @@ def test_the_fingerprint_ignores_layout_and_sees_docs_and_tags() -> None:
     assert fingerprint(avro) == fingerprint(turned)
     turned["fields"][0]["doc"] = "e"
     assert fingerprint(avro) != fingerprint(turned)
+
+
+WAIST = event_type("clinical.waist")
+
+
+def put_waist(root: Path) -> None:
+    """A schema of an event type that is not there yet."""
+    avro = json.loads(schema_path(root, event_type("clinical.vital_sign")).read_text("utf-8"))
+    schema_path(root, WAIST).write_text(json.dumps(avro | {"name": "Waist", "doc": "One waist."}), encoding="utf-8")
+
+
+def test_an_event_type_is_there_once_it_is_locked_and_a_running_process_takes_it_up(root: Path) -> None:
+    running = DirectoryCatalogue(root)
+    put_waist(root)
+    assert running.events() == DirectoryCatalogue(root).events() == EVENTS, "a draft is nothing yet"
+    with pytest.raises(UnknownSchema, match=r"clinical\.waist"):
+        running.reader(WAIST)
+    (entry,) = lock(root)
+    assert running.by_id(entry.id).subjects == (WAIST.subject,)
+    assert running.events() == (*EVENTS, WAIST) == locked_events(root)
+    assert running.reader(WAIST).schema.doc == "One waist."
+    assert Schemas(running, landed=True).keys() == set(landed_events(root))
+
+
+def test_a_newer_version_of_an_event_type_is_not_taken_up_while_the_process_lives(root: Path) -> None:
+    running = DirectoryCatalogue(root)
+    before = running.reader(SLEEP)
+    edit(schema_path(root, SLEEP), doc="Another doc.")
+    put_waist(root)
+    lock(root)
+    assert WAIST in running.events()
+    assert running.reader(SLEEP) == before
+
+
+@pytest.mark.parametrize(
+    "harm", [lambda root: (root / LOCK_FILE).write_text("{"), lambda root: (root / LOCK_FILE).unlink()]
+)
+def test_a_lock_file_that_breaks_while_the_process_lives_changes_nothing_and_is_told_once(
+    root: Path, harm: Callable[[Path], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    running = DirectoryCatalogue(root)
+    harm(root)
+    for _ in range(3):
+        assert running.events() == EVENTS
+    assert len(caplog.records) == 1
+    assert LOCK_FILE in caplog.text
+
+
+def test_an_event_type_whose_locked_text_is_gone_is_not_taken_up(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    running = DirectoryCatalogue(root)
+    put_waist(root)
+    lock(root)
+    history_path(root, WAIST, 1).unlink()
+    assert running.events() == EVENTS
+    assert "1.avsc" in caplog.text
+
+
+def test_a_catalogue_without_a_person_event_does_not_open(root: Path) -> None:
+    content = json.loads((root / LOCK_FILE).read_text("utf-8"))
+    content["schemas"] = [each for each in content["schemas"] if "person.merge" not in each["subject"]]
+    (root / LOCK_FILE).write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(SchemaError, match=r"lacks person\.merge"):
+        DirectoryCatalogue(root)
+
+
+@pytest.mark.parametrize("name", ["Waist", "waist-line", "1waist", "w.aist", "w" * 61])
+def test_a_schema_file_that_is_named_after_no_event_type_is_an_error(root: Path, name: str) -> None:
+    (root / "clinical" / f"{name}.avsc").write_text("{}")
+    with pytest.raises(SchemaError, match="a-z"):
+        event_types(root)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "clinical",
+        "clinical.",
+        ".glucose",
+        "dental.caries",
+        "clinical.Glucose",
+        "clinical.a.b",
+        "person.birth",
+        "person.*",
+    ],
+)
+def test_a_text_that_can_be_no_event_type_is_none(text: str) -> None:
+    with pytest.raises(KeyError):
+        event_type(text)

@@ -282,3 +282,40 @@ def test_real_files_would_land(folder: str, fates: dict[str, int], shared_data: 
     }
     assert done == fates
     assert all(counts[fate] == 0 for counts in report.fates.values() for fate in (Fate.SEALED, Fate.QUARANTINED))
+
+
+def test_event_types_without_a_line_of_python_fare_as_any_other(tmp_path: Path) -> None:
+    person = {name: GLUCOSE[name] for name in ("subject_scheme", "subject_id", "occurred_at")}
+    pulse = person | {"event": "clinical.vital_sign", "code": "8867-4", "value": 72.0, "value_unit": "/min"}
+    answer = person | {
+        "event": "lifestyle.questionnaire",
+        "instrument": "PHQ-9",
+        "kind": "answer",
+        "item": "9",
+        "value_code": "LA6568-5",
+        "value": 0.0,
+        "value_unit": "{score}",
+        "status": "completed",
+    }
+    report = run(
+        tmp_path,
+        [
+            pulse | {"status": "final"},
+            pulse | {"status": "final", "value": 72_000.0},
+            pulse | {"status": "final", "value_unit": "bpm"},
+            answer,
+            answer | {"item": "what troubles you, Gildong?"},
+            person | {"event": "clinical.waist", "value": 80.0},
+        ],
+    )
+    assert {key: places for key, places in found(report).items() if key[0] != "flagged"} == {
+        ("quarantined", "rule.failed", "vital.heart_rate.range"): ["line 2"],
+        ("quarantined", "rule.failed", "vital.value_unit.withheld"): ["line 3"],
+        ("quarantined", "rule.failed", "questionnaire.item.withheld"): ["line 5"],
+        ("quarantined", "rule.failed", "questionnaire.item.present"): ["line 5"],
+        ("withheld", "", "value_unit"): ["line 3"],
+        ("withheld", "", "item"): ["line 5"],
+    }
+    ((position, reason),) = [(each.position, each.reason) for each in report.files[0].report.problems]
+    assert position == "line 6"
+    assert "There is no event type clinical.waist" in reason

@@ -115,3 +115,16 @@ def test_the_version_follows_the_content_and_not_the_white_space(store: SuiteSto
     assert store.current(SLEEP).version == version
     path.write_text(json.dumps(document(1440, meta={"version": "2024.1"})))
     assert store.current(SLEEP).version.startswith("2024.1+")
+
+
+def test_event_types_are_those_that_have_a_suite_by_now_and_what_is_missing_is_told_once(
+    store: SuiteStore, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert store.events() == store.events() == (SLEEP,)
+    missing = len([event for event in SCHEMAS if event != SLEEP])
+    assert len([record for record in caplog.records if record.levelno == logging.ERROR]) == missing
+    diet = suite_path(path.parents[1], event_type("lifestyle.diet"))
+    diet.write_text(suite_path(PROJECT_ROOT / "expectations", event_type("lifestyle.diet")).read_text("utf-8"))
+    assert set(store.events()) == {SLEEP, event_type("lifestyle.diet")}
+    path.write_text("{")
+    assert SLEEP in store.events(), "a broken edit keeps the last good version"

@@ -121,6 +121,18 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         """
         return bool(self.assignment()) and await super()._commit(offsets)
 
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """The committed offset of every assigned partition that has one, in one request; who asks seeks himself.
+
+        aiokafka asks for each partition by itself: of 1,600 that took a worker's start 50 s on a busy machine.
+        """
+        return cast("Mapping[TP, int]", await self.call_thread(self._committed))
+
+    async def _committed(self) -> dict[TP, int]:
+        consumer = self._ensure_consumer()
+        found = await consumer._coordinator.fetch_committed_offsets(list(consumer.assignment()))  # noqa: SLF001
+        return {TP(*at): committed.offset for at, committed in found.items() if committed.offset >= 0}
+
     def _fail(self, error: BaseException) -> None:
         """End the worker, which lives on another thread's event loop than the consumer."""
         self.parent_loop.call_soon_threadsafe(cast("Transport", self.transport).handler.fail, error)
