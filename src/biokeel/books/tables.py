@@ -86,7 +86,7 @@ class Tables:
 
         A file that is gone by now says nothing any more.
         """
-        ahead: dict[str, float]
+        ahead: dict[str, float] = {}
         columns = {"source_id": pl.String(), "recorded_at": pl.Datetime("us", "UTC")}
         for path, (latest, committed) in found.latest.items():
             if latest <= committed + SKEW_SECONDS or path not in found.files:
