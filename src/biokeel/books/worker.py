@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from biokeel.books.alarms import Alarm, History, alarms
+from biokeel.books.alarms import SKEW_SECONDS, Alarm, History, alarms
 from biokeel.books.balance import Balancer, Books, Seen
 from biokeel.books.follower import Follower
 from biokeel.books.places import Place
@@ -220,6 +220,11 @@ class BooksWorker:
                     highs[origin.source] += high
         for source, high in highs.items():
             self._histories.setdefault(source, History(now, now, high)).came(high, now)
+        assert self._follower is not None
+        for source, seconds in self._follower.ahead.items():
+            if seconds > SKEW_SECONDS and source in self._histories:
+                self._histories[source].ahead = seconds, now
+        self._follower.ahead.clear()
         self._histories = {source: each for source, each in self._histories.items() if source in highs}
         for told in new:
             if told.label.place is Place.VOID:
