@@ -196,7 +196,7 @@ def test_watermarks_name_every_partition_of_every_raw_topic(own_stack):
     marks = raw_watermarks(settings)
     assert set(marks) == set(EVENTS)
     assert marks[SLEEP][RawPartition(SOURCE, 0)] == (0, 300)
-    watching = RawWatermarks(Settings.load(BOOKS, state_dir=own_stack.state_dir), EVENTS)
+    watching = RawWatermarks(Settings.load(BOOKS, state_dir=own_stack.state_dir))
     assert watching.look() == marks
     publish(own_stack, SLEEP, 1, 5)
     assert watching.look()[SLEEP][RawPartition(SOURCE, 1)] == (0, 205)
