@@ -74,7 +74,7 @@ class LocalLake:
     def table(self, teller):
         return DeltaTable(self.uri(teller))
 
-    def land(self, teller, offsets, source="hospital-a", partition=0, stream="raw", raw=None, **told):
+    def land(self, teller, offsets, source="hospital-a", partition=0, stream="raw", raw=None, recorded_at=None, **told):
         offsets = list(offsets)
         rows = pl.DataFrame(
             {
@@ -82,6 +82,7 @@ class LocalLake:
                 "first_partition": partition,
                 "first_offset": offsets,
                 "stream": stream,
+                "recorded_at": pl.repeat(recorded_at, len(offsets), dtype=pl.Datetime("ms", "UTC"), eager=True),
                 "raw_partition": partition,
                 "raw_offset": offsets if raw is None else raw,
                 **{

@@ -1,5 +1,6 @@
 """The follower as a process: it may die anywhere, and there may be two of it."""
 
+import datetime as dt
 import threading
 
 import pytest
@@ -235,6 +236,18 @@ def test_what_was_seen_is_there_for_those_who_show_it_with_alarms(world):
     (alarm,) = Published.read(objects).alarms
     assert alarm.sentence.startswith("hospital-a has sent nothing for 76 seconds")
     assert worker.metrics.registry.get_sample_value("biokeel_source_alarm", {"source": "hospital-a", "kind": "silent"})
+
+
+def test_a_clock_that_is_ahead_is_an_alarm_and_one_that_is_right_is_none(world):
+    now = dt.datetime.now(dt.UTC)
+    worker, objects = world.worker(), world.lake.lake.objects
+    world.land(CURATED, range(5), recorded_at=now - dt.timedelta(days=1))
+    world.turn(worker)
+    assert Published.read(objects).alarms == ()
+    world.land(QUARANTINE, range(5, 9), reason="rule.failed", recorded_at=now + dt.timedelta(hours=9))
+    world.turn(worker)
+    (alarm,) = Published.read(objects).alarms
+    assert (alarm.kind, "up to 9 hours in the future" in alarm.sentence) == ("clock", True)
 
 
 def test_what_is_on_its_way_is_missing_though_nobody_is_told_of_it(world):

@@ -260,14 +260,18 @@ def test_confluents_serializer_that_puts_the_id_into_a_header_is_told_that_nobod
     catalogue: DirectoryCatalogue, registry: Registry
 ) -> None:
     writer = catalogue.reader(EVENT).schema
-    own = {"auto.register.schemas": False, "schema.id.serializer": header_schema_id_serializer}
+    own = {
+        "auto.register.schemas": False,
+        "subject.name.strategy": lambda _context, _record: EVENT.subject,  # one subject for the topics of all sources
+        "schema.id.serializer": header_schema_id_serializer,
+    }
     serializer = AvroSerializer(SchemaRegistryClient({"url": registry.url}), writer.text, conf=own)
     row = random_frame(writer, 1).with_columns(pl.lit("0f" * 16).alias("event_id")).row(0, named=True)
-    context = SerializationContext(EVENT.raw_topic, MessageField.VALUE, headers=[])
+    context = SerializationContext(EVENT.raw_topic("hospital-a"), MessageField.VALUE, headers=[])
     value = serializer(row, context)
     ((name, guid),) = context.headers
     assert (name, guid[0], len(guid)) == ("__value_schema_id", 1, 17)
-    batch = RawBatch.of(EVENT, [(0, np.arange(2), [value, b"{}"])])
+    batch = RawBatch.of(EVENT, [(RawPartition("hospital-a", 0), np.arange(2), [value, b"{}"])])
     bare, other = Codec(catalogue, 1 << 20).decode(batch).rejected
     assert (bare.reason, other.reason) == (Reason.NOT_FRAMED, Reason.NOT_FRAMED)
     assert "a schema id in a header (__value_schema_id) is not read" in bare.detail

@@ -115,7 +115,7 @@ def test_nothing_of_the_vault_and_no_key_stands_in_a_backup(settings, tmp_path):
     data = (tmp_path / "backup").read_bytes()
     assert b"SQLite" not in data
     assert b"app/demo" not in data
-    assert EVENT.raw_topic.encode() not in data
+    assert str(EVENT).encode() not in data
     assert (tmp_path / "backup").stat().st_mode & 0o777 == 0o600
     assert sorted(path.name for path in (tmp_path / "vault").iterdir() if path.name.startswith(".")) == []
 

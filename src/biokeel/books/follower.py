@@ -66,6 +66,8 @@ class Follower:
     state: State = field(default_factory=State)
     events: Sequence[EventType] = ()
     """None for all that land."""
+    ahead: dict[str, float] = field(default_factory=dict)
+    """By source, how many seconds its events were in the future when they landed; of what was read by this process."""
     _quiet: dict[EventType, int] = field(default_factory=dict)
     _looks: int = 0
     _untold: list[Told] = field(default_factory=list)
@@ -118,6 +120,8 @@ class Follower:
                 yield from self._whole(event, teller)
                 return
             self.state.tables[str(event), teller] = news.position
+            for source, seconds in news.ahead.items():
+                self.ahead[source] = max(self.ahead.get(source, 0.0), seconds)
             yield from told
 
     def _whole(self, event: EventType, teller: Teller) -> Iterator[Told]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
 
+from biokeel.books.alarms import SKEW_SECONDS
 from biokeel.books.intervals import Bag
 from biokeel.books.places import Label, Place, Teller
 from biokeel.books.state import BEGINNING, Part, Position, Saying
@@ -45,11 +46,15 @@ _GROUP: Final = ("source_id", "first_partition", "stream")
 
 
 class News(NamedTuple):
-    """What a table says newly, up to `position`: rows that came, and rows that went."""
+    """What a table says newly, up to `position`: rows that came, and rows that went.
+
+    `ahead`: of sources with events that were recorded later than they landed, by how many seconds at most.
+    """
 
     position: Position
     added: Saying
     removed: Saying
+    ahead: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,24 @@ class Tables:
             Position(found.version, found.mark),
             self._said(event, teller, added, found),
             self._said(event, teller, removed, found),
+            self._ahead(self._uri(event, teller), found) if teller is not Teller.HISTORY else {},
         )
+
+    def _ahead(self, uri: str, found: commits.Followed) -> dict[str, float]:
+        """Of each source how far its newest event lies in the future; only files are read whose log says that one does.
+
+        A file that is gone by now says nothing any more.
+        """
+        ahead: dict[str, float]
+        columns = {"source_id": pl.String(), "recorded_at": pl.Datetime("us", "UTC")}
+        for path, (latest, committed) in found.latest.items():
+            if latest <= committed + SKEW_SECONDS or path not in found.files:
+                continue
+            late = pl.col("recorded_at").dt.epoch("ms") / 1000 - committed
+            for frame in commits.rows(self.lake, uri, [path], columns, known=found.rows):
+                for source, seconds in frame.group_by("source_id").agg(late.max()).iter_rows():
+                    ahead[source] = max(ahead.get(source, 0.0), seconds or 0.0)
+        return ahead
 
     def is_known(self, event: EventType, teller: Teller, at: Position) -> bool:
         """Whether what was read up to `at` was this very table, and `news` can go on from there."""

@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from biokeel.books.alarms import Alarm, History, alarms
+from biokeel.books.alarms import SKEW_SECONDS, Alarm, History, alarms
 from biokeel.books.balance import Balancer, Books, Seen
 from biokeel.books.follower import Follower
 from biokeel.books.places import Place
@@ -47,7 +47,7 @@ QUIET_SECONDS: Final = 6.0
 """Between two looks once nothing has come for `QUIET_LOOKS` of them: what lands then is seen that much later."""
 QUIET_LOOKS: Final = 10
 SAVE_SECONDS: Final = 5.0
-"""Between two savings at least, where there are receipts to send; and twenty times what the last one took."""
+"""Between two savings at least, where there are receipts to send; and twenty times the CPU that the last one took."""
 SELDOM_SECONDS: Final = 60.0
 """The same where only positions moved. Also: how often what lies aside is listed."""
 CHECK_SECONDS: Final = 3600.0
@@ -171,6 +171,7 @@ class BooksWorker:
         """Save the books with the receipts that they gave since, and send these. Raises as `turn`."""
         assert self._follower is not None
         now, state = self.clock(), self._follower.state
+        began = time.process_time()
         self._flush()
         positions = dict(state.tables), state.vault
         if self._told or positions != self._positions:
@@ -183,7 +184,7 @@ class BooksWorker:
             self._saved, self._told, self._unsent, self._positions = saved, [], True, positions
             self.metrics.saved(now, size)
             self._flush()
-        self._save_at = now + max(SAVE_SECONDS, 20 * (self.clock() - now))
+        self._save_at = now + max(SAVE_SECONDS, 20 * (time.process_time() - began))
 
     def _flush(self) -> None:
         """Send what was saved to be sent."""
@@ -219,6 +220,11 @@ class BooksWorker:
                     highs[origin.source] += high
         for source, high in highs.items():
             self._histories.setdefault(source, History(now, now, high)).came(high, now)
+        assert self._follower is not None
+        for source, seconds in self._follower.ahead.items():
+            if seconds > SKEW_SECONDS and source in self._histories:
+                self._histories[source].ahead = seconds, now
+        self._follower.ahead.clear()
         self._histories = {source: each for source, each in self._histories.items() if source in highs}
         for told in new:
             if told.label.place is Place.VOID:

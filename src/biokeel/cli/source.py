@@ -251,8 +251,10 @@ def _refuse(faults: list[Refusal]) -> NoReturn:
 
 def _asked(source_id: str, given: dict[str, Any], quota: dict[str, int], *, ask: bool) -> Source:
     """The source that the options describe; what is missing, or wrong, is asked for where somebody may be asked."""
+    from biokeel.contracts.catalogue import locked_events
     from biokeel.contracts.sources import Source, parse
 
+    known = locked_events(_settings().schemas_dir)
     defaults: dict[str, str | int] = {
         "time_zone": "Asia/Seoul",
         "cadence_seconds": 3600,
@@ -265,7 +267,7 @@ def _asked(source_id: str, given: dict[str, Any], quota: dict[str, int], *, ask:
             answers[key] = _answer(key, str(field.description), defaults.get(key), ask=ask)
     while True:
         content: dict[str, Any] = {"id": source_id, **{key: _parted(key, value) for key, value in answers.items()}}
-        found = parse(content | {"quota": quota}, "your answers")
+        found = parse(content | {"quota": quota}, "your answers", known)
         if isinstance(found, Source):
             return found
         wrong = [key for key in answers if any(f", {key}" in fault.where for fault in found)]

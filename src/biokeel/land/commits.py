@@ -14,9 +14,10 @@ lies there until it is vacuumed. Where a file or a commit is gone, the table is 
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
@@ -42,13 +43,15 @@ class Followed:
     """A table at `version`. `mark` tells the commit of that version from any other, 0 where it was cleared away.
 
     `files`: path → how often its rows came since the version before (below zero: how often they went).
-    `rows`: of files of which it is known, how many they have.
+    `rows`: of files of which it is known, how many they have. `latest`: of files that came, and of which the log says
+    it, the greatest `recorded_at` (seconds since 1970), and when they were committed.
     """
 
     version: int
     mark: int
     files: dict[str, int]
     rows: dict[str, int]
+    latest: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def since(lake: Lake, uri: str, version: int) -> Followed | None:
@@ -59,19 +62,24 @@ def since(lake: Lake, uri: str, version: int) -> Followed | None:
     """
     files: Counter[str] = Counter()
     rows: dict[str, int] = {}
+    latest: dict[str, tuple[float, float]] = {}
     last: bytes | None = None
     for number in range(version + 1, version + 1 + MOST_COMMITS):
         data = lake.objects.find(_commit(lake, uri, number))
         if data is None:
             break
         last, version = data, number
+        at = _committed(data)
         for kind, action in _changes(uri, data):
             files[action["path"]] += 1 if kind == "add" else -1
             if kind == "add":
-                rows[action["path"]] = int(orjson.loads(action.get("stats") or "{}").get("numRecords", -1))
+                stats = orjson.loads(action.get("stats") or "{}")
+                rows[action["path"]] = int(stats.get("numRecords", -1))
+                if recorded := stats.get("maxValues", {}).get("recorded_at"):
+                    latest[action["path"]] = dt.datetime.fromisoformat(recorded).timestamp(), at
     if last is None:
         return None
-    return Followed(version, _mark(last), {path: count for path, count in files.items() if count}, rows)
+    return Followed(version, _mark(last), {path: count for path, count in files.items() if count}, rows, latest)
 
 
 def is_known(lake: Lake, uri: str, version: int, mark: int) -> bool:
@@ -133,6 +141,12 @@ def _batches(files: Iterable[str], known: Mapping[str, int]) -> Iterator[list[st
         batch.append(path)
     if batch:
         yield batch
+
+
+def _committed(data: bytes) -> float:
+    """When a commit was written, as it says itself (seconds since 1970)."""
+    infos = (orjson.loads(line).get("commitInfo", {}) for line in data.splitlines())
+    return max((info.get("timestamp", 0) for info in infos), default=0) / 1000
 
 
 def _changes(uri: str, data: bytes) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -31,7 +31,7 @@ from biokeel.contracts.catalogue import Catalogue
 from biokeel.contracts.receipts import Receipt
 from biokeel.contracts.registry import open_catalogue
 from biokeel.contracts.topics import EventType, event_type
-from biokeel.errors import DeliveryError, SettingsError, SourceError, SpoolError, describe
+from biokeel.errors import DeliveryError, SettingsError, SourceError, SpoolError, UnknownSchema, describe
 from biokeel.settings import Settings
 from biokeel.source.adapters.base import Record
 from biokeel.source.encoding import Encoder, event_id_in
@@ -176,7 +176,10 @@ class SourceClient:
                     if isinstance(some, pl.DataFrame)
                     else [self._completed(kind, dict(record)) for record in some]
                 )
-                frame, values = self._encoder.many(kind, whole)
+                try:
+                    frame, values = self._encoder.many(kind, whole)
+                except UnknownSchema as error:
+                    raise SourceError(error.what, "Name one of the schemas that you have.") from None
                 self._append_all(kind, hashes_of(frame), values)
                 ids += frame["event_id"].to_list()
         return ids
