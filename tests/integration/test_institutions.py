@@ -171,8 +171,8 @@ def sent(stack):
         centre.publish(QC, pl.DataFrame(unknown, schema=frame_schema(CATALOGUE.reader(QC).schema.avro), orient="row"))
     mine = [sleep(number, f"u-{number % PEOPLE}") for number in range(SLEEPS)]
     borrowed = sleep(900, "u-1", source_id=HOSPITAL)
-    anothers = sleep(901, "P-1", subject_scheme="hospital/a")
-    values = [*encoded(SLEEP, [*mine, borrowed, anothers]), b"no event"]
+    foreign = sleep(901, "P-1", subject_scheme="hospital/a")
+    values = [*encoded(SLEEP, [*mine, borrowed, foreign]), b"no event"]
     producer = kafka.Producer(own_client(stack, APP))
     for value in values:
         producer.produce(SLEEP.raw_topic(APP), value, partition=0)
@@ -217,7 +217,7 @@ def test_the_intruder_is_refused_in_every_way(stack, sent):
         consumer.close()
 
 
-def test_what_was_said_in_anothers_name_or_about_anothers_patient_is_sealed_by_name(stack, sent):
+def test_what_was_said_in_the_name_of_another_or_about_a_patient_of_another_is_sealed_by_name(stack, sent):
     del sent
     receipts = heard(stack, APP, SLEEPS + 3)
     reasons = Counter(each.reason for each in receipts.values() if each.outcome is Outcome.SEALED)

@@ -37,14 +37,14 @@ def reasons(wall, batch):
     return dict(wall.process(batch).counts)
 
 
-def test_an_event_in_anothers_name_is_sealed_whoever_is_registered(world, wall):
+def test_an_event_in_the_name_of_another_is_sealed_whoever_is_registered(world, wall):
     world.enrol(wall, "P-1")
     for name in ("hospital-two", "nobody", "", "HOSPITAL-ONE"):
         batch = sent_by("hospital-one", world, GLUCOSE, {"subject_id": "P-1", "source_id": name})
         assert reasons(wall, batch) == {Reason.NOT_ITS_OWN: 1}
 
 
-def test_an_event_about_anothers_patient_is_sealed_and_its_neighbours_of_both_sources_go_on(world, wall):
+def test_an_event_about_a_patient_of_another_is_sealed_and_its_neighbours_of_both_sources_go_on(world, wall):
     world.enrol(wall, "P-1")
     mine = sent_by("hospital-one", world, GLUCOSE, {"subject_id": "P-1"}, {"subject_scheme": "hospital/two"} | NOBODY)
     theirs = sent_by("hospital-two", world, GLUCOSE, {"subject_id": "P-1"}, {"subject_scheme": "hospital/two"} | NOBODY)
@@ -78,7 +78,7 @@ def test_a_source_that_was_granted_no_person_event_changes_nobody(world, wall, e
     )
 
 
-def test_a_link_or_merge_with_anothers_number_is_sealed_though_its_subject_is_the_sources_own(world, wall):
+def test_a_link_or_merge_with_a_number_of_another_is_sealed_though_its_subject_is_the_sources_own(world, wall):
     world.enrol(wall, "P-1")
     others = [{"scheme": "KR_RRN", "value": "850101-1234568"}, {"scheme": "hospital/two", "value": "P-1"}]
     link = sent_by("hospital-one", world, LINK, {"subject_id": "P-1", "identifiers": others})

@@ -85,7 +85,7 @@ class DemoCorpus:
         """Events in another source's name, as messages: `biokeel publish` makes none of them."""
         for event, frame in self.events.items():
             for datum in codec.encode(event, frame.filter(source_id=NOBODY)).to_pylist():
-                yield RawDefect(event, datum, "anothers_name", Reason.NOT_ITS_OWN)
+                yield RawDefect(event, datum, "a_borrowed_name", Reason.NOT_ITS_OWN)
 
 
 def demo_corpus(people: int, seed: int, defects: float = 0.02) -> DemoCorpus:

@@ -78,8 +78,8 @@ DEFECTS: Final[tuple[Defect, ...]] = (
     _sealed("leaked_phone", "clinical.medication", "code", pl.col("phone"), Reason.LEAK),
     _sealed("leaked_email", "lifestyle.diet", "food_code", pl.col("email"), Reason.LEAK),
     _sealed("bad_event_id", None, "event_id", pl.lit("row ") + pl.col("event_id"), Reason.ENVELOPE),
-    _sealed("anothers_name", None, "source_id", pl.lit(NOBODY), Reason.NOT_ITS_OWN),
-    _sealed("anothers_patient", None, "subject_scheme", pl.lit("hospital/elsewhere"), Reason.SCHEME_NOT_GRANTED),
+    _sealed("a_borrowed_name", None, "source_id", pl.lit(NOBODY), Reason.NOT_ITS_OWN),
+    _sealed("a_foreign_patient", None, "subject_scheme", pl.lit("hospital/elsewhere"), Reason.SCHEME_NOT_GRANTED),
     _sealed("unknown_scheme", None, "subject_scheme", pl.lit("passport/kr"), Reason.SUBJECT),
 )
 """Every kind of defect that a decodable event may have; people without enrolment or consent come beside them."""
