@@ -14,11 +14,13 @@ import pytest
 from confluent_kafka import Producer
 
 from biokeel.admin.users import User
-from biokeel.batch import At, RawPartition, SealedRejection
+from biokeel.batch import At, SealedRejection
+from biokeel.books.metrics import BooksMetrics
+from biokeel.books.worker import BooksWorker
 from biokeel.contracts.topics import Zone, event_type
 from biokeel.errors import SettingsError
 from biokeel.reasons import Reason
-from biokeel.settings import OPERATOR, Settings
+from biokeel.settings import BOOKS, OPERATOR, Settings
 from biokeel.stack.stack import Stack
 from biokeel.vault.decisions import Decisions
 from biokeel.vault.store import Vault
@@ -41,6 +43,9 @@ def kept(tmp_path_factory):
         vault.apply(ENROLMENT, [], [SealedRejection(At("demo-one", 0, 0), Reason.NOT_FRAMED, "", b"no event")])
         vault.close()
         settings.vault_key_file.rename(running.state_dir / "stack" / "keys-elsewhere")
+        # What a follower of the books shows, once; the console itself asks neither Kafka nor the vault.
+        books = BooksWorker.of(Settings.load(BOOKS, state_dir=running.state_dir), BooksMetrics())
+        books.turn()
         yield running
 
 
@@ -53,7 +58,7 @@ def biokeel(stack, *arguments):
 
 
 @pytest.mark.parametrize(
-    "command", [("verify",), ("status",), ("lake", "tables"), ("lake", "verify"), ("topics", "create")]
+    "command", [("verify",), ("status",), ("lake", "tables"), ("lake", "verify"), ("source", "list")]
 )
 def test_a_command_that_looks_works_without_the_vaults_keys(kept, command):
     done = biokeel(kept, *command)
@@ -120,10 +125,10 @@ def test_the_running_console_answers_no_socket_and_no_page_without_token_from_ou
 def test_decisions_of_a_vault_that_is_not_made_yet_are_none_and_reading_makes_no_file(tmp_path):
     file = tmp_path / "vault.sqlite"
     decisions = Decisions.open(Settings(vault_url=f"sqlite:///{file}"))
-    assert decisions.books(ENROLMENT, RawPartition("demo-one", 0)).is_empty()
+    assert decisions.since(-1, 0).frame.is_empty()
     assert not file.exists()
     Vault.open(Settings(vault_url=f"sqlite:///{file}", vault_key_file=key_file(tmp_path))).close()
-    assert decisions.books(ENROLMENT, RawPartition("demo-one", 0)).is_empty()
+    assert decisions.whole().frame.is_empty()
     decisions.close()
 
 
@@ -132,11 +137,12 @@ def test_decisions_are_read_while_the_vault_is_written_and_cannot_be_changed(tmp
     vault = Vault.open(settings)
     decisions = Decisions.open(Settings(vault_url=settings.vault_url))
     vault.apply(ENROLMENT, [], [SealedRejection(At("demo-one", 3, 7), Reason.NOT_FRAMED, "", b"x")])
-    assert decisions.books(ENROLMENT, RawPartition("demo-one", 3)).rows() == [(7, "sealed", str(Reason.NOT_FRAMED))]
+    sealed = [(str(ENROLMENT), "demo-one", 3, 7, 7, "sealed", str(Reason.NOT_FRAMED))]
+    assert decisions.since(-1, 0).frame.rows() == decisions.whole().frame.rows() == sealed
     with pytest.raises(Exception, match="refused a statement"), decisions._database.write() as connection:
         connection.exec_driver_sql("DELETE FROM dead_letter")
     vault.close()
-    assert decisions.books(ENROLMENT, RawPartition("demo-one", 3)).height == 1
+    assert decisions.whole().frame.height == 1
 
 
 def key_file(folder: Path) -> Path:

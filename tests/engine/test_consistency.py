@@ -150,7 +150,7 @@ def test_the_newest_blocks_tell_it_where_the_consumer_group_is_lost(stack, world
     assert producer.flush(20) == 0
     monkeypatch.undo()
     monkeypatch.setattr(module, "GROUP", "biokeel-test-lost")
-    monkeypatch.setattr(module, "LANDED_EVENTS", (event,))
+    monkeypatch.setattr(module, "landed_events", lambda _root: (event,))
     monkeypatch.setattr(module, "event_of", lambda _topic: event)
     assert behind(settings, vault) == {(raw_topic, 3): 12}
     assert taken_up_to(settings, vault.block_keys)[raw_topic, 3] == 12

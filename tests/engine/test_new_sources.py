@@ -57,7 +57,7 @@ def test_a_running_worker_takes_up_a_new_sources_topic_and_reads_nobody_elses(st
     register = FollowedRegister(sources.folder)
     wall = Wall(world.codec, world.vault(), world.schemas, register.current)
     worker = PseudonymiseWorker(sources.settings, WorkerMetrics("pseudonymise"), wall, CATALOGUE, kafka, signer=SIGNER)
-    what = replace(consumption(sources.settings, register.current), group=f"test-{uuid.uuid4().hex}")
+    what = replace(consumption(sources.settings, register.current, CATALOGUE.events), group=f"test-{uuid.uuid4().hex}")
     stranger = sources.with_topic()
     sources.publish(stranger)
     seen = []

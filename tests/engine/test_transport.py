@@ -472,7 +472,7 @@ def log_ends(settings, topic):
 
 
 def test_what_was_aborted_was_never_there_and_the_group_has_no_lag(stack, vault_settings):
-    topic = f"raw.test.{uuid.uuid4().hex}"
+    topic = f"raw.test-{uuid.uuid4().hex}.clinical.glucose"
     admin = stack.admin()  # its futures end with it
     admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result(30)
     what = consumption(topic)

@@ -269,8 +269,8 @@ def test_secrets_are_in_files_that_only_their_owner_reads_and_each_side_has_its_
         ]
         assert [secret for secret in others if secret in files[user]] == []
     assert [user for user in SIDES if "VAULT_KEY" in files[user]] == [User.VAULT]
-    assert [user for user in SIDES if "VAULT_URL" in files[user]] == [User.VAULT, User.OPERATOR]
-    assert [user for user in SIDES if "S3_" in files[user]] == [User.RESEARCH, User.OPERATOR]
+    assert [user for user in SIDES if "VAULT_URL" in files[user]] == [User.VAULT, User.OPERATOR, User.BOOKS]
+    assert [user for user in SIDES if "S3_" in files[user]] == [User.RESEARCH, User.OPERATOR, User.BOOKS]
     secrets = [*stack.state.passwords.values(), stack.state.console_token]
     secrets += [pair.secret for pair in stack.state.key_pairs.values()]
     logs = "".join(file.read_text("utf-8", "replace") for file in (stack.state_dir / "logs").iterdir())
@@ -293,7 +293,7 @@ def test_a_worker_is_given_its_own_sides_settings_only(tmp_path: Path, monkeypat
 
     given = of(User.RESEARCH)
     keys = {user: of(user).get("BIOKEEL_BLOCK_PUBLIC_KEYS") for user in User if user is not User.BROKER}
-    assert keys == {User.RESEARCH: "k,l", User.OPERATOR: "k,l", User.VAULT: None, User.ADMIN: None}
+    assert keys == {User.RESEARCH: "k,l", User.OPERATOR: "k,l", **dict.fromkeys((User.VAULT, User.BOOKS, User.ADMIN))}
     assert not [name for name in given if name.startswith("BIOKEEL_VAULT")]
     assert given["BIOKEEL_KAFKA_USERNAME"] == "research"
     assert given["BIOKEEL_KAFKA_PASSWORD"] == state.passwords[User.RESEARCH]
