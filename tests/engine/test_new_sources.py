@@ -42,6 +42,14 @@ class Sources:
         text = written(source(source_id, schemes=("hospital/one",)))
         file_of(self.folder, source_id).write_text(text, encoding="utf-8")
 
+    def worker(self, kafka, group):
+        """What a worker of `group` reads, and the worker."""
+        register = FollowedRegister(self.folder)
+        wall = Wall(self.world.codec, self.world.vault(), self.world.schemas, register.current)
+        metrics = WorkerMetrics("pseudonymise")
+        made = PseudonymiseWorker(self.settings, metrics, wall, CATALOGUE, kafka, signer=SIGNER)
+        return replace(consumption(self.settings, register.current, CATALOGUE.events), group=group), made
+
     def publish(self, source_id):
         (value,) = self.world.glucose("P-1", source_id=source_id).values
         producer = Producer(self.settings.kafka_client())
@@ -54,10 +62,7 @@ def test_a_running_worker_takes_up_a_new_sources_topic_and_reads_nobody_elses(st
     monkeypatch.setattr("biokeel.contracts.sources.LOOK_SECONDS", 0.1)
     world.enrol(world.wall(), "P-1")
     sources, kafka = Sources(stack, world, tmp_path / "register"), Kafka()
-    register = FollowedRegister(sources.folder)
-    wall = Wall(world.codec, world.vault(), world.schemas, register.current)
-    worker = PseudonymiseWorker(sources.settings, WorkerMetrics("pseudonymise"), wall, CATALOGUE, kafka, signer=SIGNER)
-    what = replace(consumption(sources.settings, register.current, CATALOGUE.events), group=f"test-{uuid.uuid4().hex}")
+    what, worker = sources.worker(kafka, f"test-{uuid.uuid4().hex}")
     stranger = sources.with_topic()
     sources.publish(stranger)
     seen = []
@@ -82,3 +87,27 @@ def test_a_running_worker_takes_up_a_new_sources_topic_and_reads_nobody_elses(st
 
     asyncio.run(scenario())
     assert rows(kafka) == seen, "each once, whatever was assigned anew meanwhile"
+
+
+def test_a_worker_that_comes_back_under_its_name_reads_a_topic_that_came_meanwhile(stack, world, tmp_path, monkeypatch):
+    """Kafka gives it back what it had, and deals out nothing anew."""
+    monkeypatch.setattr("biokeel.engine.app.FOLLOW_SECONDS", 0.5)
+    monkeypatch.setattr("biokeel.engine.app.UNREAD_LOOKS", 2)
+    world.enrol(world.wall(), "P-1")
+    sources, kafka, group = Sources(stack, world, tmp_path / "register"), Kafka(), f"test-{uuid.uuid4().hex}"
+    sources.settings = sources.settings.model_copy(update={"worker_name": f"test-{uuid.uuid4().hex}"})
+    first, second = sources.with_topic(), sources.with_topic()
+    sources.register(first)
+
+    async def lives(source_id):
+        what, worker = sources.worker(kafka, group)
+        sent = len(kafka.sent)
+        async with running(sources.settings, what, worker):
+            await asyncio.to_thread(sources.publish, source_id)
+            await until(lambda: len(kafka.sent) > sent)
+        worker.check()
+
+    asyncio.run(lives(first))
+    sources.register(second)
+    asyncio.run(lives(second))
+    assert rows(kafka) == [f"{first}/0:0-0", f"{second}/0:0-0"]

@@ -2,7 +2,7 @@
 
 import time
 
-from biokeel.engine.app import SESSION_SECONDS
+from biokeel.engine.kafka.groups import SESSION_SECONDS
 from biokeel.observe.metrics import Edge
 from biokeel.observe.stats import collect
 from tests.faults.plan import experiment

@@ -22,6 +22,7 @@ import faust
 from faust.types.auth import AuthProtocol
 from yarl import URL
 
+from biokeel.engine.kafka.groups import SESSION_SECONDS, unread
 from biokeel.engine.kafka.transport import Consumption, DeliverySchema, Transport
 from biokeel.engine.library_logs import quieten
 from biokeel.errors import EngineError, Stuck, TransportError, describe
@@ -38,12 +39,11 @@ GRACE_SECONDS: Final = 12.0
 """How long a stopping worker may take to land what it has."""
 LEAVE_SECONDS: Final = 7.0
 """How long it may then take to commit offsets and leave the consumer group."""
-SESSION_SECONDS: Final = 10.0
-"""A worker that is killed loses its partitions after this long, unless it comes back under its `worker_name` before:
-then it has them again at once. Stages run in threads, so heartbeats go on."""
 WATCH_SECONDS: Final = 1.0
 FOLLOW_SECONDS: Final = 5.0
 """How often a worker looks whether there are new topics."""
+UNREAD_LOOKS: Final = 12
+"""At each of so many looks a worker that lacks topics asks whether anybody has them."""
 
 
 def make_app(
@@ -112,7 +112,7 @@ async def serve(settings: Settings, consumption: Consumption, worker: Worker, st
         app = make_app(settings, consumption, topics, worker, Path(datadir))
         app.loop = loop
         watch = _watch(worker, settings.stuck_seconds)
-        follow = _follow(app, topics, consumption)
+        follow = _follow(app, topics, consumption, settings)
         coroutines = (stop.wait(), worker.failed(), _run(app), worker.run(), watch, follow)
         tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
         try:
@@ -139,29 +139,48 @@ async def _first_topics(consumption: Consumption, worker: Worker, stop: asyncio.
     return topics
 
 
-async def _follow(app: faust.App, topics: Sequence[str], consumption: Consumption) -> None:
+async def _follow(app: faust.App, topics: Sequence[str], consumption: Consumption, settings: Settings) -> None:
     """Read new topics, besides `topics`, as they come. Those that go stay: what is in them may not have been read.
 
     To subscribe anew is a rebalance: the worker finishes what is under way and goes on from where the tables and
     Kafka's offsets say. What it finished after the commit here is read again (`ConsumerThread`), and its rows are
     repeats. A process that dies in here begins with all topics.
+
+    A worker that comes back under its name with more topics than before has its old partitions at once, and Kafka deals
+    out nothing anew: topics that came while it was away would be nobody's. They are left out once, which is another
+    subscription, and are new at the next look.
     """
-    known = list(topics)
+    known, looks = list(topics), 0
     while True:
         await asyncio.sleep(FOLLOW_SECONDS)
+        looks += 1
         try:
             found = await asyncio.to_thread(consumption.topics)
+            nobodys = await _nobodys(app, known, consumption, settings) if looks % UNREAD_LOOKS == 0 else []
         except TransportError:
             continue  # Kafka is away, of which others speak; the next look finds what this one missed
         new = sorted(set(found) - set(known))
-        if new and not app.rebalancing:
-            log.info("Reading %d new topics, the first of them %s", len(new), new[0])
-            known += new
+        if (new or nobodys) and not app.rebalancing:
+            if new:
+                log.info("Reading %d new topics, the first of them %s", len(new), new[0])
+            known = [topic for topic in (*known, *new) if topic not in nobodys]
             conductor: Any = app.topics  # its type does not say how it learns of what a channel has newly
             for channel in conductor:  # the agent's, of which the agent itself holds a copy only
                 channel.topics = list(known)
             await app.consumer.commit()
             await app.consumer.subscribe(await conductor._update_indices())  # noqa: SLF001 - it offers no other way
+
+
+async def _nobodys(app: faust.App, known: Sequence[str], consumption: Consumption, settings: Settings) -> list[str]:
+    """Those of `known` of which no worker of the group has a partition. Raises `TransportError`."""
+    mine = {at.topic for at in app.consumer.assignment()}
+    lacking = [topic for topic in known if topic not in mine]
+    if not lacking or app.rebalancing:
+        return []
+    nobodys = await asyncio.to_thread(unread, settings, consumption.group, lacking)
+    if nobodys:
+        log.warning("Nobody reads %d topics, the first of them %s: dealt out anew", len(nobodys), nobodys[0])
+    return nobodys
 
 
 async def _drain(worker: Worker) -> None:

@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from biokeel.engine.app import SESSION_SECONDS
 from biokeel.engine.curate.buffer import Buffer
+from biokeel.engine.kafka.groups import SESSION_SECONDS
 from biokeel.engine.runner import count_reasons
 from biokeel.errors import CommitConflict, StoreUnavailable
 from biokeel.observe.metrics import Edge
