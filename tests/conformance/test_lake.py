@@ -175,23 +175,23 @@ def test_the_participants_table_counts_what_the_curated_tables_hold_and_is_made_
 
 
 def test_a_slower_refresh_does_not_replace_a_newer_picture(full):
-    def slow(snapshots):
+    def slow(snapshots, events):
         if snapshots:
             refresh_participants(full, from_snapshots)
-        return from_snapshots(snapshots)
+        return from_snapshots(snapshots, events)
 
     assert refresh_participants(full, slow) is None
     assert DeltaTable(full.participants, storage_options=full.options).version() == 1
 
 
 def test_who_is_always_slower_is_told(full):
-    def slowest(snapshots):
+    def slowest(snapshots, events):
         if snapshots:
             table = DeltaTable(full.participants, storage_options=full.options)
             oldest = [Transaction(f"{event.pseudo_topic}/{partition}/snapshot", 0) for event, partition in snapshots]
             properties = CommitProperties(app_transactions=oldest)
-            write_deltalake(table, from_snapshots({}), mode="append", commit_properties=properties)
-        return from_snapshots(snapshots)
+            write_deltalake(table, from_snapshots({}, events), mode="append", commit_properties=properties)
+        return from_snapshots(snapshots, events)
 
     with pytest.raises(CommitConflict, match="Another process"):
         refresh_participants(full, slowest)

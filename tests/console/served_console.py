@@ -92,8 +92,15 @@ def work(wall, curate):
             curate.passed(event, Edge.CURATED, round(batch * 0.95))
             curate.passed(event, Edge.QUARANTINED, round(batch * QUARANTINED))
             for partition in range(4):
-                wall.lag(event, partition, max(round(dice.gauss(4_000, 3_000)), 0) if n % 3 else 0, 0.4 if n % 3 else 0)
-                curate.lag(event, partition, dice.randrange(6) if n % 3 else 0, 1.2 if n % 3 else 0)
+                wall.lag(
+                    event,
+                    (event.raw_topic("demo"), partition),
+                    max(round(dice.gauss(4_000, 3_000)), 0) if n % 3 else 0,
+                    0.4 if n % 3 else 0,
+                )
+                curate.lag(
+                    event, (event.pseudo_topic, partition), dice.randrange(6) if n % 3 else 0, 1.2 if n % 3 else 0
+                )
         time.sleep(0.1)
 
 

@@ -19,6 +19,7 @@ import polars as pl
 import pytest
 
 from biokeel.admin.users import User
+from biokeel.batch import RawPartition
 from biokeel.books.bookkeeper import Bookkeeper
 from biokeel.contracts.blocks import read_block
 from biokeel.contracts.catalogue import DirectoryCatalogue
@@ -174,7 +175,7 @@ def test_nothing_is_lost_and_nothing_doubled(sent):
 def test_every_bad_message_is_sealed_for_its_own_reason(stack, sent):
     expected, _ = sent
     vault = Vault.open(stack.settings(User.VAULT))
-    sealed = vault.books(GLUCOSE, 0)
+    sealed = vault.books(GLUCOSE, RawPartition("hospital-one", 0))
     vault.close()
     found = dict(sealed.filter(place="sealed").select("offset", "reason").iter_rows())
     assert found == {offset: str(reason) for offset, reason in expected.items() if reason is not None}
@@ -250,7 +251,7 @@ COMMANDS = (
     ("vault", "status"),
     ("topic", "cat", "pseudo.clinical.glucose"),
     ("topic", "cat", "raw.hospital-one.clinical.glucose", "--limit", "100"),
-    ("topic", "cat", "raw.person.enrolment"),
+    ("topic", "cat", "raw.hospital-one.person.enrolment"),
 )
 
 

@@ -175,7 +175,7 @@ def outside(published) -> list[tuple[str, str]]:
 def test_real_files_of_all_three_domains_land_and_the_books_balance(published) -> None:
     _, books = published
     assert books.balanced, books.as_json()
-    landed = {event.event.domain for event in books.events if event.places and event.places.get("curated")}
+    landed = {event.event.domain for event in books.events if event.figures()["curated"]}
     assert landed >= {Domain.GENOME, Domain.CLINICAL, Domain.LIFESTYLE}
 
 

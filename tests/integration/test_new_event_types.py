@@ -20,9 +20,9 @@ from biokeel.books.bookkeeper import Bookkeeper
 from biokeel.contracts.catalogue import HISTORY, LOCK_FILE, DirectoryCatalogue, landed_events
 from biokeel.contracts.schema import schema_path
 from biokeel.contracts.topics import event_type
-from biokeel.land.contents import scan
 from biokeel.land.lake import Lake
 from biokeel.land.maintenance import refresh_participants
+from biokeel.land.reading import scan
 from biokeel.link.participants import from_snapshots
 from biokeel.settings import PROJECT_ROOT
 from biokeel.source.client import Publisher
