@@ -91,16 +91,10 @@ def work(wall, curate):
             curate.passed(event, Edge.READ_PSEUDO, round(batch * 0.985))
             curate.passed(event, Edge.CURATED, round(batch * 0.95))
             curate.passed(event, Edge.QUARANTINED, round(batch * QUARANTINED))
-            for partition in range(4):
-                wall.lag(
-                    event,
-                    (event.raw_topic("demo"), partition),
-                    max(round(dice.gauss(4_000, 3_000)), 0) if n % 3 else 0,
-                    0.4 if n % 3 else 0,
-                )
-                curate.lag(
-                    event, (event.pseudo_topic, partition), dice.randrange(6) if n % 3 else 0, 1.2 if n % 3 else 0
-                )
+            for partition in range(4 if n % 3 else 0):
+                waiting = max(round(dice.gauss(4_000, 3_000)), 0)
+                wall.lag(event, (event.raw_topic("demo"), partition), waiting, 0.4)
+                curate.lag(event, (event.pseudo_topic, partition), dice.randrange(6), 1.2)
         time.sleep(0.1)
 
 

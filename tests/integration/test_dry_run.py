@@ -21,7 +21,7 @@ from biokeel.stack.stack import Stack
 from biokeel.validate.suites import SuiteStore
 from tests.event_types import LANDED_EVENTS
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 FOLDERS = ("clinical/fhir-r4-synthea-bundles", "lifestyle/fitbit-33-users", "genome/ga4gh-wgs-qc")
 PATIENCE = 120

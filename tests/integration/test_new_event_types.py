@@ -31,7 +31,7 @@ from biokeel.stack.stack import Stack
 from biokeel.validate.samples import samples_path
 from biokeel.validate.suites import suite_path
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 VITAL_SIGN, QUESTIONNAIRE = event_type("clinical.vital_sign"), event_type("lifestyle.questionnaire")
 EXERCISE = event_type("lifestyle.exercise")
