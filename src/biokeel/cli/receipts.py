@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,15 +24,27 @@ def receipts(
     follow: Annotated[bool, typer.Option("--follow", help="Stay and print what comes, until Ctrl-C.")] = False,
     above: Annotated[int, typer.Option(min=-1, help="Only receipts with a higher number.")] = -1,
     json: Annotated[bool, typer.Option("--json", help="Print the records as they are, a JSON line each.")] = False,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(help="Write them into this folder as the status manifest of HL7's Bulk Data, and print none."),
+    ] = None,
 ) -> None:
     """Print what became of a source's events, by partition and offsets; a later line about an event holds."""
     from biokeel.contracts.receipts import encode
     from biokeel.observe.reach import require_kafka
     from biokeel.settings import Settings, side_of
+    from biokeel.source.bulk import MANIFEST, write_manifest
     from biokeel.source.receipts import Follower, told
 
     settings = Settings.load(side_of(source))
     require_kafka(settings)
+    if manifest is not None:
+        if follow:
+            raise typer.BadParameter("--manifest says how things are now: leave --follow out.")
+        counts = write_manifest(manifest, source, told(Follower(settings, above), on=False), dt.datetime.now(dt.UTC))
+        ends = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(counts.items())) or "no event"
+        say(f"{manifest / MANIFEST}: {ends}")
+        return
     try:
         for receipt in told(Follower(settings, above), on=follow):
             say(encode(receipt).decode() if json else line_of(receipt))
