@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from biokeel.contracts.sources import Source
     from biokeel.contracts.topics import EventType
 
-PROCESSES: Final = ("kafka", "objectstore", "pseudonymise-1", "curate-1")
 WORKERS: Final = ("pseudonymise-1", "curate-1")
+PROCESSES: Final = ("kafka", "objectstore", *WORKERS, "books")
 LOOK_SECONDS: Final = 0.25
 ENROLLED_A_SECOND: Final = 2_000
 """Enrolling may not be slower than that, after `ENROL_SECONDS` to begin with."""

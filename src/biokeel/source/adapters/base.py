@@ -89,8 +89,9 @@ class Problem:
 class Report:
     """What became of one file, filled while an adapter reads it.
 
-    `left_out` counts, by type or reason, what is well formed and not sent: what is no event of ours (an encounter, a
-    body height), and identifiers that the source does not speak of. There is nothing to mend.
+    `problems` are what should have become an event, or a field of one, and did not. `left_out` counts, by type or
+    reason, what is well formed and not sent: what is no event of ours (an encounter, a body height), and identifiers
+    that the source does not speak of. There is nothing to mend.
     """
 
     problems: list[Problem] = field(default_factory=list)
@@ -99,6 +100,11 @@ class Report:
     def problem(self, position: str, reason: str) -> None:
         """Note a part of the file that should have become an event and did not."""
         self.problems.append(Problem(position, reason))
+
+    def leave_out(self, position: str, what: str) -> None:
+        """Note a part of the file that is well formed and no event of ours; `what` is its type or the reason."""
+        del position
+        self.left_out[what] += 1
 
 
 class Held:

@@ -46,7 +46,7 @@ def read_fhir(path: Path, context: Context, report: Report) -> Iterator[Batch]:
         kind = str(resource.get("resourceType", "?"))
         maker = MAKERS.get(kind)
         if maker is None:
-            report.left_out[kind] += 1
+            report.leave_out(position, kind)
             continue
         try:
             made = list(maker(resource, context, bundle))
@@ -58,7 +58,7 @@ def read_fhir(path: Path, context: Context, report: Report) -> Iterator[Batch]:
             report.problem(position, f"{kind}: its JSON does not have the structure of FHIR R4")
             continue
         if not made:
-            report.left_out[f"{kind} of another kind"] += 1
+            report.leave_out(position, f"{kind} of another kind")
         for event, record in made:
             held.add(event, record, position)
         if held.full:
