@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from biokeel.errors import AdapterError
 from biokeel.source.adapters import fhir_clinical, fhir_patient
-from biokeel.source.adapters.base import Batch, Context, Held, Report, Unusable, read_json
+from biokeel.source.adapters.base import MALFORMED, Batch, Context, Held, Report, Unusable, read_json
 from biokeel.source.adapters.fhir_bundle import Bundle
 from biokeel.source.adapters.fhir_common import Maker
 
@@ -53,7 +53,7 @@ def read_fhir(path: Path, context: Context, report: Report) -> Iterator[Batch]:
         except Unusable as fault:
             report.problem(position, f"{kind}: {fault}")
             continue
-        except (AttributeError, TypeError, KeyError, ValueError):
+        except MALFORMED:
             # What is a list where FHIR has an object, or the other way round; the exception would quote the value.
             report.problem(position, f"{kind}: its JSON does not have the structure of FHIR R4")
             continue
