@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,6 +67,7 @@ def publish(
     from biokeel.source.client import Publisher
     from biokeel.source.enrol import Enroller
     from biokeel.source.files import DryRun
+    from biokeel.source.memory import memory_at
 
     consented = _consent(consent)
     if consented is not None and not enrol:
@@ -92,11 +94,13 @@ def publish(
     catalogue = open_catalogue(settings.schemas_dir, settings.schema_registry_url)
     console = terminal()
     enroller = Enroller(consented) if enrol else None
-    if dry_run:
-        results = _run(files, source, DryRun(catalogue, settings.max_event_bytes), enroller, console)
-    else:
-        with Publisher(settings, catalogue) as publisher:
-            results = _run(files, source, publisher, enroller, console)
+    with memory_at(settings.state_dir / "records.sqlite", keeps=not dry_run) as memory:
+        source = replace(source, memory=memory)
+        if dry_run:
+            results = _run(files, source, DryRun(catalogue, settings.max_event_bytes), enroller, console)
+        else:
+            with Publisher(settings, catalogue) as publisher:
+                results = _run(files, source, publisher, enroller, console)
     _show(results, console, dry_run)
     if any(result.failed_wholly for result in results):
         raise typer.Exit(1)

@@ -1316,8 +1316,7 @@ class LabResult(EventModel):
 
 
 class Medication(EventModel):
-    """One medication ordered, taken or given (FHIR MedicationRequest, MedicationStatement, MedicationAdministration).
-    """
+    """One medication ordered, taken or given (FHIR MedicationRequest, -Statement and -Administration)."""
 
     event_type: ClassVar[str] = "clinical.medication"
 

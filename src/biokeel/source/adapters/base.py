@@ -21,6 +21,7 @@ import polars as pl
 from biokeel.contracts.topics import EventType
 from biokeel.source.adapters.envelope import read_json as read_json  # noqa: PLC0414 - many adapters know it by this place
 from biokeel.source.ids import EventIds
+from biokeel.source.memory import Memory
 from biokeel.source.schemes import Schemes
 from biokeel.vault.identifiers import normalise
 
@@ -64,7 +65,7 @@ class Context:
     `zone` is the time zone of times without one: null reads them as UTC and leaves the offset null.
     `schemes` says which identifier systems and FHIR servers are which subject schemes.
     `recorded_at` (ms) stands where a record does not say when it was written down: the file's own time of change, so
-    that the same file gives the same events.
+    that the same file gives the same events. `memory` knows what records of earlier files were made into.
     """
 
     source_id: str
@@ -74,6 +75,7 @@ class Context:
     subject: Subject | None = None
     zone: tzinfo | None = None
     schemes: Schemes = field(default_factory=Schemes)
+    memory: Memory | None = None
 
 
 @dataclass(frozen=True, slots=True)
