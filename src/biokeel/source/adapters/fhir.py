@@ -98,7 +98,7 @@ class _File:
                 raise AdapterError(f"{self._name} {fault}.") from None
             self._report.problem(place, f"{kind}: it {fault}")
             return
-        memory = self._context.memory or (OfOneFile() if is_bundle else None)
+        memory = self._context.memory or (OfOneFile() if bundle.has_versions else None)
         for position, resource in bundle.resources:
             self._resource(position, resource, bundle, memory)
         for deletion in bundle.deletions:
@@ -129,7 +129,7 @@ class _File:
             waiting = self._pressures.taken
             made = list(maker(case))
             self._hold(made, position)
-            if makes_events(kind) and (made or self._pressures.taken == waiting):
+            if memory is not None and makes_events(kind) and (made or self._pressures.taken == waiting):
                 self._hold(note(self._context, case.key, case.subject, case.recorded_at, made, memory), position)
         except Unusable as fault:
             case.problem(str(fault))

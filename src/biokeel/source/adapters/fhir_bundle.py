@@ -10,9 +10,9 @@ What can mean two resources or two people is refused, never guessed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -95,7 +95,9 @@ class Deletion:
 class Bundle:
     """The resources of one file: `resources` with their positions, in its order, and its `deletions`."""
 
-    def __init__(self, entries: Sequence[Entry], *, is_history: bool, server: str | None, context: Context) -> None:
+    def __init__(
+        self, entries: Sequence[Entry], *, is_history: bool, server: Callable[[], str | None], context: Context
+    ) -> None:
         self._context = context
         self._server = server
         self._is_history = is_history
@@ -125,10 +127,14 @@ class Bundle:
             [*_written(document, place)] if is_bundle else [_Written(place, {"resource": document}, creates=False)]
         )
         entries = [_entry(each.position, each.entry, creates=each.creates) for each in written if each.is_resource]
-        server = _server_of_file(document, entries, context.schemes.own_server)
+
+        @cache
+        def server() -> str | None:
+            return _server_of_file(document, entries, context.schemes.own_server)
+
         for entry in entries:
             if entry.id is not None and not entry.at_own_url:
-                entry.server = server
+                entry.server = server()
         is_history = is_bundle and document.get("type") == "history"
         bundle = cls(entries, is_history=is_history, server=server, context=context)
         newer: set[str] = set()
@@ -137,7 +143,7 @@ class Bundle:
             if each.is_resource:
                 newer.add(next(known).key)
             elif each.is_deletion:
-                deletion = _deletion(each, server)
+                deletion = _deletion(each, server())
                 overtaken = is_history and deletion.at is None and deletion.key in newer
                 bundle.deletions.append(replace(deletion, overtaken=overtaken))
         bundle._meet_people(report)
@@ -173,9 +179,10 @@ class Bundle:
         """Whom a reference names that stands in `holder`, or in what it contains. Raises `Unusable`."""
         return self._about(self._entries[id(holder)], reference)
 
-    def has_versions(self, resource: Resource) -> bool:
-        """Whether the file holds a resource more than once."""
-        return len(self._by_key[self._entries[id(resource)].key]) > 1
+    @property
+    def has_versions(self) -> bool:
+        """Whether the bundle holds a resource more than once, or takes one away."""
+        return bool(self.deletions) or len(self._by_key) < len(self._entries)
 
     def target(self, holder: Resource, reference: Any) -> Resource | None:
         """The resource that `reference` of `holder` points at: contained in it, or in the bundle; None if neither.
@@ -238,20 +245,19 @@ class Bundle:
         An entry that only its fullUrl tells may have the same id and be another resource. R4 lets no relative reference
         mean it; many who write one mean it all the same.
         """
-        base = self._base_of(holder)
         if not holder.at_own_url:
             beside = self._by_local_id.get((address.kind, address.id), [])
             if any(entry.name != address.id for entry in beside):
                 raise Unusable("a relative reference, and an entry with that id which only its fullUrl tells")
             if beside:
                 return self._the_one(beside)
-        if base is None:
+        if self._base_of(holder) is None:
             raise Unusable(f"a relative reference: {_SEVERAL}")
         found = self._by_key.get(address.key)
         return self._the_one(found) if found else self._elsewhere(address)
 
     def _base_of(self, holder: Entry) -> str | None:
-        return holder.server if holder.at_own_url else self._server
+        return holder.server if holder.at_own_url else self._server()
 
     def _the_one(self, entries: Iterable[Entry]) -> Entry:
         found = {entry.key: entry for entry in entries}

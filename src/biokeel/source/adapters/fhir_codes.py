@@ -89,8 +89,10 @@ class Coding(NamedTuple):
 def codings(concept: Any) -> list[Coding]:
     """The codings of a CodeableConcept that have a code, in its order."""
     parts = concept.get("coding") if isinstance(concept, dict) else None
-    found = []
-    for part in parts if isinstance(parts, list) else ():
+    found: list[Coding] = []
+    if not isinstance(parts, list):
+        return found
+    for part in parts:
         code = part.get("code") if isinstance(part, dict) else None
         if code and isinstance(code, str):
             system = part.get("system")
@@ -102,7 +104,9 @@ def codings(concept: Any) -> list[Coding]:
 def codes_in(found: Iterable[Coding], *systems: str) -> list[str]:
     """The codes in any of `systems`, chosen ones first, then in the order of the alphabet: never in the source's."""
     inside = [each for each in found if each.system in systems]
-    return [each.code for each in sorted(inside, key=lambda each: (not each.chosen, each.code))]
+    if len(inside) > 1:
+        inside.sort(key=lambda each: (not each.chosen, each.code))
+    return [each.code for each in inside]
 
 
 def best(found: Sequence[Coding], systems: Iterable[str]) -> Coding | None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from biokeel.contracts.identity import ENTERED_IN_ERROR
@@ -31,7 +30,7 @@ class Made(NamedTuple):
     record: Record
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Case:
     """One resource while its events are made. `part` begins the names of its parts: it is one itself if contained."""
 
@@ -43,6 +42,9 @@ class Case:
     holder: Resource
     pressures: Singles
     part: str = ""
+    _key: str | None = None
+    _subject: Subject | None = None
+    _recorded_at: int | None = None
 
     @property
     def kind(self) -> str:
@@ -57,14 +59,21 @@ class Case:
         """Note a part of the resource that is no event of ours."""
         self.report.leave_out(self.position, what)
 
-    @cached_property
+    @property
     def key(self) -> str:
         """The source's own key of what `part`s are parts of. Raises `Unusable`."""
-        return self.bundle.key(self.holder)
+        if self._key is None:
+            self._key = self.bundle.key(self.holder)
+        return self._key
 
-    @cached_property
+    @property
     def subject(self) -> Subject:
         """Whom it is about; what is contained without a subject is about its holder's. Raises `Unusable`."""
+        if self._subject is None:
+            self._subject = self._told()
+        return self._subject
+
+    def _told(self) -> Subject:
         if self.resource is self.holder:
             return self.bundle.subject(self.holder)
         said = self.resource.get("subject")
@@ -73,32 +82,38 @@ class Case:
             raise Unusable("a contained resource is about somebody else than what holds it")
         return of_holder
 
-    @cached_property
+    @property
     def recorded_at(self) -> int:
         """The version: the latest of the times at which it was written down, the file's own without any (ms)."""
-        meta = self.resource.get("meta")
-        times = [meta.get("lastUpdated") if isinstance(meta, dict) else None]
-        times += [self.resource.get(name) for name in ("issued", "recordedDate", "authoredOn", "dateAsserted")]
-        read = [at.at for text in times if (at := moment(text, self.context.zone)) is not None]
-        return max(read, default=self.context.recorded_at)
+        if self._recorded_at is None:
+            meta = self.resource.get("meta")
+            times = [meta.get("lastUpdated") if isinstance(meta, dict) else None]
+            times += [self.resource.get(name) for name in ("issued", "recordedDate", "authoredOn", "dateAsserted")]
+            read = [moment(text, self.context.zone) for text in times if text is not None]
+            self._recorded_at = max((at.at for at in read if at is not None), default=self.context.recorded_at)
+        return self._recorded_at
 
     @property
     def is_withdrawn(self) -> bool:
         """Whether the resource says that it should never have been recorded."""
-        said = codings(self.resource.get("verificationStatus"))
-        return self.resource.get("status") == ENTERED_IN_ERROR or any(each.code == ENTERED_IN_ERROR for each in said)
+        if self.resource.get("status") == ENTERED_IN_ERROR:
+            return True
+        said = self.resource.get("verificationStatus")
+        return said is not None and any(each.code == ENTERED_IN_ERROR for each in codings(said))
 
     def contained(self, resource: Resource, part: str) -> Case:
         """The same for a resource that this one contains."""
-        return replace(self, resource=resource, part=self.part + part)
+        inside = (self.context, self.bundle, self.position, self.report, self.holder, self.pressures)
+        return Case(resource, *inside, self.part + part)
 
     def envelope(self, event: EventType, occurred: Moment, part: str = "") -> Record:
         """The envelope of an event; `part` tells several of one resource apart."""
+        subject = self.subject
         return {
             "event_id": self.context.ids.of(event, self.key + self.part + part),
             "source_id": self.context.source_id,
-            "subject_scheme": self.subject.scheme,
-            "subject_id": self.subject.value,
+            "subject_scheme": subject.scheme,
+            "subject_id": subject.value,
             "occurred_at": occurred.at,
             "occurred_offset_minutes": occurred.offset_minutes,
             "recorded_at": self.recorded_at,

@@ -78,6 +78,8 @@ _VITAL_SIGNS: Final[tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]] = (
     (("8302-2", "3137-7", "3138-5", "8306-3", "8308-9"), ("cm", "m", "[in_i]")),
 )
 _VITAL_UNITS: Final = {code: units for codes, units in _VITAL_SIGNS for code in codes}
+_RANKS: Final = {code: rank for rank, code in enumerate((SYSTOLIC, DIASTOLIC, *GLUCOSE_CODES, *_VITAL_UNITS))}
+"""Codes that make a part an event type of its own; of several in one concept the first here counts."""
 _CATEGORIES: Final = frozenset(
     {"social-history", "vital-signs", "imaging", "laboratory", "procedure", "survey", "exam", "therapy", "activity"}
 )
@@ -98,17 +100,18 @@ def observation(case: Case) -> Iterator[Made]:
     if single := next((code for code in (SYSTOLIC, DIASTOLIC) if code in own), None):
         case.pressures.add(case, single, _single(case))
         return
-    members = [each for each in parts_of(resource, "contained") if each.get("resourceType") == "Observation"]
+    members = _members(resource)
     if values_of(resource) or absent_reason(resource) or not (components or members or resource.get("hasMember")):
         yield from _part(case, resource, found, "")
     elif not components and not members:
         case.leave_out("Observation that only groups others")
-    for component, codes, part in named(components):
+    for component, codes, part in named(components) if components else ():
         try:
             yield from _part(case, component, codes, part)
         except Unusable as fault:
             case.problem(f"component {components.index(component)}: {fault}")
-    yield from contained_results(case, members)
+    if members:
+        yield from contained_results(case, members)
 
 
 def report(case: Case) -> Iterator[Made]:
@@ -117,10 +120,14 @@ def report(case: Case) -> Iterator[Made]:
     for reference in results if isinstance(results, list) else ():
         if case.bundle.target(case.holder, reference) is None:
             case.leave_out("DiagnosticReport.result that is not in the file")
-    members = [each for each in parts_of(case.resource, "contained") if each.get("resourceType") == "Observation"]
+    members = _members(case.resource)
     if not members:
         case.leave_out("DiagnosticReport")
     yield from contained_results(case, members)
+
+
+def _members(resource: Resource) -> list[Resource]:
+    return [each for each in parts_of(resource, "contained") if each.get("resourceType") == "Observation"]
 
 
 def contained_results(case: Case, members: Sequence[Resource]) -> Iterator[Made]:
@@ -180,9 +187,8 @@ def _name_of(codes: Sequence[Coding]) -> str:
 
 def _measured(codes: Sequence[Coding]) -> Coding | None:
     """The coding that makes a part an event type of its own: a glucose, a vital sign, one of a blood pressure."""
-    of_loinc = {*codes_in(codes, LOINC)}
-    known = (SYSTOLIC, DIASTOLIC, *GLUCOSE_CODES, *_VITAL_UNITS) if of_loinc else ()
-    return next((Coding(LOINC, code) for code in known if code in of_loinc), None)
+    known = [code for code in codes_in(codes, LOINC) if code in _RANKS]
+    return Coding(LOINC, min(known, key=_RANKS.__getitem__)) if known else None
 
 
 def _part(case: Case, holder: Resource, codes: Sequence[Coding], part: str) -> Iterator[Made]:

@@ -192,14 +192,18 @@ _WORDS: Final = {"dstu2": DSTU2, "stu3": STU3, "r5": R5}
 
 def version_of_any(document: Resource) -> str | None:
     """What `other_version` says of the first resource in `document`, contained ones and bundles in bundles too."""
-    if (found := other_version(document)) is not None:
-        return found
-    entries = document.get("entry") if document.get("resourceType") == "Bundle" else None
-    inside = [each.get("resource") for each in entries if isinstance(each, dict)] if isinstance(entries, list) else []
-    contained = document.get("contained")
-    inside += contained if isinstance(contained, list) else []
-    found_inside = (version_of_any(each) for each in inside if isinstance(each, dict))
-    return next((version for version in found_inside if version is not None), None)
+    waiting = [document]
+    while waiting:
+        resource = waiting.pop()
+        if (found := other_version(resource)) is not None:
+            return found
+        contained = resource.get("contained")
+        if isinstance(contained, list):
+            waiting += [each for each in contained if isinstance(each, dict)]
+        if resource.get("resourceType") == "Bundle" and isinstance(entries := resource.get("entry"), list):
+            inside = [each.get("resource") for each in entries if isinstance(each, dict)]
+            waiting += [each for each in reversed(inside) if isinstance(each, dict)]
+    return None
 
 
 def other_version(resource: Resource) -> str | None:
@@ -210,10 +214,11 @@ def other_version(resource: Resource) -> str | None:
     if found := _TYPES.get(kind):
         return _named(found, f"{kind} is a resource of it")
     elements: Mapping[str, str] = _ELEMENTS.get(kind, {})
-    for name in elements.keys() & resource.keys():
+    if not resource.keys().isdisjoint(elements):
+        name = min(elements.keys() & resource.keys())
         return _named(elements[name], f"{kind}.{name} is an element of it")
     for name, is_so, version in _SHAPES.get(kind, ()):
-        if is_so(resource.get(name)):
+        if name in resource and is_so(resource[name]):
             return _named(version, f"{kind}.{name} has its form")
     if (meta := resource.get("meta")) is not None:
         return _by_profile(meta)
