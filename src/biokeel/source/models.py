@@ -871,6 +871,9 @@ class Enrolment(EventModel):
     birth_date: dt.date | None = None
     """Birth date; only the year is kept."""
 
+    birth_year: Annotated[int, Field(ge=1880, le=2100)] | None = None
+    """Year of birth, where the source knows no whole date; birth_date counts where both are there. Unit: a."""
+
     sex: EnrolmentSex
     """FHIR administrative gender: female, male, other or unknown."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from biokeel.source.adapters.fhir_references import Resource
 from biokeel.source.times import Moment, day
 
 ENROLMENT: Final = event_type("person.enrolment")
+_DATE: Final = re.compile("(?P<year>[0-9]{4})(?:-[0-9]{2}(?:-[0-9]{2})?)?")
 _SEXES: Final = frozenset({"female", "male", "other", "unknown"})
 
 
@@ -31,11 +33,18 @@ def enrolment(case: Case) -> Iterator[Made]:
         "email": _telecom(resource, "email"),
         "address": _address(resource),
         "birth_date": day(resource.get("birthDate")),
+        "birth_year": _birth_year(resource.get("birthDate")),
         "sex": sex if sex in _SEXES else "unknown",
         "consent_scope": [],
         "consent_stated": False,
     }
     yield Made(ENROLMENT, record)
+
+
+def _birth_year(date: object) -> int | None:
+    """The year of a birth date, of which a source may know the year or the month only."""
+    found = _DATE.fullmatch(date) if isinstance(date, str) else None
+    return int(found["year"]) if found else None
 
 
 def _first(parts: Any) -> dict[str, Any]:
