@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -81,6 +82,7 @@ def publish(
     from biokeel.source.client import Publisher
     from biokeel.source.enrol import Enroller
     from biokeel.source.files import DryRun, status_of
+    from biokeel.source.memory import memory_at
     from biokeel.source.told import Places
 
     consented = _consent(consent)
@@ -110,13 +112,14 @@ def publish(
     console = terminal(stderr=report is not None)
     places = Places() if report else None
     enroller = Enroller(consented) if enrol else None
-    if dry_run:
-        results = _run(
-            files, source, DryRun(catalogue, settings.max_event_bytes), enroller, console=console, places=places
-        )
-    else:
-        with Publisher(settings, catalogue) as publisher:
-            results = _run(files, source, publisher, enroller, console=console, places=places)
+    with memory_at(settings.state_dir / "records.sqlite", keeps=not dry_run) as memory:
+        source = replace(source, memory=memory)
+        if dry_run:
+            nowhere = DryRun(catalogue, settings.max_event_bytes)
+            results = _run(files, source, nowhere, enroller, console=console, places=places)
+        else:
+            with Publisher(settings, catalogue) as publisher:
+                results = _run(files, source, publisher, enroller, console=console, places=places)
     _show(results, console, dry_run)
     if places is not None:
         for line in places.lines(source_id, results, dry_run=dry_run):

@@ -30,6 +30,7 @@ from biokeel.source.adapters.records import Message, read_raw
 from biokeel.source.encoding import Encoder
 from biokeel.source.enrol import Enroller, states_no_consent
 from biokeel.source.ids import EventIds
+from biokeel.source.memory import Memory
 from biokeel.source.schemes import Schemes
 
 T = TypeVar("T")
@@ -70,6 +71,7 @@ class Source:
     """Who publishes. `site` names hospital, centre or vendor; None leaves it to the format, then to the source id.
 
     `schemes` is the source's table of identifier systems and FHIR servers (`biokeel.source.schemes.load_schemes`).
+    `memory` knows what earlier files were made into (`biokeel.source.memory.memory_at`).
     """
 
     source_id: str
@@ -78,13 +80,14 @@ class Source:
     subject: Subject | None = None
     zone: tzinfo | None = None
     schemes: Schemes = field(default_factory=Schemes)
+    memory: Memory | None = None
 
     def context(self, path: Path, format_site: str | None) -> Context:
         """The context of one file."""
         site = self.site or format_site or self.source_id.replace("/", "-")
         changed = int(path.stat().st_mtime * 1000)
         ids = EventIds(self.source_id, self.key)
-        return Context(self.source_id, site, ids, changed, self.subject, self.zone, self.schemes)
+        return Context(self.source_id, site, ids, changed, self.subject, self.zone, self.schemes, self.memory)
 
 
 @dataclass(slots=True)

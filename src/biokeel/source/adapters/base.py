@@ -22,6 +22,7 @@ import polars as pl
 from biokeel.contracts.topics import EventType
 from biokeel.source.adapters.envelope import read_json as read_json  # noqa: PLC0414 - many adapters know it by this place
 from biokeel.source.ids import EventIds
+from biokeel.source.memory import Memory
 from biokeel.source.schemes import Schemes
 from biokeel.source.times import Moment
 from biokeel.vault.identifiers import normalise
@@ -65,7 +66,8 @@ class Context:
     `site` names the hospital, centre or vendor in subject schemes. `subject` is the person of files that name nobody.
     `zone` is the time zone of times without one: null reads them as UTC and leaves the offset null.
     `schemes` says which identifier systems and FHIR servers are which subject schemes.
-    `changed_at` (ms) is the file's own time of change; see `recorded_at`.
+    `changed_at` (ms) is the file's own time of change; see `recorded_at`. `memory` knows what records of earlier files
+    were made into.
     """
 
     source_id: str
@@ -75,6 +77,7 @@ class Context:
     subject: Subject | None = None
     zone: tzinfo | None = None
     schemes: Schemes = field(default_factory=Schemes)
+    memory: Memory | None = None
 
     @property
     def recorded_at(self) -> int:
