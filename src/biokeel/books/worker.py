@@ -167,7 +167,7 @@ class BooksWorker:
             self.save()
 
     def _settled(self, marks: Watermarks) -> bool:
-        """Whether nothing can have landed since the last look: all that Kafka holds, the same as then, lies somewhere."""
+        """Whether nothing can have landed since the last look: all that Kafka holds lies somewhere, and is as then."""
         return (
             self._quiet >= QUIET_LOOKS
             and self._marks == marks
