@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from biokeel.source.mappings.model import EPOCH_DAY, EPOCH_MS, EPOCH_S, ISO, FileRules
+from biokeel.source.mappings.model import EPOCH_DAY, EPOCH_MS, EPOCH_S, ISO, Constant, FileRules
 
 _PRECISION: Final = (("%f", "millisecond"), ("%S", "second"), ("%M", "minute"), ("%H", "minute"), ("%I", "minute"),
                      ("%d", "day"), ("%m", "month"), ("%Y", "year"))  # fmt: skip
@@ -87,7 +87,7 @@ def whole(found: Numbers) -> Numbers:
 
 
 def words(
-    texts: pl.Series, known: Mapping[str, object], otherwise: object, dtype: pl.DataType
+    texts: pl.Series, known: Mapping[str, Constant], otherwise: Constant | None, dtype: pl.DataType
 ) -> tuple[pl.Series, pl.Series]:
     """What a map makes of each word, and which words it does not hold (none, where there is an `otherwise`)."""
     result = texts.replace_strict(list(known), list(known.values()), default=otherwise, return_dtype=dtype)
@@ -139,7 +139,9 @@ def _in_form(texts: pl.Series, form: str, zone: tzinfo | None) -> Moments:
         return _epoch(texts, form, zone)
     if form == ISO:
         return _iso(texts, zone)
-    shape = re.sub(r"%(\w)", lambda found: _DIGITS[found[1]], re.escape(form.replace("%.f", "\x00")).replace("\\%", "%"))
+    shape = re.sub(
+        r"%(\w)", lambda found: _DIGITS[found[1]], re.escape(form.replace("%.f", "\x00")).replace("\\%", "%")
+    )
     shape = shape.replace("\\\x00", "\x00").replace("\x00", r"(?:\.[0-9]{1,9})?")
     fits = texts.str.contains(f"^{shape}$").fill_null(value=False)
     local = _strptime(texts.set(~fits, None), _complete(form)[0], _complete(form)[1])
@@ -169,7 +171,26 @@ def _strptime(texts: pl.Series, form: str, added: str) -> pl.Series:
     return whole_texts.str.strptime(pl.Datetime("ms"), form, strict=False, exact=True)
 
 
+def _utc_seconds(texts: pl.Series) -> Moments | None:
+    """Times that are all written as `2024-05-01T09:00:00Z`, as most files have them; null where one is not."""
+    there = texts.drop_nulls()
+    if len(there) and not (there.str.len_bytes().eq(20).all() and there.str.ends_with("Z").all()):
+        return None
+    clock = texts.str.strptime(pl.Datetime("ms"), "%Y-%m-%dT%H:%M:%SZ", strict=False, exact=True)
+    if clock.null_count() > texts.null_count():
+        return None
+    rows = len(texts)
+    return Moments(
+        clock.cast(pl.Int64),
+        pl.Series([0], dtype=pl.Int32).new_from_index(0, rows),
+        pl.Series(["second"]).new_from_index(0, rows),
+        texts.is_null() & texts.is_not_null(),
+    )
+
+
 def _iso(texts: pl.Series, zone: tzinfo | None) -> Moments:
+    if (plain := _utc_seconds(texts)) is not None:
+        return plain
     frame = pl.DataFrame([texts.alias("t")]).with_columns(
         pl.when(pl.col("t").str.contains("T|[0-9] [0-9]|Z$")).then(pl.col("t").str.extract(_OFFSET, 1)).alias("offset")
     )

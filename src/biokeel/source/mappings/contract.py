@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping as AnyMapping
+from collections.abc import Iterable, Iterator
+from collections.abc import Mapping as AnyMapping
 from typing import Final, NamedTuple
 
 import polars as pl
@@ -13,7 +14,7 @@ from biokeel.contracts.forms import Values
 from biokeel.contracts.grammars import GRAMMARS
 from biokeel.contracts.schema import ENVELOPE_FIELDS, EventSchema, Field
 from biokeel.contracts.topics import EventType, event_type
-from biokeel.source.mappings.model import Constant, EventRule, FieldRule, Mapping, Times, UnitColumn, When
+from biokeel.source.mappings.model import Constant, EventRule, Mapping, Test, UnitColumn, When
 from biokeel.source.mappings.units import factor
 
 TIME: Final = "timestamp-millis"
@@ -61,13 +62,16 @@ def _faults(mapping: Mapping, schemas: AnyMapping[EventType, EventSchema]) -> It
     yield from _columns(("record_key",), mapping.record_key, mapping)
     if mapping.times.decide is not None:
         yield from _columns(("times", "decide", "column"), [mapping.times.decide.column], mapping)
+        for index, forms in enumerate(mapping.times.decide.among):
+            yield from _same_order(("times", "decide", "among", index), forms)
     yield from _same_order(("times", "formats"), mapping.times.formats)
     if mapping.events and not mapping.record_key:
         yield Fault(("events",), "record_key is missing.", "Name the columns that tell one record from all others.")
     if not mapping.events and not mapping.leave_out:
         yield Fault((), "it neither makes events nor leaves anything out.", "Say under events what rows become.")
-    for index, rule in enumerate(mapping.leave_out):
-        yield from _when(("leave_out", index, "when"), rule.when, mapping)
+    for key, rules in (("leave_out", mapping.leave_out), ("refuse", mapping.refuse)):
+        for index, out in enumerate(rules):
+            yield from _when((key, index, "when"), out.when, mapping)
     parts = Counter((rule.event, rule.part) for rule in mapping.events)
     types = Counter(rule.event for rule in mapping.events)
     for index, rule in enumerate(mapping.events):
@@ -102,12 +106,12 @@ def _columns(place: Place, names: Iterable[str | None], mapping: Mapping) -> Ite
 def _when(place: Place, when: When, mapping: Mapping) -> Iterator[Fault]:
     yield from _columns(place, when, mapping)
     for name, test in when.items():
-        said = (test.among, test.but, test.is_, test.code, test.matches)
-        if sum(each is not None for each in said) != 1:
-            yield Fault((*place, name), "a test is a word, a list, or one of not, is, code, matches.", "Write one.")
-        if test.code is not None and test.code not in GRAMMARS:
-            yield Fault((*place, name), f"{test.code} is no code system.", f"Known are {', '.join(GRAMMARS)}.")
-        if test.matches is not None and not _is_pattern(test.matches):
+        if test == Test():
+            yield Fault((*place, name), "the test is empty.", "Write a word, a list, or not, is, code or matches.")
+        for code in (test.code, test.not_code):
+            if code is not None and code not in GRAMMARS:
+                yield Fault((*place, name), f"{code} is no code system.", f"Known are {', '.join(GRAMMARS)}.")
+        if not all(map(_is_pattern, filter(None, (test.matches, test.not_matches)))):
             yield Fault((*place, name), "it is no regular expression.", "Write one of Rust's regex.")
 
 
@@ -140,7 +144,7 @@ def _event(place: Place, rule: EventRule, schema: EventSchema, mapping: Mapping)
             known = ", ".join(field for field in fields if field not in MADE)
             yield Fault(here, f"{rule.event} has no field {name}.", f"It has {known}.")
         else:
-            yield from _field(here, made, fields[name], fields, rule, mapping)
+            yield from _field(here, name, rule, fields, mapping)
     filled = {*rule.fields, *companions, *MADE, "recorded_at"}
     said = {raw["name"] for raw in schema.avro["fields"] if raw.get("default") is not None}
     missing = [name for name, field in fields.items() if not field.nullable and name not in filled | said]
@@ -149,9 +153,10 @@ def _event(place: Place, rule: EventRule, schema: EventSchema, mapping: Mapping)
 
 
 def _field(
-    place: Place, made: FieldRule, field: Field, fields: AnyMapping[str, Field], rule: EventRule, mapping: Mapping
+    place: Place, name: str, rule: EventRule, fields: AnyMapping[str, Field], mapping: Mapping
 ) -> Iterator[Fault]:
-    yield from _columns(place, [made.column], mapping)
+    made, field = rule.fields[name], fields[name]
+    yield from _columns((*place, "column"), made.column, mapping)
     yield from _when((*place, "when"), made.when, mapping)
     if made.when and not rule.together:
         yield Fault((*place, "when"), "a field has a when only where several rows are one event.", "Say together.")
@@ -161,15 +166,15 @@ def _field(
             yield Fault(place, f"{field.name}: {why}.", f"It may hold: {field.demand or field.kind}.")
     if made.same_as is not None and field.kind != TIME:
         yield Fault(place, f"{field.name} is no time.", "same_as is for occurred_at.")
-    if field.kind == TIME and made.column is not None and made.formats:
+    if field.kind == TIME and bool(made.column) and made.formats:
         yield from _same_order((*place, "formats"), made.formats)
-    if field.kind == "boolean" and made.column is not None and made.map is None and made.present is None:
+    if field.kind == "boolean" and bool(made.column) and made.map is None and made.present is None:
         yield Fault(place, f"{field.name} is true or false.", "Say by a map which words are which.")
-    if made.column is not None and field.kind in ("array", "record"):
+    if bool(made.column) and field.kind in ("array", "record"):
         yield Fault(place, f"{field.name} is a list.", "A mapping can only give a constant list.")
-    from_number = made.column is not None and made.map is None and made.present is None
+    from_number = bool(made.column) and made.map is None and made.present is None
     if field.is_number and from_number and field.unit:
-        yield from _unit(place, made, field, fields, rule, mapping)
+        yield from _unit(place, name, rule, fields, mapping)
     elif made.unit is not None:
         yield Fault((*place, "unit"), f"{field.name} is no number with a unit.", "Take the unit out.")
     if made.bounds and not field.is_number:
@@ -177,14 +182,20 @@ def _field(
 
 
 def _unit(
-    place: Place, made: FieldRule, field: Field, fields: AnyMapping[str, Field], rule: EventRule, mapping: Mapping
+    place: Place, name: str, rule: EventRule, fields: AnyMapping[str, Field], mapping: Mapping
 ) -> Iterator[Fault]:
     """The unit must be said, and be one that the contract has or that can be converted."""
+    made, field = rule.fields[name], fields[name]
     beside = unit_field(field)
     if made.unit is None:
-        if beside is None or beside not in rule.fields:
+        shared = any(
+            other.unit and unit_field(fields[its]) == beside for its, other in rule.fields.items() if its in fields
+        )
+        if beside is None or (beside not in rule.fields and not shared):
             wants = f"one of the words of {beside}" if beside else field.unit
-            yield Fault(place, f"the unit of {field.name} is not said.", f"Say unit: the column's unit; it wants {wants}.")
+            yield Fault(
+                place, f"the unit of {field.name} is not said.", f"Say unit: the column's unit; it wants {wants}."
+            )
         return
     if beside is not None and beside in rule.fields:
         yield Fault(place, f"the unit of {field.name} is said twice.", f"Take out {beside}.")
@@ -216,12 +227,7 @@ def _unfit(word: Constant, field: Field) -> str | None:
         return "a mapping cannot give it a constant"
     if not isinstance(word, wanted) or (isinstance(word, bool) and field.kind != "boolean"):
         return f"{field.kind} is wanted"
-    if isinstance(word, str) and field.form is not None and field.form.beside is None:
-        if not bool(field.form.fits(pl.Series([word])).all()):
-            return "it has not the field's form"
+    form = field.form if isinstance(word, str) else None
+    if form is not None and form.beside is None and not form.fits(pl.Series([word])).all():
+        return "it has not the field's form"
     return None
-
-
-def decided(times: Times, forms: tuple[str, ...]) -> Times:
-    """`times` once the file has told which forms hold."""
-    return times.model_copy(update={"formats": forms, "decide": None})

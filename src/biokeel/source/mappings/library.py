@@ -8,20 +8,29 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Final
 
+from biokeel.contracts.schema import load_schemas
 from biokeel.errors import AdapterError
 from biokeel.settings import Settings
 from biokeel.source.mappings.load import Schemas, load_mapping
 from biokeel.source.mappings.model import Mapping
 from biokeel.source.mappings.run import Table, first_lines
 from biokeel.source.mappings.table import find_header
-from biokeel.contracts.schema import load_schemas
 
 SHIPPED: Final = Path(__file__).parent
+FAMILIES: Final = (
+    "Synthea CSV",
+    "OMOP CDM 5.4 CSV",
+    "LibreView CSV",
+    "Dexcom Clarity CSV",
+    "Samsung Health CSV",
+    "food log",
+)
+"""The families of shipped mappings, for people."""
 
 
 @dataclass(frozen=True)
 class Library:
-    """Mappings that a file may be read by. `given` come first, and need not recognise a file by more than its header."""
+    """Mappings that a file may be read by; `given` by whoever publishes come first."""
 
     schemas: Schemas
     given: tuple[Mapping, ...] = ()
@@ -42,10 +51,10 @@ class Library:
 
     def shipped_for(self, path: Path) -> Table | None:
         """The shipped mapping that recognises the file."""
-        return self._best(path, self.shipped.values())
+        return self._best(path, tuple(self.shipped.values()))
 
-    def _best(self, path: Path, mappings: object) -> Table | None:
-        found = max(self._fitting(path, tuple(mappings)), key=lambda pair: pair[0], default=None)  # type: ignore[call-overload]
+    def _best(self, path: Path, mappings: Sequence[Mapping]) -> Table | None:
+        found = max(self._fitting(path, mappings), key=lambda pair: pair[0], default=None)
         return Table(found[1], self.schemas) if found else None
 
     def _fitting(self, path: Path, mappings: Sequence[Mapping]) -> Iterator[tuple[int, Mapping]]:

@@ -6,7 +6,8 @@ A scalar `?`, or one that begins with TODO, is a question that nobody has answer
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping as AnyMapping
+from collections.abc import Iterable
+from collections.abc import Mapping as AnyMapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -86,18 +87,17 @@ def _fault(where: str, tree: CommentedMap, fault: Any) -> Refusal:
         return Refusal(at, f"{_path(place)} is missing.", "docs/mapping.md has an example.")
     if kind == "string_type":
         return Refusal(at, f"{name} is no text.", "Put it in quotation marks.")
-    if kind == "value_error":
-        return Refusal(at, f"{name}: {fault['ctx']['error']}.", "docs/mapping.md explains it.")
-    return Refusal(at, f"{name}: {fault['msg']}.", "docs/mapping.md explains it.")
+    why = str(fault["ctx"]["error"]) if kind == "value_error" else fault["msg"]
+    return Refusal(at, f"{name}: {why}.", "docs/mapping.md explains it.")
 
 
 def _known(tree: Any, place: Place) -> Place:
     """As much of `place` as there is in `tree`: pydantic adds names of its own for unions and keys."""
     known: list[str | int] = []
     for step in place:
-        if isinstance(tree, CommentedMap) and step in tree:
-            tree = tree[step]
-        elif isinstance(tree, CommentedSeq) and isinstance(step, int) and step < len(tree):
+        if (isinstance(tree, CommentedMap) and step in tree) or (
+            isinstance(tree, CommentedSeq) and isinstance(step, int) and step < len(tree)
+        ):
             tree = tree[step]
         elif known and step in ("[key]", known[-1]):
             continue

@@ -39,7 +39,7 @@ def _time_form(form: str) -> str:
     used = _DIRECTIVE.findall(form.replace("%.f", ""))
     if not set(used) <= _DIRECTIVES or "Y" not in used or len(used) != len(set(used)):
         raise ValueError(
-            f"a time's form is {', '.join(WORDS)}, or made of %Y %m %d %H %I %M %S %p and %.f, with a year of four digits"
+            f"a time's form is {', '.join(WORDS)}, or made of %Y (four digits) %m %d %H %I %M %S %p and %.f"
         )
     if ("I" in used) != ("p" in used) or {"H", "I"} <= set(used):
         raise ValueError("%I (1 to 12) goes with %p (AM or PM), and %H (0 to 23) without")
@@ -58,9 +58,7 @@ def _zone(name: str) -> str:
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 Names = Annotated[tuple[Name, ...], BeforeValidator(_pair), Field(min_length=1)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_pair)]
-Forms = Annotated[
-    tuple[Annotated[str, AfterValidator(_time_form)], ...], BeforeValidator(_pair), Field(min_length=1)
-]
+Forms = Annotated[tuple[Annotated[str, AfterValidator(_time_form)], ...], BeforeValidator(_pair), Field(min_length=1)]
 Zone = Annotated[str, AfterValidator(_zone)]
 Ours = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 """A name that the mapping gives: of a column, a part."""
@@ -70,7 +68,9 @@ Constant: TypeAlias = str | float | int | bool | list[str]
 class Part(BaseModel):
     """A part of a mapping file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, populate_by_name=True
+    )
 
 
 class Column(Part):
@@ -109,9 +109,13 @@ class FileRules(Part):
 
 
 class Subject(Part):
-    """Whose the rows are: `column` under `scheme`, or without a column the person whom `--subject` names."""
+    """Whose the rows are: `column` under `scheme`, or without a column the person whom `--subject` names.
+
+    `system` names a numbering of its own at the site: `hospital/<site>-<system>`.
+    """
 
     scheme: Literal["hospital", "app", "sample", "KR_RRN", "KR_FRN"] | None = None
+    system: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{1,12}$")] | None = None
     column: Ours | None = None
 
     @model_validator(mode="after")
@@ -138,13 +142,20 @@ class Times(Part):
 
 
 class Test(Part):
-    """What a cell must be for a row to count. `not` lists what it must not be; an empty cell is none of a list."""
+    """What a cell must be for a row to count: all that is said here.
+
+    A list names its words, and `not` those that it must not be: an empty cell is none of them. `code` is a system of
+    `contracts.grammars` whose form it must have, `matches` a regular expression; `not_code` and `not_matches` the other
+    way round.
+    """
 
     among: Texts | None = None
     but: Annotated[Texts | None, Field(alias="not")] = None
     is_: Annotated[Literal["present", "empty", "number"] | None, Field(alias="is")] = None
     code: str | None = None
+    not_code: str | None = None
     matches: Annotated[str, StringConstraints(max_length=200)] | None = None
+    not_matches: Annotated[str, StringConstraints(max_length=200)] | None = None
 
 
 def _test(written: object) -> object:
@@ -162,7 +173,7 @@ class UnitColumn(Part):
 
 
 class FieldRule(Part):
-    """Where a field's value comes from: a column, or a constant.
+    """Where a field's value comes from: a column (of several the first that is not empty), or a constant.
 
     `map` translates words; one that it does not hold is a problem, or `otherwise`. `empty` and `present` are what an
     empty cell, and one that is not, stand for. `unit` is the number's, which is converted to the field's; `zone` and
@@ -170,7 +181,7 @@ class FieldRule(Part):
     that fill the field, where several rows are one event.
     """
 
-    column: Ours | None = None
+    column: Annotated[tuple[Ours, ...], BeforeValidator(_pair)] = ()
     constant: Constant | None = None
     map: dict[str, Constant] | None = None
     otherwise: Constant | None = None
@@ -185,7 +196,7 @@ class FieldRule(Part):
 
     @model_validator(mode="after")
     def _one(self) -> FieldRule:
-        if sum(each is not None for each in (self.column, self.constant, self.same_as)) != 1:
+        if sum((bool(self.column), self.constant is not None, self.same_as is not None)) != 1:
             raise ValueError("a field comes from one of: column, constant, same_as")
         if self.otherwise is not None and self.map is None:
             raise ValueError("otherwise goes with a map")
@@ -206,7 +217,7 @@ class EventRule(Part):
 
 
 class LeftOut(Part):
-    """Rows that are no event of ours, and why: `why` is counted in the report."""
+    """Rows that are no event of ours, or of which none can be made, and why: `why` is counted in the report."""
 
     when: Annotated[When, Field(min_length=1)]
     why: Annotated[str, StringConstraints(min_length=3, max_length=120)]
@@ -225,6 +236,7 @@ class Mapping(Part):
     times: Times = Times()
     record_key: Annotated[tuple[Ours, ...], BeforeValidator(_pair)] = ()
     leave_out: Annotated[tuple[LeftOut, ...], BeforeValidator(_pair)] = ()
+    refuse: Annotated[tuple[LeftOut, ...], BeforeValidator(_pair)] = ()
     events: Annotated[tuple[EventRule, ...], BeforeValidator(_pair)] = ()
 
     @property

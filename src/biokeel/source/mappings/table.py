@@ -137,23 +137,18 @@ class _Scanner:
         good &= ~short & ~long
         if not good.any():
             return
-        yield from self._parsed(data, starts, ends, good, lines, int(cells[good].max()))
+        chosen = data if good.all() else data[np.repeat(good, ends - starts + 1)]
+        yield self._parsed(chosen.tobytes(), lines[good], int(cells[good].max()))
 
-    def _parsed(
-        self, data: npt.NDArray[np.uint8], starts: Ints, ends: Ints, good: Bools, lines: Ints, most: int
-    ) -> Iterator[Piece]:
+    def _parsed(self, content: bytes, where: Ints, most: int) -> Piece:
+        """Whole records as columns of text; `where` are their lines, `most` the cells of the longest."""
         width = len(self.header.names)
-        if good.all():
-            content = data.tobytes()
-        else:
-            content = data[np.repeat(good, ends - starts + 1)].tobytes()
         frame = pl.read_csv(
             content.replace(b"\r\n", b"\n"),
             has_header=False,
             separator=self.rules.delimiter,
             schema={column(index): pl.String() for index in range(most)},
         )
-        where = lines[good]
         assert frame.height == len(where), "a record for each line end"
         missing = ["", *self.rules.missing]
         frame = frame.with_columns(pl.all().str.strip_chars())
@@ -163,7 +158,7 @@ class _Scanner:
             for at in over.arg_true():
                 self.fault(f"line {where[at]}", _MORE)
             frame, where = frame.filter(~over), where[~over.to_numpy()]
-        yield Piece(frame.select(pl.nth(range(width))), where)
+        return Piece(frame.select(pl.nth(range(width))), where)
 
     def _decoding(self, block: bytes, line: int) -> bytes:
         """`block` without the lines that are no UTF-8, which are told of."""
