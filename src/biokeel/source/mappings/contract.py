@@ -136,7 +136,7 @@ def _same_order(place: Place, forms: Iterable[str]) -> Iterator[Fault]:
 def _event(place: Place, rule: EventRule, schema: EventSchema, mapping: Mapping) -> Iterator[Fault]:
     fields = {field.name: field for field in schema.fields}
     companions = {unit_field(fields[name]) for name in rule.fields if name in fields}
-    for name, made in rule.fields.items():
+    for name in rule.fields:
         here = (*place, "fields", name)
         if name in MADE:
             yield Fault(here, f"{name} is filled by Biokeel itself.", "Take it out.")
