@@ -10,6 +10,7 @@ import typer
 from biokeel.cli.files_of_a_source import (
     Identifiers,
     KeyFile,
+    Mappings,
     Paths,
     Site,
     SourceId,
@@ -46,6 +47,7 @@ def publish(
     subject: SubjectText = "",
     zone: Zone = "",
     identifiers: Identifiers = None,
+    mapping: Mappings = None,
     enrol: Annotated[bool, typer.Option("--enrol", help="Enrol every subject that the files do not enrol.")] = False,
     consent: Annotated[
         str,
@@ -79,6 +81,7 @@ def publish(
         zone=zone,
         identifiers=identifiers,
         key_file=key_file,
+        mappings=mapping,
         make_key=not dry_run,
     )
     if settings.source_id and settings.source_id != source_id:

@@ -43,7 +43,7 @@ from biokeel.rules.findings import (
 )
 from biokeel.source.adapters.detect import RECORDS
 from biokeel.source.adapters.records import read_raw
-from biokeel.source.columns import frame_of
+from biokeel.source.columns import frame_of, records_of
 from biokeel.source.files import GATHERED, FileResult, recognise, refused
 from biokeel.validate.rules import Severity
 from biokeel.validate.stage import validate
@@ -126,8 +126,7 @@ def _events(result: FileResult, source: Source) -> Iterator[tuple[EventType, lis
     """The records of a file, and its messages that are to be sent as they are."""
     found, context = recognise(result, source)
     for event, rows, places in found.read(result.path, context, result.report):
-        records = rows.to_dicts() if isinstance(rows, pl.DataFrame) else rows
-        yield event, [_Waiting(result, place, each) for place, each in zip(places, records, strict=True)]
+        yield event, [_Waiting(result, place, each) for place, each in zip(places, records_of(rows), strict=True)]
     if found is RECORDS:
         for event, value, place in read_raw(result.path):
             yield event, [_Waiting(result, place, value)]

@@ -21,6 +21,7 @@ from biokeel.source.adapters.records import read_raw
 from biokeel.source.columns import conform, frame_of
 from biokeel.source.enrol import Enroller, states_no_consent
 from biokeel.source.ids import EventIds
+from biokeel.source.mappings.library import Library
 from biokeel.source.schemes import Schemes
 
 T = TypeVar("T")
@@ -62,7 +63,8 @@ class DryRun:
 class Source:
     """Who publishes. `site` names hospital, centre or vendor; None leaves it to the format, then to the source id.
 
-    `schemes` is the source's table of identifier systems and FHIR servers (`biokeel.source.schemes.load_schemes`).
+    `schemes` is the source's table of identifier systems and FHIR servers (`biokeel.source.schemes.load_schemes`);
+    `tables` are its mappings of tables (`biokeel.source.mappings.library.Library`), None for the shipped ones.
     """
 
     source_id: str
@@ -71,6 +73,7 @@ class Source:
     subject: Subject | None = None
     zone: tzinfo | None = None
     schemes: Schemes = field(default_factory=Schemes)
+    tables: Library | None = None
 
     def context(self, path: Path, format_site: str | None) -> Context:
         """The context of one file."""
@@ -148,7 +151,7 @@ def publish_files(
 
 def recognise(result: FileResult, source: Source) -> tuple[Format, Context]:
     """The format of a file, which `result` is told too, and what its adapter needs. Raises `AdapterError`."""
-    found = detect(result.path)
+    found = detect(result.path, source.tables)
     result.format = found.name
     return found, source.context(result.path, found.site)
 
