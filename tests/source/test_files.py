@@ -63,7 +63,7 @@ def publish(
     path: Path, sink: Keeping, *records: Any, enrol: bool = False, consent: list[str] | None = None
 ) -> FileResult:
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
-    os.utime(path, (1_700_000_000, 1_700_000_000))
+    os.utime(path, (1_720_000_000, 1_720_000_000))
     source = Source("app-a", b"k")
     return publish_files([path], source, sink, Enroller(consent) if enrol else None)[0]
 

@@ -13,6 +13,7 @@ import typer
 from biokeel.cli.files_of_a_source import (
     Identifiers,
     KeyFile,
+    Mappings,
     Paths,
     Progressing,
     Site,
@@ -59,6 +60,7 @@ def dry_run(
     subject: SubjectText = "",
     zone: Zone = "",
     identifiers: Identifiers = None,
+    mapping: Mappings = None,
     key_file: KeyFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
@@ -83,6 +85,7 @@ def dry_run(
         zone=zone,
         identifiers=identifiers,
         key_file=key_file,
+        mappings=mapping,
         make_key=False,
     )
     files = files_in(paths)

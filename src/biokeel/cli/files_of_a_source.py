@@ -37,6 +37,12 @@ Identifiers: TypeAlias = Annotated[
     Path | None,
     typer.Option(help="Table of identifier systems and FHIR servers, TOML or JSON; else BIOKEEL_IDENTIFIERS."),
 ]
+Mappings: TypeAlias = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--mapping", help="A mapping file (YAML) for tables of your own; may be named again. See biokeel source map."
+    ),
+]
 KeyFile: TypeAlias = Annotated[
     Path | None, typer.Option(help="The source's secret for event ids; made where there is none.")
 ]
@@ -58,14 +64,17 @@ def source_of(
     identifiers: Path | None,
     key_file: Path | None,
     make_key: bool,
+    mappings: Sequence[Path] | None = None,
 ) -> Source:
     """Who publishes, from the options. Without `make_key` a secret that is not there is not made.
 
     Raises `typer.BadParameter` for an option that makes no sense, and `SourceError` or `SettingsError` for its file.
     """
     from biokeel.contracts.grammars import SOURCE_ID
+    from biokeel.contracts.schema import load_schemas
     from biokeel.source.files import Source
     from biokeel.source.ids import source_key
+    from biokeel.source.mappings.library import Library
     from biokeel.source.schemes import load_schemes
 
     _check(source_id, re.compile(SOURCE_ID), "--source-id")
@@ -78,6 +87,7 @@ def source_of(
         _subject(subject),
         _zone(zone),
         load_schemes(identifiers or settings.identifiers),
+        tables=Library.load(load_schemas(settings.schemas_dir), mappings) if mappings else None,
     )
 
 

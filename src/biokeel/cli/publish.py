@@ -12,6 +12,7 @@ import typer
 from biokeel.cli.files_of_a_source import (
     Identifiers,
     KeyFile,
+    Mappings,
     Paths,
     Progressing,
     Site,
@@ -57,6 +58,7 @@ def publish(
     subject: SubjectText = "",
     zone: Zone = "",
     identifiers: Identifiers = None,
+    mapping: Mappings = None,
     enrol: Annotated[bool, typer.Option("--enrol", help="Enrol every subject that the files do not enrol.")] = False,
     consent: Annotated[
         str,
@@ -97,6 +99,7 @@ def publish(
         zone=zone,
         identifiers=identifiers,
         key_file=key_file,
+        mappings=mapping,
         make_key=not dry_run,
     )
     if settings.source_id and settings.source_id != source_id:

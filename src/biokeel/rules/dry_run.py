@@ -39,6 +39,7 @@ from biokeel.rules.findings import (
     Kind,
     Place,
 )
+from biokeel.source.columns import records_of
 from biokeel.source.encoding import Encoder
 from biokeel.source.files import GATHERED, FileResult, batches_of, messages_of, refused
 from biokeel.validate.rules import Severity
@@ -121,8 +122,7 @@ def dry_run(
 def _events(result: FileResult, source: Source) -> Iterator[tuple[EventType, list[_Waiting]]]:
     """The records of a file, and its messages that are to be sent as they are."""
     for (event, rows, places), _ in batches_of(result, source):
-        records = rows.to_dicts() if isinstance(rows, pl.DataFrame) else rows
-        yield event, [_Waiting(result, place, each) for place, each in zip(places, records, strict=True)]
+        yield event, [_Waiting(result, place, each) for place, each in zip(places, records_of(rows), strict=True)]
     for event, value, place in messages_of(result):
         yield event, [_Waiting(result, place, value)]
 

@@ -17,6 +17,10 @@ _PLAIN: Final[dict[pl.DataType, pl.DataType]] = {pl.Datetime("ms", "UTC"): pl.In
 """What a ready record holds for these: the integers of Avro."""
 
 
+_ADDED: Final = frozenset({"occurred_precision", "onset_precision"})
+"""What reading adds to a record of its own; left out where an event type, or an older schema, has no such field."""
+
+
 _FIELD_NAME: Final = re.compile(r"[A-Za-z_]{1,40}[0-9]{0,3}[A-Za-z_]{0,40}")
 
 
@@ -37,7 +41,7 @@ def frame_of(schema: EventSchema, records: Sequence[Record]) -> pl.DataFrame:
     Raises `SourceError` naming the field that does not fit, or the required field that is missing.
     """
     columns = frame_schema(schema.avro)
-    unknown = {name for record in records for name in record} - set(columns)
+    unknown = {name for record in records for name in record} - set(columns) - _ADDED
     if unknown:
         raise SourceError(f"Records of {schema.event} hold fields that the schema has not: {_shown(unknown)}.")
     series = []
@@ -53,6 +57,13 @@ def frame_of(schema: EventSchema, records: Sequence[Record]) -> pl.DataFrame:
             raise SourceError(f"{schema.event}: field {name} holds a value of another type.") from None
         series.append(column.cast(kind))
     return _whole(schema, pl.DataFrame(series))
+
+
+def records_of(rows: Sequence[Record] | pl.DataFrame) -> Sequence[Record]:
+    """`rows` as ready records: the times and dates of a frame are the integers of Avro."""
+    if not isinstance(rows, pl.DataFrame):
+        return rows
+    return rows.with_columns(pl.selectors.temporal().to_physical()).to_dicts()
 
 
 def conform(schema: EventSchema, frame: pl.DataFrame) -> pl.DataFrame:

@@ -24,12 +24,13 @@ from biokeel.errors import (
     UnknownSchema,
     where_raised,
 )
-from biokeel.source.adapters.base import BATCH_ROWS, MALFORMED, Batch, Context, Record, Report, Subject
+from biokeel.source.adapters.base import BATCH_ROWS, MALFORMED, Batch, Context, Record, Report, Subject, Unusable
 from biokeel.source.adapters.detect import RECORDS, detect
 from biokeel.source.adapters.records import Message, read_raw
 from biokeel.source.encoding import Encoder
 from biokeel.source.enrol import Enroller, states_no_consent
 from biokeel.source.ids import EventIds
+from biokeel.source.mappings.library import Library
 from biokeel.source.memory import Memory
 from biokeel.source.schemes import Schemes
 
@@ -70,7 +71,8 @@ class DryRun:
 class Source:
     """Who publishes. `site` names hospital, centre or vendor; None leaves it to the format, then to the source id.
 
-    `schemes` is the source's table of identifier systems and FHIR servers (`biokeel.source.schemes.load_schemes`).
+    `schemes` is the source's table of identifier systems and FHIR servers (`biokeel.source.schemes.load_schemes`);
+    `tables` are its mappings of tables (`biokeel.source.mappings.library.Library`), None for the shipped ones.
     `memory` knows what earlier files were made into (`biokeel.source.memory.memory_at`).
     """
 
@@ -81,6 +83,7 @@ class Source:
     zone: tzinfo | None = None
     schemes: Schemes = field(default_factory=Schemes)
     memory: Memory | None = None
+    tables: Library | None = None
 
     def context(self, path: Path, format_site: str | None) -> Context:
         """The context of one file."""
@@ -183,13 +186,15 @@ def batches_of(result: FileResult, source: Source) -> Iterator[tuple[Batch, Cont
     Whatever an adapter raises is a failure of its file and of no other.
     """
     try:
-        found = detect(result.path)
+        found = detect(result.path, source.tables)
         result.format = found.name
         context = source.context(result.path, found.site)
         for batch in found.read(result.path, context, result.report):
             yield batch, context
     except AdapterError as error:
         result.failure = str(error)
+    except Unusable as fault:
+        result.failure = f"{result.path.name}: {fault}."
     except OSError as error:
         result.failure = f"Cannot read {result.path.name}: {error.strerror or type(error).__name__}."
     except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - whatever it is, the other files go on
