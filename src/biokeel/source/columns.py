@@ -50,11 +50,15 @@ def frame_of(schema: EventSchema, records: Sequence[Record]) -> pl.DataFrame:
         values = [record.get(name) for record in records]
         if name in defaults:
             values = [defaults[name] if value is None else value for value in values]
+        plain = _PLAIN.get(kind, kind)
+        another = SourceError(f"{schema.event}: field {name} holds a value of another type.")
+        if plain.is_numeric() and bool in set(map(type, values)):
+            raise another  # polars takes true for 1
         try:
-            column = pl.Series(name, values, _PLAIN.get(kind, kind), strict=True)
+            column = pl.Series(name, values, plain, strict=True)
         except (TypeError, OverflowError, pl.exceptions.PolarsError):
             # The library's message quotes the value.
-            raise SourceError(f"{schema.event}: field {name} holds a value of another type.") from None
+            raise another from None
         series.append(column.cast(kind))
     return _whole(schema, pl.DataFrame(series))
 
