@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from biokeel.contracts.topics import EventType, event_type
 from biokeel.source.adapters.base import (
+    MALFORMED,
     Batch,
     Context,
     Record,
@@ -89,7 +90,7 @@ def read_openmhealth(path: Path, context: Context, report: Report) -> Iterator[B
             event, record = _event(point, context)
         except Unusable as fault:
             report.problem(place, str(fault))
-        except (AttributeError, TypeError, KeyError, ValueError):
+        except MALFORMED:
             report.problem(place, "its JSON does not have the structure of Open mHealth")
         else:
             yield Batch(event, [record], [place])
