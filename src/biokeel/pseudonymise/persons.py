@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from biokeel.contracts.sources import Register
     from biokeel.vault.identifiers import Identifier
 
-_PLAIN: Final = ("identifiers", "consent_scope", "consent_stated", "sex", "birth_year", "merged_scheme", "merged_id", "scope")
+_PLAIN: Final = (
+    "identifiers",
+    "consent_scope",
+    "consent_stated",
+    "sex",
+    "birth_year",
+    "merged_scheme",
+    "merged_id",
+    "scope",
+)
 
 
 def read_persons(
