@@ -13,7 +13,9 @@ import typer
 from biokeel.cli.files_of_a_source import (
     Identifiers,
     KeyFile,
+    OccurredAt,
     Paths,
+    Reports,
     Site,
     SourceId,
     SubjectText,
@@ -57,6 +59,8 @@ def dry_run(
     subject: SubjectText = "",
     zone: Zone = "",
     identifiers: Identifiers = None,
+    reports: Reports = None,
+    occurred_at: OccurredAt = "",
     key_file: KeyFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
@@ -82,6 +86,8 @@ def dry_run(
         identifiers=identifiers,
         key_file=key_file,
         make_key=False,
+        reports=reports,
+        occurred_at=occurred_at,
     )
     files = files_in(paths)
     catalogue = DirectoryCatalogue(settings.schemas_dir)

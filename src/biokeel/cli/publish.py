@@ -10,7 +10,9 @@ import typer
 from biokeel.cli.files_of_a_source import (
     Identifiers,
     KeyFile,
+    OccurredAt,
     Paths,
+    Reports,
     Site,
     SourceId,
     SubjectText,
@@ -46,6 +48,8 @@ def publish(
     subject: SubjectText = "",
     zone: Zone = "",
     identifiers: Identifiers = None,
+    reports: Reports = None,
+    occurred_at: OccurredAt = "",
     enrol: Annotated[bool, typer.Option("--enrol", help="Enrol every subject that the files do not enrol.")] = False,
     consent: Annotated[
         str,
@@ -80,6 +84,8 @@ def publish(
         identifiers=identifiers,
         key_file=key_file,
         make_key=not dry_run,
+        reports=reports,
+        occurred_at=occurred_at,
     )
     if settings.source_id and settings.source_id != source_id:
         raise SettingsError(

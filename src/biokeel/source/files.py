@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from pathlib import Path
@@ -19,6 +19,7 @@ from biokeel.source.adapters.base import BATCH_ROWS, Context, Record, Report, Su
 from biokeel.source.adapters.detect import RECORDS, Format, detect
 from biokeel.source.adapters.records import read_raw
 from biokeel.source.columns import conform, frame_of
+from biokeel.source.adapters.stated import NOTHING, Stated
 from biokeel.source.enrol import Enroller, states_no_consent
 from biokeel.source.ids import EventIds
 from biokeel.source.schemes import Schemes
@@ -63,6 +64,7 @@ class Source:
     """Who publishes. `site` names hospital, centre or vendor; None leaves it to the format, then to the source id.
 
     `schemes` is the source's table of identifier systems and FHIR servers (`biokeel.source.schemes.load_schemes`).
+    `reports` says of some files what they do not say themselves (`biokeel.source.qc_sheet`), `stated` of all others.
     """
 
     source_id: str
@@ -71,13 +73,16 @@ class Source:
     subject: Subject | None = None
     zone: tzinfo | None = None
     schemes: Schemes = field(default_factory=Schemes)
+    reports: Mapping[Path, Stated] = field(default_factory=dict)
+    stated: Stated = NOTHING
 
     def context(self, path: Path, format_site: str | None) -> Context:
         """The context of one file."""
         site = self.site or format_site or self.source_id.replace("/", "-")
         changed = int(path.stat().st_mtime * 1000)
         ids = EventIds(self.source_id, self.key)
-        return Context(self.source_id, site, ids, changed, self.subject, self.zone, self.schemes)
+        stated = self.reports.get(path.resolve(), self.stated)
+        return Context(self.source_id, site, ids, changed, self.subject, self.zone, self.schemes, stated)
 
 
 @dataclass(slots=True)

@@ -21,6 +21,7 @@ import polars as pl
 
 from biokeel.contracts.topics import EventType
 from biokeel.errors import AdapterError
+from biokeel.source.adapters.stated import NOTHING, Stated
 from biokeel.source.ids import EventIds
 from biokeel.source.schemes import Schemes
 from biokeel.vault.identifiers import normalise
@@ -65,7 +66,8 @@ class Context:
     `zone` is the time zone of times without one: null reads them as UTC and leaves the offset null.
     `schemes` says which identifier systems and FHIR servers are which subject schemes.
     `recorded_at` (ms) stands where a record does not say when it was written down: the file's own time of change, so
-    that the same file gives the same events.
+    that the same file gives the same events. `stated` is what the caller says of this file: of a report that names no
+    sample, no pipeline or no time.
     """
 
     source_id: str
@@ -75,6 +77,7 @@ class Context:
     subject: Subject | None = None
     zone: tzinfo | None = None
     schemes: Schemes = field(default_factory=Schemes)
+    stated: Stated = NOTHING
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,14 @@ import orjson
 
 from biokeel.contracts.topics import event_type
 from biokeel.errors import AdapterError
-from biokeel.source.adapters import fitbit_csv, openmhealth, wgs_qc
+from biokeel.source.adapters import fitbit_csv, openmhealth, qc_detect, qc_fastp, sample_sheets, wgs_qc
 from biokeel.source.adapters.base import Adapter, read_json
 from biokeel.source.adapters.fhir import read_fhir
 from biokeel.source.adapters.records import read_records
 
 HEAD_BYTES: Final = 64 << 10
 """How much of a file is looked at; JSON that is no JSON lines is read whole, because its keys may come in any order."""
-KNOWN: Final = "FHIR R4, Open mHealth, Fitbit CSV, GA4GH WGS-QC, JSON lines of ready records"
+KNOWN: Final = "FHIR R4, Open mHealth, Fitbit CSV, GA4GH WGS-QC, " + qc_detect.KNOWN + ", sample sheets, JSON lines of ready records"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,9 @@ FHIR: Final = Format("FHIR R4", read_fhir)
 OPEN_MHEALTH: Final = Format("Open mHealth", openmhealth.read_openmhealth)
 FITBIT: Final = Format("Fitbit CSV", fitbit_csv.read_fitbit, "fitbit")
 METRICS: Final = Format("GA4GH WGS-QC metrics", wgs_qc.read_metrics)
-MANIFEST: Final = Format("WGS sample manifest", wgs_qc.read_manifest)
-SAMPLE_SHEET: Final = Format("IGSR sample sheet", wgs_qc.read_sample_sheet)
+MANIFEST: Final = Format("WGS sample manifest", sample_sheets.read_manifest)
+SAMPLE_SHEET: Final = Format("IGSR sample sheet", sample_sheets.read_igsr_sheet)
+FASTP: Final = Format("fastp", qc_fastp.read_fastp)
 RECORDS: Final = Format("ready records", read_records)
 
 
@@ -51,7 +52,7 @@ def detect(path: Path) -> Format:
         raise AdapterError(f"{path.name} is empty.")
     if b"\x00" in head:
         raise AdapterError(f"{path.name} is a binary file.", f"Known formats: {KNOWN}.")
-    if text[:1] in b"{[":
+    if text[:1] in b"{[" and not text.startswith(sample_sheets.ILLUMINA_FIRST.encode()):
         return _of_json(path, text)
     return _of_csv(path, text)
 
@@ -70,8 +71,10 @@ def _of_json(path: Path, text: bytes) -> Format:
     if isinstance(document, dict):
         if "resourceType" in document:
             return FHIR
-        if "wgs_qc_metrics" in document:
+        if wgs_qc.is_metrics(document):
             return METRICS
+        if qc_fastp.is_fastp(document):
+            return FASTP
         body = document["body"] if "header" in document and isinstance(document.get("body"), dict) else document
         if "header" in document or any(name in body for name in openmhealth.MEASURES):
             return OPEN_MHEALTH
@@ -90,10 +93,13 @@ def _of_csv(path: Path, text: bytes) -> Format:
         first = text.decode("utf-8", errors="strict" if len(text) < HEAD_BYTES else "ignore").splitlines()[0]
     except UnicodeDecodeError:
         raise AdapterError(f"{path.name} is neither JSON nor text in UTF-8.", f"Known formats: {KNOWN}.") from None
+    if found := qc_detect.of_text(first):
+        return Format(*found)
+    qc_detect.refuse_known(path, first)
     columns = next(csv.reader([first]))
     if fitbit_csv.is_fitbit(columns):
         return FITBIT
-    if all(name in columns for name in wgs_qc.SHEET_COLUMNS):
+    if all(name in columns for name in sample_sheets.IGSR_COLUMNS):
         return SAMPLE_SHEET
     if len(columns) == 3 and all("://" in cell for cell in columns[1:]):
         return MANIFEST

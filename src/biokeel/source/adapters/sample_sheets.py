@@ -1,0 +1,195 @@
+"""Lists of samples as genome.sample_manifest: GA4GH's manifest, the IGSR sample sheet, Illumina's sample sheets.
+
+What an event's key is made of: of a manifest the sample with both URIs (two alignments of one sample are two events), of
+an IGSR sheet the sample, of an Illumina sheet the sample with the run's name and date. The reference build is what a
+column declares; none is guessed from a URI.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from biokeel.contracts.topics import event_type
+from biokeel.errors import AdapterError
+from biokeel.source.adapters.base import Batch, Context, Held, Record, Report, Unusable, content_key, subject_of
+from biokeel.source.adapters.qc import build_of, sex_of, when
+from biokeel.source.times import Moment, in_zone, moment
+
+MANIFEST: Final = event_type("genome.sample_manifest")
+IGSR_COLUMNS: Final = ("Sample_name", "Sex", "Biosample_ID")
+ILLUMINA_FIRST: Final = "[Header]"
+"""How an Illumina sample sheet begins, v1 and v2."""
+
+_TABLES: Final = ("Data", "BCLConvert_Data")
+"""Sections with a line a sample: of v1, and of v2 as BCL Convert reads it."""
+_SEX_COLUMNS: Final = ("Sex", "Gender")
+_SLASHED: Final = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})")
+Row: TypeAlias = Mapping[str, str]
+
+
+def read_manifest(path: Path, context: Context, report: Report) -> Iterator[Batch]:
+    """Yield the samples of a manifest without a header: sample, alignment URI, variant URI."""
+    held = Held()
+    for line, row in _rows(path):
+        place = f"line {line}"
+        if len(row) != 3 or not row[0] or not all("://" in uri for uri in row[1:]):
+            report.problem(place, "wants a sample name and two URIs")
+            continue
+        files: Record = {"sex_reported": "unknown", "alignment_uri": row[1], "variant_uri": row[2]}
+        try:
+            build = build_of(context.stated.reference_build, "the stated reference_build")
+            key = "manifest/" + content_key(row[1:])
+            held.add(MANIFEST, _event(row[0], "the sample name", context, key) | files | {"reference_build": build}, place)
+        except Unusable as fault:
+            report.problem(place, str(fault))
+    yield from held.hand_on()
+
+
+def read_igsr_sheet(path: Path, context: Context, report: Report) -> Iterator[Batch]:
+    """Yield the samples of an IGSR sample sheet: sex, biosample and population."""
+    rows = list(_rows(path))
+    names = rows[0][1] if rows else []
+    missing = [name for name in IGSR_COLUMNS if name not in names]
+    if missing:
+        raise AdapterError(f"{path.name} lacks the columns {', '.join(missing)}.")
+    held = Held()
+    for line, row in rows[1:]:
+        place = f"line {line}"
+        cells = dict(zip(names, row, strict=False))
+        try:
+            sheet = {
+                "biosample_id": cells.get("Biosample_ID") or None,
+                "sex_reported": sex_of(cells.get("Sex", ""), "Sex"),
+                "population_code": cells.get("Population_code") or None,
+            }
+            event = _event(cells.get("Sample_name", ""), "Sample_name", context, "sheet")
+        except Unusable as fault:
+            report.problem(place, str(fault))
+            continue
+        held.add(MANIFEST, event | sheet, place)
+    yield from held.hand_on()
+
+
+@dataclass(slots=True)
+class _Illumina:
+    """A sheet: its header, its table's section, column names, and rows with their lines."""
+
+    header: dict[str, str] = field(default_factory=dict)
+    table: str = ""
+    rows: list[tuple[int, Row]] = field(default_factory=list)
+    faulty: list[int] = field(default_factory=list)
+
+
+def read_illumina_sheet(path: Path, context: Context, report: Report) -> Iterator[Batch]:
+    """Yield the samples of an Illumina sample sheet, v1 (`[Data]`) or v2 (`[BCLConvert_Data]`), one event a sample.
+
+    A sample that stands there once for each lane is one event. Raises `AdapterError` where there is no table, or where
+    the day and the month of the run's date cannot be told and no time is stated.
+    """
+    sheet = _illumina(path)
+    if not sheet.rows and not sheet.faulty:
+        raise AdapterError(f"{path.name} has no section {' or '.join(_TABLES)} with samples.")
+    at = context.stated.at or _date(path, sheet.header.get("Date", ""), context)
+    run = sheet.header.get("RunName") or sheet.header.get("Experiment Name")
+    for line in sheet.faulty:
+        report.problem(f"line {line}", "has more or fewer cells than the table has columns")
+    held, seen = Held(), dict[str, Record]()
+    for line, row in sheet.rows:
+        place = f"line {line}"
+        sex = next((row[name] for name in _SEX_COLUMNS if name in row), "")
+        try:
+            key = content_key(["illumina", run, sheet.header.get("Date")])
+            event = _event(row.get("Sample_ID", ""), "Sample_ID", context, key, at) | {
+                "sex_reported": sex_of(sex, "Sex"),
+                "reference_build": build_of(row.get("Reference_Name"), "Reference_Name"),
+            }
+        except Unusable as fault:
+            report.problem(place, str(fault))
+            continue
+        before = seen.setdefault(event["event_id"], event)
+        if before is event:
+            held.add(MANIFEST, event, place)
+        elif before != event:
+            report.problem(place, "the same Sample_ID stands there before with another sex or reference")
+        else:
+            report.leave_out(place, "a further lane of a sample")
+    yield from held.hand_on()
+
+
+def _illumina(path: Path) -> _Illumina:
+    sheet, section, names = _Illumina(), "", list[str]()
+    for line, row in _rows(path):
+        cells = [cell.strip() for cell in row]
+        if not any(cells):
+            continue
+        if cells[0].startswith("[") and cells[0].endswith("]"):
+            section, names = cells[0][1:-1], []
+        elif section == "Header":
+            sheet.header[cells[0]] = cells[1] if len(cells) > 1 else ""
+        elif section in _TABLES and not names:
+            names = cells
+        elif section in _TABLES:
+            if len(cells) < len(names) or any(cells[len(names) :]):
+                sheet.faulty.append(line)
+            else:
+                sheet.rows.append((line, dict(zip(names, cells, strict=False))))
+    return sheet
+
+
+def _date(path: Path, text: str, context: Context) -> Moment | None:
+    """The date of a sheet's header: ISO 8601, or with slashes where only one order of day and month is possible."""
+    slashed = _SLASHED.fullmatch(text)
+    if not text:
+        return None
+    if slashed is None:
+        found = moment(text, context.zone)
+    else:
+        first, second, year = map(int, slashed.groups())
+        orders = {(first, second), (second, first)}
+        days = [_day(year, month, day) for month, day in orders]
+        possible = [day for day in days if day is not None]
+        if len(possible) > 1:
+            raise AdapterError(
+                f"{path.name}: the day and the month of [Header] Date cannot be told.", "State it with --occurred-at."
+            )
+        found = in_zone(possible[0], context.zone) if possible else None
+    if found is None:
+        raise AdapterError(f"{path.name}: [Header] Date is no date that is read.", "State it with --occurred-at.")
+    return found
+
+
+def _day(year: int, month: int, day: int) -> datetime | None:
+    try:
+        return datetime(year, month, day)  # noqa: DTZ001 - its zone is the context's
+    except ValueError:
+        return None
+
+
+def _event(sample: object, name: str, context: Context, part: str, at: Moment | None = None) -> Record:
+    """The envelope of an event about `sample`, which stands in `name`. Raises `Unusable` where it can be no sample."""
+    subject = subject_of(f"sample/{context.site}", sample, name)
+    return {
+        "event_id": context.ids.of(MANIFEST, f"{subject.value}/{part}"),
+        "source_id": context.source_id,
+        "subject_scheme": subject.scheme,
+        "subject_id": subject.value,
+        **when(at, context),
+        "recorded_at": context.recorded_at,
+    }
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file)
+            for row in reader:
+                if row:
+                    yield reader.line_num, row
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise AdapterError(f"Cannot read {path.name} as CSV: {type(error).__name__}.") from None
