@@ -18,8 +18,8 @@ from biokeel.errors import AdapterError, BiokeelError, DeliveryError, SourceErro
 from biokeel.source.adapters.base import BATCH_ROWS, Context, Record, Report, Subject
 from biokeel.source.adapters.detect import RECORDS, Format, detect
 from biokeel.source.adapters.records import read_raw
-from biokeel.source.columns import conform, frame_of
 from biokeel.source.adapters.stated import NOTHING, Stated
+from biokeel.source.columns import conform, frame_of
 from biokeel.source.enrol import Enroller, states_no_consent
 from biokeel.source.ids import EventIds
 from biokeel.source.schemes import Schemes

@@ -18,7 +18,11 @@ from biokeel.source.adapters.records import read_records
 
 HEAD_BYTES: Final = 64 << 10
 """How much of a file is looked at; JSON that is no JSON lines is read whole, because its keys may come in any order."""
-KNOWN: Final = "FHIR R4, Open mHealth, Fitbit CSV, GA4GH WGS-QC, " + qc_detect.KNOWN + ", sample sheets, JSON lines of ready records"
+KNOWN: Final = (
+    "FHIR R4, Open mHealth, Fitbit CSV, GA4GH WGS-QC, "
+    + qc_detect.KNOWN
+    + ", sample sheets, JSON lines of ready records"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """What all quality-control reports of a genome share: parts of a report, how they become events, and their key.
 
 **What an event is.** One report of one sample is one event of `genome.qc_metrics`. A report of one tool (samtools,
-Picard ...) is an event with that tool's metrics only, and `report_type` says so: reports are not joined, because which of
-them belong together is nothing that they say. The participant, and the times, join them in the tables.
+Picard ...) is an event with that tool's metrics only, and `report_type` says so. Reports are not joined: which of them
+belong together is nothing that they say. The participant, and the times, join them in the tables.
 
 **What its key is made of**: the sample, the kind of report, the tool and its version, tumour or normal, and as they are
 declared the pipeline with its version, the run, the reference build and the alignment. Declared is what the report says
@@ -11,8 +11,8 @@ What is absent is part of the key as absent. Where no run is declared, what the 
 a report sent twice is one event, and another report is another event, since nobody can tell a correction from a second
 run. So whoever wants to correct or withdraw a report names its run.
 
-**When it occurred** is what the report says, else what is stated, else nobody knows: then `recorded_at` stands there and
-`occurred_basis` is `recorded`.
+**When it occurred** is what the report says, else what is stated, else nobody knows: then `recorded_at` stands there
+and `occurred_basis` is `recorded`.
 """
 
 from __future__ import annotations
@@ -28,13 +28,31 @@ from typing import Final, TypeAlias
 from biokeel.contracts.topics import event_type
 from biokeel.errors import AdapterError
 from biokeel.observe.visible import visible
-from biokeel.source.adapters.base import Batch, Context, Held, Record, Report, Subject, Unusable, content_key, subject_of
+from biokeel.source.adapters.base import (
+    Batch,
+    Context,
+    Held,
+    Record,
+    Report,
+    Subject,
+    Unusable,
+    content_key,
+    subject_of,
+)
 from biokeel.source.times import Moment
 
 QC_METRICS: Final = event_type("genome.qc_metrics")
 
 WHOLE: Final = frozenset(
-    {"yield_bp_q30", "count_snvs", "count_insertions", "count_deletions", "count_indels", "territory_bp", "fastq_bp_q30"}
+    {
+        "yield_bp_q30",
+        "count_snvs",
+        "count_insertions",
+        "count_deletions",
+        "count_indels",
+        "territory_bp",
+        "fastq_bp_q30",
+    }
 )
 """Metrics that are counts; the others are real numbers."""
 NOT_AVAILABLE: Final = frozenset({"", "NA", "N/A", "?", "."})
@@ -63,6 +81,7 @@ _FIRST_RECORD: Final = 1_199_145_600_000
 """2008-01-01 UTC, ms: the first human genomes by short reads were published in November 2008; no QC report is older."""
 _NAME: Final = re.compile(r"[A-Za-z%(][\w %/.,:;&()\[\]<>=+*\-]{0,59}")
 _DIGITS: Final = re.compile(r"\d{4}")
+_LONG: Final = 1 << 63
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 
 Metric: TypeAlias = int | float | str
@@ -94,7 +113,7 @@ class Part:
     missing: list[str] = field(default_factory=list)
 
     def measure(self, name: str, value: object, called: str, scale: int = 1) -> None:
-        """Take `value`, which the report calls `called`, as the metric `name`, `scale` times; note where it cannot be."""
+        """Take `value`, which the report calls `called`, as the metric `name`, times `scale`; note where it cannot be."""
         if value is None or (isinstance(value, str) and value.strip() in NOT_AVAILABLE):
             self.not_available.append(called)
             return
@@ -179,6 +198,8 @@ def whole_number(value: object, name: str) -> int:
     number = _number(value, name)
     if number != number.to_integral_value():
         raise Unusable(f"{name} is a count and no whole number")
+    if abs(number) >= _LONG:
+        raise Unusable(f"{name} is larger than any count")
     return int(number)
 
 

@@ -29,8 +29,16 @@ _BY_COLUMNS: Final[tuple[tuple[tuple[str, ...], str, Adapter], ...]] = (
     (("#sample_a", "sample_b", "relatedness", "ibs0"), "somalier pairs", qc_samples.read_pairs),
 )
 _NOT_READ: Final = (
-    (re.compile(r"[^\s\t]+\t\d+\t\d+\t\d+$"), "samtools idxstats", "Publish samtools stats or flagstat of the same file."),
-    (re.compile(r"#family_id\tsample_id\t.*\thet_call_rate\t"), "peddy's ped file", "Publish its het_check and sex_check."),
+    (
+        re.compile(r"[^\s\t]+\t\d+\t\d+\t\d+$"),
+        "samtools idxstats",
+        "Publish samtools stats or flagstat of the same file.",
+    ),
+    (
+        re.compile(r"#family_id\tsample_id\t.*\thet_call_rate\t"),
+        "peddy's ped file",
+        "Publish its het_check and sex_check.",
+    ),
 )
 """Reports that are known and not read: how they begin, what they are, what to do."""
 KNOWN: Final = "reports of samtools, bcftools, mosdepth, VerifyBamID, Picard, somalier, peddy, DRAGEN and fastp"

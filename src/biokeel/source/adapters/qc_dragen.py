@@ -1,4 +1,4 @@
-"""DRAGEN's metrics CSV: mapping, whole-genome coverage, variant caller, ploidy. What each section fills is in `SECTIONS`.
+"""DRAGEN's metrics CSV: mapping, coverage of the genome, variant caller, ploidy. `SECTIONS` has what each section fills.
 
 `TUMOR` and `NORMAL` before a section's name are two specimens, so two events. The variant caller's sections name the
 sample in their second column; the others name none, and it must be stated. Rows of a read group are left out.

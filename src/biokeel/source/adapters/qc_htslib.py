@@ -64,7 +64,10 @@ def _stats(path: Path) -> Part:
         part.ratio("pct_reads_mapped", 100 * mapped, reads, "reads mapped")
         part.ratio("pct_reads_properly_paired", 100 * proper, reads, "reads properly paired")
         # Without pairs samtools writes an insert size of 0.0, which nobody measured.
-        sizes = {"insert size average": "mean_insert_size", "insert size standard deviation": "insert_size_std_deviation"}
+        sizes = {
+            "insert size average": "mean_insert_size",
+            "insert size standard deviation": "insert_size_std_deviation",
+        }
         for called, name in sizes.items():
             part.measure(name, numbers.get(called) if pairs else None, called)
     return part
@@ -138,7 +141,10 @@ def _bcftools(path: Path, report: Report) -> Iterator[Part]:
     tool = f"bcftools {version}" if version else "bcftools"
     summary = {cells[2].rstrip(":"): cells[3] for cells in tables.get("SN", []) if len(cells) > 3}
     samples = [dict(zip(columns.get("PSC", []), cells, strict=False)) for cells in tables.get("PSC", [])]
-    indels = {row.get("sample"): row for row in (dict(zip(columns.get("PSI", []), c, strict=False)) for c in tables.get("PSI", []))}
+    indels = {
+        row.get("sample"): row
+        for row in (dict(zip(columns.get("PSI", []), c, strict=False)) for c in tables.get("PSI", []))
+    }
     if samples:
         for number, row in enumerate(samples):
             part = Part(f"PSC {number}", "bcftools-stats", tool, row.get("sample"), "PSC sample")
@@ -165,7 +171,9 @@ def _of_sample(part: Part, row: dict[str, str], indels: dict[str, str]) -> None:
             whole_number(row.get(name), f"PSC {name}")
             for name in ("nHets", "nNonRefHom", "nTransitions", "nTransversions", "nIndels")
         )
-        part.metrics["count_snvs"] = het + hom + (whole_number(row["nHapAlt"], "PSC nHapAlt") if "nHapAlt" in row else 0)
+        part.metrics["count_snvs"] = (
+            het + hom + (whole_number(row["nHapAlt"], "PSC nHapAlt") if "nHapAlt" in row else 0)
+        )
         part.metrics["count_indels"] = both
         part.ratio("ratio_heterozygous_homozygous_snv", het, hom, "nHets/nNonRefHom")
         part.ratio("ratio_transitions_transversions_snv", transitions, transversions, "nTransitions/nTransversions")

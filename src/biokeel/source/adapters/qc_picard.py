@@ -2,10 +2,10 @@
 
 A row names its sample in SAMPLE or SAMPLE_ALIAS where Picard was run by sample; a row of all reads names none, and the
 sample must be stated. Rows of a library or of a read group are left out. Picard's coverage is that of the intervals it
-was run with, so it is `mean_coverage` with its `territory_bp`; only GA4GH's own report says that they are the autosomes.
+was run with, so it is `mean_coverage` with its `territory_bp`; only GA4GH's report says that they are the autosomes.
 
-`Started on` is when the tool ran. Its zone is an abbreviation, and CST is three zones: it counts where it is UTC or GMT,
-or where the source's own zone (`--zone`) has that abbreviation then.
+`Started on` is when the tool ran. Its zone is an abbreviation, and CST is three zones: it counts where it is UTC or
+GMT, or where the source's own zone (`--zone`) has that abbreviation then.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Lists of samples as genome.sample_manifest: GA4GH's manifest, the IGSR sample sheet, Illumina's sample sheets.
 
-What an event's key is made of: of a manifest the sample with both URIs (two alignments of one sample are two events), of
-an IGSR sheet the sample, of an Illumina sheet the sample with the run's name and date. The reference build is what a
+What an event's key is made of: of a manifest the sample with both URIs (two alignments of one sample are two events),
+of an IGSR sheet the sample, of an Illumina sheet the sample with the run's name and date. The reference build is what a
 column declares; none is guessed from a URI.
 """
 
@@ -45,7 +45,9 @@ def read_manifest(path: Path, context: Context, report: Report) -> Iterator[Batc
         try:
             build = build_of(context.stated.reference_build, "the stated reference_build")
             key = "manifest/" + content_key(row[1:])
-            held.add(MANIFEST, _event(row[0], "the sample name", context, key) | files | {"reference_build": build}, place)
+            held.add(
+                MANIFEST, _event(row[0], "the sample name", context, key) | files | {"reference_build": build}, place
+            )
         except Unusable as fault:
             report.problem(place, str(fault))
     yield from held.hand_on()

@@ -7,8 +7,8 @@
 {"biosample": {"id": …}, "wgs_qc_metrics": {"tumor": {…}, "normal": {…}}}                    two events
 ```
 
-Beside them a report may declare `pipeline`, `run`, `reference_build`, `alignment` and `date`, under these names or one of
-their synonyms (`DECLARED`). The standard's metrics are at https://ga4gh.github.io/quality-control-wgs/.
+Beside them a report may declare `pipeline`, `run`, `reference_build`, `alignment` and `date`, under these names or one
+of their synonyms (`DECLARED`). The standard's metrics are at https://ga4gh.github.io/quality-control-wgs/.
 """
 
 from __future__ import annotations
@@ -101,11 +101,12 @@ def _of_sample(path: Path, sample: object, entry: str, context: Context, report:
         report.leave_out(place, f"{shown(name)}: no field of the event")
     try:
         declared = {ours: _declared(sample, names) for ours, names in DECLARED.items()}
-        at = moment(declared["date"], context.zone)
-        if declared["date"] is not None and at is None:
-            raise Unusable("date is no ISO 8601 date or time")
     except Unusable as fault:
         report.problem(place, str(fault))
+        return
+    at = moment(declared["date"], context.zone)
+    if declared["date"] is not None and at is None:
+        report.problem(place, "date is no ISO 8601 date or time")
         return
     parts: dict[str | None, Part] = {}
 
@@ -144,8 +145,9 @@ def _declared(sample: Json, names: tuple[str, ...]) -> str | None:
     if len(said) > 1:
         raise Unusable(f"{' and '.join(said)} say the same thing: one of them is wanted")
     ((name, value),) = said.items()
-    words = [value.get("name"), value.get("version")] if isinstance(value, dict) else [value]
-    if not all(isinstance(word, str) and word for word in words):
+    said_words = [value.get("name"), value.get("version")] if isinstance(value, dict) else [value]
+    words = [word for word in said_words if isinstance(word, str) and word]
+    if len(words) < len(said_words):
         raise Unusable(f"{name} is neither a text nor a name with a version")
     return " ".join(words)
 
