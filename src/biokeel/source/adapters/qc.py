@@ -21,7 +21,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from math import isfinite
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -39,6 +38,7 @@ from biokeel.source.adapters.base import (
     content_key,
     subject_of,
 )
+from biokeel.source.adapters.numbers import number, number_of_text, whole
 from biokeel.source.times import Moment
 
 QC_METRICS: Final = event_type("genome.qc_metrics")
@@ -81,8 +81,6 @@ _FIRST_RECORD: Final = 1_199_145_600_000
 """2008-01-01 UTC, ms: the first human genomes by short reads were published in November 2008; no QC report is older."""
 _NAME: Final = re.compile(r"[A-Za-z%(][\w %/.,:;&()\[\]<>=+*\-]{0,59}")
 _DIGITS: Final = re.compile(r"\d{4}")
-_LONG: Final = 1 << 63
-_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 
 Metric: TypeAlias = int | float | str
 
@@ -113,7 +111,7 @@ class Part:
     missing: list[str] = field(default_factory=list)
 
     def measure(self, name: str, value: object, called: str, scale: int = 1) -> None:
-        """Take `value`, which the report calls `called`, as the metric `name`, times `scale`; note where it cannot be."""
+        """Take `value`, which the report calls `called`, as the metric `name`, times `scale`; note if it cannot be."""
         if value is None or (isinstance(value, str) and value.strip() in NOT_AVAILABLE):
             self.not_available.append(called)
             return
@@ -140,7 +138,7 @@ def events(path: Path, parts: Iterable[Part], context: Context, report: Report) 
     held = Held()
     for part in parts:
         for called in part.not_available:
-            report.leave_out(part.place, f"{shown(called)}: not available")
+            report.leave_out(part.place, f"{shown_name(called)}: not available")
         if part.missing:
             report.problem(part.place, f"{part.report_type} lacks {', '.join(part.missing)}")
         if part.faults:
@@ -164,7 +162,7 @@ def events(path: Path, parts: Iterable[Part], context: Context, report: Report) 
     yield from held.hand_on()
 
 
-def shown(name: str) -> str:
+def shown_name(name: str) -> str:
     """A metric's or column's `name` in words for a report; not what has not the look of a name, or holds a number."""
     if not _NAME.fullmatch(name) or _DIGITS.search(name):
         return "(a name that is not shown)"
@@ -195,12 +193,7 @@ def build_of(text: object, name: str) -> str | None:
 
 def whole_number(value: object, name: str) -> int:
     """`value` as a count: 3 and 3.0 are, 1.5 is not. Raises `Unusable`."""
-    number = _number(value, name)
-    if number != number.to_integral_value():
-        raise Unusable(f"{name} is a count and no whole number")
-    if abs(number) >= _LONG:
-        raise Unusable(f"{name} is larger than any count")
-    return int(number)
+    return whole(_number(value, name), name)
 
 
 def sample_of(path: Path, part: Part, context: Context) -> Subject:
@@ -270,16 +263,9 @@ def _agreed(name: str, own: str | None, stated: str | None) -> str | None:
 def _read(name: str, value: object, called: str, scale: int) -> int | float:
     if name in WHOLE:
         return whole_number(value, called)
-    # A text's number is scaled before it is rounded to a float: 0.947422 is 94.7422 %.
-    number = float(_number(value, called) * scale)
-    if not isfinite(number):
-        raise Unusable(f"{called} is no number")
-    return number
+    # Scaled as it is written: 0.947422 is 94.7422 %, and a float would say 94.74219999999999.
+    return float(Decimal(repr(_number(value, called))) * scale)
 
 
-def _number(value: object, name: str) -> Decimal:
-    if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value):
-        return Decimal(str(value))
-    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        return Decimal(value.strip())
-    raise Unusable(f"{name} is no number")
+def _number(value: object, name: str) -> float:
+    return number_of_text(value, name) if isinstance(value, str) else number(value, name)

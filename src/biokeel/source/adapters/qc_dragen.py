@@ -1,4 +1,4 @@
-"""DRAGEN's metrics CSV: mapping, coverage of the genome, variant caller, ploidy. `SECTIONS` has what each section fills.
+"""DRAGEN's metrics CSV: mapping, coverage of the genome, variant caller, ploidy. `SECTIONS` has what each fills.
 
 `TUMOR` and `NORMAL` before a section's name are two specimens, so two events. The variant caller's sections name the
 sample in their second column; the others name none, and it must be stated. Rows of a read group are left out.
@@ -98,7 +98,7 @@ def read_dragen(path: Path, context: Context, report: Report) -> Iterator[Batch]
 
 def _parts(path: Path, report: Report) -> Iterator[Part]:
     found: dict[tuple[str, str, str], _Found] = {}
-    for number, text in lines(path):
+    for number, text in lines(path, report):
         cells = next(csv.reader([text]), [])
         if not cells:
             continue

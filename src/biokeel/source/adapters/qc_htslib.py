@@ -30,12 +30,12 @@ _PASS: Final = frozenset({"PASS", "."})
 
 def read_stats(path: Path, context: Context, report: Report) -> Iterator[Batch]:
     """Yield the event of a `samtools stats` report."""
-    yield from events(path, [_stats(path)], context, report)
+    yield from events(path, [_stats(path, report)], context, report)
 
 
 def read_flagstat(path: Path, context: Context, report: Report) -> Iterator[Batch]:
     """Yield the event of a `samtools flagstat` report."""
-    yield from events(path, [_flagstat(path)], context, report)
+    yield from events(path, [_flagstat(path, report)], context, report)
 
 
 def read_bcftools(path: Path, context: Context, report: Report) -> Iterator[Batch]:
@@ -43,10 +43,10 @@ def read_bcftools(path: Path, context: Context, report: Report) -> Iterator[Batc
     yield from events(path, _bcftools(path, report), context, report)
 
 
-def _stats(path: Path) -> Part:
+def _stats(path: Path, report: Report) -> Part:
     part = Part("the report", "samtools-stats")
     numbers: dict[str, str] = {}
-    for line, text in lines(path):
+    for line, text in lines(path, report):
         if (version := STATS.match(text)) and part.tool is None:
             part.tool = f"samtools {version[1]}"
         elif text.startswith("# This file contains statistics only") or _names_a_part(text):
@@ -84,10 +84,10 @@ def _names_a_part(text: str) -> bool:
     return any(word.split("=")[0] in _PART_OF_THE_READS for word in words)
 
 
-def _flagstat(path: Path) -> Part:
+def _flagstat(path: Path, report: Report) -> Part:
     part = Part("the report", "samtools-flagstat", "samtools")
     numbers: dict[str, str] = {}
-    for line, text in lines(path):
+    for line, text in lines(path, report):
         if not (found := _FLAGSTAT_LINE.fullmatch(text)):
             continue
         called = found[2].partition(" (")[0]
@@ -124,7 +124,7 @@ def _bcftools(path: Path, report: Report) -> Iterator[Part]:
     counted: str | None = "all"
     tables: dict[str, list[list[str]]] = {}
     columns: dict[str, list[str]] = {}
-    for _, text in lines(path):
+    for _, text in lines(path, report):
         cells = text.split("\t")
         if (found := BCFTOOLS.match(text)) and version is None:
             version = found[1]

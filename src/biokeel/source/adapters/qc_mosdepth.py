@@ -38,7 +38,7 @@ def read_dist(path: Path, context: Context, report: Report) -> Iterator[Batch]:
             f"Publish the file that mosdepth names …{_GLOBAL}.txt, under that name.",
         )
     part = Part("total", "mosdepth-global-dist", "mosdepth")
-    for _, text in lines(path):
+    for _, text in lines(path, report):
         cells = text.split("\t")
         if cells[:2] == ["total", "15"]:
             part.measure("pct_positions_15x", cells[2], "total 15", 100)

@@ -106,7 +106,7 @@ def _parts(path: Path, context: Context, report: Report) -> Iterator[Part]:
     classes: dict[str, list[tuple[str, Row]]] = {}
     rows: list[tuple[str, Row]] | None = None
     names: list[str] | None = None
-    for number, text in lines(path):
+    for number, text in lines(path, report):
         if started := _STARTED.match(text):
             at = _moment(started, context.zone)
             if at is None:

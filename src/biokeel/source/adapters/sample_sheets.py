@@ -7,7 +7,6 @@ column declares; none is guessed from a URI.
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from biokeel.contracts.topics import event_type
 from biokeel.errors import AdapterError
 from biokeel.source.adapters.base import Batch, Context, Held, Record, Report, Unusable, content_key, subject_of
 from biokeel.source.adapters.qc import build_of, sex_of, when
+from biokeel.source.adapters.text import rows
 from biokeel.source.times import Moment, in_zone, moment
 
 MANIFEST: Final = event_type("genome.sample_manifest")
@@ -36,7 +36,7 @@ Row: TypeAlias = Mapping[str, str]
 def read_manifest(path: Path, context: Context, report: Report) -> Iterator[Batch]:
     """Yield the samples of a manifest without a header: sample, alignment URI, variant URI."""
     held = Held()
-    for line, row in _rows(path):
+    for line, row in rows(path, report):
         place = f"line {line}"
         if len(row) != 3 or not row[0] or not all("://" in uri for uri in row[1:]):
             report.problem(place, "wants a sample name and two URIs")
@@ -55,13 +55,13 @@ def read_manifest(path: Path, context: Context, report: Report) -> Iterator[Batc
 
 def read_igsr_sheet(path: Path, context: Context, report: Report) -> Iterator[Batch]:
     """Yield the samples of an IGSR sample sheet: sex, biosample and population."""
-    rows = list(_rows(path))
-    names = rows[0][1] if rows else []
+    lines = list(rows(path, report))
+    names = lines[0][1] if lines else []
     missing = [name for name in IGSR_COLUMNS if name not in names]
     if missing:
         raise AdapterError(f"{path.name} lacks the columns {', '.join(missing)}.")
     held = Held()
-    for line, row in rows[1:]:
+    for line, row in lines[1:]:
         place = f"line {line}"
         cells = dict(zip(names, row, strict=False))
         try:
@@ -94,7 +94,7 @@ def read_illumina_sheet(path: Path, context: Context, report: Report) -> Iterato
     A sample that stands there once for each lane is one event. Raises `AdapterError` where there is no table, or where
     the day and the month of the run's date cannot be told and no time is stated.
     """
-    sheet = _illumina(path)
+    sheet = _illumina(path, report)
     if not sheet.rows and not sheet.faulty:
         raise AdapterError(f"{path.name} has no section {' or '.join(_TABLES)} with samples.")
     at = context.stated.at or _date(path, sheet.header.get("Date", ""), context)
@@ -124,9 +124,9 @@ def read_illumina_sheet(path: Path, context: Context, report: Report) -> Iterato
     yield from held.hand_on()
 
 
-def _illumina(path: Path) -> _Illumina:
+def _illumina(path: Path, report: Report) -> _Illumina:
     sheet, section, names = _Illumina(), "", list[str]()
-    for line, row in _rows(path):
+    for line, row in rows(path, report):
         cells = [cell.strip() for cell in row]
         if not any(cells):
             continue
@@ -184,14 +184,3 @@ def _event(sample: object, name: str, context: Context, part: str, at: Moment | 
         **when(at, context),
         "recorded_at": context.recorded_at,
     }
-
-
-def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            for row in reader:
-                if row:
-                    yield reader.line_num, row
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise AdapterError(f"Cannot read {path.name} as CSV: {type(error).__name__}.") from None

@@ -17,9 +17,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from biokeel.errors import AdapterError
-from biokeel.source.adapters.base import Batch, Context, Report, Unusable, read_json
-from biokeel.source.adapters.qc import Part, events, shown
+from biokeel.source.adapters.base import Batch, Context, Report, Unusable
+from biokeel.source.adapters.envelope import documents
+from biokeel.source.adapters.qc import Part, events, shown_name
 from biokeel.source.times import moment
 
 Json: TypeAlias = Mapping[str, Any]
@@ -70,8 +70,7 @@ _KNOWN: Final = frozenset({"biosample", *REPORTS, *(name for names in DECLARED.v
 
 def read_metrics(path: Path, context: Context, report: Report) -> Iterator[Batch]:
     """Yield the quality metrics of one sample or of a list of samples."""
-    document = read_json(path)
-    yield from events(path, _parts(path, document, context, report), context, report)
+    yield from events(path, _parts(path, context, report), context, report)
 
 
 def is_metrics(document: Json) -> bool:
@@ -79,26 +78,19 @@ def is_metrics(document: Json) -> bool:
     return any(name in document for name in REPORTS)
 
 
-def _parts(path: Path, document: object, context: Context, report: Report) -> Iterator[Part]:
-    if not isinstance(document, list):
-        yield from _of_sample(path, document, "", context, report)
-        return
-    for number, sample in enumerate(document):
-        try:
-            yield from _of_sample(path, sample, f"entry {number} ", context, report)
-        except AdapterError:
-            report.problem(f"entry {number}", "no sample of GA4GH WGS-QC: it wants biosample.id and wgs_qc_metrics")
+def _parts(path: Path, context: Context, report: Report) -> Iterator[Part]:
+    for place, sample in documents(path, report):
+        yield from _of_sample(sample, place, context, report)
 
 
-def _of_sample(path: Path, sample: object, entry: str, context: Context, report: Report) -> Iterator[Part]:
-    if not isinstance(sample, dict):
-        raise _no_sample(path)
+def _of_sample(sample: Json, where: str, context: Context, report: Report) -> Iterator[Part]:
     biosample, found = sample.get("biosample"), [name for name in REPORTS if isinstance(sample.get(name), dict)]
     if not found or not isinstance(biosample, dict) or biosample.get("id") is None:
-        raise _no_sample(path)
-    place = f"{entry}{found[0]}"
+        report.problem(where, f"no sample of GA4GH WGS-QC: it wants biosample.id and {' or '.join(REPORTS)}")
+        return
+    place = f"{where}, {found[0]}"
     for name in (*(name for name in sample if name not in _KNOWN), *(name for name in biosample if name != "id")):
-        report.leave_out(place, f"{shown(name)}: no field of the event")
+        report.leave_out(place, f"{shown_name(name)}: no field of the event")
     try:
         declared = {ours: _declared(sample, names) for ours, names in DECLARED.items()}
     except Unusable as fault:
@@ -134,7 +126,7 @@ def _gather(metrics: Json, role: str | None, part_of: Any, report: Report) -> No
         elif name in METRICS:
             part_of(role).measure(METRICS[name], value, name)
         else:
-            report.problem(part_of(role).place, f"a metric that is not known: {shown(name)}")
+            report.problem(part_of(role).place, f"a metric that is not known: {shown_name(name)}")
 
 
 def _declared(sample: Json, names: tuple[str, ...]) -> str | None:
@@ -150,7 +142,3 @@ def _declared(sample: Json, names: tuple[str, ...]) -> str | None:
     if len(words) < len(said_words):
         raise Unusable(f"{name} is neither a text nor a name with a version")
     return " ".join(words)
-
-
-def _no_sample(path: Path) -> AdapterError:
-    return AdapterError(f"{path.name} is no GA4GH WGS-QC file: it wants biosample.id and wgs_qc_metrics.")
