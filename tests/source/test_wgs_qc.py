@@ -155,9 +155,11 @@ IDENTITIES: dict[str, Any] = {
     "reference_build": "GRCh38",
     "alignment": "s3://b/one.cram",
 }
-OTHERS: dict[str, Any] = {"pipeline": {"name": "argo-dnaalnqc", "version": "1.1.0"}, "run": "r2", "reference_build": "hg19"} | {
-    "alignment": "s3://b/two.cram"
-}
+OTHERS: dict[str, Any] = {
+    "pipeline": {"name": "argo-dnaalnqc", "version": "1.1.0"},
+    "run": "r2",
+    "reference_build": "hg19",
+} | {"alignment": "s3://b/two.cram"}
 
 
 @pytest.mark.parametrize("what", list(IDENTITIES))

@@ -77,6 +77,7 @@ MALE: Final = frozenset({"male", "m", "1", "xy", "남", "남성"})
 SEX_UNKNOWN: Final = frozenset({"unknown", "u", "0", "-9", "na", "n/a", "not known", ""})
 """0 is unknown for PLINK and for ISO 5218, -9 for PLINK."""
 
+NO_TIME: Final = "time (nobody states it; recorded_at stands there)"
 _FIRST_RECORD: Final = 1_199_145_600_000
 """2008-01-01 UTC, ms: the first human genomes by short reads were published in November 2008; no QC report is older."""
 _NAME: Final = re.compile(r"[A-Za-z%(][\w %/.,:;&()\[\]<>=+*\-]{0,59}")
@@ -155,7 +156,7 @@ def events(path: Path, parts: Iterable[Part], context: Context, report: Report) 
             report.problem(part.place, str(fault))
             continue
         if record["occurred_basis"] == "recorded":
-            report.leave_out(part.place, "time of quality control (nobody states it, recorded_at stands there)")
+            report.leave_out(part.place, NO_TIME)
         held.add(QC_METRICS, record, part.place)
         if held.full:
             yield from held.hand_on()

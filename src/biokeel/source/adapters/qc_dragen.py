@@ -142,7 +142,7 @@ def _measure(one: _Found, section: Section) -> None:
             part.faults.append(str(fault))
     if cells := one.cells.get(_PLOIDY):
         _sex(part, cells[3])
-    if section.counted is not None:
+    if section.counted is not None and part.metrics:
         part.metrics["variants_counted"] = section.counted
 
 

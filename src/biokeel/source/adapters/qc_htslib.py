@@ -53,10 +53,11 @@ def _stats(path: Path, report: Report) -> Part:
             raise AdapterError(f"{path.name} is samtools stats of a part of the reads, which is not one sample's QC.")
         elif text.startswith("SN\t"):
             name, _, rest = text[3:].partition("\t")
+            name = name.rstrip(":")
             if name in numbers:
                 part.faults.append(f"line {line}: a second report in the same file")
                 break
-            numbers[name.rstrip(":")] = rest.partition("\t")[0]
+            numbers[name] = rest.partition("\t")[0]
     wanted = ("sequences", "reads mapped", "reads properly paired", "reads mapped and paired")
     count = _counts(part, numbers, wanted)
     if count is not None:

@@ -165,7 +165,7 @@ def _measure(part: Part, kind: Kind, rows: Sequence[Row]) -> None:
                 part.measure(fill.name, row[fill.column], fill.column, fill.scale)
             else:
                 part.missing.append(fill.column)
-    if kind.counted is not None:
+    if kind.counted is not None and part.metrics:
         part.metrics["variants_counted"] = kind.counted
 
 

@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 from biokeel.contracts.topics import event_type
 from biokeel.errors import AdapterError
 from biokeel.source.adapters.base import Batch, Context, Held, Record, Report, Unusable, content_key, subject_of
-from biokeel.source.adapters.qc import build_of, sex_of, when
+from biokeel.source.adapters.qc import NO_TIME, build_of, sex_of, when
 from biokeel.source.adapters.text import rows
 from biokeel.source.times import Moment, in_zone, moment
 
@@ -29,6 +29,7 @@ ILLUMINA_FIRST: Final = "[Header]"
 _TABLES: Final = ("Data", "BCLConvert_Data")
 """Sections with a line a sample: of v1, and of v2 as BCL Convert reads it."""
 _SEX_COLUMNS: Final = ("Sex", "Gender")
+_CELLS: Final = "has more or fewer cells than the table has columns"
 _SLASHED: Final = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})")
 Row: TypeAlias = Mapping[str, str]
 
@@ -43,13 +44,12 @@ def read_manifest(path: Path, context: Context, report: Report) -> Iterator[Batc
             continue
         files: Record = {"sex_reported": "unknown", "alignment_uri": row[1], "variant_uri": row[2]}
         try:
-            build = build_of(context.stated.reference_build, "the stated reference_build")
-            key = "manifest/" + content_key(row[1:])
-            held.add(
-                MANIFEST, _event(row[0], "the sample name", context, key) | files | {"reference_build": build}, place
-            )
+            files["reference_build"] = build_of(context.stated.reference_build, "the stated reference_build")
+            event = _event(row[0], "the sample name", context, "manifest/" + content_key(row[1:]))
         except Unusable as fault:
             report.problem(place, str(fault))
+            continue
+        _hold(held, event | files, place, report)
     yield from held.hand_on()
 
 
@@ -63,6 +63,9 @@ def read_igsr_sheet(path: Path, context: Context, report: Report) -> Iterator[Ba
     held = Held()
     for line, row in lines[1:]:
         place = f"line {line}"
+        if len(row) < len(names):
+            report.problem(place, _CELLS)
+            continue
         cells = dict(zip(names, row, strict=False))
         try:
             sheet = {
@@ -74,16 +77,15 @@ def read_igsr_sheet(path: Path, context: Context, report: Report) -> Iterator[Ba
         except Unusable as fault:
             report.problem(place, str(fault))
             continue
-        held.add(MANIFEST, event | sheet, place)
+        _hold(held, event | sheet, place, report)
     yield from held.hand_on()
 
 
 @dataclass(slots=True)
 class _Illumina:
-    """A sheet: its header, its table's section, column names, and rows with their lines."""
+    """A sheet: its header, the rows of its table with their lines, and the lines that are no rows."""
 
     header: dict[str, str] = field(default_factory=dict)
-    table: str = ""
     rows: list[tuple[int, Row]] = field(default_factory=list)
     faulty: list[int] = field(default_factory=list)
 
@@ -100,8 +102,9 @@ def read_illumina_sheet(path: Path, context: Context, report: Report) -> Iterato
     at = context.stated.at or _date(path, sheet.header.get("Date", ""), context)
     run = sheet.header.get("RunName") or sheet.header.get("Experiment Name")
     for line in sheet.faulty:
-        report.problem(f"line {line}", "has more or fewer cells than the table has columns")
-    held, seen = Held(), dict[str, Record]()
+        report.problem(f"line {line}", _CELLS)
+    samples: dict[str, tuple[Record, str]] = {}
+    contradicted: set[str] = set()
     for line, row in sheet.rows:
         place = f"line {line}"
         sex = next((row[name] for name in _SEX_COLUMNS if name in row), "")
@@ -114,14 +117,22 @@ def read_illumina_sheet(path: Path, context: Context, report: Report) -> Iterato
         except Unusable as fault:
             report.problem(place, str(fault))
             continue
-        before = seen.setdefault(event["event_id"], event)
-        if before is event:
-            held.add(MANIFEST, event, place)
-        elif before != event:
+        before, _ = samples.setdefault(event["event_id"], (event, place))
+        if before != event:
             report.problem(place, "the same Sample_ID stands there before with another sex or reference")
-        else:
+            contradicted.add(event["event_id"])
+        elif before is not event:
             report.leave_out(place, "a further lane of a sample")
+    held = Held()
+    for event, place in (samples[each] for each in samples if each not in contradicted):
+        _hold(held, event, place, report)
     yield from held.hand_on()
+
+
+def _hold(held: Held, event: Record, place: str, report: Report) -> None:
+    if event["occurred_basis"] == "recorded":
+        report.leave_out(place, NO_TIME)
+    held.add(MANIFEST, event, place)
 
 
 def _illumina(path: Path, report: Report) -> _Illumina:
