@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from biokeel.errors import SourceError
+from biokeel.source.adapters.envelope import open_text
 from biokeel.source.adapters.stated import Stated
 from biokeel.source.times import Moment, moment
 
@@ -31,13 +32,13 @@ def load_sheet(path: Path, zone: tzinfo | None, at: Moment | None = None) -> Map
     named twice or is not there, a time that is none.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with open_text(path) as file:
             reader = csv.DictReader(file)
             names = reader.fieldnames or []
             if "file" not in names or not set(names) <= set(COLUMNS):
                 raise SourceError(f"{path.name} is no sheet of reports.", f"Its columns are {', '.join(COLUMNS)}.")
             rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (UnicodeDecodeError, csv.Error) as error:
         raise SourceError(f"Cannot read {path.name} as CSV: {type(error).__name__}.") from None
     sheet: dict[Path, Stated] = {}
     for line, row in rows:

@@ -183,7 +183,7 @@ def _of_sample(part: Part, row: dict[str, str], indels: dict[str, str]) -> None:
         names = ("nInsHets", "nDelHets", "nInsAltHoms", "nDelAltHoms")
         ins_het, del_het, ins_hom, del_hom = (whole_number(indels.get(name), f"PSI {name}") for name in names)
         part.metrics |= {"count_insertions": ins_het + ins_hom, "count_deletions": del_het + del_hom}
-        part.ratio("ratio_heterozygous_homozygous_indel", ins_het + del_het, ins_hom + del_hom, "PSI hets/homs")
+        part.ratio("ratio_heterozygous_homozygous_indel", ins_het + del_het, ins_hom + del_hom, "PSI het/hom")
     except Unusable as fault:
         part.faults.append(str(fault))
 
