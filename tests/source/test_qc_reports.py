@@ -221,6 +221,29 @@ def test_a_report_that_is_known_and_not_read_is_refused_by_its_name(reports: Pat
         read(reports / name)
 
 
+@pytest.mark.parametrize(
+    ("text", "looks_like"),
+    [
+        ("100\t0\ttotal (QC-passed reads + QC-failed reads)\n", "flagstat"),
+        ('{"QC-passed reads": {"total": 4}}', "flagstat"),
+        ("#rname\tstartpos\tendpos\tnumreads\tcovbases\tcoverage\tmeandepth\n", "coverage"),
+        ('{"report_general_stats_data": []}', "MultiQC"),
+        ("##FastQC\t0.12.1\n", "FastQC"),
+        ("sample\tcontamination\terror\nS1\t0.1\t0.0\n", "contamination"),
+    ],
+)
+def test_what_lies_beside_the_reports_is_refused_by_its_name(read_text: Read, text: str, looks_like: str) -> None:
+    with pytest.raises(AdapterError, match=f"looks like .*{looks_like}"):
+        read_text(text)
+
+
+def test_what_else_dragen_writes_is_left_out(read_text: Read) -> None:
+    rows, report = read_text("RUN TIME,,Time loading reference,00:00:31.289,31.29\n")
+    assert not rows
+    assert not report.problems
+    assert sum(report.left_out.values()) == 1
+
+
 SUMMARY = "chrom\tlength\tbases\tmean\tmin\tmax\n"
 DIST = "chr1\t15\t0.90\nchr1\t0\t1.00\ntotal\t16\t0.20\ntotal\t15\t0.96\ntotal\t0\t1.00\n"
 STATS = (

@@ -172,6 +172,18 @@ def test_two_pipelines_runs_builds_or_alignments_of_a_sample_are_two_events(read
     assert len(set(ids)) == 3, "another one, and none, are each an identity of their own"
 
 
+def test_a_pipelines_version_may_stand_beside_its_name(read_json: Any) -> None:
+    ways: list[dict[str, Any]] = [
+        {"pipeline": "argo-dnaalnqc 1.1.0"},
+        {"pipeline": {"name": "argo-dnaalnqc", "version": "1.1.0"}},
+        {"pipeline_name": "argo-dnaalnqc", "pipeline_version": "1.1.0"},
+    ]
+    rows = [read_json(sample(GOOD, **way))[0][0] for way in ways]
+    assert rows[0] == rows[1] == rows[2]
+    assert rows[0]["pipeline"] == "argo-dnaalnqc 1.1.0"
+    assert read_json(sample(GOOD, pipeline="a", workflow="b"))[1].problems
+
+
 def test_a_correction_names_its_run_and_is_the_same_event(read_json: Any) -> None:
     corrected = GOOD | {"count_snvs": 3_900_001}
     ids = [read_json(sample(metrics, run="r1"))[0][0]["event_id"] for metrics in (GOOD, corrected)]

@@ -58,7 +58,8 @@ GROUPS: Final = frozenset({"aln_metrics", "variant_metrics"})
 ROLES: Final = {"tumor": "tumor", "tumour": "tumor", "normal": "normal"}
 """Groups that hold the metrics of one of two specimens."""
 DECLARED: Final = {
-    "pipeline": ("pipeline", "workflow"),
+    "pipeline": ("pipeline", "pipeline_name", "workflow"),
+    "version": ("pipeline_version",),
     "run": ("run", "run_id"),
     "reference_build": ("reference_build", "reference_genome", "genome_build", "assembly"),
     "alignment": ("alignment", "alignment_uri", "alignment_id"),
@@ -96,6 +97,7 @@ def _of_sample(sample: Json, where: str, context: Context, report: Report) -> It
     except Unusable as fault:
         report.problem(place, str(fault))
         return
+    words = [word for word in (declared["pipeline"], declared["version"]) if word is not None]
     at = moment(declared["date"], context.zone)
     if declared["date"] is not None and at is None:
         report.problem(place, "date is no ISO 8601 date or time")
@@ -105,7 +107,7 @@ def _of_sample(sample: Json, where: str, context: Context, report: Report) -> It
     def part_of(role: str | None) -> Part:
         made = Part(f"{place}.{role}" if role else place, REPORTS[found[0]], sample=biosample["id"], role=role, at=at)
         made.sample_name = "biosample.id"
-        made.pipeline, made.run = declared["pipeline"], declared["run"]
+        made.pipeline, made.run = " ".join(words) or None, declared["run"]
         made.reference_build, made.alignment = declared["reference_build"], declared["alignment"]
         return parts.setdefault(role, made)
 
