@@ -72,8 +72,7 @@ def _of_json(path: Path, text: bytes) -> Format:
             return FHIR
         if "wgs_qc_metrics" in document:
             return METRICS
-        body = document["body"] if "header" in document and isinstance(document.get("body"), dict) else document
-        if "header" in document or any(name in body for name in openmhealth.MEASURES):
+        if openmhealth.is_openmhealth(document):
             return OPEN_MHEALTH
     raise AdapterError(f"{path.name} is JSON of no known format.", f"Known formats: {KNOWN}.")
 
