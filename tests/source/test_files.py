@@ -77,8 +77,11 @@ def publish(
         (b'{"a": 1}', "JSON of no known format"),
         (b"[]", "JSON of no known format"),
         (b"a;b\n1;2\n", "text of no known format"),
-        (b"\x89PNG\x00\x00", "binary file"),
-        (b"\xff\xfe\xfd", "neither JSON nor text"),
+        (b"\x89PNG\x00\x00", "looks like a picture"),
+        (b"\x01\x02\x00\x00", "binary file"),
+        (b"a,\x00\x00", "binary file"),
+        (b"\xff\xfe\xfd", "breaks the rules of its encoding"),
+        (b"M\xfcller,1\n", "in an encoding that nothing tells"),
     ],
 )
 def test_a_file_that_no_adapter_is_for_gets_a_reason(tmp_path: Path, content: bytes, reason: str) -> None:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
-from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
@@ -20,7 +19,7 @@ import orjson
 import polars as pl
 
 from biokeel.contracts.topics import EventType
-from biokeel.errors import AdapterError
+from biokeel.source.adapters.envelope import read_json as read_json  # noqa: PLC0414 - many adapters know it by this place
 from biokeel.source.ids import EventIds
 from biokeel.source.schemes import Schemes
 from biokeel.vault.identifiers import normalise
@@ -91,11 +90,13 @@ class Report:
 
     `problems` are what should have become an event, or a field of one, and did not. `left_out` counts, by type or
     reason, what is well formed and not sent: what is no event of ours (an encounter, a body height), and identifiers
-    that the source does not speak of. There is nothing to mend.
+    that the source does not speak of. There is nothing to mend. `bytes_read` is told how many more bytes of the file,
+    as it lies, were read.
     """
 
     problems: list[Problem] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
+    bytes_read: Callable[[int], None] = field(default=lambda _: None, repr=False)
 
     def problem(self, position: str, reason: str) -> None:
         """Note a part of the file that should have become an event and did not."""
@@ -167,23 +168,6 @@ class Adapter(Protocol):
     def __call__(self, path: Path, context: Context, report: Report) -> Iterator[Batch]:
         """Yield the file's events in its own order; `report` is complete when the iterator has ended."""
         ...
-
-
-def read_json(path: Path) -> Any:
-    """The JSON in `path`, not to be changed. Raises `AdapterError` saying where it stops being JSON."""
-    try:
-        seen = path.stat()
-        return _read_json(path, seen.st_mtime_ns, seen.st_size)
-    except orjson.JSONDecodeError as error:
-        raise AdapterError(f"{path.name} is not JSON: line {error.lineno}, column {error.colno}.") from None
-    except OSError as error:
-        raise AdapterError(f"Cannot read {path.name}: {error.strerror}.") from None
-
-
-@lru_cache(maxsize=1)
-def _read_json(path: Path, _changed: int, _size: int) -> Any:
-    """What was read last is kept: a file is looked at before its adapter reads it."""
-    return orjson.loads(path.read_bytes())
 
 
 def content_key(document: Any) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from biokeel.contracts.topics import EventType, event_type
 from biokeel.source.adapters.activities import OTHER, activity_of
 from biokeel.source.adapters.base import Context, Record, Report, Subject, Unusable
+from biokeel.source.adapters.numbers import number, whole
 from biokeel.source.times import Moment
 
 EXERCISE: Final = event_type("lifestyle.exercise")
@@ -19,9 +18,6 @@ VITAL_SIGN: Final = event_type("clinical.vital_sign")
 GLUCOSE: Final = event_type("clinical.glucose")
 BLOOD_PRESSURE: Final = event_type("clinical.blood_pressure")
 UNLISTED_ACTIVITY: Final = "an activity's name that is no word of the programme's list (sent as other)"
-_NUMBER: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?")
-_FARTHEST: Final = 2**53
-"""Beyond it a count is no longer exact, and no count of a person is that large."""
 
 
 def envelope(
@@ -66,20 +62,6 @@ def activity(name: object, place: str, report: Report) -> str:
     return word or OTHER
 
 
-def number(value: object, name: str) -> float:
-    """`value` where it is a number that JSON knows. Raises `Unusable`: true is none, neither is one in quotes."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise Unusable(f"{name} is no number")
-    return value
-
-
-def number_of_text(text: object, name: str) -> float:
-    """The number that `text` writes in digits with a decimal point. Raises `Unusable`: 9_000, 9,5 and nan are none."""
-    if not isinstance(text, str) or not _NUMBER.fullmatch(text.strip()):
-        raise Unusable(f"{name} is no number")
-    return number(float(text), name)
-
-
 def positive(value: float, name: str) -> float:
     """`value` where it is not below zero. Raises `Unusable`."""
     if value < 0:
@@ -87,11 +69,9 @@ def positive(value: float, name: str) -> float:
     return value
 
 
-def whole(value: float, name: str) -> int:
+def count(value: object, name: str) -> int:
     """`value` as a count. Raises `Unusable` where it is no whole number, or below zero."""
-    if value != int(value) or not 0 <= value <= _FARTHEST:
-        raise Unusable(f"{name} is no count")
-    return int(value)
+    return int(positive(whole(value, name), name))
 
 
 def optional(holder: Mapping[str, Any], name: str, factor: float = 1.0) -> float | None:

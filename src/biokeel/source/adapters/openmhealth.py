@@ -8,7 +8,7 @@ aggregate (`descriptive_statistic`) is no measurement and is counted.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -21,9 +21,9 @@ from biokeel.source.adapters.base import (
     Subject,
     Unusable,
     content_key,
-    read_json,
     subject_of,
 )
+from biokeel.source.adapters.envelope import documents
 from biokeel.source.adapters.lifestyle import EXERCISE, envelope
 from biokeel.source.adapters.openmhealth_measures import (
     ELEMENTS,
@@ -58,10 +58,8 @@ class Header(NamedTuple):
     users: dict[str, Any]
 
 
-def is_openmhealth(document: object) -> bool:
-    """Whether `document` (a file's, or one of its list) is a data point, a body, or shimmer's wrapper of some."""
-    if not isinstance(document, dict):
-        return False
+def is_openmhealth(document: dict[str, Any]) -> bool:
+    """Whether `document` is a data point, a body, or shimmer's wrapper of some."""
     if "shim" in document and "body" in document:
         return True
     header = document.get("header")
@@ -77,7 +75,7 @@ def read_openmhealth(path: Path, context: Context, report: Report) -> Iterator[B
     """Yield the events of a file of bodies or data points. Raises `AdapterError` where it is no JSON."""
     held = Held()
     seen: set[str] = set()
-    for place, point in _points(read_json(path)):
+    for place, point in _points(documents(path, report)):
         try:
             measure, record = _event(point, place, context, report)
         except Unusable as fault:
@@ -96,20 +94,16 @@ def read_openmhealth(path: Path, context: Context, report: Report) -> Iterator[B
     yield from held.hand_on()
 
 
-def _points(document: Any) -> Iterator[tuple[str, Any]]:
+def _points(documents: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, Any]]:
     """Each data point, or body, with its place; those of a data series have its header."""
-    points = document if isinstance(document, list) else [document]
-    for index, point in enumerate(points):
-        place = f"entry {index}"
-        if isinstance(point, dict) and "shim" in point:
+    for place, point in documents:
+        if "shim" in point:
             inside = point.get("body")
-            yield from (
-                (f"entry {number}", each)
-                for number, each in enumerate(inside if isinstance(inside, list) else [inside])
-            )
-        elif isinstance(point, dict) and isinstance(point.get("body"), list):
+            points = inside if isinstance(inside, list) else [inside]
+            yield from ((f"{place}, body {number}", each) for number, each in enumerate(points))
+        elif isinstance(point.get("body"), list):
             for number, body in enumerate(point["body"]):
-                yield f"{place}, item {number}", {"header": point.get("header"), "body": body, "in_series": True}
+                yield f"{place}, body {number}", {"header": point.get("header"), "body": body, "in_series": True}
         else:
             yield place, point
 

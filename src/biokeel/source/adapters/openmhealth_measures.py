@@ -21,11 +21,11 @@ from biokeel.source.adapters.lifestyle import (
     SLEEP,
     VITAL_SIGN,
     activity,
-    number,
+    count,
     positive,
     vital_sign,
-    whole,
 )
+from biokeel.source.adapters.numbers import number
 from biokeel.source.times import Moment
 
 Body = dict[str, Any]
@@ -285,7 +285,7 @@ def _movements(body: Body, place: str, report: Report) -> int | None:
     if isinstance(found, dict) and found.get("unit") in {"laps", "skips", "movements", "strokes"}:
         report.leave_out(place, "base_movement_quantity in laps, skips, movements or strokes")
         return None
-    return whole(amount(body, "base_movement_quantity", {"steps": 1.0}), "base_movement_quantity")
+    return count(amount(body, "base_movement_quantity", {"steps": 1.0}), "base_movement_quantity")
 
 
 def _steps(body: Body, frame: Frame, _place: str, _report: Report) -> Record:
@@ -297,7 +297,7 @@ def _count(body: Body) -> int:
     """`step_count`: a number up to version 2, then one with a unit."""
     found = body["step_count"]
     steps = amount(body, "step_count", {"steps": 1.0}) if isinstance(found, dict) else number(found, "step_count")
-    return whole(steps, "step_count")
+    return count(steps, "step_count")
 
 
 def _calories(body: Body, frame: Frame, place: str, report: Report) -> Record:
