@@ -33,6 +33,9 @@ SubjectText: TypeAlias = Annotated[
     ),
 ]
 Zone: TypeAlias = Annotated[str, typer.Option(help="Time zone of times without one, for example Asia/Seoul.")]
+DayMonth: TypeAlias = Annotated[
+    str, typer.Option(help="Order of dates like 4/5/2024: mdy or dmy; else a file whose dates do not tell is refused.")
+]
 Identifiers: TypeAlias = Annotated[
     Path | None,
     typer.Option(help="Table of identifier systems and FHIR servers, TOML or JSON; else BIOKEEL_IDENTIFIERS."),
@@ -55,6 +58,7 @@ def source_of(
     site: str,
     subject: str,
     zone: str,
+    day_month: str,
     identifiers: Path | None,
     key_file: Path | None,
     make_key: bool,
@@ -78,6 +82,7 @@ def source_of(
         _subject(subject),
         _zone(zone),
         load_schemes(identifiers or settings.identifiers),
+        _day_month(day_month),
     )
 
 
@@ -116,6 +121,12 @@ def _zone(name: str) -> ZoneInfo | None:
         return ZoneInfo(name) if name else None
     except (ZoneInfoNotFoundError, ValueError):
         raise typer.BadParameter("--zone wants a name of the IANA time zone database.") from None
+
+
+def _day_month(order: str) -> str | None:
+    if order not in {"", "mdy", "dmy"}:
+        raise typer.BadParameter("--day-month wants mdy (4/5 is the fifth of April) or dmy.")
+    return order or None
 
 
 def progress_over(console: Console, *columns: str) -> Progress:

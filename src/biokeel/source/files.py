@@ -63,6 +63,7 @@ class Source:
     """Who publishes. `site` names hospital, centre or vendor; None leaves it to the format, then to the source id.
 
     `schemes` is the source's table of identifier systems and FHIR servers (`biokeel.source.schemes.load_schemes`).
+    `day_month` is the order of its dates like 4/5/2024: mdy, dmy, or null where each file must tell.
     """
 
     source_id: str
@@ -71,13 +72,14 @@ class Source:
     subject: Subject | None = None
     zone: tzinfo | None = None
     schemes: Schemes = field(default_factory=Schemes)
+    day_month: str | None = None
 
     def context(self, path: Path, format_site: str | None) -> Context:
         """The context of one file."""
         site = self.site or format_site or self.source_id.replace("/", "-")
         changed = int(path.stat().st_mtime * 1000)
         ids = EventIds(self.source_id, self.key)
-        return Context(self.source_id, site, ids, changed, self.subject, self.zone, self.schemes)
+        return Context(self.source_id, site, ids, changed, self.subject, self.zone, self.schemes, self.day_month)
 
 
 @dataclass(slots=True)

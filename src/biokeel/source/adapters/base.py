@@ -62,6 +62,7 @@ class Context:
 
     `site` names the hospital, centre or vendor in subject schemes. `subject` is the person of files that name nobody.
     `zone` is the time zone of times without one: null reads them as UTC and leaves the offset null.
+    `day_month` is the order of dates like 4/5/2024 (mdy or dmy) where the source says it, null where it does not.
     `schemes` says which identifier systems and FHIR servers are which subject schemes.
     `recorded_at` (ms) stands where a record does not say when it was written down: the file's own time of change, so
     that the same file gives the same events.
@@ -74,6 +75,7 @@ class Context:
     subject: Subject | None = None
     zone: tzinfo | None = None
     schemes: Schemes = field(default_factory=Schemes)
+    day_month: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
