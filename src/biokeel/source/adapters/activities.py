@@ -62,6 +62,13 @@ _SAME: Final = {
 
 
 def activity_of(name: str) -> str | None:
-    """The programme's word for the activity `name`, null where it has none; a person may have made the name up."""
-    plain = _BREAKS.sub("_", unicodedata.normalize("NFKC", name).casefold()).strip("_")
-    return plain if plain in WORDS else _SAME.get(plain)
+    """The programme's word for the activity `name`, null where it has none; a person may have made the name up.
+
+    Of "Swimming, breaststroke" it is that of what stands before the comma.
+    """
+    whole, first = _plain(name), _plain(name.partition(",")[0])
+    return next((found for each in (whole, first) if (found := each if each in WORDS else _SAME.get(each))), None)
+
+
+def _plain(name: str) -> str:
+    return _BREAKS.sub("_", unicodedata.normalize("NFKC", name).casefold()).strip("_")

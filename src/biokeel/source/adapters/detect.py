@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from biokeel.contracts.topics import event_type
 from biokeel.errors import AdapterError
-from biokeel.source.adapters import fitbit_csv, openmhealth, unread, wgs_qc
+from biokeel.source.adapters import fitbit_api, fitbit_csv, ihealth, openmhealth, unread, wgs_qc
 from biokeel.source.adapters.base import Adapter
 from biokeel.source.adapters.envelope import HEAD_BYTES, Peek, Shape, peek
 from biokeel.source.adapters.fhir import read_fhir
@@ -57,6 +57,8 @@ RECORDS: Final = Format("ready records", read_records, _some(_is_record))
 METRICS: Final = Format("GA4GH WGS-QC metrics", wgs_qc.read_metrics, _some(lambda each: "wgs_qc_metrics" in each))
 OPEN_MHEALTH: Final = Format("Open mHealth", openmhealth.read_openmhealth, _some(openmhealth.is_openmhealth))
 FITBIT: Final = Format("Fitbit CSV", fitbit_csv.read_fitbit, lambda seen: fitbit_csv.is_fitbit(seen.columns), "fitbit")
+FITBIT_API: Final = Format("Fitbit web API", fitbit_api.read_fitbit_api, _some(fitbit_api.is_fitbit_api), "fitbit")
+IHEALTH: Final = Format("iHealth API", ihealth.read_ihealth, _some(ihealth.is_ihealth), "ihealth")
 SAMPLE_SHEET: Final = Format(
     "IGSR sample sheet", wgs_qc.read_sample_sheet, lambda seen: set(wgs_qc.SHEET_COLUMNS) <= set(seen.columns)
 )
@@ -68,6 +70,8 @@ FORMATS: Final[tuple[Format, ...]] = (
     METRICS,
     OPEN_MHEALTH,
     FITBIT,
+    FITBIT_API,
+    IHEALTH,
     SAMPLE_SHEET,
     MANIFEST,
 )

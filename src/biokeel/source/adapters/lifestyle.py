@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from biokeel.contracts.topics import EventType, event_type
+from biokeel.errors import AdapterError
 from biokeel.source.adapters.activities import OTHER, activity_of
-from biokeel.source.adapters.base import Context, Record, Report, Subject, Unusable
+from biokeel.source.adapters.base import Batch, Context, Held, Record, Report, Subject, Unusable
+from biokeel.source.adapters.envelope import documents
 from biokeel.source.adapters.numbers import number, whole
 from biokeel.source.times import Moment
 
@@ -18,6 +21,75 @@ VITAL_SIGN: Final = event_type("clinical.vital_sign")
 GLUCOSE: Final = event_type("clinical.glucose")
 BLOOD_PRESSURE: Final = event_type("clinical.blood_pressure")
 UNLISTED_ACTIVITY: Final = "an activity's name that is no word of the programme's list (sent as other)"
+
+
+class LeftOut(Exception):  # noqa: N818 - never leaves an adapter: it is counted in the report
+    """A part that is well formed and no event of ours; says what it is, never its value."""
+
+
+class Made(NamedTuple):
+    """One event of a part of a file: `key` is what its app calls the part, `payload` the fields of its own."""
+
+    event: EventType
+    key: str
+    begun: Moment
+    payload: Record
+    written: Moment | None = None
+    ended: Moment | None = None
+
+
+Make: TypeAlias = Callable[[dict[str, Any], str, Context, Report], list[Made]]
+"""The events of one part at a place. Raises `Unusable` and `LeftOut`."""
+
+
+def read_parts(
+    path: Path,
+    context: Context,
+    report: Report,
+    parts: Callable[[str, dict[str, Any], Report], Iterator[tuple[str, Make, object]]],
+) -> Iterator[Batch]:
+    """Yield the events of a JSON file of one app's user, who is not in it: `parts` says what a document has, and where.
+
+    Raises `AdapterError` where nobody says whose it is, or it is no JSON. A part that cannot be read costs only itself.
+    """
+    held = Held()
+    for place, document in documents(path, report):
+        for where, make, part in parts(place, document, report):
+            try:
+                made = make(_object(part), where, context, report)
+            except Unusable as fault:
+                report.problem(where, str(fault))
+                continue
+            except LeftOut as what:
+                report.leave_out(where, str(what))
+                continue
+            for each in made:
+                held.add(each.event, _record(each, path, context), where)
+            if held.full:
+                yield from held.hand_on()
+    yield from held.hand_on()
+
+
+def _object(part: object) -> dict[str, Any]:
+    if not isinstance(part, dict):
+        raise Unusable("no JSON object")
+    return part
+
+
+def _record(made: Made, path: Path, context: Context) -> Record:
+    subject = whose(path, context)
+    key = f"{subject.scheme}/{subject.value}/{made.key}"
+    begun = envelope(context, made.event, key, subject, made.begun, written=made.written, ended=made.ended)
+    return begun | made.payload
+
+
+def whose(path: Path, context: Context) -> Subject:
+    """The person of a file that names nobody. Raises `AdapterError` where the caller names nobody either."""
+    if context.subject is None:
+        raise AdapterError(
+            f"{path.name} does not say whose it is.", f"Name the person: --subject app/{context.site}=..."
+        )
+    return context.subject
 
 
 def envelope(
@@ -72,6 +144,11 @@ def positive(value: float, name: str) -> float:
 def count(value: object, name: str) -> int:
     """`value` as a count. Raises `Unusable` where it is no whole number, or below zero."""
     return int(positive(whole(value, name), name))
+
+
+def has_value(payload: Mapping[str, Any], *beside: str) -> bool:
+    """Whether a payload says anything but what `beside` names."""
+    return any(value is not None for name, value in payload.items() if name not in beside)
 
 
 def optional(holder: Mapping[str, Any], name: str, factor: float = 1.0) -> float | None:

@@ -24,7 +24,7 @@ from biokeel.source.adapters.base import (
     subject_of,
 )
 from biokeel.source.adapters.envelope import documents
-from biokeel.source.adapters.lifestyle import EXERCISE, envelope
+from biokeel.source.adapters.lifestyle import EXERCISE, LeftOut, envelope
 from biokeel.source.adapters.openmhealth_measures import (
     ELEMENTS,
     MEASURES,
@@ -33,7 +33,6 @@ from biokeel.source.adapters.openmhealth_measures import (
     UNMEASURED,
     Body,
     Frame,
-    LeftOut,
     Measure,
     amount,
     check,

@@ -20,6 +20,7 @@ from biokeel.source.adapters.lifestyle import (
     GLUCOSE,
     SLEEP,
     VITAL_SIGN,
+    LeftOut,
     activity,
     count,
     positive,
@@ -146,10 +147,6 @@ class Frame(NamedTuple):
     def seconds(self) -> float | None:
         """How long it lasted; null for a moment."""
         return None if self.end is None else (self.end.at - self.start.at) / 1000
-
-
-class LeftOut(Exception):  # noqa: N818 - never leaves the adapter
-    """A body that is well formed and no event of ours; says what it is."""
 
 
 @dataclass(frozen=True, slots=True)
