@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from biokeel.contracts.topics import event_type
 from biokeel.errors import AdapterError
-from biokeel.source.adapters import fitbit_api, fitbit_csv, ihealth, openmhealth, unread, wgs_qc
+from biokeel.source.adapters import apple_health, fitbit_api, fitbit_csv, ihealth, openmhealth, unread, wgs_qc
 from biokeel.source.adapters.base import Adapter
 from biokeel.source.adapters.envelope import HEAD_BYTES, Peek, Shape, peek
 from biokeel.source.adapters.fhir import read_fhir
@@ -59,6 +59,7 @@ OPEN_MHEALTH: Final = Format("Open mHealth", openmhealth.read_openmhealth, _some
 FITBIT: Final = Format("Fitbit CSV", fitbit_csv.read_fitbit, lambda seen: fitbit_csv.is_fitbit(seen.columns), "fitbit")
 FITBIT_API: Final = Format("Fitbit web API", fitbit_api.read_fitbit_api, _some(fitbit_api.is_fitbit_api), "fitbit")
 IHEALTH: Final = Format("iHealth API", ihealth.read_ihealth, _some(ihealth.is_ihealth), "ihealth")
+APPLE_HEALTH: Final = Format("Apple Health", apple_health.read_apple_health, apple_health.is_apple_health, "apple")
 SAMPLE_SHEET: Final = Format(
     "IGSR sample sheet", wgs_qc.read_sample_sheet, lambda seen: set(wgs_qc.SHEET_COLUMNS) <= set(seen.columns)
 )
@@ -72,6 +73,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     FITBIT,
     FITBIT_API,
     IHEALTH,
+    APPLE_HEALTH,
     SAMPLE_SHEET,
     MANIFEST,
 )
