@@ -30,7 +30,7 @@ def made_of(document: Any, zone: str | None = None, *, named: bool = True) -> tu
             "app-a",
             "fitbit",
             EventIds("app-a", b"key"),
-            1_800_000_000_000,
+            1_790_000_000_000,
             Subject("app/fitbit", "7") if named else None,
             ZoneInfo(zone) if zone else None,
         )

@@ -26,9 +26,9 @@ DAYS = (
 )
 
 
-def context_of(zone: str | None = None, day_month: str | None = None, recorded_at: int = 1_800_000_000_000) -> Context:
+def context_of(zone: str | None = None, day_month: str | None = None, changed_at: int = 1_790_000_000_000) -> Context:
     ids = EventIds("app-a", b"key")
-    return Context("app-a", "fitbit", ids, recorded_at, zone=ZoneInfo(zone) if zone else None, day_month=day_month)
+    return Context("app-a", "fitbit", ids, changed_at, zone=ZoneInfo(zone) if zone else None, day_month=day_month)
 
 
 def made_of(text: str | bytes, context: Context | None = None) -> tuple[list[dict[str, Any]], Report]:
@@ -168,9 +168,16 @@ def test_two_lines_of_one_day_that_differ_are_a_problem() -> None:
     assert [(each.position, "line 2" in each.reason) for each in report.problems] == [("line 3", True)]
 
 
-def test_a_file_that_is_older_than_its_content_says_nothing_of_when_it_was_recorded() -> None:
-    rows, _ = made_of(SLEEP + "7,4/13/2016,1,300,346\n", context_of(recorded_at=315_532_800_000))
-    assert rows[0]["recorded_at"] == rows[0]["occurred_at"]
+@pytest.mark.parametrize("changed_at", [315_532_800_000, 1_420_070_400_000, 4_102_444_800_000])
+def test_a_file_whose_age_cannot_be_says_nothing_of_when_it_was_recorded(changed_at: int) -> None:
+    rows, report = made_of(SLEEP + "7,4/13/2016,1,300,346\n", context_of(changed_at=changed_at))
+    assert not rows
+    assert ["time of change" in problem.reason for problem in report.problems] == [True]
+
+
+def test_a_day_is_stated_as_a_day() -> None:
+    rows, _ = made_of(SLEEP + "7,4/13/2016 12:00:00 AM,1,300,346\n7,4/13/2016 1:00:00 PM,1,300,346\n")
+    assert [row["occurred_precision"] for row in rows] == ["day", "second"]
 
 
 def test_weights_and_heart_rates_are_vital_signs() -> None:

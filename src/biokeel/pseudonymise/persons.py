@@ -82,7 +82,7 @@ def _event(at: At, payload: bytes, subject: Identifier, row: dict[str, Any]) -> 
         day=local.date(),
         identifiers=tuple(normalise(each["scheme"], each["value"]) for each in row.get("identifiers") or ()),
         consent_scope=tuple(row.get("consent_scope") or ()) if row.get("consent_stated", True) else None,
-        birth_year=row.get("birth_date_year"),
+        birth_year=born if (born := row.get("birth_date_year")) is not None else row.get("birth_year"),
         sex=row.get("sex"),
         province=row.get("address_province"),
         merged=merged,

@@ -70,6 +70,14 @@ SampleManifestStatus = Literal[
     "corrected",
     "entered-in-error",
 ]
+SampleManifestOccurredPrecision = Literal[
+    "year",
+    "month",
+    "day",
+    "minute",
+    "second",
+    "millisecond",
+]
 QcMetricsPipeline = Annotated[
     str,
     StringConstraints(
@@ -832,6 +840,10 @@ class Enrolment(EventModel):
     """Whether consent_scope is what the person was asked and answered; false where the source only knows the person,
     as most patient registers do."""
 
+    birth_year: Annotated[int, Field(ge=1850, le=2100)] | None = None
+    """Year of birth, of a person whose birth_date is not known to the day. It counts where birth_date is null. Unit:
+    a."""
+
 
 class IdentifierLinkIdentifier(Part):
     """A part of person.identifier_link.identifiers."""
@@ -962,6 +974,10 @@ class SampleManifest(EventModel):
     """Status of the record (in the words of FHIR's Observation.status): final, amended, corrected or entered-in-
     error, which withdraws the event; null is final."""
 
+    occurred_precision: SampleManifestOccurredPrecision | None = None
+    """The smallest part of occurred_at that the source stated: a year, month or day alone stands for its beginning.
+    Null where nobody stated it."""
+
 
 class QcMetrics(EventModel):
     """Quality of one whole genome, in the terms of the GA4GH WGS Quality Control Standard."""
@@ -1033,6 +1049,10 @@ class QcMetrics(EventModel):
     """Status of the record (in the words of FHIR's Observation.status): final, amended, corrected or entered-in-
     error, which withdraws the event; null is final."""
 
+    occurred_precision: SampleManifestOccurredPrecision | None = None
+    """The smallest part of occurred_at that the source stated: a year, month or day alone stands for its beginning.
+    Null where nobody stated it."""
+
 
 class VariantFileReady(EventModel):
     """A variant file lies in the landing bucket. The file is found by its SHA-256; its URI and sample names stay in the
@@ -1076,6 +1096,10 @@ class VariantFileReady(EventModel):
     """Status of the record (in the words of FHIR's Observation.status): final, amended, corrected or entered-in-
     error, which withdraws the event; null is final."""
 
+    occurred_precision: SampleManifestOccurredPrecision | None = None
+    """The smallest part of occurred_at that the source stated: a year, month or day alone stands for its beginning.
+    Null where nobody stated it."""
+
 
 class BloodPressure(EventModel):
     """One blood pressure measurement (LOINC panels 85354-9 and 55284-4; components 8480-6 and 8462-4)."""
@@ -1111,6 +1135,10 @@ class BloodPressure(EventModel):
     """FHIR Observation.status: registered, preliminary, final, amended, corrected, cancelled, entered-in-error or
     unknown."""
 
+    occurred_precision: SampleManifestOccurredPrecision | None = None
+    """The smallest part of occurred_at that the source stated: a year, month or day alone stands for its beginning.
+    Null where nobody stated it."""
+
 
 class Glucose(EventModel):
     """One glucose measurement (LOINC 2339-0 and its kin)."""
@@ -1145,6 +1173,10 @@ class Glucose(EventModel):
     status: BloodPressureStatus
     """FHIR Observation.status: registered, preliminary, final, amended, corrected, cancelled, entered-in-error or
     unknown."""
+
+    occurred_precision: SampleManifestOccurredPrecision | None = None
+    """The smallest part of occurred_at that the source stated: a year, month or day alone stands for its beginning.
+    Null where nobody stated it."""
 
 
 class Diagnosis(EventModel):
@@ -1183,6 +1215,14 @@ class Diagnosis(EventModel):
 
     abated_at: Moment | None = None
     """When the condition ended."""
+
+    occurred_precision: SampleManifestOccurredPrecision | None = None
+    """The smallest part of occurred_at that the source stated: a year, month or day alone stands for its beginning.
+    Null where nobody stated it."""
+
+    onset_precision: SampleManifestOccurredPrecision | None = None
+    """The smallest part of onset_at that the source stated: a year, month or day alone stands for its beginning.
+    Null where it has none."""
 
 
 class LabResult(EventModel):
@@ -1228,6 +1268,10 @@ class LabResult(EventModel):
     """FHIR Observation.status: registered, preliminary, final, amended, corrected, cancelled, entered-in-error or
     unknown."""
 
+    occurred_precision: SampleManifestOccurredPrecision | None = None
+    """The smallest part of occurred_at that the source stated: a year, month or day alone stands for its beginning.
+    Null where nobody stated it."""
+
 
 class Medication(EventModel):
     """One medication ordered or taken (FHIR MedicationRequest, MedicationStatement)."""
@@ -1271,6 +1315,10 @@ class Medication(EventModel):
 
     ended_at: Moment | None = None
     """When its use ended."""
+
+    occurred_precision: SampleManifestOccurredPrecision | None = None
+    """The smallest part of occurred_at that the source stated: a year, month or day alone stands for its beginning.
+    Null where nobody stated it."""
 
 
 class Diet(EventModel):
@@ -1319,6 +1367,10 @@ class Diet(EventModel):
     """Status of the record (in the words of FHIR's Observation.status): final, amended, corrected or entered-in-
     error, which withdraws the event; null is final."""
 
+    occurred_precision: SampleManifestOccurredPrecision | None = None
+    """The smallest part of occurred_at that the source stated: a year, month or day alone stands for its beginning.
+    Null where nobody stated it."""
+
 
 class Exercise(EventModel):
     """One bout of exercise, or one day's activity as a device sums it up."""
@@ -1359,6 +1411,10 @@ class Exercise(EventModel):
     status: SampleManifestStatus | None = None
     """Status of the record (in the words of FHIR's Observation.status): final, amended, corrected or entered-in-
     error, which withdraws the event; null is final."""
+
+    occurred_precision: SampleManifestOccurredPrecision | None = None
+    """The smallest part of occurred_at that the source stated: a year, month or day alone stands for its beginning.
+    Null where nobody stated it."""
 
 
 class Sleep(EventModel):
@@ -1404,6 +1460,10 @@ class Sleep(EventModel):
     """Status of the record (in the words of FHIR's Observation.status): final, amended, corrected or entered-in-
     error, which withdraws the event; null is final."""
 
+    occurred_precision: SampleManifestOccurredPrecision | None = None
+    """The smallest part of occurred_at that the source stated: a year, month or day alone stands for its beginning.
+    Null where nobody stated it."""
+
 
 class VitalSign(EventModel):
     """One measurement of a vital sign: heart rate, oxygen saturation, body temperature, weight or height (FHIR
@@ -1435,6 +1495,10 @@ class VitalSign(EventModel):
     status: BloodPressureStatus
     """FHIR Observation.status: registered, preliminary, final, amended, corrected, cancelled, entered-in-error or
     unknown."""
+
+    occurred_precision: SampleManifestOccurredPrecision | None = None
+    """The smallest part of occurred_at that the source stated: a year, month or day alone stands for its beginning.
+    Null where nobody stated it."""
 
 
 class Questionnaire(EventModel):
@@ -1485,3 +1549,7 @@ class Questionnaire(EventModel):
 
     status: QuestionnaireStatus
     """FHIR QuestionnaireResponse.status: in-progress, completed, amended, entered-in-error or stopped."""
+
+    occurred_precision: SampleManifestOccurredPrecision | None = None
+    """The smallest part of occurred_at that the source stated: a year, month or day alone stands for its beginning.
+    Null where nobody stated it."""

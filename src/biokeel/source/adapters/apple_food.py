@@ -66,7 +66,7 @@ class Foods:
                 payload[field] = _converted(sample, field)
                 self._inside.add((sample.key, sample.value))
         timed = timed_of(attributes)
-        key = f"food/{source_of(attributes)}/{timed.begun.at}/{content_key(payload)}"
+        key = f"food/{source_of(attributes)}/{timed.begun}/{content_key(payload)}"
         return key, timed, payload, place
 
     def alone(self, report: Report) -> Iterator[tuple[str, Timed, Record, str]]:

@@ -18,7 +18,16 @@ from biokeel.contracts.topics import EventType
 from biokeel.errors import AdapterError
 from biokeel.source.adapters.apple_food import FOOD, Foods
 from biokeel.source.adapters.apple_samples import Attributes, Sample, Timed, energy_of, metres_of, sample_of
-from biokeel.source.adapters.apple_sums import Days, Nights, Pressures, Workout, unparted
+from biokeel.source.adapters.apple_sums import (
+    ANOTHER_NIGHT,
+    ANOTHER_WORKOUT,
+    Days,
+    Made,
+    Nights,
+    Pressures,
+    Workout,
+    unparted,
+)
 from biokeel.source.adapters.base import Batch, Context, Held, Record, Report, Unusable
 from biokeel.source.adapters.envelope import Peek, open_bytes
 from biokeel.source.adapters.lifestyle import (
@@ -35,6 +44,7 @@ from biokeel.source.adapters.lifestyle import (
     whose,
 )
 from biokeel.source.adapters.numbers import number_of_text
+from biokeel.source.times import Moment, Precision
 
 _CHUNK: Final = 1 << 20
 _LONGEST_ELEMENT: Final = 16 << 20
@@ -76,9 +86,11 @@ _PRESSURES: Final = {
     f"{_QUANTITY}BloodPressureSystolic": "systolic",
     f"{_QUANTITY}BloodPressureDiastolic": "diastolic",
 }
-_SUMS: Final = {f"{_QUANTITY}StepCount": "steps", f"{_QUANTITY}DistanceWalkingRunning": "distance"}
+_STEPS: Final = f"{_QUANTITY}StepCount"
+_DISTANCE: Final = f"{_QUANTITY}DistanceWalkingRunning"
 _SLEEP: Final = "HKCategoryTypeIdentifierSleepAnalysis"
 _NOT_READ: Final = frozenset({"ClinicalRecord", "Audiogram", "VisionPrescription"})
+_REASONS: Final = frozenset({ANOTHER_NIGHT, ANOTHER_WORKOUT})
 _IN_SUMMARIES: Final = frozenset({f"{_QUANTITY}ActiveEnergyBurned", f"{_QUANTITY}AppleExerciseTime"})
 
 
@@ -141,6 +153,14 @@ class _Reader:
         self._workout: tuple[Attributes, list[Attributes]] | None = None
         self._depth = 0
         self._fed = 0
+        self._takers: dict[str, Callable[[Attributes], None]] = {
+            **dict.fromkeys(_VITAL_SIGNS, self._vital_sign),
+            **dict.fromkeys(_PRESSURES, self._pressure),
+            **dict.fromkeys((*FOOD, _GLUCOSE), self._wait),
+            _STEPS: self._days.steps,
+            _DISTANCE: self._days.distance,
+            _SLEEP: self._night,
+        }
         self._parser = expat.ParserCreate("utf-8")
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
@@ -157,19 +177,14 @@ class _Reader:
     def close(self) -> None:
         """Take the end, and make the events that all of the file is needed for."""
         self._parser.Parse(b"", True)
-        for food in self._foods.alone(self._report):
-            self._add(DIET, *food)
-        for pressure in self._pressures.made():
-            self._add(BLOOD_PRESSURE, *pressure)
-        for workout in unparted(self._workouts, self._left_out):
-            self._add(EXERCISE, *workout)
-        for night in self._nights.made(self._left_out, self._report):
-            self._add(SLEEP, *night)
-        for day in self._days.made(self._context.zone):
-            self._add(EXERCISE, *day)
+        self._add_all(DIET, self._foods.alone(self._report))
+        self._add_all(BLOOD_PRESSURE, self._pressures.made())
+        self._add_all(EXERCISE, unparted(self._workouts, self._left_out))
+        self._add_all(SLEEP, self._nights.made(self._left_out, self._report))
+        self._add_all(EXERCISE, self._days.made(self._context.zone), Precision.DAY)
         for what, times in self._left_out.items():
             for _ in range(times):
-                self._report.leave_out("the document", what)
+                self._report.leave_out("the document", _shown(what))
 
     def _refuse(self, *_declaration: object) -> None:
         raise AdapterError(f"{self._path.name} has a declaration that no export of Apple Health has.")
@@ -184,8 +199,10 @@ class _Reader:
         if name == "Record":
             if self._correlation is not None:
                 self._correlation[2].append(attributes)
+            elif (take := self._takers.get(attributes.get("type", ""))) is not None:
+                self._guard(take, attributes)
             else:
-                self._guard(self._of_record, attributes)
+                self._left_out[attributes.get("type", "")] += 1
         elif name == "MetadataEntry":
             holder = self._record or self._correlation
             if holder is not None and "key" in attributes and "value" in attributes:
@@ -219,33 +236,42 @@ class _Reader:
         except Unusable as fault:
             self._report.problem(self._place(), str(fault))
 
-    def _add(self, event: EventType, key: str, timed: Timed, payload: Record, place: str) -> None:
-        begun = envelope(
-            self._context,
-            event,
-            f"{self._prefix}/{key}",
-            self._subject,
-            timed.begun,
-            written=timed.created,
-            ended=timed.ended,
-        )
-        self.held.add(event, begun | payload, place)
+    def _add(
+        self,
+        event: EventType,
+        key: str,
+        timed: Timed,
+        payload: Record,
+        place: str,
+        *,
+        exact: Precision = Precision.SECOND,
+    ) -> None:
+        begun = Moment(timed.begun, timed.offset, exact)
+        written = None if timed.created is None else Moment(timed.created, None)
+        record = envelope(self._context, event, f"{self._prefix}/{key}", self._subject, begun, written=written)
+        record.update(payload)
+        self.held.add(event, record, place)
 
-    def _of_record(self, attributes: Attributes) -> None:
-        type_ = attributes.get("type", "")
-        if type_ in _VITAL_SIGNS:
-            sample = sample_of(attributes)
-            self._add(VITAL_SIGN, sample.key, sample.timed, _vital_sign(sample), self._place())
-        elif type_ in _SUMS:
-            self._days.sample(_SUMS[type_], attributes)
-        elif type_ == _SLEEP:
-            self._nights.segment(attributes, self._place())
-        elif type_ in _PRESSURES:
-            self._pressures.component(_PRESSURES[type_], sample_of(attributes), self._place())
-        elif type_ in FOOD or type_ == _GLUCOSE:
-            self._record = attributes, {}
-        else:
-            self._left_out[_shown(type_)] += 1
+    def _add_all(self, event: EventType, made: Iterator[Made], exact: Precision = Precision.SECOND) -> None:
+        for each in made:
+            try:
+                self._add(event, *each, exact=exact)
+            except Unusable as fault:
+                self._report.problem(each[-1], str(fault))
+
+    def _vital_sign(self, attributes: Attributes) -> None:
+        sample = sample_of(attributes)
+        self._add(VITAL_SIGN, sample.key, sample.timed, _vital_sign(sample), self._place())
+
+    def _pressure(self, attributes: Attributes) -> None:
+        self._pressures.component(_PRESSURES[attributes["type"]], sample_of(attributes), self._place())
+
+    def _night(self, attributes: Attributes) -> None:
+        self._nights.segment(attributes, self._place())
+
+    def _wait(self, attributes: Attributes) -> None:
+        """What an element means whose metadata follow is known at its end."""
+        self._record = attributes, {}
 
     def _with_metadata(self, attributes: Attributes, metadata: dict[str, str]) -> None:
         sample = sample_of(attributes)
@@ -259,11 +285,11 @@ class _Reader:
         if type_ == "HKCorrelationTypeIdentifierBloodPressure":
             for each in records:
                 if each.get("type") in _PRESSURES:
-                    self._pressures.component(_PRESSURES[each["type"]], sample_of(each), self._place())
+                    self._pressure(each)
         elif type_ == "HKCorrelationTypeIdentifierFood":
             self._add(DIET, *self._foods.meal(attributes, metadata, records, self._place()))
         else:
-            self._left_out[_shown(type_)] += 1
+            self._left_out[type_] += 1
 
     def _of_workout(self, attributes: Attributes, statistics: list[Attributes]) -> None:
         sample = sample_of(attributes | {"type": "Workout"})
@@ -329,7 +355,7 @@ def _glucose(sample: Sample, metadata: Mapping[str, str]) -> Record:
 
 
 def _shown(type_: str) -> str:
-    """A type's name, where it is one that HealthKit could have."""
+    """A type's name, or a reason, where it is one that HealthKit, or we, could have written."""
     if type_ in _IN_SUMMARIES:
         return f"{type_} (of a day: ActivitySummary)"
-    return type_ if _TYPE.fullmatch(type_) else "a record whose type is no name"
+    return type_ if _TYPE.fullmatch(type_) or type_ in _REASONS else "a record whose type is no name"

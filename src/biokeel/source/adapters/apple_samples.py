@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
 from biokeel.source.adapters.base import Unusable
 from biokeel.source.adapters.lifestyle import positive
 from biokeel.source.adapters.numbers import number_of_text
-from biokeel.source.times import Moment, in_zone
+from biokeel.source.times import in_zone
 
 Attributes: TypeAlias = dict[str, str]
 
 _TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2} [+-]\d{4}", re.ASCII)
-_CLOCK: Final = re.compile(r" (\d{2}):(\d{2}):(\d{2}) ", re.ASCII)
 _METRES: Final = {"m": 1.0, "km": 1000.0, "mi": 1609.344, "ft": 0.3048, "yd": 0.9144, "cm": 0.01, "in": 0.0254}
 KILOCALORIES: Final = {"kcal": 1.0, "Cal": 1.0, "cal": 0.001, "kJ": 1 / 4.184, "J": 1 / 4184}
 GRAMS: Final = {"g": 1.0, "mg": 1e-3, "mcg": 1e-6, "kg": 1e3, "oz": 28.349523125, "lb": 453.59237}
 
 
 class Timed(NamedTuple):
-    """When something began, ended, and was written down (null where the export does not say)."""
+    """When something began (with its offset from UTC in minutes), ended, and was written down, all in ms since 1970.
 
-    begun: Moment
-    ended: Moment
-    created: Moment | None
+    `offset` is null where the export does not say it, and so is `created`.
+    """
+
+    begun: int
+    offset: int | None
+    ended: int
+    created: int | None
 
 
 class Sample(NamedTuple):
@@ -41,12 +43,12 @@ class Sample(NamedTuple):
     @property
     def key(self) -> str:
         """Times as such: exports write them in the zone that the phone was in at the time of the export."""
-        return f"{self.type}/{self.source}/{self.timed.begun.at}/{self.timed.ended.at}"
+        return f"{self.type}/{self.source}/{self.timed.begun}/{self.timed.ended}"
 
     @property
     def lasted_ms(self) -> int:
         """How long it lasted."""
-        return self.timed.ended.at - self.timed.begun.at
+        return self.timed.ended - self.timed.begun
 
 
 def sample_of(attributes: Attributes) -> Sample:
@@ -70,39 +72,46 @@ def timed_of(attributes: Attributes) -> Timed:
     start, end, created = attributes.get("startDate"), attributes.get("endDate"), attributes.get("creationDate")
     begun = time_of(start, "startDate")
     ended = begun if end == start else time_of(end, "endDate")
-    if ended.at < begun.at:
+    if ended < begun:
         raise Unusable("endDate is before startDate")
-    return Timed(begun, ended, None if created is None else time_of(created, "creationDate"))
+    assert start is not None, "its time was read"
+    _, offset = _MIDNIGHTS[start[:10] + start[20:]]
+    return Timed(begun, offset, ended, None if created is None else time_of(created, "creationDate"))
 
 
-def time_of(text: str | None, name: str) -> Moment:
-    """The moment that `2024-05-01 09:00:00 +0900` names. Raises `Unusable`."""
+_MIDNIGHTS: Final[dict[str, tuple[int, int]]] = {}
+"""Days with their offset, as read: ms since 1970 at midnight, and the offset in minutes. An export has few."""
+_CLOCKS: Final[dict[str, int]] = {}
+"""Times of day, as read: ms since midnight. There are 86,400."""
+_MOST_MIDNIGHTS: Final = 200_000
+
+
+def time_of(text: str | None, name: str) -> int:
+    """The ms since 1970 that `2024-05-01 09:00:00 +0900` names. Raises `Unusable`."""
     if text is None:
         raise Unusable(f"{name} is missing")
-    midnight = _midnight(text[:10] + text[20:])
-    clock = _milliseconds(text[10:20])
-    if midnight is None or clock is None:
-        raise Unusable(f"{name} is no date and time with its offset")
-    return Moment(midnight.at + clock, midnight.offset_minutes)
-
-
-@lru_cache(maxsize=20_000)
-def _midnight(day_and_offset: str) -> Moment | None:
-    """The beginning of a day; most of an export's times are of few days."""
-    text = f"{day_and_offset[:10]} 00:00:00 {day_and_offset[10:]}"
     try:
-        return in_zone(datetime.strptime(text, "%Y-%m-%d %H:%M:%S %z"), None) if _TIME.fullmatch(text) else None
-    except (ValueError, OverflowError):
-        return None
+        return _MIDNIGHTS[text[:10] + text[20:]][0] + _CLOCKS[text[10:20]]
+    except KeyError:
+        return _learnt(text, name)
 
 
-@lru_cache(maxsize=100_000)
-def _milliseconds(clock: str) -> int | None:
-    found = _CLOCK.fullmatch(clock)
-    if found is None:
-        return None
-    hour, minute, second = map(int, found.groups())
-    return (hour * 3600 + minute * 60 + second) * 1000 if hour < 24 and minute < 60 and second < 61 else None
+def _learnt(text: str, name: str) -> int:
+    """What `time_of` says, of a day or a clock that has not been seen; now they have been."""
+    try:
+        read = datetime.fromisoformat(text[:19] + text[20:]) if _TIME.fullmatch(text) else None
+    except ValueError:
+        read = None
+    if read is None:
+        raise Unusable(f"{name} is no date and time with its offset")
+    moment = in_zone(read, None)
+    clock = (read.hour * 3600 + read.minute * 60 + read.second) * 1000
+    assert moment.offset_minutes is not None, "it is written"
+    if len(_MIDNIGHTS) >= _MOST_MIDNIGHTS:
+        _MIDNIGHTS.clear()
+    _MIDNIGHTS[text[:10] + text[20:]] = moment.at - clock, moment.offset_minutes
+    _CLOCKS[text[10:20]] = clock
+    return moment.at
 
 
 def metres_of(attributes: Attributes, name: str, unit_name: str) -> float | None:

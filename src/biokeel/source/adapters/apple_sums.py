@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Final, NamedTuple
 
 import polars as pl
@@ -27,7 +27,7 @@ from biokeel.source.adapters.apple_samples import (
 from biokeel.source.adapters.base import Record, Report, Unusable
 from biokeel.source.adapters.lifestyle import positive
 from biokeel.source.adapters.numbers import number_of_text
-from biokeel.source.times import Moment, in_zone
+from biokeel.source.times import in_zone
 
 _DAY_MS: Final = 86_400_000
 _GAP_MS: Final = 3_600_000
@@ -61,25 +61,22 @@ class Days:
         self._sources: dict[str, int] = {}
         self._summaries: dict[str, Record] = {}
 
-    def sample(self, field: str, attributes: Attributes) -> None:
-        """Take a sample of `field` (steps or distance). Raises `Unusable`."""
-        timed = timed_of(attributes)
-        if field == "steps":
-            value = positive(number_of_text(attributes.get("value", ""), "value"), "value")
-        else:
-            metres = metres_of(attributes, "value", "unit")
-            if metres is None:
-                raise Unusable("value is missing")
-            value = metres
+    def steps(self, attributes: Attributes) -> None:
+        """Take a sample of steps. Raises `Unusable`."""
+        self._take(attributes, 1, positive(number_of_text(attributes.get("value", ""), "value"), "value"))
+
+    def distance(self, attributes: Attributes) -> None:
+        """Take a sample of a distance. Raises `Unusable`."""
+        metres = metres_of(attributes, "value", "unit")
+        if metres is None:
+            raise Unusable("value is missing")
+        self._take(attributes, 0, metres)
+
+    def _take(self, attributes: Attributes, is_steps: int, value: float) -> None:
+        begun, offset, ended, created = timed_of(attributes)
         source = source_of(attributes)
-        row = (
-            field == "steps",
-            self._sources.setdefault(source, len(self._sources)),
-            timed.begun.at // 1000,
-            (timed.ended.at - timed.begun.at) // 1000,
-            timed.begun.offset_minutes or 0,
-            timed.created.at // 1000 if timed.created else 0,
-        )
+        number = self._sources.setdefault(source, len(self._sources))
+        row = (is_steps, number, begun // 1000, (ended - begun) // 1000, offset or 0, (created or 0) // 1000)
         for column, cell in zip(self._columns.values(), row, strict=True):
             column.append(cell)
         self._values.append(value)
@@ -103,12 +100,13 @@ class Days:
         for day in sorted(sums.keys() | self._summaries.keys()):
             found = sums.get(day)
             if found is None:
-                begun = in_zone(datetime.fromisoformat(day), zone)
-                created = None
+                begun, offset, _ = in_zone(datetime.fromisoformat(day), zone)
             else:
-                midnight = datetime.fromisoformat(day).replace(tzinfo=UTC) - timedelta(minutes=found["offset"])
-                begun = Moment(int(midnight.timestamp() * 1000), found["offset"])
-                created = Moment(found["created"] * 1000, 0) if found["created"] else None
+                offset = found["offset"]
+                begun, _, _ = in_zone(
+                    datetime.fromisoformat(day).replace(tzinfo=timezone(timedelta(minutes=offset))), None
+                )
+            created = found["created"] * 1000 if found is not None and found["created"] else None
             payload: Record = {
                 "activity": DAY,
                 "steps": None if found is None or found["steps"] is None else round(found["steps"]),
@@ -116,8 +114,7 @@ class Days:
                 "duration": None,
                 "energy": None,
             } | self._summaries.get(day, {})
-            ended = Moment(begun.at + _DAY_MS, begun.offset_minutes)
-            yield f"day/{day}", Timed(begun, ended, created), payload, f"day {day}"
+            yield f"day/{day}", Timed(begun, offset, begun + _DAY_MS, created), payload, f"day {day}"
 
     def _of_days(self) -> list[Record]:
         samples = pl.DataFrame({**self._columns, "value": self._values}).with_columns(
@@ -155,10 +152,8 @@ _SAMPLES: Final = ("is_steps", "source", "begun", "lasted", "offset", "created")
 
 
 class _Segment(NamedTuple):
-    begun: Moment
-    ended: Moment
+    timed: Timed
     state: str
-    created: int
     place: str
 
 
@@ -174,10 +169,7 @@ class Nights:
         if state is None:
             raise Unusable("value is no state of sleep")
         timed = timed_of(attributes)
-        created = timed.created.at if timed.created else 0
-        self._segments.setdefault(source_of(attributes), []).append(
-            _Segment(timed.begun, timed.ended, state, created, place)
-        )
+        self._segments.setdefault(source_of(attributes), []).append(_Segment(timed, state, place))
 
     def made(self, left_out: Counter[str], report: Report) -> Iterator[Made]:
         """One event a night; of sources that saw the same the one with stages, or else the most sleep."""
@@ -187,33 +179,33 @@ class Nights:
             key=lambda each: (
                 each[0]["minutes_deep"] is None,
                 -(each[0]["minutes_asleep"] or 0),
-                each[2][0].begun.at,
+                each[2][0].timed.begun,
                 each[1],
             ),
         )
         kept: list[tuple[int, int]] = []
         for payload, source, night in ranked:
-            begun, ended = night[0].begun, max((each.ended for each in night), key=lambda each: each.at)
-            if ended.at - begun.at > _LONGEST_NIGHT_MS:
+            begun, ended = night[0].timed.begun, payload["ended_at"]
+            if ended - begun > _LONGEST_NIGHT_MS:
                 report.problem(night[0].place, "segments of sleep without a gap for more than two days")
-            elif _overlaps(kept, begun.at, ended.at):
+            elif _overlaps(kept, begun, ended):
                 left_out[ANOTHER_NIGHT] += 1
             else:
-                kept.append((begun.at, ended.at))
-                created = max(each.created for each in night)
-                timed = Timed(begun, ended, Moment(created, 0) if created else None)
-                yield f"night/{source}/{begun.at}", timed, payload, night[0].place
+                kept.append((begun, ended))
+                created = max((each.timed.created for each in night if each.timed.created), default=None)
+                timed = night[0].timed._replace(ended=ended, created=created)
+                yield f"night/{source}/{begun}", timed, payload, night[0].place
 
 
 def _parted(segments: list[_Segment]) -> Iterator[list[_Segment]]:
     """The nights of one source's segments."""
     night: list[_Segment] = []
     end = 0
-    for segment in sorted(segments, key=lambda each: (each.begun.at, each.ended.at, each.state)):
-        if night and segment.begun.at - end > _GAP_MS:
+    for segment in sorted(segments, key=lambda each: (each.timed.begun, each.timed.ended, each.state)):
+        if night and segment.timed.begun - end > _GAP_MS:
             yield night
             night = []
-        end = max(end, segment.ended.at) if night else segment.ended.at
+        end = max(end, segment.timed.ended) if night else segment.timed.ended
         night.append(segment)
     if night:
         yield night
@@ -221,11 +213,11 @@ def _parted(segments: list[_Segment]) -> Iterator[list[_Segment]]:
 
 def _night(night: Sequence[_Segment]) -> Record:
     def minutes(*states: str) -> float | None:
-        spans = [(each.begun.at, each.ended.at) for each in night if each.state in states]
+        spans = [(each.timed.begun, each.timed.ended) for each in night if each.state in states]
         return _covered(spans) / 60_000 if spans else None
 
     return {
-        "ended_at": max(each.ended.at for each in night),
+        "ended_at": max(each.timed.ended for each in night),
         "minutes_asleep": minutes(*_ASLEEP),
         "minutes_in_bed": minutes("in_bed"),
         "minutes_light": minutes("light"),
@@ -259,7 +251,7 @@ class Pressures:
         if sample.unit != "mmHg":
             raise Unusable("unit is not mmHg")
         payload: Record = {"panel_code": "85354-9", "systolic": None, "diastolic": None, "status": "final"}
-        _, known, _ = self._found.setdefault((sample.source, sample.timed.begun.at), (sample.timed, payload, place))
+        _, known, _ = self._found.setdefault((sample.source, sample.timed.begun), (sample.timed, payload, place))
         if known[field] is not None and known[field] != sample.value:
             raise Unusable("two blood pressures of one source and time")
         known[field] = sample.value
@@ -286,13 +278,13 @@ def unparted(workouts: list[Workout], left_out: Counter[str]) -> Iterator[Made]:
         workouts,
         key=lambda each: (
             -sum(value is not None for value in each.payload.values()),
-            each.timed.begun.at - each.timed.ended.at,
+            each.timed.begun - each.timed.ended,
             each.key,
         ),
     )
     kept: dict[int, list[Workout]] = {}
     for workout in ranked:
-        day = workout.timed.begun.at // _DAY_MS
+        day = workout.timed.begun // _DAY_MS
         near = (each for number in (day - 1, day, day + 1) for each in kept.get(number, ()))
         if any(each.source != workout.source and _is_same(each, workout) for each in near):
             left_out[ANOTHER_WORKOUT] += 1
@@ -302,6 +294,6 @@ def unparted(workouts: list[Workout], left_out: Counter[str]) -> Iterator[Made]:
 
 
 def _is_same(one: Workout, other: Workout) -> bool:
-    both = min(one.timed.ended.at, other.timed.ended.at) - max(one.timed.begun.at, other.timed.begun.at)
-    shorter = min(each.timed.ended.at - each.timed.begun.at for each in (one, other))
+    both = min(one.timed.ended, other.timed.ended) - max(one.timed.begun, other.timed.begun)
+    shorter = min(each.timed.ended - each.timed.begun for each in (one, other))
     return both > 0 and 2 * both >= shorter

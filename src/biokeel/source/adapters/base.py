@@ -7,6 +7,7 @@ A ready record is a dictionary with the fields of an event's schema; what is abs
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from biokeel.contracts.topics import EventType
 from biokeel.source.adapters.envelope import read_json as read_json  # noqa: PLC0414 - many adapters know it by this place
 from biokeel.source.ids import EventIds
 from biokeel.source.schemes import Schemes
+from biokeel.source.times import Moment
 from biokeel.vault.identifiers import normalise
 
 Record: TypeAlias = dict[str, Any]
@@ -64,18 +66,62 @@ class Context:
     `zone` is the time zone of times without one: null reads them as UTC and leaves the offset null.
     `day_month` is the order of dates like 4/5/2024 (mdy or dmy) where the source says it, null where it does not.
     `schemes` says which identifier systems and FHIR servers are which subject schemes.
-    `recorded_at` (ms) stands where a record does not say when it was written down: the file's own time of change, so
-    that the same file gives the same events.
+    `changed_at` (ms) is the file's own time of change; see `recorded_at`.
     """
 
     source_id: str
     site: str
     ids: EventIds
-    recorded_at: int
+    changed_at: int
     subject: Subject | None = None
     zone: tzinfo | None = None
     schemes: Schemes = field(default_factory=Schemes)
     day_month: str | None = None
+
+    @property
+    def recorded_at(self) -> int:
+        """What stands where a record does not say when it was written down: the file's own time of change.
+
+        So the same file gives the same events. Raises `Unusable` where it cannot be: archives give files the date 1980,
+        and a clock that is wrong any date.
+        """
+        if self.changed_at < _NO_EARLIER:
+            raise Unusable(f"{_NOTHING_SAYS}, which lies before the year 2000, {_SET_IT}")
+        if self.changed_at > (time.time() + _CLOCKS_DIFFER) * 1000:
+            raise Unusable(f"{_NOTHING_SAYS}, which lies in the future, {_SET_IT}")
+        return self.changed_at
+
+
+_NO_EARLIER: Final = 946_684_800_000
+"""2000-01-01, in milliseconds: no file of a source is older."""
+_CLOCKS_DIFFER: Final = 86_400.0
+"""Seconds by which the clock of the machine that wrote a file may be ahead of ours."""
+_NOTHING_SAYS: Final = "nothing says when it was written down: not the file's time of change"
+_SET_IT: Final = "set that to when it was exported"
+
+
+def stated_times(occurred: Moment, written: Moment | None, context: Context) -> Record:
+    """The times of an envelope: when it happened, as exactly as the source says, and when it was written down.
+
+    `written` is null where the source does not say; then the file's time of change stands for it. Raises `Unusable`
+    where that is impossible: nothing is written down before it happens.
+    """
+    recorded = written.at if written is not None else context.recorded_at
+    if written is None and recorded < occurred.at:
+        raise Unusable(f"{_NOTHING_SAYS}, which lies before it happened, {_SET_IT}")
+    return {
+        "occurred_at": occurred.at,
+        "occurred_offset_minutes": occurred.offset_minutes,
+        "occurred_precision": occurred.precision,
+        "recorded_at": recorded,
+    }
+
+
+def ending(begun: Moment, ended: Moment, name: str) -> int:
+    """`ended` in ms; `name` says where it stands. Raises `Unusable` where it lies before the beginning."""
+    if ended.at < begun.at:
+        raise Unusable(f"{name} lies before the beginning")
+    return ended.at
 
 
 @dataclass(frozen=True, slots=True)

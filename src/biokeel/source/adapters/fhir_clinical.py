@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from biokeel.contracts.topics import EventType, event_type
-from biokeel.source.adapters.base import Context, Record, Unusable
+from biokeel.source.adapters.base import Context, Record, Unusable, ending
 from biokeel.source.adapters.fhir_bundle import Bundle
 from biokeel.source.adapters.fhir_common import (
     LOINC,
@@ -19,7 +19,7 @@ from biokeel.source.adapters.fhir_common import (
     quantity,
 )
 from biokeel.source.adapters.fhir_references import Resource
-from biokeel.source.times import moment
+from biokeel.source.times import end, moment
 
 BLOOD_PRESSURE: Final = event_type("clinical.blood_pressure")
 GLUCOSE: Final = event_type("clinical.glucose")
@@ -164,7 +164,7 @@ def diagnosis(resource: Resource, context: Context, bundle: Bundle) -> Iterator[
     system, code = _coded(resource.get("code"), _DIAGNOSIS_SYSTEMS)
     occurred = first_moment(resource, context, "onsetDateTime", "onsetPeriod", "recordedDate")
     onset = moment(resource.get("onsetDateTime") or (resource.get("onsetPeriod") or {}).get("start"), context.zone)
-    abated = moment(resource.get("abatementDateTime"), context.zone)
+    abated = end(resource.get("abatementDateTime"), context.zone)
     recorded = resource.get("recordedDate")
     yield (
         DIAGNOSIS,
@@ -176,7 +176,8 @@ def diagnosis(resource: Resource, context: Context, bundle: Bundle) -> Iterator[
             "clinical_status": _only_code(resource.get("clinicalStatus")),
             "verification_status": _only_code(resource.get("verificationStatus")),
             "onset_at": onset.at if onset else None,
-            "abated_at": abated.at if abated else None,
+            "onset_precision": onset.precision if onset else None,
+            "abated_at": ending(onset or abated, abated, "abatement") if abated else None,
         },
     )
 
@@ -193,7 +194,7 @@ def medication(resource: Resource, context: Context, bundle: Bundle) -> Iterator
     system, code = _coded(concept, _MEDICATION_SYSTEMS)
     occurred = first_moment(resource, context, "authoredOn", "effectiveDateTime", "effectivePeriod", "dateAsserted")
     recorded = resource.get("authoredOn") or resource.get("dateAsserted")
-    ended = moment((resource.get("effectivePeriod") or {}).get("end"), context.zone)
+    ended = end((resource.get("effectivePeriod") or {}).get("end"), context.zone)
     dosage = (resource.get("dosageInstruction") or resource.get("dosage") or [{}])[0]
     dose, unit = quantity(((dosage.get("doseAndRate") or [{}])[0]).get("doseQuantity"))
     yield (
@@ -208,7 +209,7 @@ def medication(resource: Resource, context: Context, bundle: Bundle) -> Iterator
             "dose_value": dose,
             "dose_unit": unit,
             "doses_per_day": _doses_per_day((dosage.get("timing") or {}).get("repeat") or {}),
-            "ended_at": ended.at if ended else None,
+            "ended_at": ending(occurred, ended, "effectivePeriod.end") if ended else None,
         },
     )
 

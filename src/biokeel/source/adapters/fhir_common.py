@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 
 from biokeel.contracts.identity import ENTERED_IN_ERROR
 from biokeel.contracts.topics import EventType
-from biokeel.source.adapters.base import Context, Record, Unusable
+from biokeel.source.adapters.base import Context, Record, Unusable, stated_times
 from biokeel.source.adapters.fhir_bundle import Bundle
 from biokeel.source.adapters.fhir_references import Resource
 from biokeel.source.times import Moment, moment
@@ -44,10 +44,7 @@ def envelope(
         "source_id": context.source_id,
         "subject_scheme": subject.scheme,
         "subject_id": subject.value,
-        "occurred_at": occurred.at,
-        "occurred_offset_minutes": occurred.offset_minutes,
-        "recorded_at": written.at if written else context.recorded_at,
-    }
+    } | stated_times(occurred, written, context)
 
 
 def is_withdrawn(resource: Resource) -> bool:

@@ -10,7 +10,7 @@ from biokeel.source.adapters.base import Context, Record
 from biokeel.source.adapters.fhir_bundle import Bundle
 from biokeel.source.adapters.fhir_common import envelope
 from biokeel.source.adapters.fhir_references import Resource
-from biokeel.source.times import Moment, day
+from biokeel.source.times import Moment, day, moment, year
 
 ENROLMENT: Final = event_type("person.enrolment")
 _SEXES: Final = frozenset({"female", "male", "other", "unknown"})
@@ -24,10 +24,10 @@ def enrolment(resource: Resource, context: Context, bundle: Bundle) -> Iterator[
     Korean resident number, and a hospital is no authority for licences and passports.
     """
     recorded = (resource.get("meta") or {}).get("lastUpdated")
-    record = envelope(
-        resource, ENROLMENT, context, bundle, occurred=Moment(context.recorded_at, None), recorded=recorded
-    )
-    record["occurred_at"] = record["recorded_at"]
+    known = moment(recorded, context.zone) or Moment(context.recorded_at, None)
+    record = envelope(resource, ENROLMENT, context, bundle, occurred=known, recorded=recorded)
+    record |= {"occurred_offset_minutes": None}
+    del record["occurred_precision"]  # A person event has none.
     sex = resource.get("gender")
     record |= {
         "identifiers": [{"scheme": each.scheme, "value": each.value} for each in bundle.person(resource).others],
@@ -36,6 +36,7 @@ def enrolment(resource: Resource, context: Context, bundle: Bundle) -> Iterator[
         "email": _telecom(resource, "email"),
         "address": _address(resource),
         "birth_date": day(resource.get("birthDate")),
+        "birth_year": year(resource.get("birthDate")),
         "sex": sex if sex in _SEXES else "unknown",
         "consent_scope": [],
         "consent_stated": False,

@@ -32,7 +32,7 @@ from biokeel.source.adapters.lifestyle import (
     vital_sign,
 )
 from biokeel.source.adapters.numbers import number, number_of_text
-from biokeel.source.times import Moment, moment
+from biokeel.source.times import Moment, Precision, moment
 
 _METRES: Final = {"Kilometer": 1000.0, "Meter": 1.0, "Mile": 1609.344}
 _GRAMS: Final = {
@@ -124,9 +124,10 @@ def _moment(text: object, name: str, context: Context) -> Moment:
 
 
 def _day(text: object, name: str, context: Context) -> Moment:
-    if not isinstance(text, str) or not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
+    found = moment(text, context.zone)
+    if found is None or found.precision is not Precision.DAY:
         raise Unusable(f"{name} is no day")
-    return _moment(f"{text}T00:00", name, context)
+    return found
 
 
 def _key(log: dict[str, Any], kind: str, otherwise: object) -> str:
@@ -199,7 +200,7 @@ def _sleep(log: dict[str, Any], _place: str, context: Context, _report: Report) 
         "minutes_awake": optional(log, "minutesAwake"),
         "is_main_sleep": main if isinstance(main, bool) else None,
     }
-    return [Made(SLEEP, _key(log, "sleep", log["startTime"]), begun, payload, ended=ended)]
+    return [Made(SLEEP, _key(log, "sleep", log["startTime"]), begun, payload)]
 
 
 def _stage(stages: dict[str, Any], name: str) -> float | None:
@@ -214,7 +215,7 @@ def _end(log: dict[str, Any], begun: Moment, context: Context) -> Moment | None:
     stated = _moment(log["endTime"], "endTime", context) if log.get("endTime") is not None else None
     if lasted is not None and lasted > _TWO_DAYS_MS:
         raise Unusable("duration is longer than two days")
-    counted = None if lasted is None else Moment(begun.at + round(lasted), begun.offset_minutes)
+    counted = None if lasted is None else begun._replace(at=begun.at + round(lasted))
     if stated is None or counted is None:
         ended = stated or counted
     else:

@@ -20,7 +20,7 @@ from biokeel.source.adapters.base import Batch, Context, Held, Record, Report, U
 from biokeel.source.adapters.envelope import open_text, peek
 from biokeel.source.adapters.lifestyle import EXERCISE, SLEEP, VITAL_SIGN, count, envelope, positive, vital_sign
 from biokeel.source.adapters.numbers import number_of_text
-from biokeel.source.times import Moment, in_zone
+from biokeel.source.times import Moment, Precision, in_zone, order_of_day_and_month
 
 Row = dict[str, str]
 
@@ -93,20 +93,12 @@ def _month_first(path: Path, export: Export, declared: str | None) -> bool:
     """Whether the month stands before the day. Raises `AdapterError` where the dates of the file do not tell."""
     if declared is not None:
         return declared == "mdy"
-    day_first = month_first = ambiguous = False
     with open_text(path) as file:
-        for row in _lines(file, path):
-            found = _DATE.match(row[export.time] or "")
-            if found:
-                first, second = int(found[1]), int(found[2])
-                day_first |= first > 12 >= second
-                month_first |= second > 12 >= first
-                ambiguous |= first != second
-    if day_first and month_first:
-        raise AdapterError(f"{path.name} has dates with the month first and others with the day first.")
-    if day_first:
+        days = {(row[export.time] or "").partition(" ")[0] for row in _lines(file, path)}
+    order = order_of_day_and_month(days)
+    if order == "dmy":
         raise AdapterError(f"{path.name}: the day stands before the month.", "Say so: --day-month dmy.")
-    if ambiguous and not month_first:
+    if order is None and any(_DATE.match(day) for day in days):
         raise AdapterError(
             f"{path.name}: its dates do not tell day from month.", "Say the order: --day-month mdy, or dmy."
         )
@@ -159,7 +151,11 @@ def _moment(text: str, name: str, month_first: bool, zone: tzinfo | None) -> tup
             wall = datetime.fromisoformat(f"{found[1]}T{found[2] or '00:00'}")
         else:
             raise Unusable(f"{name} is no date")
-        return in_zone(wall, zone), wall.isoformat()
+        if not (wall.hour or wall.minute or wall.second):
+            exact = Precision.DAY  # the midnight that is written beside a day's sum is no time
+        else:
+            exact = Precision.SECOND if text.count(":") > 1 else Precision.MINUTE
+        return in_zone(wall, zone, exact), wall.isoformat()
     except (ValueError, OverflowError):
         raise Unusable(f"{name} is no date") from None
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Final
 
+from biokeel.contracts.topics import EventType
 from biokeel.source.adapters.activities import DAY
 from biokeel.source.adapters.base import Batch, Context, Record, Report, Unusable
 from biokeel.source.adapters.lifestyle import (
@@ -30,7 +31,7 @@ from biokeel.source.adapters.lifestyle import (
     vital_sign,
 )
 from biokeel.source.adapters.numbers import whole
-from biokeel.source.times import Moment, in_zone
+from biokeel.source.times import Moment, Precision, in_zone
 
 _OFFSET: Final = re.compile(r"([+-])(\d{2}):?(\d{2})", re.ASCII)
 _MMHG: Final = {0: 1.0, 1: 7.500616827}
@@ -79,7 +80,8 @@ def _moment(entry: Mapping[str, Any], name: str, context: Context, *, day: bool 
     if day:
         wall = wall.replace(hour=0, minute=0, second=0)
     offset = _offset(entry.get("TimeZone"))
-    return in_zone(wall, context.zone) if offset is None else in_zone(wall.replace(tzinfo=timezone(offset)), None)
+    exact = Precision.DAY if day else Precision.SECOND
+    return in_zone(wall if offset is None else wall.replace(tzinfo=timezone(offset)), context.zone, exact)
 
 
 def _offset(stated: object) -> timedelta | None:
@@ -98,9 +100,7 @@ def _offset(stated: object) -> timedelta | None:
     return hours
 
 
-def _made(
-    event: Any, entry: Mapping[str, Any], begun: Moment, payload: Record, *, part: str = "", ended: Moment | None = None
-) -> Made:
+def _made(event: EventType, entry: Mapping[str, Any], begun: Moment, payload: Record, part: str = "") -> Made:
     key = entry.get("DataID")
     if not isinstance(key, str) or not key:
         raise Unusable("DataID is missing")
@@ -108,7 +108,7 @@ def _made(
     written = Moment(whole(changed, "LastChangeTime") * 1000, 0) if changed else None
     if written is not None and begun.at > written.at + _CLOCKS_APART_MS:
         raise Unusable("it begins after LastChangeTime: its clock or its TimeZone is wrong")
-    return Made(event, f"{key}{part}", begun, payload, written, ended)
+    return Made(event, f"{key}{part}", begun, payload, written)
 
 
 def _measured(entry: Mapping[str, Any], name: str, factor: float = 1.0) -> float | None:
@@ -158,7 +158,7 @@ def _oxygen(entry: dict[str, Any], _place: str, context: Context, _report: Repor
     begun = _moment(entry, "MDate", context)
     found = ((_measured(entry, "BO"), "59408-5", "%", ""), (_measured(entry, "HR"), "8867-4", "/min", "/heart-rate"))
     made = [
-        _made(VITAL_SIGN, entry, begun, vital_sign(code, value, unit), part=part)
+        _made(VITAL_SIGN, entry, begun, vital_sign(code, value, unit), part)
         for value, code, unit, part in found
         if value is not None
     ]
@@ -192,7 +192,7 @@ def _sleep(entry: dict[str, Any], _place: str, context: Context, _report: Report
     asleep = _measured(entry, "HoursSlept")  # its name notwithstanding, in minutes
     if asleep is not None and asleep * 60_000 > ended.at - begun.at:
         raise Unusable("HoursSlept is longer than from StartTime to EndTime")
-    return [_made(SLEEP, entry, begun, {"ended_at": ended.at, "minutes_asleep": asleep}, ended=ended)]
+    return [_made(SLEEP, entry, begun, {"ended_at": ended.at, "minutes_asleep": asleep})]
 
 
 _LISTS: Final[dict[str, Make]] = {

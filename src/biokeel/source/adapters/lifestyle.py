@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from biokeel.contracts.topics import EventType, event_type
 from biokeel.errors import AdapterError
 from biokeel.source.adapters.activities import OTHER, activity_of
-from biokeel.source.adapters.base import Batch, Context, Held, Record, Report, Subject, Unusable
+from biokeel.source.adapters.base import Batch, Context, Held, Record, Report, Subject, Unusable, stated_times
 from biokeel.source.adapters.envelope import documents
 from biokeel.source.adapters.numbers import number, whole
 from biokeel.source.times import Moment
@@ -35,7 +35,6 @@ class Made(NamedTuple):
     begun: Moment
     payload: Record
     written: Moment | None = None
-    ended: Moment | None = None
 
 
 Make: TypeAlias = Callable[[dict[str, Any], str, Context, Report], list[Made]]
@@ -57,14 +56,15 @@ def read_parts(
         for where, make, part in parts(place, document, report):
             try:
                 made = make(_object(part), where, context, report)
+                records = [(each.event, _record(each, path, context)) for each in made]
             except Unusable as fault:
                 report.problem(where, str(fault))
                 continue
             except LeftOut as what:
                 report.leave_out(where, str(what))
                 continue
-            for each in made:
-                held.add(each.event, _record(each, path, context), where)
+            for event, record in records:
+                held.add(event, record, where)
             if held.full:
                 yield from held.hand_on()
     yield from held.hand_on()
@@ -79,8 +79,7 @@ def _object(part: object) -> dict[str, Any]:
 def _record(made: Made, path: Path, context: Context) -> Record:
     subject = whose(path, context)
     key = f"{subject.scheme}/{subject.value}/{made.key}"
-    begun = envelope(context, made.event, key, subject, made.begun, written=made.written, ended=made.ended)
-    return begun | made.payload
+    return envelope(context, made.event, key, subject, made.begun, written=made.written) | made.payload
 
 
 def whose(path: Path, context: Context) -> Subject:
@@ -93,30 +92,15 @@ def whose(path: Path, context: Context) -> Subject:
 
 
 def envelope(
-    context: Context,
-    event: EventType,
-    key: str,
-    subject: Subject,
-    begun: Moment,
-    *,
-    written: Moment | None = None,
-    ended: Moment | None = None,
+    context: Context, event: EventType, key: str, subject: Subject, begun: Moment, *, written: Moment | None = None
 ) -> Record:
-    """The fields that every event begins with; `key` is the source's own of the record.
-
-    Where the record does not say when it was `written`, the file's time of change stands for it, but never a time at
-    which what it tells of had not yet ended: a file that claims to be older than its content tells nothing.
-    """
-    last = begun.at if ended is None else max(begun.at, ended.at)
+    """The fields that every event begins with; `key` is the source's own of the record. Raises `Unusable`."""
     return {
         "event_id": context.ids.of(event, key),
         "source_id": context.source_id,
         "subject_scheme": subject.scheme,
         "subject_id": subject.value,
-        "occurred_at": begun.at,
-        "occurred_offset_minutes": begun.offset_minutes,
-        "recorded_at": written.at if written is not None else max(context.recorded_at, last),
-    }
+    } | stated_times(begun, written, context)
 
 
 def vital_sign(code: str, value: float, unit: str) -> Record:

@@ -121,8 +121,7 @@ def _event(point: Any, place: str, context: Context, report: Report) -> tuple[Me
     if "in_series" in point:
         key = f"{key}/{frame.start.at}/{frame.end.at if frame.end else ''}"
     written = header.written if header else None
-    begun = envelope(context, measure.event, key, subject, frame.start, written=written, ended=frame.end)
-    return measure, begun | payload
+    return measure, envelope(context, measure.event, key, subject, frame.start, written=written) | payload
 
 
 def _parts(point: Any, context: Context) -> tuple[Header | None, Body]:
@@ -245,9 +244,9 @@ def _frame(body: Body, measure: Measure, context: Context) -> Frame:
     if length > _LONGEST_MS:
         raise Unusable("time_interval.duration is longer than a life")
     if start is not None:
-        return Frame(start, Moment(start.at + round(length), start.offset_minutes))
+        return Frame(start, start._replace(at=start.at + round(length)))
     assert end is not None, "two of three parts are there"
-    return Frame(Moment(end.at - round(length), end.offset_minutes), end)
+    return Frame(end._replace(at=end.at - round(length)), end)
 
 
 def _hold_to_length(frame: Frame, measure: Measure) -> None:
