@@ -104,7 +104,7 @@ def test_a_source_that_says_the_order_is_believed(shared_cases: Path) -> None:
     assert [(row["occurred_at"], row["steps"]) for row in rows] == [(1_460_419_200_000, 9000)]  # type: ignore[index]
 
 
-DATES = st.dates(date(2000, 1, 1), date(2030, 12, 31))
+DATES = st.dates(date(2000, 1, 1), date(2020, 12, 31))
 
 
 @given(st.lists(DATES, min_size=1, max_size=5, unique=True), st.sampled_from(["mdy", "dmy"]))

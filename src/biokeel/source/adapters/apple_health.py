@@ -17,7 +17,18 @@ from xml.parsers import expat
 from biokeel.contracts.topics import EventType
 from biokeel.errors import AdapterError
 from biokeel.source.adapters.apple_food import FOOD, Foods
-from biokeel.source.adapters.apple_samples import Attributes, Sample, Timed, energy_of, metres_of, sample_of
+from biokeel.source.adapters.apple_samples import (
+    Attributes,
+    Sample,
+    Timed,
+    energy_of,
+    key_of,
+    metres_of,
+    sample_of,
+    source_of,
+    timed_of,
+    value_of,
+)
 from biokeel.source.adapters.apple_sums import (
     ANOTHER_NIGHT,
     ANOTHER_WORKOUT,
@@ -28,7 +39,7 @@ from biokeel.source.adapters.apple_sums import (
     Workout,
     unparted,
 )
-from biokeel.source.adapters.base import Batch, Context, Held, Record, Report, Unusable
+from biokeel.source.adapters.base import Batch, Context, Held, Record, Report, Unusable, stated_times
 from biokeel.source.adapters.envelope import Peek, open_bytes
 from biokeel.source.adapters.lifestyle import (
     BLOOD_PRESSURE,
@@ -38,7 +49,6 @@ from biokeel.source.adapters.lifestyle import (
     SLEEP,
     VITAL_SIGN,
     activity,
-    envelope,
     positive,
     vital_sign,
     whose,
@@ -199,10 +209,16 @@ class _Reader:
         if name == "Record":
             if self._correlation is not None:
                 self._correlation[2].append(attributes)
-            elif (take := self._takers.get(attributes.get("type", ""))) is not None:
-                self._guard(take, attributes)
             else:
-                self._left_out[attributes.get("type", "")] += 1
+                type_ = attributes.get("type", "")
+                take = self._takers.get(type_)
+                if take is None:
+                    self._left_out[type_] += 1
+                    return
+                try:  # as `_guard` does: an export has millions of records
+                    take(attributes)
+                except Unusable as fault:
+                    self._report.problem(self._place(), str(fault))
         elif name == "MetadataEntry":
             holder = self._record or self._correlation
             if holder is not None and "key" in attributes and "value" in attributes:
@@ -246,10 +262,20 @@ class _Reader:
         *,
         exact: Precision = Precision.SECOND,
     ) -> None:
-        begun = Moment(timed.begun, timed.offset, exact)
-        written = None if timed.created is None else Moment(timed.created, None)
-        record = envelope(self._context, event, f"{self._prefix}/{key}", self._subject, begun, written=written)
-        record.update(payload)
+        begun, offset, _, created = timed
+        record = {
+            "event_id": self._context.ids.of(event, f"{self._prefix}/{key}"),
+            "source_id": self._context.source_id,
+            "subject_scheme": self._subject.scheme,
+            "subject_id": self._subject.value,
+            "occurred_at": begun,
+            "occurred_offset_minutes": offset,
+            "occurred_precision": exact,
+            "recorded_at": created,
+            **payload,
+        }
+        if created is None:  # else there is nothing to judge, and an export has millions
+            record |= stated_times(Moment(begun, offset, exact), None, self._context)
         self.held.add(event, record, place)
 
     def _add_all(self, event: EventType, made: Iterator[Made], exact: Precision = Precision.SECOND) -> None:
@@ -260,8 +286,9 @@ class _Reader:
                 self._report.problem(each[-1], str(fault))
 
     def _vital_sign(self, attributes: Attributes) -> None:
-        sample = sample_of(attributes)
-        self._add(VITAL_SIGN, sample.key, sample.timed, _vital_sign(sample), self._place())
+        type_, timed = attributes["type"], timed_of(attributes)
+        key = key_of(type_, source_of(attributes), timed)
+        self._add(VITAL_SIGN, key, timed, _vital_sign(type_, attributes, timed), self._place())
 
     def _pressure(self, attributes: Attributes) -> None:
         self._pressures.component(_PRESSURES[attributes["type"]], sample_of(attributes), self._place())
@@ -292,7 +319,7 @@ class _Reader:
             self._left_out[type_] += 1
 
     def _of_workout(self, attributes: Attributes, statistics: list[Attributes]) -> None:
-        sample = sample_of(attributes | {"type": "Workout"})
+        timed, source = timed_of(attributes), source_of(attributes)
         name = attributes.get("workoutActivityType", "").removeprefix("HKWorkoutActivityType")
         word = activity(_WORDS.sub(" ", name), self._place(), self._report)
         seconds = {"min": 60.0, "s": 1.0, "hr": 3600.0}.get(attributes.get("durationUnit", "min"))
@@ -309,7 +336,8 @@ class _Reader:
         }
         for each in statistics:
             _add_statistics(payload, each)
-        self._workouts.append(Workout(f"{sample.key}/{word}", sample.timed, payload, self._place(), sample.source))
+        key = f"{key_of('Workout', source, timed)}/{word}"
+        self._workouts.append(Workout(key, timed, payload, self._place(), source))
 
 
 def _add_statistics(payload: Record, statistics: Attributes) -> None:
@@ -325,17 +353,18 @@ def _add_statistics(payload: Record, statistics: Attributes) -> None:
         payload["steps"] = round(positive(number_of_text(statistics["sum"], "sum"), "sum"))
 
 
-def _vital_sign(sample: Sample) -> Record:
-    sign = _VITAL_SIGNS[sample.type]
-    found = sign.units.get(sample.unit)
+def _vital_sign(type_: str, attributes: Attributes, timed: Timed) -> Record:
+    value = value_of(attributes)
+    code, units = _VITAL_SIGNS[type_]
+    found = units.get(attributes.get("unit", ""))
     if found is None:
         raise Unusable("unit is none that the type has")
-    if sample.lasted_ms > _LONGEST_MEASUREMENT_MS:
+    if timed.ended - timed.begun > _LONGEST_MEASUREMENT_MS:
         raise Unusable("it lasts longer than one measurement")
     unit, factor = found
-    if unit == "%" and sample.value > 1:
+    if unit == "%" and value > 1:
         raise Unusable("value is more than 1, and HealthKit's per cent is a fraction")
-    return vital_sign(sign.code, sample.value * factor, unit)
+    return vital_sign(code, value * factor, unit)
 
 
 def _glucose(sample: Sample, metadata: Mapping[str, str]) -> Record:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from functools import cache
 from typing import Final, NamedTuple, TypeAlias
 
 from biokeel.source.adapters.base import Unusable
@@ -13,7 +14,7 @@ from biokeel.source.times import in_zone
 
 Attributes: TypeAlias = dict[str, str]
 
-_TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2} [+-]\d{4}", re.ASCII)
+_DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}[+-]\d{4}", re.ASCII)
 _METRES: Final = {"m": 1.0, "km": 1000.0, "mi": 1609.344, "ft": 0.3048, "yd": 0.9144, "cm": 0.01, "in": 0.0254}
 KILOCALORIES: Final = {"kcal": 1.0, "Cal": 1.0, "cal": 0.001, "kJ": 1 / 4.184, "J": 1 / 4184}
 GRAMS: Final = {"g": 1.0, "mg": 1e-3, "mcg": 1e-6, "kg": 1e3, "oz": 28.349523125, "lb": 453.59237}
@@ -42,24 +43,32 @@ class Sample(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Times as such: exports write them in the zone that the phone was in at the time of the export."""
-        return f"{self.type}/{self.source}/{self.timed.begun}/{self.timed.ended}"
+        """As `key_of` says it."""
+        return key_of(self.type, self.source, self.timed)
 
-    @property
-    def lasted_ms(self) -> int:
-        """How long it lasted."""
-        return self.timed.ended - self.timed.begun
+
+def key_of(type_: str, source: str, timed: Timed) -> str:
+    """What a sample is known by. Times as such: exports write them in the zone that the phone is in at that time."""
+    return f"{type_}/{source}/{timed.begun}/{timed.ended}"
 
 
 def sample_of(attributes: Attributes) -> Sample:
-    """The sample that an element is; a workout has no value. Raises `Unusable`."""
-    text = attributes.get("value")
-    if text is None and attributes.get("type") != "Workout":
-        raise Unusable("value is missing")
-    value = 0.0 if text is None else positive(number_of_text(text, "value"), "value")
+    """The sample that an element is. Raises `Unusable`."""
     return Sample(
-        attributes.get("type", ""), source_of(attributes), attributes.get("unit", ""), value, timed_of(attributes)
+        attributes.get("type", ""),
+        source_of(attributes),
+        attributes.get("unit", ""),
+        value_of(attributes),
+        timed_of(attributes),
     )
+
+
+def value_of(attributes: Attributes) -> float:
+    """The number that was measured. Raises `Unusable`."""
+    text = attributes.get("value")
+    if text is None:
+        raise Unusable("value is missing")
+    return positive(number_of_text(text, "value"), "value")
 
 
 def source_of(attributes: Attributes) -> str:
@@ -81,37 +90,41 @@ def timed_of(attributes: Attributes) -> Timed:
 
 _MIDNIGHTS: Final[dict[str, tuple[int, int]]] = {}
 """Days with their offset, as read: ms since 1970 at midnight, and the offset in minutes. An export has few."""
-_CLOCKS: Final[dict[str, int]] = {}
-"""Times of day, as read: ms since midnight. There are 86,400."""
 _MOST_MIDNIGHTS: Final = 200_000
+
+
+@cache
+def _clocks() -> dict[str, int]:
+    """Every time of day as it is written, with its ms since midnight: to look one up is faster than to read it."""
+    return {f" {second // 3600:02}:{second // 60 % 60:02}:{second % 60:02} ": second * 1000 for second in range(86_400)}
 
 
 def time_of(text: str | None, name: str) -> int:
     """The ms since 1970 that `2024-05-01 09:00:00 +0900` names. Raises `Unusable`."""
     if text is None:
         raise Unusable(f"{name} is missing")
-    try:
-        return _MIDNIGHTS[text[:10] + text[20:]][0] + _CLOCKS[text[10:20]]
-    except KeyError:
-        return _learnt(text, name)
-
-
-def _learnt(text: str, name: str) -> int:
-    """What `time_of` says, of a day or a clock that has not been seen; now they have been."""
-    try:
-        read = datetime.fromisoformat(text[:19] + text[20:]) if _TIME.fullmatch(text) else None
-    except ValueError:
-        read = None
-    if read is None:
+    day = text[:10] + text[20:]
+    clock = _clocks().get(text[10:20])
+    midnight = _MIDNIGHTS.get(day) or _midnight(day)
+    if clock is None or midnight is None:
         raise Unusable(f"{name} is no date and time with its offset")
-    moment = in_zone(read, None)
-    clock = (read.hour * 3600 + read.minute * 60 + read.second) * 1000
-    assert moment.offset_minutes is not None, "it is written"
+    return midnight[0] + clock
+
+
+def _midnight(day: str) -> tuple[int, int] | None:
+    """Ms and offset of `2024-05-01+0900`, now kept; null where it is none."""
+    try:
+        read = datetime.fromisoformat(f"{day[:10]}T00:00{day[10:]}") if _DAY.fullmatch(day) else None
+    except ValueError:
+        return None
+    if read is None:
+        return None
+    found = in_zone(read, None)
+    assert found.offset_minutes is not None, "it is written"
     if len(_MIDNIGHTS) >= _MOST_MIDNIGHTS:
         _MIDNIGHTS.clear()
-    _MIDNIGHTS[text[:10] + text[20:]] = moment.at - clock, moment.offset_minutes
-    _CLOCKS[text[10:20]] = clock
-    return moment.at
+    _MIDNIGHTS[day] = found.at, found.offset_minutes
+    return _MIDNIGHTS[day]
 
 
 def metres_of(attributes: Attributes, name: str, unit_name: str) -> float | None:

@@ -23,6 +23,7 @@ from biokeel.source.adapters.apple_samples import (
     metres_of,
     source_of,
     timed_of,
+    value_of,
 )
 from biokeel.source.adapters.base import Record, Report, Unusable
 from biokeel.source.adapters.lifestyle import positive
@@ -56,29 +57,25 @@ class Days:
     """Samples of steps and distance, and Apple's own summaries, by day. Of a sample 56 bytes are held."""
 
     def __init__(self) -> None:
-        self._columns = {name: array("q") for name in _SAMPLES}
+        self._rows = array("q")
         self._values = array("d")
         self._sources: dict[str, int] = {}
         self._summaries: dict[str, Record] = {}
 
     def steps(self, attributes: Attributes) -> None:
         """Take a sample of steps. Raises `Unusable`."""
-        self._take(attributes, 1, positive(number_of_text(attributes.get("value", ""), "value"), "value"))
+        self._take(attributes, 1, value_of(attributes))
 
     def distance(self, attributes: Attributes) -> None:
         """Take a sample of a distance. Raises `Unusable`."""
         metres = metres_of(attributes, "value", "unit")
-        if metres is None:
-            raise Unusable("value is missing")
-        self._take(attributes, 0, metres)
+        self._take(attributes, 0, value_of(attributes) if metres is None else metres)
 
     def _take(self, attributes: Attributes, is_steps: int, value: float) -> None:
         begun, offset, ended, created = timed_of(attributes)
         source = source_of(attributes)
         number = self._sources.setdefault(source, len(self._sources))
-        row = (is_steps, number, begun // 1000, (ended - begun) // 1000, offset or 0, (created or 0) // 1000)
-        for column, cell in zip(self._columns.values(), row, strict=True):
-            column.append(cell)
+        self._rows.extend((is_steps, number, begun // 1000, ended // 1000, offset or 0, (created or 0) // 1000))
         self._values.append(value)
 
     def summary(self, attributes: Attributes) -> None:
@@ -117,14 +114,15 @@ class Days:
             yield f"day/{day}", Timed(begun, offset, begun + _DAY_MS, created), payload, f"day {day}"
 
     def _of_days(self) -> list[Record]:
-        samples = pl.DataFrame({**self._columns, "value": self._values}).with_columns(
+        columns = {name: self._rows[index :: len(_SAMPLES)] for index, name in enumerate(_SAMPLES)}
+        samples = pl.DataFrame({**columns, "value": self._values}).with_columns(
             day=pl.from_epoch(pl.col("begun") + pl.col("offset") * 60, time_unit="s").dt.to_string("%F"),
             name=pl.col("source").replace_strict(
                 list(self._sources.values()), list(self._sources), return_dtype=pl.String
             ),
         )
         # A sample that a restored backup wrote twice is one.
-        once = samples.group_by("is_steps", "name", "day", "begun", "lasted").agg(
+        once = samples.group_by("is_steps", "name", "day", "begun", "ended").agg(
             pl.col("value").max(), pl.col("created").max(), pl.col("offset").min()
         )
         by_source = once.group_by("day", "name").agg(
@@ -147,7 +145,7 @@ class Days:
         ).to_dicts()
 
 
-_SAMPLES: Final = ("is_steps", "source", "begun", "lasted", "offset", "created")
+_SAMPLES: Final = ("is_steps", "source", "begun", "ended", "offset", "created")
 """Columns of the samples beside their values: times in seconds, offsets in minutes, a source's number."""
 
 

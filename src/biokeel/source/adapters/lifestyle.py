@@ -100,7 +100,8 @@ def envelope(
         "source_id": context.source_id,
         "subject_scheme": subject.scheme,
         "subject_id": subject.value,
-    } | stated_times(begun, written, context)
+        **stated_times(begun, written, context),
+    }
 
 
 def vital_sign(code: str, value: float, unit: str) -> Record:

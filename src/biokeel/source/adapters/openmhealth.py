@@ -21,6 +21,7 @@ from biokeel.source.adapters.base import (
     Subject,
     Unusable,
     content_key,
+    ending,
     subject_of,
 )
 from biokeel.source.adapters.envelope import documents
@@ -250,12 +251,10 @@ def _frame(body: Body, measure: Measure, context: Context) -> Frame:
 
 
 def _hold_to_length(frame: Frame, measure: Measure) -> None:
-    seconds = frame.seconds
-    if seconds is None:
+    if frame.end is None:
         return
-    if seconds < 0:
-        raise Unusable("time_interval ends before it starts")
-    if seconds > measure.longest:
+    ending(frame.start, frame.end, "the end of time_interval")
+    if frame.seconds is not None and frame.seconds > measure.longest:
         raise Unusable("time_interval is longer than one measurement, bout, day or night")
 
 
