@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from biokeel.cli.files_of_a_source import (
+    DayMonth,
     Identifiers,
     KeyFile,
     Mappings,
+    OccurredAt,
     Paths,
     Progressing,
+    Reports,
     Site,
     SourceId,
     SubjectText,
@@ -59,8 +62,11 @@ def dry_run(
     site: Site = "",
     subject: SubjectText = "",
     zone: Zone = "",
+    day_month: DayMonth = "",
     identifiers: Identifiers = None,
     mapping: Mappings = None,
+    reports: Reports = None,
+    occurred_at: OccurredAt = "",
     key_file: KeyFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
@@ -83,10 +89,13 @@ def dry_run(
         site=site,
         subject=subject,
         zone=zone,
+        day_month=day_month,
         identifiers=identifiers,
         key_file=key_file,
         mappings=mapping,
         make_key=False,
+        reports=reports,
+        occurred_at=occurred_at,
     )
     files = files_in(paths)
     catalogue = DirectoryCatalogue(settings.schemas_dir)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from biokeel.settings import Settings
     from biokeel.source.adapters.base import Subject
     from biokeel.source.files import FileResult, Source
+    from biokeel.source.times import Moment
 
 Paths: TypeAlias = Annotated[list[Path], typer.Argument(help="Files and folders (walked).", show_default=False)]
 SourceId: TypeAlias = Annotated[str, typer.Option(help="The publishing system, as agreed with the programme.")]
@@ -33,6 +34,9 @@ SubjectText: TypeAlias = Annotated[
     ),
 ]
 Zone: TypeAlias = Annotated[str, typer.Option(help="Time zone of times without one, for example Asia/Seoul.")]
+DayMonth: TypeAlias = Annotated[
+    str, typer.Option(help="Order of dates like 4/5/2024: mdy or dmy; else a file whose dates do not tell is refused.")
+]
 Identifiers: TypeAlias = Annotated[
     Path | None,
     typer.Option(help="Table of identifier systems and FHIR servers, TOML or JSON; else BIOKEEL_IDENTIFIERS."),
@@ -45,6 +49,14 @@ Mappings: TypeAlias = Annotated[
 ]
 KeyFile: TypeAlias = Annotated[
     Path | None, typer.Option(help="The source's secret for event ids; made where there is none.")
+]
+Reports: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(help="Sheet (CSV) that says of quality-control reports what they do not: sample, pipeline, time ..."),
+]
+OccurredAt: TypeAlias = Annotated[
+    str,
+    typer.Option(help="When quality control ran, or samples came, where a report or a sheet does not say: ISO 8601."),
 ]
 
 _SITE: Final = re.compile(r"[a-z0-9][a-z0-9.-]*")
@@ -61,10 +73,13 @@ def source_of(
     site: str,
     subject: str,
     zone: str,
+    day_month: str,
     identifiers: Path | None,
     key_file: Path | None,
     make_key: bool,
     mappings: Sequence[Path] | None = None,
+    reports: Path | None = None,
+    occurred_at: str = "",
 ) -> Source:
     """Who publishes, from the options. Without `make_key` a secret that is not there is not made.
 
@@ -72,22 +87,29 @@ def source_of(
     """
     from biokeel.contracts.grammars import SOURCE_ID
     from biokeel.contracts.schema import load_schemas
+    from biokeel.source.adapters.stated import Stated
     from biokeel.source.files import Source
     from biokeel.source.ids import source_key
     from biokeel.source.mappings.library import Library
+    from biokeel.source.qc_sheet import load_sheet
     from biokeel.source.schemes import load_schemes
 
     _check(source_id, re.compile(SOURCE_ID), "--source-id")
     if site:
         _check(site, _SITE, "--site")
+    of_times = _zone(zone)
+    at = _moment(occurred_at, of_times)
     return Source(
         source_id,
         source_key(key_file or settings.state_dir / "source.key", make=make_key),
         site or None,
         _subject(subject),
-        _zone(zone),
+        of_times,
         load_schemes(identifiers or settings.identifiers),
         tables=Library.load(load_schemas(settings.schemas_dir), mappings) if mappings else None,
+        reports=load_sheet(reports, of_times, at) if reports else {},
+        stated=Stated(at=at),
+        day_month=_day_month(day_month),
     )
 
 
@@ -126,6 +148,21 @@ def _zone(name: str) -> ZoneInfo | None:
         return ZoneInfo(name) if name else None
     except (ZoneInfoNotFoundError, ValueError):
         raise typer.BadParameter("--zone wants a name of the IANA time zone database.") from None
+
+
+def _moment(text: str, zone: ZoneInfo | None) -> Moment | None:
+    from biokeel.source.times import moment
+
+    found = moment(text, zone)
+    if text and found is None:
+        raise typer.BadParameter("--occurred-at wants a date or a time, for example 2026-03-01T10:00:00+09:00.")
+    return found
+
+
+def _day_month(order: str) -> str | None:
+    if order not in {"", "mdy", "dmy"}:
+        raise typer.BadParameter("--day-month wants mdy (4/5 is the fifth of April) or dmy.")
+    return order or None
 
 
 def progress_over(console: Console, *columns: str) -> Progress:

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from biokeel.cli.files_of_a_source import (
+    DayMonth,
     Identifiers,
     KeyFile,
     Mappings,
+    OccurredAt,
     Paths,
     Progressing,
+    Reports,
     Site,
     SourceId,
     SubjectText,
@@ -57,8 +60,11 @@ def publish(
     site: Site = "",
     subject: SubjectText = "",
     zone: Zone = "",
+    day_month: DayMonth = "",
     identifiers: Identifiers = None,
     mapping: Mappings = None,
+    reports: Reports = None,
+    occurred_at: OccurredAt = "",
     enrol: Annotated[bool, typer.Option("--enrol", help="Enrol every subject that the files do not enrol.")] = False,
     consent: Annotated[
         str,
@@ -97,10 +103,13 @@ def publish(
         site=site,
         subject=subject,
         zone=zone,
+        day_month=day_month,
         identifiers=identifiers,
         key_file=key_file,
         mappings=mapping,
         make_key=not dry_run,
+        reports=reports,
+        occurred_at=occurred_at,
     )
     if settings.source_id and settings.source_id != source_id:
         raise SettingsError(

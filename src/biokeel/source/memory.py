@@ -148,8 +148,8 @@ def _unusable(path: Path, error: Exception) -> SourceError:
 
 
 def _written(past: Past) -> bytes:
-    gone = past.ever - past.now
-    return orjson.dumps([past.version, past.scheme, past.value, sorted(past.now), sorted(gone)])
+    now, gone = (list(map(list, sorted(each))) for each in (past.now, past.ever - past.now))
+    return orjson.dumps([past.version, past.scheme, past.value, now, gone])
 
 
 def _read(written: bytes) -> Past:

@@ -122,20 +122,18 @@ class _File:
             self._report.leave_out(position, kind)
             return
         case = Case(resource, self._context, bundle, position, self._report, resource, self._pressures)
+        waiting = self._pressures.taken
         try:
             if case.is_withdrawn and makes_events(kind):
                 self._hold(withdrawn(case, memory), position)
                 return
-            waiting = self._pressures.taken
-            made = list(maker(case))
+            made = _made(maker, case)
             self._hold(made, position)
+            # A pressure that waits for its other half is noted with it.
             if memory is not None and makes_events(kind) and (made or self._pressures.taken == waiting):
                 self._hold(note(self._context, case.key, case.subject, case.recorded_at, made, memory), position)
         except Unusable as fault:
             case.problem(str(fault))
-        except MALFORMED:
-            # What is a list where FHIR has an object, or the other way round; the exception would quote the value.
-            case.problem("its JSON does not have the structure of FHIR R4")
 
     def _pair(self, *, rest: bool) -> None:
         for pair in self._pressures.pairs(rest=rest):
@@ -147,3 +145,11 @@ class _File:
     def _hold(self, made: Iterable[Made], position: str) -> None:
         for event, record in made:
             self.held.add(event, record, position)
+
+
+def _made(maker: Maker, case: Case) -> list[Made]:
+    try:
+        return list(maker(case))
+    except MALFORMED:
+        # What is a list where FHIR has an object, or the other way round; the exception would quote the value.
+        raise Unusable("its JSON does not have the structure of FHIR R4") from None

@@ -505,8 +505,6 @@ def _server_of_file(document: Resource, entries: Sequence[Entry], own: str) -> s
     if own:
         return own
     at_urls = {entry.server for entry in entries if entry.at_own_url}
-    if all(entry.at_own_url for entry in entries):
-        return None  # Nobody asks.
     pointed = list(pointed_at(document))
     of_people = at_urls | {found.server for found in pointed if found.kind == _PATIENT}
     named = of_people | {found.server for found in pointed}
