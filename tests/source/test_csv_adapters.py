@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -37,7 +38,7 @@ def test_a_us_date_has_no_offset_unless_a_zone_is_named(context: Context, tmp_pa
     )
     found = []
     for zone in (None, ZoneInfo("America/New_York")):
-        zoned = Context(context.source_id, context.site, context.ids, 0, None, zone)
+        zoned = replace(context, subject=None, zone=zone)
         ((_, rows, _),) = read_fitbit(path, zoned, Report())
         found.append((rows[0]["occurred_at"], rows[0]["occurred_offset_minutes"]))  # type: ignore[index]
     assert found == [(1_460_419_200_000, None), (1_460_433_600_000, -240)]

@@ -21,7 +21,7 @@ from biokeel.source.adapters.qc_mosdepth import read_summary
 from biokeel.source.adapters.stated import Stated
 from biokeel.source.ids import EventIds
 
-CONTEXT = Context("centre", "centre", EventIds("centre", b"key"), 1_700_000_000_000, Subject("sample/centre", "S1"))
+CONTEXT = Context("centre", "centre", EventIds("centre", b"key"), 1_720_000_000_000, Subject("sample/centre", "S1"))
 Read = Callable[..., tuple[list[Record], Report]]
 
 
