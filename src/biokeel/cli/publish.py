@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from biokeel.cli.files_of_a_source import (
+    DayMonth,
     Identifiers,
     KeyFile,
     Mappings,
@@ -59,10 +60,11 @@ def publish(
     site: Site = "",
     subject: SubjectText = "",
     zone: Zone = "",
+    day_month: DayMonth = "",
     identifiers: Identifiers = None,
+    mapping: Mappings = None,
     reports: Reports = None,
     occurred_at: OccurredAt = "",
-    mapping: Mappings = None,
     enrol: Annotated[bool, typer.Option("--enrol", help="Enrol every subject that the files do not enrol.")] = False,
     consent: Annotated[
         str,
@@ -101,6 +103,7 @@ def publish(
         site=site,
         subject=subject,
         zone=zone,
+        day_month=day_month,
         identifiers=identifiers,
         key_file=key_file,
         mappings=mapping,
