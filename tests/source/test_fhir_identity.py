@@ -177,7 +177,9 @@ def test_a_file_that_is_nested_too_deep_is_refused(of: Any) -> None:
     for _ in range(400):
         deep = [deep]
     with pytest.raises(AdapterError, match="nested too deep"):
-        of(at(A, patient(x=deep)), at(A, glucose("Patient/1")))
+        of(patient(x=deep), glucose("Patient/1"))
+    with pytest.raises(AdapterError, match="nested too deep"):
+        of(at(A, patient(x=deep)), at(A, patient("2")), at(A, glucose("Patient/1")))
 
 
 def test_entries_that_only_their_full_url_tells_are_read_and_repeat_their_ids(of: Any) -> None:

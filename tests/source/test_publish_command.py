@@ -16,6 +16,7 @@ from biokeel.errors import AdapterError, SettingsError
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     monkeypatch.setenv("BIOKEEL_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("BIOKEEL_SOURCES_DIR", str(tmp_path / "no register"))
     app = typer.Typer()
     publish.register(app)
     demo_data.register(app)
@@ -85,7 +86,7 @@ def test_the_person_of_nameless_files_can_be_given_where_no_other_user_sees_it(r
     }
     (tmp_path / "steps.json").write_text(json.dumps(body))
     command = ("publish", str(tmp_path / "steps.json"), "--source-id", "emr", "--dry-run")
-    assert run(*command).exit_code == 1, "nobody is named"
+    assert run(*command).exit_code == 2, "nobody is named"
     result = run(*command, "--subject", "-", said="app/band=u-77310042\n")
     assert result.exit_code == 0, result.output
     assert "lifestyle.exercise" in result.output

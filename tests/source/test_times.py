@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biokeel.source.times import Moment, Precision, day, end, fault_of_number, moment, order_of_day_and_month, year
+from biokeel.source.times import Moment, Precision, day, fault_of_number, moment, order_of_day_and_month, year
 
 
 def ms(*parts: int) -> int:
@@ -80,34 +80,6 @@ def test_a_birth_year_alone_is_no_date() -> None:
 )
 def test_a_year_of_birth_is_read_from_any_date(text: object, found: int | None) -> None:
     assert year(text) == found
-
-
-@pytest.mark.parametrize(
-    ("text", "last"),
-    [
-        ("2024", ms(2025, 1, 1) - 1),
-        ("2024-12", ms(2025, 1, 1) - 1),
-        ("2024-02", ms(2024, 3, 1) - 1),
-        ("2024-02-29", ms(2024, 3, 1) - 1),
-        ("2024-02-29T10:00:00Z", ms(2024, 2, 29, 10)),
-        ("9999-12-31", ms(9999, 12, 31)),
-    ],
-)
-def test_an_end_that_is_only_a_date_includes_all_of_it(text: str, last: int) -> None:
-    found = end(text, None)
-    assert found is not None
-    assert found.at == last
-    begun = moment(text, None)
-    assert begun is not None
-    assert (found.precision, found.offset_minutes) == (begun.precision, begun.offset_minutes)
-
-
-@given(st.dates(), st.sampled_from([4, 7, 10]), st.sampled_from([None, ZoneInfo("Asia/Seoul")]))
-def test_no_end_lies_before_its_own_beginning(day_: date, length: int, zone: ZoneInfo | None) -> None:
-    text = day_.isoformat()[:length]
-    begun, ended = moment(text, zone), end(text, zone)
-    if begun is not None and ended is not None:
-        assert begun.at < ended.at
 
 
 @given(st.datetimes(datetime(1971, 1, 1), datetime(2050, 1, 1)))  # noqa: DTZ001

@@ -120,6 +120,12 @@ BloodPressureStatus = Literal[
     "entered-in-error",
     "unknown",
 ]
+GlucoseComparator = Literal[
+    "<",
+    "<=",
+    ">=",
+    ">",
+]
 GlucoseValueUnit = Literal[
     "mg/dL",
     "mmol/L",
@@ -144,6 +150,7 @@ DiagnosisCodeSystem = Literal[
     "ICD-10",
     "ICD-10-CM",
     "SNOMED-CT",
+    "KCD-7",
 ]
 DiagnosisClinicalStatus = Literal[
     "active",
@@ -160,6 +167,16 @@ DiagnosisVerificationStatus = Literal[
     "confirmed",
     "refuted",
     "entered-in-error",
+]
+LoincHiraEdiProcedureCode = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(?:[1-9][0-9]{0,5}-[0-9]|(?:[A-Z][0-9]{4}|[A-Z]{2}[0-9]{3})(?:[0-9]{3})?)$",
+    ),
+]
+LabResultCodeSystem = Literal[
+    "LOINC",
+    "HIRA-EDI",
 ]
 LabResultValueUnit = Literal[
     "1",
@@ -485,6 +502,27 @@ SnomedCtLoincAnswerCode = Annotated[
         pattern=r"^(?:(?:[1-9][0-9]{2,7}00[0-9]|[1-9][0-9]{0,7}1000[0-9]{3}10[0-9])|LA[1-9][0-9]{0,5}-[0-9])$",
     ),
 ]
+LabResultValueSystem = Literal[
+    "SNOMED-CT",
+    "LOINC-ANSWER",
+]
+LabResultAbsentReason = Literal[
+    "unknown",
+    "asked-unknown",
+    "temp-unknown",
+    "not-asked",
+    "asked-declined",
+    "masked",
+    "not-applicable",
+    "unsupported",
+    "as-text",
+    "error",
+    "not-a-number",
+    "negative-infinity",
+    "positive-infinity",
+    "not-performed",
+    "not-permitted",
+]
 LabResultInterpretation = Literal[
     "A",
     "AA",
@@ -545,6 +583,7 @@ MedicationCodeSystem = Literal[
 MedicationKind = Literal[
     "request",
     "statement",
+    "administration",
 ]
 MedicationStatus = Literal[
     "active",
@@ -557,6 +596,8 @@ MedicationStatus = Literal[
     "intended",
     "not-taken",
     "unknown",
+    "in-progress",
+    "not-done",
 ]
 DietMeal = Literal[
     "breakfast",
@@ -830,6 +871,9 @@ class Enrolment(EventModel):
     birth_date: dt.date | None = None
     """Birth date; only the year is kept."""
 
+    birth_year: Annotated[int, Field(ge=1880, le=2100)] | None = None
+    """Year of birth, where the source knows no whole date; birth_date counts where both are there. Unit: a."""
+
     sex: EnrolmentSex
     """FHIR administrative gender: female, male, other or unknown."""
 
@@ -839,10 +883,6 @@ class Enrolment(EventModel):
     consent_stated: bool = True
     """Whether consent_scope is what the person was asked and answered; false where the source only knows the person,
     as most patient registers do."""
-
-    birth_year: Annotated[int, Field(ge=1850, le=2100)] | None = None
-    """Year of birth, of a person whose birth_date is not known to the day. It counts where birth_date is null. Unit:
-    a."""
 
 
 class IdentifierLinkIdentifier(Part):
@@ -1161,6 +1201,10 @@ class Glucose(EventModel):
     value: Annotated[float, Field(ge=0, le=100000)] | None = None
     """Glucose concentration in the unit that `value_unit` names. Unit: see value_unit."""
 
+    comparator: GlucoseComparator | None = None
+    """How the concentration relates to value where that is only a bound, as a meter that shows HI or LO: < <= >= >;
+    null where it is the value itself."""
+
     value_unit: GlucoseValueUnit
     """UCUM unit of value: mg/dL or mmol/L."""
 
@@ -1195,11 +1239,11 @@ class Diagnosis(EventModel):
     """When the source wrote the record down."""
 
     code_system: DiagnosisCodeSystem
-    """KCD-8, KCD-9, ICD-10, ICD-10-CM or SNOMED-CT."""
+    """KCD-7, KCD-8, KCD-9, ICD-10, ICD-10-CM or SNOMED-CT."""
 
     code: str
-    """The code in code_system. A code of the system that code_system names (KCD-8, KCD-9, ICD-10, ICD-10-CM, SNOMED-
-    CT)."""
+    """The code in code_system. A code of the system that code_system names (KCD-7, KCD-8, KCD-9, ICD-10, ICD-10-CM,
+    SNOMED-CT)."""
 
     display: str | None = None
     """The source's text for the code; may hold anything, so it is dropped."""
@@ -1214,7 +1258,10 @@ class Diagnosis(EventModel):
     """When the condition began."""
 
     abated_at: Moment | None = None
-    """When the condition ended."""
+    """When the condition ended: the earliest moment that the source's words allow, not before the onset."""
+
+    abated_precision: SampleManifestOccurredPrecision | None = None
+    """How exactly the source says when the condition ended: year, month, day, minute, second or millisecond."""
 
     occurred_precision: SampleManifestOccurredPrecision | None = None
     """The smallest part of occurred_at that the source stated: a year, month or day alone stands for its beginning.
@@ -1226,7 +1273,9 @@ class Diagnosis(EventModel):
 
 
 class LabResult(EventModel):
-    """One laboratory result that is no glucose (FHIR Observation of category laboratory)."""
+    """One laboratory result that is no glucose (FHIR Observation of category laboratory): a number, a bound, a range, a
+    ratio, a code, yes or no, or the reason why there is none.
+    """
 
     event_type: ClassVar[str] = "clinical.lab_result"
 
@@ -1240,8 +1289,11 @@ class LabResult(EventModel):
     recorded_at: Moment
     """When the source wrote the record down."""
 
-    code: LoincCode
-    """LOINC code of the test."""
+    code: LoincHiraEdiProcedureCode
+    """Code of the test in code_system."""
+
+    code_system: LabResultCodeSystem | None = None
+    """LOINC, or HIRA-EDI (the Korean code of claims for procedures and tests); null is LOINC."""
 
     display: str | None = None
     """The source's text for the code; may hold anything, so it is dropped."""
@@ -1249,11 +1301,36 @@ class LabResult(EventModel):
     value: Annotated[float, Field(ge=-1000000, le=99999999999)] | None = None
     """Numeric result in the unit that `value_unit` names. Unit: see value_unit."""
 
+    comparator: GlucoseComparator | None = None
+    """How the result relates to value (or to the ratio) where it is only a bound: < <= >= >; null where it is the
+    value itself."""
+
     value_unit: LabResultValueUnit | None = None
-    """UCUM unit of value."""
+    """UCUM unit of value, value_low and value_high."""
 
     value_code: SnomedCtLoincAnswerCode | None = None
     """Code of a coded result (SNOMED CT or LOINC answer), where the result is no number."""
+
+    value_system: LabResultValueSystem | None = None
+    """Code system of value_code: SNOMED-CT or LOINC-ANSWER; null where the source does not say."""
+
+    value_boolean: bool | None = None
+    """Result that is yes or no (FHIR valueBoolean)."""
+
+    value_low: Annotated[float, Field(ge=-1000000, le=99999999999)] | None = None
+    """Lower end of a result that is a range (FHIR valueRange), in value_unit. Unit: see value_unit."""
+
+    value_high: Annotated[float, Field(ge=-1000000, le=99999999999)] | None = None
+    """Upper end of a result that is a range (FHIR valueRange), in value_unit. Unit: see value_unit."""
+
+    value_numerator: Annotated[float, Field(ge=-1000000, le=99999999999)] | None = None
+    """First number of a result that is a ratio of plain numbers, as a titre of 1:80 (FHIR valueRatio). Unit: 1."""
+
+    value_denominator: Annotated[float, Field(ge=-1000000, le=99999999999)] | None = None
+    """Second number of a result that is a ratio of plain numbers, as a titre of 1:80 (FHIR valueRatio). Unit: 1."""
+
+    absent_reason: LabResultAbsentReason | None = None
+    """Why there is no result: FHIR data-absent-reason; unknown for a reason of another code system."""
 
     reference_low: Annotated[float, Field(ge=-1000000, le=99999999999)] | None = None
     """Lower end of the laboratory's reference range, in value_unit. Unit: see value_unit."""
@@ -1274,7 +1351,7 @@ class LabResult(EventModel):
 
 
 class Medication(EventModel):
-    """One medication ordered or taken (FHIR MedicationRequest, MedicationStatement)."""
+    """One medication ordered, taken or given (FHIR MedicationRequest, -Statement and -Administration)."""
 
     event_type: ClassVar[str] = "clinical.medication"
 
@@ -1298,11 +1375,11 @@ class Medication(EventModel):
     """The source's text for the code; may hold anything, so it is dropped."""
 
     kind: MedicationKind
-    """request (ordered) or statement (taken)."""
+    """request (ordered), statement (taken) or administration (given)."""
 
     status: MedicationStatus
-    """FHIR status: active, on-hold, cancelled, completed, entered-in-error, stopped, draft, intended, not-taken or
-    unknown."""
+    """FHIR status: active, on-hold, cancelled, completed, entered-in-error, stopped, draft, intended, not-taken, in-
+    progress, not-done or unknown."""
 
     dose_value: Annotated[float, Field(ge=0, le=1000000000)] | None = None
     """Amount of one dose in dose_unit. Unit: see dose_unit."""
@@ -1314,7 +1391,10 @@ class Medication(EventModel):
     """How many doses a day. Unit: /d."""
 
     ended_at: Moment | None = None
-    """When its use ended."""
+    """When its use ended: the earliest moment that the source's words allow, not before it began."""
+
+    ended_precision: SampleManifestOccurredPrecision | None = None
+    """How exactly the source says when the use ended: year, month, day, minute, second or millisecond."""
 
     occurred_precision: SampleManifestOccurredPrecision | None = None
     """The smallest part of occurred_at that the source stated: a year, month or day alone stands for its beginning.

@@ -1,7 +1,6 @@
 """Times as sources write them: milliseconds since 1970 in UTC, the offset beside them, and how exact they are.
 
-A date is no midnight: what only names a day, a month or a year keeps saying so (`precision`), is its beginning where
-something began, and its end where something ended.
+A date is no midnight: what only names a day, a month or a year is its beginning, and keeps saying so (`precision`).
 """
 
 from __future__ import annotations
@@ -85,29 +84,6 @@ def _time(text: str, zone: tzinfo | None) -> Moment | None:
     read = datetime.fromisoformat(minute + (seconds or "").replace(",", ".") + (offset or ""))
     found_at = in_zone(read, zone, precision)
     return found_at._replace(offset_minutes=None) if offset in {"-00:00", "-0000", "-00"} else found_at
-
-
-def end(text: object, zone: tzinfo | None) -> Moment | None:
-    """The moment at which something ended that `text` names: of a year, month or day its last millisecond.
-
-    So has FHIR the end of a Period: it includes the whole of what it names.
-    """
-    found = moment(text, zone)
-    if found is None or found.precision not in _PARTS.values():
-        return found
-    assert isinstance(text, str), "only a text names a moment"
-    begun = date.fromisoformat((text + "-01-01")[:10])
-    try:
-        if found.precision is Precision.DAY:
-            following = begun + timedelta(days=1)
-        elif found.precision is Precision.MONTH and begun.month < 12:
-            following = begun.replace(month=begun.month + 1)
-        else:
-            following = date(begun.year + 1, 1, 1)
-    except (ValueError, OverflowError):
-        return found  # The year 9999, which some systems write for an end that is not known.
-    beginning = in_zone(datetime(following.year, following.month, following.day), zone)  # noqa: DTZ001
-    return found._replace(at=beginning.at - 1)
 
 
 def in_zone(read: datetime, zone: tzinfo | None, precision: Precision | None = None) -> Moment:

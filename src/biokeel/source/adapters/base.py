@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 import orjson
 import polars as pl
@@ -22,6 +22,7 @@ import polars as pl
 from biokeel.contracts.topics import EventType
 from biokeel.source.adapters.envelope import read_json as read_json  # noqa: PLC0414 - many adapters know it by this place
 from biokeel.source.ids import EventIds
+from biokeel.source.memory import Memory
 from biokeel.source.schemes import Schemes
 from biokeel.source.times import Moment
 from biokeel.vault.identifiers import normalise
@@ -66,7 +67,8 @@ class Context:
     `zone` is the time zone of times without one: null reads them as UTC and leaves the offset null.
     `day_month` is the order of dates like 4/5/2024 (mdy or dmy) where the source says it, null where it does not.
     `schemes` says which identifier systems and FHIR servers are which subject schemes.
-    `changed_at` (ms) is the file's own time of change; see `recorded_at`.
+    `changed_at` (ms) is the file's own time of change; see `recorded_at`. `memory` knows what records of earlier files
+    were made into.
     """
 
     source_id: str
@@ -76,6 +78,7 @@ class Context:
     subject: Subject | None = None
     zone: tzinfo | None = None
     schemes: Schemes = field(default_factory=Schemes)
+    memory: Memory | None = None
     day_month: str | None = None
 
     @property
@@ -132,28 +135,56 @@ class Problem:
     reason: str
 
 
+MOST_PROBLEMS: Final = 1_000
+"""Problems of one file that are held with their places; all are counted, and `Report.told` hears of each."""
+_MOST_REASONS: Final = 1_000
+_FURTHER: Final = "further kinds, not told apart"
+
+
+class Told(Protocol):
+    """Hears of each part of a file that became no event."""
+
+    def __call__(self, kind: Literal["problems", "left_out"], position: str, what: str) -> None:
+        """Take one in: under which word of the report, where, and the reason or type."""
+
+
 @dataclass(slots=True)
 class Report:
     """What became of one file, filled while an adapter reads it.
 
-    `problems` are what should have become an event, or a field of one, and did not. `left_out` counts, by type or
-    reason, what is well formed and not sent: what is no event of ours (an encounter, a body height), and identifiers
-    that the source does not speak of. There is nothing to mend. `bytes_read` is told how many more bytes of the file,
-    as it lies, were read.
+    `problems` are what should have become an event, or a field of one, and did not: the first of them with their
+    places, and in `reasons` how many of each. `left_out` counts, by type or reason, what is well formed and not sent:
+    what is no event of ours (an encounter), and identifiers that the source does not speak of. There is nothing to
+    mend. `bytes_read` is told how many more bytes of the file, as it lies, were read; `told` hears of every place.
     """
 
     problems: list[Problem] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
     bytes_read: Callable[[int], None] = field(default=lambda _: None, repr=False)
+    told: Told | None = field(default=None, repr=False)
 
     def problem(self, position: str, reason: str) -> None:
         """Note a part of the file that should have become an event and did not."""
-        self.problems.append(Problem(position, reason))
+        is_new = _count(self.reasons, reason)
+        if is_new or len(self.problems) < MOST_PROBLEMS:
+            self.problems.append(Problem(position, reason))
+        if self.told is not None:
+            self.told("problems", position, reason)
 
     def leave_out(self, position: str, what: str) -> None:
         """Note a part of the file that is well formed and no event of ours; `what` is its type or the reason."""
-        del position
-        self.left_out[what] += 1
+        _count(self.left_out, what)
+        if self.told is not None:
+            self.told("left_out", position, what)
+
+
+def _count(counts: Counter[str], what: str) -> bool:
+    """Count one more `what`, and say whether it is the first; a file may not fill the memory with names."""
+    if what not in counts and len(counts) >= _MOST_REASONS:
+        what = _FURTHER
+    counts[what] += 1
+    return counts[what] == 1
 
 
 class Held:
@@ -184,6 +215,10 @@ class Held:
 
 class Unusable(Exception):  # noqa: N818 - never leaves an adapter: it becomes a problem of the report
     """A record that should have become an event and cannot; says which element is at fault, never its value."""
+
+
+MALFORMED: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
+"""What code raises on a record that has another structure than its standard says; messages of these quote values."""
 
 
 def subject_text(value: object, name: str) -> str:

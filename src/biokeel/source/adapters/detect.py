@@ -19,6 +19,11 @@ from biokeel.source.adapters.envelope import HEAD_BYTES, Peek, Shape, peek
 from biokeel.source.adapters.fhir import read_fhir
 from biokeel.source.adapters.records import read_records
 from biokeel.source.adapters.unpacking import first_bytes
+from biokeel.source.mappings.library import FAMILIES, Library, library
+from biokeel.source.mappings.run import Table
+
+_SAMSUNG: Final = "com.samsung."
+"""How the first line of each table of Samsung Health begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +85,11 @@ FORMATS: Final[tuple[Format, ...]] = (
 """In the order in which they are asked."""
 
 
-def detect(path: Path) -> Format:
-    """The format of `path`. Raises `AdapterError` with the reason: empty, unreadable, not JSON, not read, not known."""
+def detect(path: Path, tables: Library | None = None) -> Format:
+    """The format of `path`. Raises `AdapterError` with the reason: empty, unreadable, not JSON, not read, not known.
+
+    `tables` are the mappings for tables: a given one counts before all else, a shipped one where no other format fits.
+    """
     head = first_bytes(path, HEAD_BYTES)
     if not head.strip():
         raise AdapterError(f"{path.name} is empty.")
@@ -90,19 +98,30 @@ def detect(path: Path) -> Format:
     seen = peek(path)
     if b"\x00" in seen.head:
         raise AdapterError(f"{path.name} is a binary file.", f"Known formats: {known()}.")
+    if tables is not None and (table := tables.given_for(path)):
+        return _of_table(table)
     for each in unread.UNREAD:
         if each.tells(seen):
             raise _not_read(path, each.name, each.todo)
     for format_ in FORMATS:
         if format_.tells(seen):
             return format_
+    if seen.shape is Shape.OTHER and (table := (tables or library()).shipped_for(path)):
+        return _of_table(table)
+    if seen.text.startswith(_SAMSUNG):
+        raise _not_read(path, "a table of Samsung Health that is no event of the programme", "Nothing is to be done.")
     what = "text" if seen.shape is Shape.OTHER else "JSON"
-    raise AdapterError(f"{path.name} is {what} of no known format.", f"Known formats: {known()}.")
+    own = " For a table of your own: biokeel source map FILE." if seen.shape is Shape.OTHER else ""
+    raise AdapterError(f"{path.name} is {what} of no known format.", f"Known formats: {known()}.{own}")
+
+
+def _of_table(table: Table) -> Format:
+    return Format(table.mapping.name, table, lambda _: True, table.mapping.site)
 
 
 def known() -> str:
     """The names of all formats."""
-    return ", ".join(dict.fromkeys(each.name for each in FORMATS))
+    return ", ".join(dict.fromkeys([*(each.name for each in FORMATS), *FAMILIES]))
 
 
 def _not_read(path: Path, name: str, todo: str) -> AdapterError:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from biokeel.source.adapters.base import (
+    MALFORMED,
     Batch,
     Context,
     Held,
@@ -80,6 +81,8 @@ def read_openmhealth(path: Path, context: Context, report: Report) -> Iterator[B
             measure, record = _event(point, place, context, report)
         except Unusable as fault:
             report.problem(place, str(fault))
+        except MALFORMED:
+            report.problem(place, "its JSON does not have the structure of Open mHealth")
         except LeftOut as what:
             report.leave_out(place, str(what))
         else:
