@@ -58,6 +58,7 @@ def test_a_file_that_fails_wholly_ends_with_status_1_after_the_others(run, tmp_p
     [
         (("--source-id", "Not OK"), "--source-id"),
         (("--source-id", "a", "--zone", "Mars/Base"), "--zone"),
+        (("--source-id", "a", "--occurred-at", "yesterday"), "--occurred-at"),
         (("--source-id", "a", "--subject", "x"), "--subject"),
         (("--source-id", "a", "--subject", "KR_RRN=x"), "--subject"),
         (("--source-id", "a", "--enrol", "--consent", "genome,all"), "genome, clinical, lifestyle"),
@@ -68,6 +69,22 @@ def test_options_that_make_no_sense_are_refused(run, tmp_path: Path, options: tu
     result = run("publish", str(tmp_path), "--dry-run", *options)
     assert result.exit_code == 2
     assert word in result.output
+
+
+def test_a_report_that_names_no_sample_is_published_where_a_sheet_states_it(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    report = tmp_path / "KB0001.wgs_overall_mean_cov.csv"
+    report.write_text("Average alignment coverage over wgs, 31.50\n")
+    result = run("publish", str(report), "--source-id", "centre", "--dry-run")
+    assert result.exit_code == 1
+    assert "names no sample" in result.output
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_text(f"file,sample\n{report.name},KB0001\n")
+    stated = ("--reports", str(sheet), "--occurred-at", "2026-03-01")
+    result = run("publish", str(report), "--source-id", "centre", "--dry-run", *stated)
+    assert result.exit_code == 0, result.output
+    assert "genome.qc_metrics" in result.output
+    assert "nobody states" not in result.output
+    assert "KB0001" not in result.output.replace(report.name, "")
 
 
 def test_a_folder_without_a_file_is_refused(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -15,8 +15,10 @@ from biokeel.cli.files_of_a_source import (
     Identifiers,
     KeyFile,
     Mappings,
+    OccurredAt,
     Paths,
     Progressing,
+    Reports,
     Site,
     SourceId,
     SubjectText,
@@ -63,6 +65,8 @@ def dry_run(
     day_month: DayMonth = "",
     identifiers: Identifiers = None,
     mapping: Mappings = None,
+    reports: Reports = None,
+    occurred_at: OccurredAt = "",
     key_file: KeyFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
@@ -90,6 +94,8 @@ def dry_run(
         key_file=key_file,
         mappings=mapping,
         make_key=False,
+        reports=reports,
+        occurred_at=occurred_at,
     )
     files = files_in(paths)
     catalogue = DirectoryCatalogue(settings.schemas_dir)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from biokeel.settings import Settings
     from biokeel.source.adapters.base import Subject
     from biokeel.source.files import FileResult, Source
+    from biokeel.source.times import Moment
 
 Paths: TypeAlias = Annotated[list[Path], typer.Argument(help="Files and folders (walked).", show_default=False)]
 SourceId: TypeAlias = Annotated[str, typer.Option(help="The publishing system, as agreed with the programme.")]
@@ -49,6 +50,14 @@ Mappings: TypeAlias = Annotated[
 KeyFile: TypeAlias = Annotated[
     Path | None, typer.Option(help="The source's secret for event ids; made where there is none.")
 ]
+Reports: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(help="Sheet (CSV) that says of quality-control reports what they do not: sample, pipeline, time ..."),
+]
+OccurredAt: TypeAlias = Annotated[
+    str,
+    typer.Option(help="When quality control ran, or samples came, where a report or a sheet does not say: ISO 8601."),
+]
 
 _SITE: Final = re.compile(r"[a-z0-9][a-z0-9.-]*")
 _MOST_PROBLEMS: Final = 20
@@ -69,6 +78,8 @@ def source_of(
     key_file: Path | None,
     make_key: bool,
     mappings: Sequence[Path] | None = None,
+    reports: Path | None = None,
+    occurred_at: str = "",
 ) -> Source:
     """Who publishes, from the options. Without `make_key` a secret that is not there is not made.
 
@@ -76,22 +87,28 @@ def source_of(
     """
     from biokeel.contracts.grammars import SOURCE_ID
     from biokeel.contracts.schema import load_schemas
+    from biokeel.source.adapters.stated import Stated
     from biokeel.source.files import Source
     from biokeel.source.ids import source_key
     from biokeel.source.mappings.library import Library
+    from biokeel.source.qc_sheet import load_sheet
     from biokeel.source.schemes import load_schemes
 
     _check(source_id, re.compile(SOURCE_ID), "--source-id")
     if site:
         _check(site, _SITE, "--site")
+    of_times = _zone(zone)
+    at = _moment(occurred_at, of_times)
     return Source(
         source_id,
         source_key(key_file or settings.state_dir / "source.key", make=make_key),
         site or None,
         _subject(subject),
-        _zone(zone),
+        of_times,
         load_schemes(identifiers or settings.identifiers),
-        Library.load(load_schemas(settings.schemas_dir), mappings) if mappings else None,
+        tables=Library.load(load_schemas(settings.schemas_dir), mappings) if mappings else None,
+        reports=load_sheet(reports, of_times, at) if reports else {},
+        stated=Stated(at=at),
         day_month=_day_month(day_month),
     )
 
@@ -131,6 +148,15 @@ def _zone(name: str) -> ZoneInfo | None:
         return ZoneInfo(name) if name else None
     except (ZoneInfoNotFoundError, ValueError):
         raise typer.BadParameter("--zone wants a name of the IANA time zone database.") from None
+
+
+def _moment(text: str, zone: ZoneInfo | None) -> Moment | None:
+    from biokeel.source.times import moment
+
+    found = moment(text, zone)
+    if text and found is None:
+        raise typer.BadParameter("--occurred-at wants a date or a time, for example 2026-03-01T10:00:00+09:00.")
+    return found
 
 
 def _day_month(order: str) -> str | None:

@@ -14,8 +14,10 @@ from biokeel.cli.files_of_a_source import (
     Identifiers,
     KeyFile,
     Mappings,
+    OccurredAt,
     Paths,
     Progressing,
+    Reports,
     Site,
     SourceId,
     SubjectText,
@@ -61,6 +63,8 @@ def publish(
     day_month: DayMonth = "",
     identifiers: Identifiers = None,
     mapping: Mappings = None,
+    reports: Reports = None,
+    occurred_at: OccurredAt = "",
     enrol: Annotated[bool, typer.Option("--enrol", help="Enrol every subject that the files do not enrol.")] = False,
     consent: Annotated[
         str,
@@ -104,6 +108,8 @@ def publish(
         key_file=key_file,
         mappings=mapping,
         make_key=not dry_run,
+        reports=reports,
+        occurred_at=occurred_at,
     )
     if settings.source_id and settings.source_id != source_id:
         raise SettingsError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from enum import IntEnum
@@ -27,6 +27,7 @@ from biokeel.errors import (
 from biokeel.source.adapters.base import BATCH_ROWS, MALFORMED, Batch, Context, Record, Report, Subject
 from biokeel.source.adapters.detect import RECORDS, detect
 from biokeel.source.adapters.records import Message, read_raw
+from biokeel.source.adapters.stated import NOTHING, Stated
 from biokeel.source.encoding import Encoder
 from biokeel.source.enrol import Enroller, states_no_consent
 from biokeel.source.ids import EventIds
@@ -74,6 +75,7 @@ class Source:
     `schemes` is the source's table of identifier systems and FHIR servers (`biokeel.source.schemes.load_schemes`);
     `tables` are its mappings of tables (`biokeel.source.mappings.library.Library`), None for the shipped ones.
     `memory` knows what earlier files were made into (`biokeel.source.memory.memory_at`).
+    `reports` says of some files what they do not say themselves (`biokeel.source.qc_sheet`), `stated` of all others.
     `day_month` is the order of its dates like 4/5/2024: mdy, dmy, or null where each file must tell.
     """
 
@@ -83,17 +85,26 @@ class Source:
     subject: Subject | None = None
     zone: tzinfo | None = None
     schemes: Schemes = field(default_factory=Schemes)
+    day_month: str | None = None
     tables: Library | None = None
     memory: Memory | None = None
-    day_month: str | None = None
+    reports: Mapping[Path, Stated] = field(default_factory=dict)
+    stated: Stated = NOTHING
 
     def context(self, path: Path, format_site: str | None) -> Context:
         """The context of one file."""
         site = self.site or format_site or self.source_id.replace("/", "-")
-        changed = int(path.stat().st_mtime * 1000)
-        ids = EventIds(self.source_id, self.key)
         return Context(
-            self.source_id, site, ids, changed, self.subject, self.zone, self.schemes, self.memory, self.day_month
+            self.source_id,
+            site,
+            EventIds(self.source_id, self.key),
+            changed_at=int(path.stat().st_mtime * 1000),
+            subject=self.subject,
+            zone=self.zone,
+            day_month=self.day_month,
+            schemes=self.schemes,
+            memory=self.memory,
+            stated=self.reports.get(path.resolve(), self.stated),
         )
 
 

@@ -64,6 +64,10 @@ SampleManifestPlatform = Literal[
     "SOLID",
     "ULTIMA",
 ]
+SampleManifestOccurredBasis = Literal[
+    "stated",
+    "recorded",
+]
 SampleManifestStatus = Literal[
     "final",
     "amended",
@@ -81,8 +85,51 @@ SampleManifestOccurredPrecision = Literal[
 QcMetricsPipeline = Annotated[
     str,
     StringConstraints(
-        pattern=r"^(?:npm\-sample\-qc|DRAGEN|nf\-core\-sarek|nf\-core\-raredisease|gatk4\-germline|parabricks\-germline|glimpse\-qc|bcbio\-nextgen)(?:[ -]v?[0-9]{1,3}(?:\.[0-9]{1,3}){0,3})?$",  # noqa: E501
+        pattern=r"^(?:npm\-sample\-qc|DRAGEN|nf\-core\-sarek|nf\-core\-raredisease|gatk4\-germline|parabricks\-germline|glimpse\-qc|bcbio\-nextgen|argo\-dnaalnqc|argo\-vcfqc)(?:[ -]v?[0-9]{1,3}(?:\.[0-9]{1,3}){0,3})?$",  # noqa: E501
     ),
+]
+QcMetricsReportType = Literal[
+    "ga4gh-wgs-qc",
+    "ga4gh-vcf-qc",
+    "samtools-stats",
+    "samtools-flagstat",
+    "mosdepth-summary",
+    "mosdepth-global-dist",
+    "verifybamid-selfsm",
+    "picard-wgs",
+    "picard-insert-size",
+    "picard-alignment-summary",
+    "picard-quality-yield",
+    "picard-variant-calling-detail",
+    "bcftools-stats",
+    "somalier-samples",
+    "peddy-het-check",
+    "peddy-sex-check",
+    "dragen-mapping",
+    "dragen-wgs-coverage",
+    "dragen-overall-mean-coverage",
+    "dragen-variant-caller",
+    "dragen-gvcf",
+    "dragen-ploidy",
+    "fastp",
+]
+QcMetricsQcTool = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(?:samtools|bcftools|mosdepth|VerifyBamID|Picard|somalier|peddy|DRAGEN|fastp)(?:[ -]v?[0-9]{1,3}(?:\.[0-9]{1,3}){0,3})?$",  # noqa: E501
+    ),
+]
+QcMetricsSpecimenRole = Literal[
+    "tumor",
+    "normal",
+]
+QcMetricsVariantsCounted = Literal[
+    "pass",
+    "all",
+]
+QcMetricsSexInferred = Literal[
+    "female",
+    "male",
 ]
 Sha256Code = Annotated[
     str,
@@ -993,7 +1040,7 @@ class SampleManifest(EventModel):
     """Identifier of the biosample in the centre's or a public archive (for example a BioSamples accession)."""
 
     sex_reported: SampleManifestSexReported
-    """Sex as reported with the sample: female, male or unknown."""
+    """Sex as reported with the sample: female, male or unknown (where the source itself says so)."""
 
     population_code: str | None = None
     """Population of origin as a 1000 Genomes / IGSR code, where the centre states one."""
@@ -1009,6 +1056,10 @@ class SampleManifest(EventModel):
 
     variant_uri: str | None = None
     """URI of the variant file (VCF or gVCF). Names samples, so it stays in the vault zone."""
+
+    occurred_basis: SampleManifestOccurredBasis | None = None
+    """Where occurred_at is from: stated (the sheet, or whoever published it, says when) or recorded (nobody says;
+    recorded_at stands there)."""
 
     status: SampleManifestStatus | None = None
     """Status of the record (in the words of FHIR's Observation.status): final, amended, corrected or entered-in-
@@ -1036,6 +1087,28 @@ class QcMetrics(EventModel):
 
     pipeline: QcMetricsPipeline | None = None
     """Name and version of the quality-control pipeline."""
+
+    report_type: QcMetricsReportType | None = None
+    """Which report the event is: all that a pipeline measured (ga4gh-wgs-qc; null where the source does not say), or
+    the part of one tool, whose event has only that part's metrics."""
+
+    qc_tool: QcMetricsQcTool | None = None
+    """The tool that wrote the report, with its version where the report states it."""
+
+    reference_build: SampleManifestReferenceBuild | None = None
+    """Reference genome of the alignment, as the source declares it: GRCh37, GRCh38 or T2T-CHM13v2.0; null where it
+    does not."""
+
+    specimen_role: QcMetricsSpecimenRole | None = None
+    """Whether the report speaks of the tumour or of the matched normal; null for a germline sample."""
+
+    occurred_basis: SampleManifestOccurredBasis | None = None
+    """Where occurred_at is from: stated (the report, or whoever published it, says when the quality control ran) or
+    recorded (nobody says; recorded_at stands there)."""
+
+    variants_counted: QcMetricsVariantsCounted | None = None
+    """Which variants the counts and ratios are of: pass (those that passed all filters) or all (filters were not
+    applied); null where the report does not say."""
 
     yield_bp_q30: Annotated[int, Field(ge=0, le=100000000000000)] | None = None
     """Bases with quality of at least Q30, adapters and duplicates included. Unit: {bp}."""
@@ -1084,6 +1157,42 @@ class QcMetrics(EventModel):
 
     ratio_insertion_deletion: Annotated[float, Field(ge=0, le=1000000)] | None = None
     """Insertions per deletion. Unit: 1."""
+
+    median_autosome_coverage: Annotated[float, Field(ge=0, le=1000000)] | None = None
+    """Median coverage of the autosomes. Unit: {fold}."""
+
+    mean_coverage: Annotated[float, Field(ge=0, le=1000000)] | None = None
+    """Mean coverage of all positions that the report covers (territory_bp): the whole genome, or the intervals that
+    the tool was run with. Not the autosomes' alone. Unit: {fold}."""
+
+    mad_coverage: Annotated[float, Field(ge=0, le=1000000)] | None = None
+    """Median absolute deviation of the coverage of the positions that the report covers. Unit: {fold}."""
+
+    pct_positions_15x: Annotated[float, Field(ge=0, le=100)] | None = None
+    """Share of the positions that the report covers with a coverage of at least 15. Unit: %."""
+
+    territory_bp: Annotated[int, Field(ge=0, le=100000000000)] | None = None
+    """Positions that mean_coverage, mad_coverage and pct_positions_15x are of. Unit: {bp}."""
+
+    mean_site_depth: Annotated[float, Field(ge=0, le=1000000)] | None = None
+    """Mean depth at the sites by which samples are told apart (somalier gt_depth_mean, peddy mean_depth). Unit:
+    {fold}."""
+
+    fastq_bp_q30: Annotated[int, Field(ge=0, le=100000000000000)] | None = None
+    """Bases with quality of at least Q30 in the reads that the report covers, before filtering: often one lane, not
+    the whole sample. Unit: {bp}."""
+
+    count_indels: Annotated[int, Field(ge=0, le=3300000000)] | None = None
+    """Insertions and deletions together, of reports that do not tell them apart. Unit: {variants}."""
+
+    ratio_heterozygous_homozygous: Annotated[float, Field(ge=0, le=1000000)] | None = None
+    """Het/hom: heterozygous per homozygous-alternate genotype of SNVs and indels together. Unit: 1."""
+
+    ratio_heterozygous_homozygous_x: Annotated[float, Field(ge=0, le=1000000)] | None = None
+    """Het/hom on chromosome X: what the inferred sex rests on. Unit: 1."""
+
+    sex_inferred: QcMetricsSexInferred | None = None
+    """Sex as the reads have it: female (XX) or male (XY)."""
 
     status: SampleManifestStatus | None = None
     """Status of the record (in the words of FHIR's Observation.status): final, amended, corrected or entered-in-

@@ -21,6 +21,7 @@ import polars as pl
 
 from biokeel.contracts.topics import EventType
 from biokeel.source.adapters.envelope import read_json as read_json  # noqa: PLC0414 - many adapters know it by this place
+from biokeel.source.adapters.stated import NOTHING, Stated
 from biokeel.source.ids import EventIds
 from biokeel.source.memory import Memory
 from biokeel.source.schemes import Schemes
@@ -68,7 +69,8 @@ class Context:
     `day_month` is the order of dates like 4/5/2024 (mdy or dmy) where the source says it, null where it does not.
     `schemes` says which identifier systems and FHIR servers are which subject schemes.
     `changed_at` (ms) is the file's own time of change; see `recorded_at`. `memory` knows what records of earlier files
-    were made into.
+    were made into. `stated` is what the caller says of this file: of a report that names no sample, no pipeline or no
+    time.
     """
 
     source_id: str
@@ -78,8 +80,9 @@ class Context:
     subject: Subject | None = None
     zone: tzinfo | None = None
     schemes: Schemes = field(default_factory=Schemes)
-    memory: Memory | None = None
     day_month: str | None = None
+    memory: Memory | None = None
+    stated: Stated = NOTHING
 
     @property
     def recorded_at(self) -> int:
