@@ -209,7 +209,10 @@ LIBRE = (
     "FreeStyle Libre 3,SN,{day} 00:50,7,90,,,\n"
     "FreeStyle Libre 3,SN,{day} 00:55,2,,,,88\n"
 )
-ENGLISH = "Device,Serial Number,Device Timestamp,Record Type,Historic Glucose mg/dL,Scan Glucose mg/dL,Notes,Strip Glucose mg/dL"
+ENGLISH = (
+    "Device,Serial Number,Device Timestamp,Record Type,Historic Glucose mg/dL,Scan Glucose mg/dL,Notes,"
+    "Strip Glucose mg/dL"
+)
 GERMAN = (
     "Gerät,Seriennummer,Gerätezeitstempel,Aufzeichnungstyp,Glukosewert-Verlauf mmol/L,Glukose-Scan mmol/L,Notizen,"
     "Glukose-Teststreifen mmol/L"

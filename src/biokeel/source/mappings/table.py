@@ -148,6 +148,7 @@ class _Scanner:
             has_header=False,
             separator=self.rules.delimiter,
             schema={column(index): pl.String() for index in range(most)},
+            missing_columns="insert",
         )
         assert frame.height == len(where), "a record for each line end"
         missing = ["", *self.rules.missing]
