@@ -86,7 +86,7 @@ def test_sleep_counts_in_minutes_and_must_not_end_before_it_starts(read: Any, tm
     backwards = {"time_interval": {"start_date_time": "2020-02-05T07:00:00Z", "end_date_time": "2020-02-04T07:00:00Z"}}
     events, report = read(read_openmhealth, written(tmp_path, asleep | {"effective_time_frame": backwards}))
     assert not events
-    assert report.problems[0].reason == "time_interval ends before it starts"
+    assert report.problems[0].reason == "the end of time_interval lies before the beginning"
 
 
 def test_the_specimen_and_the_unit_choose_the_code(read: Any, tmp_path: Path) -> None:

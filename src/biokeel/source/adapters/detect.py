@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from biokeel.contracts.topics import event_type
 from biokeel.errors import AdapterError
-from biokeel.source.adapters import fitbit_csv, openmhealth, unread, wgs_qc
+from biokeel.source.adapters import fitbit_csv, openmhealth, qc_detect, unread
 from biokeel.source.adapters.base import Adapter
 from biokeel.source.adapters.envelope import HEAD_BYTES, Peek, Shape, peek
 from biokeel.source.adapters.fhir import read_fhir
@@ -58,28 +58,17 @@ def _is_openmhealth(point: dict[str, Any]) -> bool:
     return "header" in point or any(name in body for name in openmhealth.MEASURES)
 
 
-def _is_manifest(seen: Peek) -> bool:
-    return len(seen.columns) == 3 and all("://" in cell for cell in seen.columns[1:])
-
-
 FHIR: Final = Format("FHIR R4", read_fhir, _some(lambda document: "resourceType" in document))
 RECORDS: Final = Format("ready records", read_records, _some(_is_record))
-METRICS: Final = Format("GA4GH WGS-QC metrics", wgs_qc.read_metrics, _some(lambda each: "wgs_qc_metrics" in each))
 OPEN_MHEALTH: Final = Format("Open mHealth", openmhealth.read_openmhealth, _some(_is_openmhealth))
 FITBIT: Final = Format("Fitbit CSV", fitbit_csv.read_fitbit, lambda seen: fitbit_csv.is_fitbit(seen.columns), "fitbit")
-SAMPLE_SHEET: Final = Format(
-    "IGSR sample sheet", wgs_qc.read_sample_sheet, lambda seen: set(wgs_qc.SHEET_COLUMNS) <= set(seen.columns)
-)
-MANIFEST: Final = Format("WGS sample manifest", wgs_qc.read_manifest, _is_manifest)
 
 FORMATS: Final[tuple[Format, ...]] = (
     FHIR,
     RECORDS,
-    METRICS,
+    *(Format(*each) for each in qc_detect.FORMATS),
     OPEN_MHEALTH,
     FITBIT,
-    SAMPLE_SHEET,
-    MANIFEST,
 )
 """In the order in which they are asked."""
 

@@ -304,5 +304,7 @@ def _read_whole(path: Path, encoding: str | None, _changed: int, _size: int) -> 
         value = loads_but_twins(text)
         found = list(twins(text)) if may_hold_twins(text, value) else []
     except BadJson as fault:
+        if str(fault) == TOO_DEEP:
+            raise AdapterError(f"{path.name} is not read: {TOO_DEEP}.") from None
         raise AdapterError(f"{path.name} is not JSON: line {fault.line}, column {fault.column}: {fault}.") from None
     return value, {each.element: (each.reason, each.line) for each in reversed(found)}

@@ -14,8 +14,18 @@ from typing import Final
 
 from biokeel.contracts.topics import EventType, event_type
 from biokeel.errors import AdapterError
-from biokeel.source.adapters.base import Batch, Context, Held, Record, Report, Subject, Unusable, subject_of
-from biokeel.source.times import Moment, in_zone
+from biokeel.source.adapters.base import (
+    Batch,
+    Context,
+    Held,
+    Record,
+    Report,
+    Subject,
+    Unusable,
+    stated_times,
+    subject_of,
+)
+from biokeel.source.times import Moment, Precision, in_zone
 
 EXERCISE: Final = event_type("lifestyle.exercise")
 SLEEP: Final = event_type("lifestyle.sleep")
@@ -67,6 +77,9 @@ def _read(lines: csv.DictReader[str], path: Path, context: Context, report: Repo
         seen[event_id] = lines.line_num
         try:
             record = _envelope(subject, event_id, begun, context) | payload(row)
+        except Unusable as fault:
+            report.problem(position, str(fault))
+            continue
         except (KeyError, ValueError, TypeError):
             report.problem(position, "a column is missing or holds no number")
             continue
@@ -82,10 +95,7 @@ def _envelope(subject: Subject, event_id: str, begun: Moment, context: Context) 
         "source_id": context.source_id,
         "subject_scheme": subject.scheme,
         "subject_id": subject.value,
-        "occurred_at": begun.at,
-        "occurred_offset_minutes": begun.offset_minutes,
-        "recorded_at": context.recorded_at,
-    }
+    } | stated_times(begun, None, context)
 
 
 def _date(text: str | None, context: Context) -> Moment | None:
@@ -94,7 +104,7 @@ def _date(text: str | None, context: Context) -> Moment | None:
         return None
     for form in _DATES:
         try:
-            return in_zone(datetime.strptime(text, form), context.zone)  # noqa: DTZ007 - in_zone decides
+            return in_zone(datetime.strptime(text, form), context.zone, Precision.DAY)  # noqa: DTZ007 - in_zone decides
         except ValueError:
             continue
     return None

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from biokeel.contracts.topics import EventType, event_type
 from biokeel.source.adapters.base import (
+    MALFORMED,
     Batch,
     Context,
     Record,
@@ -22,7 +23,9 @@ from biokeel.source.adapters.base import (
     Subject,
     Unusable,
     content_key,
+    ending,
     read_json,
+    stated_times,
     subject_of,
 )
 from biokeel.source.times import Moment, moment
@@ -87,7 +90,7 @@ def read_openmhealth(path: Path, context: Context, report: Report) -> Iterator[B
             event, record = _event(point, context)
         except Unusable as fault:
             report.problem(place, str(fault))
-        except (AttributeError, TypeError, KeyError, ValueError):
+        except MALFORMED:
             report.problem(place, "its JSON does not have the structure of Open mHealth")
         else:
             yield Batch(event, [record], [place])
@@ -105,15 +108,13 @@ def _event(point: Any, context: Context) -> tuple[EventType, Record]:
     subject = _subject(header, context)
     written = moment(header.get("creation_date_time"), context.zone)
     key = header["id"] if header else f"{subject.scheme}/{subject.value}/{content_key(body)}"
-    return event, {
+    envelope = {
         "event_id": context.ids.of(event, key),
         "source_id": context.source_id,
         "subject_scheme": subject.scheme,
         "subject_id": subject.value,
-        "occurred_at": start.at,
-        "occurred_offset_minutes": start.offset_minutes,
-        "recorded_at": written.at if written else context.recorded_at,
-    } | build(body, start, end)
+    }
+    return event, envelope | stated_times(start, written, context) | build(body, start, end)
 
 
 def _parts(point: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -165,12 +166,13 @@ def _time_frame(body: dict[str, Any], context: Context) -> tuple[Moment, Moment 
     known = {name: _moment(interval[name], context, name) for name in parts if name != "duration"}
     start, end = known.get("start_date_time"), known.get("end_date_time")
     if start is not None and end is not None:
+        ending(start, end, "the end of time_interval")
         return start, end
     length = round(_amount(interval, "duration", _SECONDS) * 1000)
     if start is not None:
-        return start, Moment(start.at + length, start.offset_minutes)
+        return start, start._replace(at=start.at + length)
     assert end is not None, "two of three parts are there"
-    return Moment(end.at - length, end.offset_minutes), end
+    return end._replace(at=end.at - length), end
 
 
 def _moment(text: Any, context: Context, name: str) -> Moment:
@@ -254,12 +256,10 @@ def _steps(body: dict[str, Any], start: Moment, end: Moment | None) -> Record:
 
 def _sleep(body: dict[str, Any], start: Moment, end: Moment | None) -> Record:
     ended = _interval(end)
-    if ended.at < start.at:
-        raise Unusable("time_interval ends before it starts")
     asleep = "total_sleep_time" if "total_sleep_time" in body else "sleep_duration"
     minutes = {"min": 1.0, "h": 60.0}
     return {
-        "ended_at": ended.at,
+        "ended_at": ending(start, ended, "the end of time_interval"),
         "minutes_asleep": _optional(body, asleep, minutes),
         "minutes_light": _optional(body, "light_sleep_duration", minutes),
         "minutes_deep": _optional(body, "deep_sleep_duration", minutes),

@@ -12,6 +12,7 @@ _FHIR_JSON: Final = "Export FHIR R4 as JSON or NDJSON."
 _TEXT: Final = "Export the data as text: FHIR R4 JSON, CSV, or JSON lines of ready records."
 _UNPACK: Final = "Unpack it, and name the folder."
 _GENOME: Final = "Big files go as claim checks: publish genome.variant_file_ready."
+_TOOLS: Final = "Publish the reports that docs/formats/genome-qc-reports.md names."
 _ROOT: Final = re.compile(r"<(?:[\w.\-]+:)?([A-Za-z][\w.\-]*)[\s/>]")
 
 
@@ -95,6 +96,26 @@ UNREAD: Final[tuple[Unread, ...]] = (
     Unread("a VCF file", _GENOME, _begins("##fileformat=VCF")),
     Unread("a SAM file", _GENOME, _begins("@HD\t", "@SQ\t")),
     Unread("a FASTQ file", _GENOME, lambda peek: bool(re.match(r"@[^\n]+\n[ACGTNacgtn]+\r?\n\+", peek.text))),
+    Unread(
+        "samtools idxstats",
+        "Publish samtools stats or flagstat of the same file.",
+        lambda peek: bool(re.match(r"\S+\t\d+\t\d+\t\d+\r?\n", peek.text)),
+    ),
+    Unread(
+        "peddy's ped file", "Publish its het_check and sex_check.", _columns("#family_id", "sample_id", "het_call_rate")
+    ),
+    Unread(
+        "samtools flagstat in another form",
+        "Publish its text.",
+        lambda peek: (
+            bool(re.match(r"\d+\t\d+\ttotal \(QC-passed", peek.text))
+            or any("QC-passed reads" in sample for sample in peek.samples)
+        ),
+    ),
+    Unread("samtools coverage", _TOOLS, _columns("#rname", "numreads", "meandepth")),
+    Unread("MultiQC's collection of reports", _TOOLS, _keys("report_general_stats_data")),
+    Unread("FastQC's data", _TOOLS, _begins("##FastQC")),
+    Unread("GATK's table of contamination", _TOOLS, _columns("sample", "contamination", "error")),
     Unread("Garmin's CSV of activities", _TEXT, _columns("Activity Type", "Date", "Favorite")),
     Unread(
         "Oura's JSON of sleep",
