@@ -33,6 +33,7 @@ ANSWERS = {
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     monkeypatch.setenv("BIOKEEL_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("BIOKEEL_SOURCES_DIR", str(tmp_path / "no register"))
     app = typer.Typer()
     publish.register(app)
     source.register(app)

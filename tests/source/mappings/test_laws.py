@@ -51,7 +51,7 @@ ROWS = st.lists(
     st.fixed_dictionaries(
         {
             "who": st.sampled_from(["P1", "P2", "환자3"]),
-            "when": st.datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1)).map(lambda at: at.replace(microsecond=0)),  # noqa: DTZ001
+            "when": st.datetimes(datetime(1990, 1, 1), datetime(2025, 1, 1)).map(lambda at: at.replace(microsecond=0)),  # noqa: DTZ001
             "value": st.floats(-1e6, 1e10, allow_nan=False, allow_infinity=False),
             "unit": st.sampled_from(["mg/dL", "mmol/L", "U/L"]),
             "note": NOTES,
