@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from biokeel.cli.files_of_a_source import (
+    DayMonth,
     Identifiers,
     KeyFile,
     Mappings,
@@ -61,6 +62,7 @@ def dry_run(
     site: Site = "",
     subject: SubjectText = "",
     zone: Zone = "",
+    day_month: DayMonth = "",
     identifiers: Identifiers = None,
     mapping: Mappings = None,
     reports: Reports = None,
@@ -87,6 +89,7 @@ def dry_run(
         site=site,
         subject=subject,
         zone=zone,
+        day_month=day_month,
         identifiers=identifiers,
         key_file=key_file,
         mappings=mapping,

@@ -34,6 +34,9 @@ SubjectText: TypeAlias = Annotated[
     ),
 ]
 Zone: TypeAlias = Annotated[str, typer.Option(help="Time zone of times without one, for example Asia/Seoul.")]
+DayMonth: TypeAlias = Annotated[
+    str, typer.Option(help="Order of dates like 4/5/2024: mdy or dmy; else a file whose dates do not tell is refused.")
+]
 Identifiers: TypeAlias = Annotated[
     Path | None,
     typer.Option(help="Table of identifier systems and FHIR servers, TOML or JSON; else BIOKEEL_IDENTIFIERS."),
@@ -70,6 +73,7 @@ def source_of(
     site: str,
     subject: str,
     zone: str,
+    day_month: str,
     identifiers: Path | None,
     key_file: Path | None,
     make_key: bool,
@@ -105,6 +109,7 @@ def source_of(
         tables=Library.load(load_schemas(settings.schemas_dir), mappings) if mappings else None,
         reports=load_sheet(reports, of_times, at) if reports else {},
         stated=Stated(at=at),
+        day_month=_day_month(day_month),
     )
 
 
@@ -152,6 +157,12 @@ def _moment(text: str, zone: ZoneInfo | None) -> Moment | None:
     if text and found is None:
         raise typer.BadParameter("--occurred-at wants a date or a time, for example 2026-03-01T10:00:00+09:00.")
     return found
+
+
+def _day_month(order: str) -> str | None:
+    if order not in {"", "mdy", "dmy"}:
+        raise typer.BadParameter("--day-month wants mdy (4/5 is the fifth of April) or dmy.")
+    return order or None
 
 
 def progress_over(console: Console, *columns: str) -> Progress:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from biokeel.cli.files_of_a_source import (
+    DayMonth,
     Identifiers,
     KeyFile,
     Mappings,
@@ -59,6 +60,7 @@ def publish(
     site: Site = "",
     subject: SubjectText = "",
     zone: Zone = "",
+    day_month: DayMonth = "",
     identifiers: Identifiers = None,
     mapping: Mappings = None,
     reports: Reports = None,
@@ -101,6 +103,7 @@ def publish(
         site=site,
         subject=subject,
         zone=zone,
+        day_month=day_month,
         identifiers=identifiers,
         key_file=key_file,
         mappings=mapping,

@@ -76,6 +76,7 @@ class Source:
     `tables` are its mappings of tables (`biokeel.source.mappings.library.Library`), None for the shipped ones.
     `memory` knows what earlier files were made into (`biokeel.source.memory.memory_at`).
     `reports` says of some files what they do not say themselves (`biokeel.source.qc_sheet`), `stated` of all others.
+    `day_month` is the order of its dates like 4/5/2024: mdy, dmy, or null where each file must tell.
     """
 
     source_id: str
@@ -84,6 +85,7 @@ class Source:
     subject: Subject | None = None
     zone: tzinfo | None = None
     schemes: Schemes = field(default_factory=Schemes)
+    day_month: str | None = None
     tables: Library | None = None
     memory: Memory | None = None
     reports: Mapping[Path, Stated] = field(default_factory=dict)
@@ -92,10 +94,18 @@ class Source:
     def context(self, path: Path, format_site: str | None) -> Context:
         """The context of one file."""
         site = self.site or format_site or self.source_id.replace("/", "-")
-        changed = int(path.stat().st_mtime * 1000)
-        ids = EventIds(self.source_id, self.key)
-        stated = self.reports.get(path.resolve(), self.stated)
-        return Context(self.source_id, site, ids, changed, self.subject, self.zone, self.schemes, self.memory, stated)
+        return Context(
+            self.source_id,
+            site,
+            EventIds(self.source_id, self.key),
+            changed_at=int(path.stat().st_mtime * 1000),
+            subject=self.subject,
+            zone=self.zone,
+            day_month=self.day_month,
+            schemes=self.schemes,
+            memory=self.memory,
+            stated=self.reports.get(path.resolve(), self.stated),
+        )
 
 
 @dataclass(slots=True)

@@ -133,9 +133,9 @@ def order_of_day_and_month(texts: Iterable[str]) -> Literal["mdy", "dmy"] | None
         if found is None:
             continue
         first, second = int(found[1]), int(found[3])
-        if first > 12:
+        if first > 12 >= second:
             orders.add("dmy")
-        if second > 12:
+        if second > 12 >= first:
             orders.add("mdy")
         if len(orders) == 2:
             return None

@@ -66,6 +66,7 @@ class Context:
 
     `site` names the hospital, centre or vendor in subject schemes. `subject` is the person of files that name nobody.
     `zone` is the time zone of times without one: null reads them as UTC and leaves the offset null.
+    `day_month` is the order of dates like 4/5/2024 (mdy or dmy) where the source says it, null where it does not.
     `schemes` says which identifier systems and FHIR servers are which subject schemes.
     `changed_at` (ms) is the file's own time of change; see `recorded_at`. `memory` knows what records of earlier files
     were made into. `stated` is what the caller says of this file: of a report that names no sample, no pipeline or no
@@ -79,6 +80,7 @@ class Context:
     subject: Subject | None = None
     zone: tzinfo | None = None
     schemes: Schemes = field(default_factory=Schemes)
+    day_month: str | None = None
     memory: Memory | None = None
     stated: Stated = NOTHING
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from biokeel.contracts.topics import event_type
 from biokeel.errors import AdapterError
-from biokeel.source.adapters import fitbit_csv, openmhealth, qc_detect, unread
+from biokeel.source.adapters import apple_health, fitbit_api, fitbit_csv, ihealth, openmhealth, qc_detect, unread
 from biokeel.source.adapters.base import Adapter
 from biokeel.source.adapters.envelope import HEAD_BYTES, Peek, Shape, peek
 from biokeel.source.adapters.fhir import read_fhir
@@ -53,15 +53,13 @@ def _is_record(line: dict[str, Any]) -> bool:
         return "subject_scheme" in line
 
 
-def _is_openmhealth(point: dict[str, Any]) -> bool:
-    body = point["body"] if "header" in point and isinstance(point.get("body"), dict) else point
-    return "header" in point or any(name in body for name in openmhealth.MEASURES)
-
-
 FHIR: Final = Format("FHIR R4", read_fhir, _some(lambda document: "resourceType" in document))
 RECORDS: Final = Format("ready records", read_records, _some(_is_record))
-OPEN_MHEALTH: Final = Format("Open mHealth", openmhealth.read_openmhealth, _some(_is_openmhealth))
+OPEN_MHEALTH: Final = Format("Open mHealth", openmhealth.read_openmhealth, _some(openmhealth.is_openmhealth))
 FITBIT: Final = Format("Fitbit CSV", fitbit_csv.read_fitbit, lambda seen: fitbit_csv.is_fitbit(seen.columns), "fitbit")
+FITBIT_API: Final = Format("Fitbit web API", fitbit_api.read_fitbit_api, _some(fitbit_api.is_fitbit_api), "fitbit")
+IHEALTH: Final = Format("iHealth API", ihealth.read_ihealth, _some(ihealth.is_ihealth), "ihealth")
+APPLE_HEALTH: Final = Format("Apple Health", apple_health.read_apple_health, apple_health.is_apple_health, "apple")
 
 FORMATS: Final[tuple[Format, ...]] = (
     FHIR,
@@ -69,6 +67,9 @@ FORMATS: Final[tuple[Format, ...]] = (
     *(Format(*each) for each in qc_detect.FORMATS),
     OPEN_MHEALTH,
     FITBIT,
+    FITBIT_API,
+    IHEALTH,
+    APPLE_HEALTH,
 )
 """In the order in which they are asked."""
 

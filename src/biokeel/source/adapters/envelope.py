@@ -47,7 +47,7 @@ _SAMPLES: Final = 50
 _LINES_OF_JSON: Final = frozenset({".ndjson", ".jsonl"})
 _ONE_DOCUMENT: Final = "the document"
 _NO_OBJECT: Final = "no JSON object"
-_ARRAY: Final = re.compile(rb'\[\s*[\[\]{"0-9-]')
+_ARRAY: Final = re.compile(rb'\[\s*(?:[\[\]{"0-9-]|(?:null|true|false)\b)')
 """How an array begins; a sample sheet begins with `[Header]`."""
 _TOO_LONG: Final = f"it is longer than {MOST_BYTES >> 20} MiB"
 

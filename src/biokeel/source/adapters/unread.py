@@ -92,7 +92,11 @@ UNREAD: Final[tuple[Unread, ...]] = (
     Unread("a CDISC ODM document", _TEXT, _root("ODM")),
     Unread("a GPX or TCX track", "Tracks are no event; export the activities.", _root("gpx", "TrainingCenterDatabase")),
     Unread("an HTML page", "Was it a page to log in? Download it again.", _root("html", "HTML")),
-    Unread("an XML document of no format that we know", _TEXT, lambda peek: xml_root(peek) is not None),
+    Unread(
+        "an XML document of no format that we know",
+        _TEXT,
+        lambda peek: xml_root(peek) not in {None, "HealthData"},  # Apple Health is read
+    ),
     Unread("a VCF file", _GENOME, _begins("##fileformat=VCF")),
     Unread("a SAM file", _GENOME, _begins("@HD\t", "@SQ\t")),
     Unread("a FASTQ file", _GENOME, lambda peek: bool(re.match(r"@[^\n]+\n[ACGTNacgtn]+\r?\n\+", peek.text))),
