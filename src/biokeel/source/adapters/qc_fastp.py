@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from biokeel.source.adapters.base import Batch, Context, Report, read_json
+from biokeel.source.adapters.base import Batch, Context, Report
+from biokeel.source.adapters.envelope import read_json
 from biokeel.source.adapters.qc import Part, events
 
 
