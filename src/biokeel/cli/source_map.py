@@ -70,6 +70,7 @@ def _checked(file: Path, mapping: Path, *, site: str, zone: str) -> Preview:
         site=site,
         subject=scheme,
         zone=zone,
+        day_month="",
         identifiers=None,
         key_file=None,
         make_key=False,
