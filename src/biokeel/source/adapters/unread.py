@@ -125,6 +125,7 @@ UNREAD: Final[tuple[Unread, ...]] = (
     ),
     Unread("samtools coverage", _TOOLS, _columns("#rname", "numreads", "meandepth")),
     Unread("MultiQC's collection of reports", _TOOLS, _keys("report_general_stats_data")),
+    Unread("Sentieon's metrics", _TOOLS, _begins("#SentieonCommandLine")),
     Unread("FastQC's data", _TOOLS, _begins("##FastQC")),
     Unread("GATK's table of contamination", _TOOLS, _columns("sample", "contamination", "error")),
     Unread("Garmin's CSV of activities", _TABLE, _columns("Activity Type", "Date", "Favorite")),
