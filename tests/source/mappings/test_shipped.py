@@ -113,6 +113,14 @@ def test_synthea_patients_are_enrolled_without_consent_name_or_number(read: Read
     assert not any(ours["identifiers"].list.len())
 
 
+def test_an_end_before_its_beginning_is_a_problem(read: Read, tmp_path: Path) -> None:
+    path = tmp_path / "conditions.csv"
+    path.write_text("START,STOP,PATIENT,ENCOUNTER,CODE,DESCRIPTION\n2024-02-01,2024-01-31,p,e,38341003,d\n")
+    found = read(path)
+    assert not found.counts
+    assert found.problems == [("line 2", "STOP lies before the beginning")]
+
+
 @pytest.mark.parametrize("table", ["allergies", "encounters", "immunizations"])
 def test_what_of_synthea_is_no_event_is_counted_line_by_line(read: Read, shared_data: Path, table: str) -> None:
     path = shared_data / SYNTHEA / f"{table}.csv"
