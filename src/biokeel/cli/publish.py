@@ -117,7 +117,7 @@ def publish(
             f"Name --source-id {settings.source_id}, or unset BIOKEEL_SOURCE_ID and what belongs to it.",
         )
     require_registered(settings, source_id)
-    files = files_in(paths)
+    files = files_in(paths, reports)
     if not dry_run:
         require_kafka(settings)
     catalogue = open_catalogue(settings.schemas_dir, settings.schema_registry_url)

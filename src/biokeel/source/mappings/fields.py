@@ -12,14 +12,13 @@ import polars as pl
 from biokeel.contracts.columns import frame_schema
 from biokeel.contracts.forms import Values
 from biokeel.contracts.schema import EventSchema, Field
-from biokeel.source.adapters.base import Unusable, stated_times
+from biokeel.source.adapters.base import BEFORE_IT_HAPPENED, Unusable
 from biokeel.source.mappings import cells
 from biokeel.source.mappings.contract import DATE, TIME, unit_field, units_of
 from biokeel.source.mappings.model import EventRule, FieldRule, UnitColumn
 from biokeel.source.mappings.opened import Opened
 from biokeel.source.mappings.rows import Rows, fitting
 from biokeel.source.mappings.units import factor
-from biokeel.source.times import Moment
 
 COMPARATOR: Final = "comparator"
 """The field that says of a value that it is only a bound."""
@@ -92,12 +91,8 @@ class Fields:
             rows.faults.add(missing, str(fault))
             return
         rows.made["recorded_at"] = said.fill_null(file_time)
-        early = missing & (occurred > file_time).fill_null(value=False) if occurred is not None else missing & ~missing
-        if early.any() and occurred is not None:
-            try:
-                stated_times(Moment(int(occurred.filter(early)[0]), None), None, self.opened.context)
-            except Unusable as fault:
-                rows.faults.add(early, str(fault))
+        if occurred is not None:
+            rows.faults.add(missing & (occurred > file_time).fill_null(value=False), BEFORE_IT_HAPPENED)
 
     def _make(self, name: str, rule: FieldRule, rows: Rows) -> None:
         each, kind = self._fields[name], self.columns[name]
