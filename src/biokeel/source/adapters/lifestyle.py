@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -9,7 +10,17 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from biokeel.contracts.topics import EventType, event_type
 from biokeel.errors import AdapterError
 from biokeel.source.adapters.activities import OTHER, activity_of
-from biokeel.source.adapters.base import Batch, Context, Held, Record, Report, Subject, Unusable, stated_times
+from biokeel.source.adapters.base import (
+    MALFORMED,
+    Batch,
+    Context,
+    Held,
+    Record,
+    Report,
+    Subject,
+    Unusable,
+    stated_times,
+)
 from biokeel.source.adapters.envelope import documents
 from biokeel.source.adapters.numbers import number, whole
 from biokeel.source.times import Moment
@@ -62,6 +73,9 @@ def read_parts(
                 continue
             except LeftOut as what:
                 report.leave_out(where, str(what))
+                continue
+            except MALFORMED:
+                report.problem(where, "its JSON does not have the structure of the app's")
                 continue
             for event, record in records:
                 held.add(event, record, where)
@@ -120,9 +134,11 @@ def activity(name: object, place: str, report: Report) -> str:
 
 
 def positive(value: float, name: str) -> float:
-    """`value` where it is not below zero. Raises `Unusable`."""
+    """`value` where it is not below zero, and was not so large that its conversion overflowed. Raises `Unusable`."""
     if value < 0:
         raise Unusable(f"{name} is below zero")
+    if value == math.inf:
+        raise Unusable(f"{name} is no finite number")
     return value
 
 
@@ -139,4 +155,4 @@ def has_value(payload: Mapping[str, Any], *beside: str) -> bool:
 def optional(holder: Mapping[str, Any], name: str, factor: float = 1.0) -> float | None:
     """The number under `name`, times `factor`; null where there is none. Raises `Unusable`."""
     found = holder.get(name)
-    return None if found is None else positive(number(found, name), name) * factor
+    return None if found is None else positive(number(found, name) * factor, name)
