@@ -73,7 +73,7 @@ def source_of(
     site: str,
     subject: str,
     zone: str,
-    day_month: str = "",
+    day_month: str,
     identifiers: Path | None,
     key_file: Path | None,
     make_key: bool,
