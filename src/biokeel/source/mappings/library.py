@@ -72,6 +72,8 @@ class Library:
                 except AdapterError:
                     heads[encoding] = []
             lines = heads[encoding]
+            if mapping.file.named and mapping.file.named not in path.name.lower():
+                continue
             if mapping.file.first_line and not (lines and lines[0].startswith(mapping.file.first_line)):
                 continue
             header = find_header(lines, mapping.file, mapping.wanted)

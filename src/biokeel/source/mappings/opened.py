@@ -52,7 +52,7 @@ class Opened:
             raise AdapterError(f"{self.path.name} names no person.", "Say whose it is: --subject SCHEME=VALUE.")
         read = {index for index in self.names.values() if index is not None}
         for index, name in enumerate(self.header.names):
-            if index not in read and name not in self.mapping.ignored:
+            if self.mapping.events and index not in read and name not in self.mapping.ignored:
                 what = f"column {shortened(name)}, which the mapping does not read"
                 self.report.leave_out(f"line {self.header.line}", what)
 
