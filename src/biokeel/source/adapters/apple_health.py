@@ -58,6 +58,8 @@ from biokeel.source.adapters.numbers import number_of_text
 from biokeel.source.times import Moment, Precision
 
 _CHUNK: Final = 1 << 20
+_CHUNKS_AT_ONCE: Final = 4
+"""How much is read before its events, some ten thousand, are handed on."""
 _LONGEST_ELEMENT: Final = 16 << 20
 """Bytes that one tag may take; a real one has some hundred."""
 _DEEPEST: Final = 64
@@ -120,9 +122,9 @@ def read_apple_health(path: Path, context: Context, report: Report) -> Iterator[
     reader = _Reader(path, context, report)
     try:
         with open_bytes(path, report) as file:
-            for chunk in _undeclared(file, path):
+            for number, chunk in enumerate(_undeclared(file, path)):
                 reader.feed(chunk)
-                if reader.held.full:
+                if number % _CHUNKS_AT_ONCE == 0:
                     yield from reader.held.hand_on()
         reader.close()
     except expat.ExpatError as error:
