@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -25,21 +26,25 @@ class EventIds:
 
     source_id: str
     key: bytes = b""
-    _begun: blake2b = field(init=False, compare=False)
-    """The digest of what stands before all: key and source are digested once, and a file has millions of records."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_begun", blake2b(self.source_id.encode(), digest_size=16, key=self.key))
 
     def of(self, event: EventType, record_key: str) -> str:
         """The id of the record that the source itself calls `record_key`: 32 lower-case hexadecimal digits."""
         return self.digest(str(event), record_key).hex()
 
+    def of_many(self, event: EventType, record_keys: Iterable[str]) -> list[str]:
+        """`of` for each of many records of one type, in half the time: what they share is digested once."""
+        begun = blake2b(f"{self.source_id}\x1f{event}\x1f".encode(), digest_size=16, key=self.key)
+        found: list[str] = []
+        for record_key in record_keys:
+            one = begun.copy()
+            one.update(record_key.encode())
+            found.append(one.hexdigest())
+        return found
+
     def digest(self, *words: str) -> bytes:
         """16 bytes that stand for `words` of this source, and tell nothing of them without its secret."""
-        digest = self._begun.copy()
-        digest.update("\x1f".join(("", *words)).encode())
-        return digest.digest()
+        text = "\x1f".join((self.source_id, *words))
+        return blake2b(text.encode(), digest_size=16, key=self.key).digest()
 
 
 def source_key(path: Path, *, make: bool = True) -> bytes:

@@ -20,7 +20,6 @@ import orjson
 import polars as pl
 
 from biokeel.contracts.topics import EventType
-from biokeel.source.adapters.envelope import read_json as read_json  # noqa: PLC0414 - many adapters know it by this place
 from biokeel.source.adapters.stated import NOTHING, Stated
 from biokeel.source.ids import EventIds
 from biokeel.source.memory import Memory
@@ -43,7 +42,7 @@ class Batch(NamedTuple):
     places: Sequence[str]
 
 
-BATCH_ROWS: Final = 50_000
+BATCH_ROWS: Final = 20_000
 """Most records that an adapter holds before it hands them on: a long file must not fill the memory."""
 _ROUNDED: Final = re.compile(r"[0-9]+(?:\.[0-9]+[eE][+-]?|[eE]\+)[0-9]+")
 """What a spreadsheet makes of a long number: 1.23457E+09."""
@@ -104,6 +103,7 @@ _CLOCKS_DIFFER: Final = 86_400.0
 """Seconds by which the clock of the machine that wrote a file may be ahead of ours."""
 _NOTHING_SAYS: Final = "nothing says when it was written down: not the file's time of change"
 _SET_IT: Final = "set that to when it was exported"
+BEFORE_IT_HAPPENED: Final = f"{_NOTHING_SAYS}, which lies before it happened, {_SET_IT}"
 
 
 def stated_times(occurred: Moment, written: Moment | None, context: Context) -> Record:
@@ -114,7 +114,7 @@ def stated_times(occurred: Moment, written: Moment | None, context: Context) -> 
     """
     recorded = written.at if written is not None else context.recorded_at
     if written is None and recorded < occurred.at:
-        raise Unusable(f"{_NOTHING_SAYS}, which lies before it happened, {_SET_IT}")
+        raise Unusable(BEFORE_IT_HAPPENED)
     return {
         "occurred_at": occurred.at,
         "occurred_offset_minutes": occurred.offset_minutes,

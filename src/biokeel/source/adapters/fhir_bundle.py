@@ -10,9 +10,9 @@ What can mean two resources or two people is refused, never guessed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -95,9 +95,7 @@ class Deletion:
 class Bundle:
     """The resources of one file: `resources` with their positions, in its order, and its `deletions`."""
 
-    def __init__(
-        self, entries: Sequence[Entry], *, is_history: bool, server: Callable[[], str | None], context: Context
-    ) -> None:
+    def __init__(self, entries: Sequence[Entry], *, is_history: bool, server: _Server, context: Context) -> None:
         self._context = context
         self._server = server
         self._is_history = is_history
@@ -127,11 +125,7 @@ class Bundle:
             [*_written(document, place)] if is_bundle else [_Written(place, {"resource": document}, creates=False)]
         )
         entries = [_entry(each.position, each.entry, creates=each.creates) for each in written if each.is_resource]
-
-        @cache
-        def server() -> str | None:
-            return _server_of_file(document, entries, context.schemes.own_server)
-
+        server = _Server(document, entries, context.schemes.own_server)
         for entry in entries:
             if entry.id is not None and not entry.at_own_url:
                 entry.server = server()
@@ -146,6 +140,9 @@ class Bundle:
                 deletion = _deletion(each, server())
                 overtaken = is_history and deletion.at is None and deletion.key in newer
                 bundle.deletions.append(replace(deletion, overtaken=overtaken))
+        for each in written:
+            if not each.is_resource and not each.is_deletion:
+                _note_empty(each, report)
         bundle._meet_people(report)
         return bundle
 
@@ -441,6 +438,19 @@ def _entry(position: str, entry: dict[str, Any], *, creates: bool) -> Entry:
     return Entry(position, resource, kind, named, id=None if creates and method == "POST" else given or None)
 
 
+class _Server:
+    """The server of what names none itself, found out when somebody asks: it takes a look at the whole file."""
+
+    def __init__(self, document: Resource, entries: Sequence[Entry], own: str) -> None:
+        self._file = (document, entries, own)
+        self._found: list[str | None] = []
+
+    def __call__(self) -> str | None:
+        if not self._found:
+            self._found.append(_server_of_file(*self._file))
+        return self._found[0]
+
+
 class _Written(NamedTuple):
     """One entry as it is written, its place, and whether its bundle creates what it posts."""
 
@@ -469,14 +479,25 @@ def _written(bundle: Resource, place: str, depth: int = 0) -> Iterator[_Written]
         raise Unusable("is nested too deep")
     before = "" if place == "the resource" else f"{place}, "
     for index, entry in enumerate(entries):
-        if not isinstance(entry, dict):
-            continue
         position = f"{before}entry {index}"
+        if not isinstance(entry, dict):
+            yield _Written(position, {}, creates=False)
+            continue
         resource = entry.get("resource")
         if isinstance(resource, dict) and resource.get("resourceType") == "Bundle":
             yield from _written(resource, position, depth + 1)
         else:
             yield _Written(position, entry, creates=bundle["type"] in _CREATING)
+
+
+def _note_empty(written: _Written, report: Report) -> None:
+    """Count an entry without a resource; where it is the answer that there is an error, it is a problem."""
+    response = written.entry.get("response")
+    status = response.get("status") if isinstance(response, dict) else None
+    if isinstance(status, str) and status[:1] in {"4", "5"}:
+        report.problem(written.position, "Bundle: the server answered with an error, so what was asked for is not here")
+    else:
+        report.leave_out(written.position, "entry without a resource")
 
 
 def _deletion(written: _Written, server: str | None) -> Deletion:

@@ -34,6 +34,14 @@ _ABSENT: Final = frozenset(
         "not-permitted",
     }
 )  # fmt: skip
+_NAMES: Final = frozenset(
+    {
+        "valueQuantity", "valueCodeableConcept", "valueString", "valueBoolean", "valueInteger", "valueRange",
+        "valueRatio", "valueSampledData", "valueTime", "valueDateTime", "valuePeriod",
+    }
+)  # fmt: skip
+"""The value[x] of an Observation in R4."""
+_EXTENDED: Final = ("_valueString", "_valueBoolean", "_valueInteger", "_valueTime", "_valueDateTime")
 _ABSENT_URL: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 
 
@@ -98,16 +106,19 @@ def unit_of(found: dict[str, Any], name: str) -> str | None:
 
 def values_of(holder: Resource) -> list[str]:
     """The names of the value[x] elements that `holder` has."""
-    return [name for name in holder if name.startswith("value") and holder[name] is not None]
+    return [name for name in holder.keys() & _NAMES if holder[name] is not None]
 
 
 def absent_reason(holder: Resource) -> str | None:
     """Why `holder` has no value; None where it does not say. A reason of another code system is `unknown`."""
     if (reason := holder.get("dataAbsentReason")) is not None:
         return word(reason, ABSENT_REASON, _ABSENT) or "unknown"
-    for name, extra in holder.items():
+    if holder.keys().isdisjoint(_EXTENDED):
+        return None
+    for name in _EXTENDED:
         # The data-absent-reason extension stands where a primitive value would.
-        extensions = extra.get("extension") if name.startswith("_value") and isinstance(extra, dict) else None
+        extra = holder.get(name)
+        extensions = extra.get("extension") if isinstance(extra, dict) else None
         for extension in extensions if isinstance(extensions, list) else ():
             if isinstance(extension, dict) and extension.get("url") == _ABSENT_URL:
                 code = extension.get("valueCode")
@@ -237,8 +248,7 @@ def reference_range(holder: Resource, unit: str | None, code: str) -> Record:
     R4: a range without a type is the normal one. A range for some people only (`appliesTo`, `age`) says nothing of a
     person of whom the Observation says nothing; it is left out.
     """
-    usual = [each for each in _ranges(holder) if _is_normal(each) and not each.get("appliesTo") and not each.get("age")]
-    usual = [each for each in usual if each.get("low") is not None or each.get("high") is not None]
+    usual = [each for each in _ranges(holder) if _is_usual(each)]
     if not usual or unit is None:
         return {}
     if len(usual) > 1:
@@ -260,7 +270,9 @@ def _ranges(holder: Resource) -> Iterator[dict[str, Any]]:
         yield each
 
 
-def _is_normal(found: dict[str, Any]) -> bool:
+def _is_usual(found: dict[str, Any]) -> bool:
+    if found.get("appliesTo") or found.get("age") or (found.get("low") is None and found.get("high") is None):
+        return False
     return found.get("type") is None or word(found["type"], RANGE_MEANING, ("normal",)) is not None
 
 

@@ -12,6 +12,7 @@ import polars as pl
 from biokeel.contracts.columns import frame_schema
 from biokeel.contracts.forms import Values
 from biokeel.contracts.schema import EventSchema, Field
+from biokeel.source.adapters.base import BEFORE_IT_HAPPENED, Unusable
 from biokeel.source.mappings import cells
 from biokeel.source.mappings.contract import DATE, TIME, unit_field, units_of
 from biokeel.source.mappings.model import EventRule, FieldRule, UnitColumn
@@ -22,6 +23,8 @@ from biokeel.source.mappings.units import factor
 COMPARATOR: Final = "comparator"
 """The field that says of a value that it is only a bound."""
 _PRECISIONS: Final = {"occurred_at": "occurred_precision", "onset_at": "onset_precision"}
+_ENDS: Final = (("occurred_at", "ended_at"), ("onset_at", "abated_at"))
+"""Fields of which the second ends what the first begins."""
 _OF_THE_KEY: Final = frozenset({"event_id", "source_id", "subject_scheme", "subject_id"})
 _WHOLE: Final = ("long", "int")
 
@@ -46,7 +49,7 @@ class Fields:
         offset = self.opened.mapping.times.offset
         found = {offset} if offset else set()
         for rule in self.rule.fields.values():
-            found |= {*rule.column, *rule.when}
+            found |= {*rule.column, *rule.when, *([rule.clock] if rule.clock else [])}
             if isinstance(rule.unit, UnitColumn):
                 found.add(rule.unit.column)
         return frozenset(found)
@@ -54,12 +57,18 @@ class Fields:
     def make(self, rows: Rows) -> None:
         """Fill `rows.made` with every field of the contract but those that the key and the subject make."""
         rules, made = self.rule.fields, rows.made
-        recorded = rows.all(self.opened.context.recorded_at, pl.Int64())
-        made["recorded_at"] = recorded
-        for name in sorted(rules, key=lambda name: name != "recorded_at"):
-            self._make(name, rules[name], rows)
-        # Where a record does not say when it was written down, the file's own time stands for it, as in all formats.
-        made["recorded_at"] = made["recorded_at"].zip_with(made["recorded_at"].is_not_null(), recorded)
+        made["recorded_at"] = rows.all(None, pl.Int64())
+        for name in sorted(rules, key=lambda name: rules[name].same_as is not None):
+            if rules[name].same_as is not None:
+                self._record(rows)
+                made[name] = made["recorded_at"]
+            else:
+                self._make(name, rules[name], rows)
+        self._record(rows)
+        for begun, ended in _ENDS:
+            if begun in made and ended in made and rules[ended].column:
+                shown = " or ".join(map(self.opened.shown, rules[ended].column))
+                rows.faults.add(made[ended] < made[begun], f"{shown} lies before the beginning")
         defaults = {raw["name"]: raw.get("default") for raw in self.schema.avro["fields"]}
         for name, kind in self.columns.items():
             if name not in made and name not in _OF_THE_KEY:
@@ -70,17 +79,31 @@ class Fields:
                 shown = " and ".join(map(self.opened.shown, source)) or f"what {name} comes from"
                 rows.faults.add(made[name].is_null(), f"{shown} is empty")
 
+    def _record(self, rows: Rows) -> None:
+        """Where a record does not say when it was written down, the file's time stands for it, if that can be."""
+        said, occurred = rows.made["recorded_at"], rows.made.get("occurred_at")
+        missing = said.is_null()
+        if not missing.any():
+            return
+        try:
+            file_time = self.opened.context.recorded_at
+        except Unusable as fault:
+            rows.faults.add(missing, str(fault))
+            return
+        rows.made["recorded_at"] = said.fill_null(file_time)
+        if occurred is not None:
+            rows.faults.add(missing & (occurred > file_time).fill_null(value=False), BEFORE_IT_HAPPENED)
+
     def _make(self, name: str, rule: FieldRule, rows: Rows) -> None:
         each, kind = self._fields[name], self.columns[name]
-        if rule.same_as is not None:
-            rows.made[name] = rows.made[rule.same_as]
-            return
         if not rule.column:
             rows.made[name] = rows.all(rule.constant, kind)
             return
         texts = rows.cells[rule.column[0]]
         for further in rule.column[1:]:
             texts = texts.zip_with(texts.is_not_null(), rows.cells[further])
+        if rule.clock is not None:
+            texts = texts + (" " + rows.cells[rule.clock]).fill_null("")
         if rule.when:
             texts = texts.set(~pl.Series(fitting(rule.when, rows.cells, len(rows))), None)
         shown = " or ".join(map(self.opened.shown, rule.column))
@@ -115,6 +138,9 @@ class Fields:
         times, shown = self.opened.mapping.times, " or ".join(map(self.opened.shown, rule.column))
         read = cells.moments(texts, rule.formats or self.opened.forms, self.opened.zone(rule.zone or times.zone))
         rows.faults.add(read.bad, f"{shown} is no time of the forms that the mapping names")
+        if (limits := self._fields[name].range) is not None:  # Some exports write the year 1 for no time at all.
+            inside = read.at.cast(pl.Datetime("ms", "UTC")).is_between(limits.least, limits.greatest)
+            rows.faults.add(~inside, f"{shown} is no time {limits.meaning}")
         if name == "occurred_at":
             rows.made["occurred_offset_minutes"] = read.offset
             if times.offset is not None and self.opened.names[times.offset] is not None:

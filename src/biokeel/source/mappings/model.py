@@ -87,8 +87,8 @@ def _column(written: object) -> object:
 class FileRules(Part):
     """How the file is written. `missing` are words that stand for no value.
 
-    By `first_line`, how the file's first line begins, and `exact`, that the header has no other columns than those that
-    the mapping names, a file is recognised where its columns alone do not tell.
+    Where its columns alone do not tell, a file is recognised by `first_line` (how its first line begins), `exact` (its
+    header has no other columns than those that the mapping names) and `named` (a word in the file's own name).
     """
 
     delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] = ","
@@ -98,6 +98,7 @@ class FileRules(Part):
     missing: Texts = ()
     first_line: str | None = None
     exact: bool = False
+    named: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_.-]+$")] | None = None
 
     @model_validator(mode="after")
     def _apart(self) -> FileRules:
@@ -159,6 +160,8 @@ class Test(Part):
 
 
 def _test(written: object) -> object:
+    if isinstance(written, int | float):
+        raise ValueError("a word that looks like a number stands in quotation marks")  # noqa: TRY004 - pydantic's way
     return {"among": written} if isinstance(written, str | list) else written
 
 
@@ -175,21 +178,23 @@ class UnitColumn(Part):
 class FieldRule(Part):
     """Where a field's value comes from: a column (of several the first that is not empty), or a constant.
 
-    `map` translates words; one that it does not hold is a problem, or `otherwise`. `empty` and `present` are what an
-    empty cell, and one that is not, stand for. `unit` is the number's, which is converted to the field's; `zone` and
-    `formats` are of a time. `bounds` are words for a value out of what can be measured (`Low`: `<40`). `when`: the rows
-    that fill the field, where several rows are one event.
+    `map` translates words (null: no value); one that it does not hold is a problem, or `otherwise`. `empty` and
+    `present` are what an empty cell, and one that is not, stand for. `unit` is the number's, which is converted to the
+    field's. `zone` and `formats` are of a time, and `clock` is the column with its hour where that is one of its own.
+    `bounds` are words for a value out of what can be measured (`Low`: `<40`). `when`: the rows that fill the field,
+    where several rows are one event.
     """
 
     column: Annotated[tuple[Ours, ...], BeforeValidator(_pair)] = ()
     constant: Constant | None = None
-    map: dict[str, Constant] | None = None
+    map: dict[str, Constant | None] | None = None
     otherwise: Constant | None = None
     empty: Constant | None = None
     present: Constant | None = None
     unit: str | UnitColumn | None = None
     formats: Forms | None = None
     zone: Zone | None = None
+    clock: Ours | None = None
     bounds: dict[str, str] = {}
     when: When = {}
     same_as: Literal["recorded_at"] | None = None

@@ -19,8 +19,8 @@ import polars as pl
 from biokeel.errors import AdapterError
 from biokeel.source.mappings.model import FileRules
 
-PIECE_BYTES: Final = 8 << 20
-"""How much of a file is looked at together, some 50,000 records."""
+PIECE_BYTES: Final = 4 << 20
+"""How much of a file is looked at together, some 30,000 records."""
 LONGEST_RECORD: Final = 8 << 20
 """Bytes of the longest record: a quotation mark that nobody closes would swallow the file."""
 HEADER_LINES: Final = 16
@@ -69,7 +69,10 @@ def find_header(first_lines: Sequence[str], rules: FileRules, wanted: Sequence[S
 
 def header_names(line: str, delimiter: str) -> tuple[str, ...]:
     """The cells of a header; an empty last one, where a delimiter ends the line, is none."""
-    names = [name.strip() for name in next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter), [])]
+    try:
+        names = [name.strip() for name in next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter), [])]
+    except csv.Error:  # Not the line of a table: a file whose lines end with a carriage return, for example.
+        return ()
     while names and not names[-1]:
         names.pop()
     return tuple(names)
@@ -148,6 +151,7 @@ class _Scanner:
             has_header=False,
             separator=self.rules.delimiter,
             schema={column(index): pl.String() for index in range(most)},
+            missing_columns="insert",
         )
         assert frame.height == len(where), "a record for each line end"
         missing = ["", *self.rules.missing]
