@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -163,6 +164,15 @@ def test_a_key_that_stands_twice_is_named_with_its_line(tmp_path: Path) -> None:
         read_json(path)
 
 
+def test_a_key_that_is_no_field_s_name_is_not_quoted(tmp_path: Path) -> None:
+    path = tmp_path / "a.ndjson"
+    path.write_text('{"800203-2000009": 1, "800203-2000009": 2}\n')
+    _, report = read(path)
+    assert [each.reason for each in report.problems] == [
+        'no JSON: the key "(not a field\'s name)" stands twice in one object'
+    ]
+
+
 @st.composite
 def texts(draw: st.DrawFn) -> str:
     """JSON whose objects may hold a key twice, in any writing."""
@@ -221,6 +231,38 @@ def test_an_archive_that_is_damaged_or_a_bomb_is_refused(
     path.write_bytes(content())
     with pytest.raises(AdapterError, match=reason):
         read(path)
+
+
+def test_a_small_archive_of_a_long_array_is_read_in_a_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(envelope, "WHOLE_BYTES", 100_000)
+    monkeypatch.setattr(envelope, "MOST_BYTES", 200_000)
+    path = tmp_path / "a.json.gz"
+    path.write_bytes(gzip.compress(json.dumps([{"a": number} for number in range(50_000)]).encode()))
+    assert path.stat().st_size < 200_000
+    assert read(path)[0] == [{"a": number} for number in range(50_000)]
+
+
+def test_one_object_that_is_too_long_is_refused_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(envelope, "MOST_BYTES", 1_000)
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"a": "b" * 2_000}))
+    with pytest.raises(AdapterError, match="Write a record a line"):
+        read(path)
+
+
+def test_lines_are_read_in_bounded_memory(tmp_path: Path) -> None:
+    path = tmp_path / "a.ndjson"
+    path.write_text((json.dumps({"a": "b" * 2_000}) + "\n") * 30_000)
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in documents(path, Report())) == 30_000
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert path.stat().st_size > 60e6
+    assert peak < 10e6
 
 
 def test_an_archive_of_several_members_is_one_file(tmp_path: Path) -> None:

@@ -20,7 +20,6 @@ import orjson
 import polars as pl
 
 from biokeel.contracts.topics import EventType
-from biokeel.source.adapters.envelope import read_json as read_json  # noqa: PLC0414 - many adapters know it by this place
 from biokeel.source.adapters.stated import NOTHING, Stated
 from biokeel.source.ids import EventIds
 from biokeel.source.memory import Memory
@@ -43,7 +42,7 @@ class Batch(NamedTuple):
     places: Sequence[str]
 
 
-BATCH_ROWS: Final = 50_000
+BATCH_ROWS: Final = 20_000
 """Most records that an adapter holds before it hands them on: a long file must not fill the memory."""
 _ROUNDED: Final = re.compile(r"[0-9]+(?:\.[0-9]+[eE][+-]?|[eE]\+)[0-9]+")
 """What a spreadsheet makes of a long number: 1.23457E+09."""
