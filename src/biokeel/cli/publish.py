@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
 
 from biokeel.cli.files_of_a_source import (
     Identifiers,
@@ -22,6 +23,7 @@ from biokeel.cli.files_of_a_source import (
     source_of,
     table,
 )
+from biokeel.cli.publish_genome import publish_genome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,10 +34,26 @@ if TYPE_CHECKING:
     from biokeel.source.enrol import Enroller
     from biokeel.source.files import FileResult, Sink, Source
 
+NAME: Final = "genome"
+FILES: Final = "PATHS"
+"""The command that stands for itself: its name is never written."""
+
+
+class _Group(TyperGroup):
+    """`publish genome FILE --sample …`; anything else is `publish FILES`, a folder named genome too."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # typer keeps the type of its context to itself
+        """Put the name of the command in front where it is left out."""
+        named = args[:1] == [NAME] and (not Path(NAME).exists() or any(each.startswith("--sample") for each in args))
+        return super().parse_args(ctx, args if named else [FILES, *args])
+
 
 def register(app: typer.Typer) -> None:
-    """Add `publish`."""
-    app.command()(publish)
+    """Add `publish` and `publish genome`."""
+    group = typer.Typer(cls=_Group, help=publish.__doc__)
+    group.command(FILES)(publish)
+    group.command(NAME)(publish_genome)
+    app.add_typer(group, name="publish")
 
 
 def publish(
