@@ -43,6 +43,7 @@ class Reason(StrEnum):
     NOT_ENROLLED = "person.not_enrolled"
     PERSON_CONFLICT = "person.conflict"
     PERSON_INVALID = "person.invalid"
+    FILE_UNCHECKED = "file.not_checked"
     FILE_URI = "file.uri_invalid"
     FILE_MISSING = "file.missing"
     FILE_HASH = "file.hash_mismatch"
@@ -98,6 +99,10 @@ _TABLE: dict[Reason, tuple[Owner, str]] = {
     Reason.NOT_ENROLLED: (Owner.SOURCE, "The person is not enrolled yet; the event waits, sealed, for the enrolment."),
     Reason.PERSON_CONFLICT: (Owner.PRIVACY, "The identifiers of this person event belong to different participants."),
     Reason.PERSON_INVALID: (Owner.SOURCE, "The person event lacks what it needs, or names somebody unknown."),
+    Reason.FILE_UNCHECKED: (
+        Owner.OPERATOR,
+        "The event waits, sealed, until biokeel worker files has checked its file.",
+    ),
     Reason.FILE_URI: (
         Owner.SOURCE,
         "uri is not s3://<landing bucket>/<source>/<name>: a source claims what it put down itself, and nothing else.",

@@ -125,6 +125,16 @@ class Bucket:
             return self._client.head_object(Bucket=self.name, Key=key)["ContentLength"]
         return None
 
+    def fetch(self, key: str, file: BinaryIO) -> None:
+        """Write an object's bytes to `file`, a piece at a time. Raises `LandingError` where there is none."""
+        with mapped(self.name, key):
+            file.writelines(self._client.get_object(Bucket=self.name, Key=key)["Body"].iter_chunks(1 << 20))
+
+    def delete(self, key: str) -> None:
+        """Delete an object; nothing happens where there is none."""
+        with mapped(self.name, key):
+            self._client.delete_object(Bucket=self.name, Key=key)
+
     def put_file_new(
         self, key: str, file: BinaryIO, content: Content, sent: Callable[[int], None] = lambda _: None
     ) -> bool:

@@ -114,7 +114,10 @@ R = record(position=10_000)
         (vcf(NAMES, records=[R.replace("rs1", "KB-12345")]), Reason.LEAK),
         (vcf(NAMES, records=[R.replace("DP=21", "DP=21;AC_KB-12345=1")]), Reason.FILE_NOT_A_VCF),
         (vcf(NAMES, header=(*DEFINED, '##ALT=<ID=X,Description="as KB-12345 has it">')), Reason.LEAK),
-        (vcf(NAMES, header=(*DEFINED, DEFINED[1].replace("Integer", "Int").replace("DP", "XX"))), Reason.FILE_NOT_A_VCF),
+        (
+            vcf(NAMES, header=(*DEFINED, DEFINED[1].replace("Integer", "Int").replace("DP", "XX"))),
+            Reason.FILE_NOT_A_VCF,
+        ),
     ],
 )
 def test_a_file_that_is_not_what_it_should_be_is_refused_by_name(tmp_path: Path, text: str, reason: Reason) -> None:
@@ -187,7 +190,9 @@ def test_a_file_with_changed_bytes_is_refused_or_as_good_as_it_says(tmp_path: Pa
 
 @given(st.binary(max_size=2_000), st.sampled_from([b"", b"##fileformat=VCFv4.2\n", vcf(NAMES).encode()]))
 @settings(max_examples=10)
-def test_whatever_follows_the_process_answers(tmp_path_factory: pytest.TempPathFactory, data: bytes, start: bytes) -> None:
+def test_whatever_follows_the_process_answers(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes, start: bytes
+) -> None:
     path = tmp_path_factory.mktemp("any") / "a"
     path.write_bytes(start + data)
     answer, _ = rewritten(path, Claimed("vcf", "GRCh38", NAMES))
@@ -208,7 +213,10 @@ def test_a_bomb_is_refused_for_what_it_costs(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_record_or_a_header_that_fills_the_memory_is_refused(tmp_path: Path) -> None:
-    for name, start in (("line", vcf(NAMES, records=()).encode() + b"chr1\t5\t"), ("header", b"##fileformat=VCFv4.2\n##x=")):
+    for name, start in (
+        ("line", vcf(NAMES, records=()).encode() + b"chr1\t5\t"),
+        ("header", b"##fileformat=VCFv4.2\n##x="),
+    ):
         path = tmp_path / f"{name}.vcf.gz"
         with pysam.BGZFile(str(path), "w") as file:
             file.write(start)
@@ -259,7 +267,9 @@ def test_files_that_break_one_rule_each_are_answered_and_none_of_the_bad_goes_on
         mended = "\n".join([first, *contigs(prefix=""), *lines])
         made = tmp_path / "a.vcf"
         made.write_text(mended, encoding="utf-8", errors="surrogateescape")
-        answer, _ = rewritten(made, Claimed("vcf", "GRCh38", tuple(samples)), tuple(f"P{n}" for n in range(len(samples))))
+        answer, _ = rewritten(
+            made, Claimed("vcf", "GRCh38", tuple(samples)), tuple(f"P{n}" for n in range(len(samples)))
+        )
         if answer.reason is None:
             taken.append(path.name)
     if verdict == "passed":

@@ -48,10 +48,11 @@ def publish_genome(
     """
     from biokeel.cli.terminal import say, terminal
     from biokeel.contracts.registry import open_catalogue
+    from biokeel.contracts.variants import READY
     from biokeel.observe.reach import require_kafka, require_store
     from biokeel.settings import Settings, side_of
     from biokeel.source.client import Publisher
-    from biokeel.source.genome_files import READY, claim_check, look_at
+    from biokeel.source.genome_files import claim_check, look_at
     from biokeel.source.uploads import upload
 
     settings = Settings.load(side_of(source_id))

@@ -22,8 +22,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import BinaryIO, Final, NamedTuple
 
+from biokeel.contracts.topics import event_type
 from biokeel.errors import NotAVariantFile
 
+READY: Final = event_type("genome.variant_file_ready")
+"""The event that claims a variant file."""
 HEADER_BYTES: Final = 16 << 20
 """Most bytes of a header: contigs of a reference with all its alternates take 400 kB, 100,000 samples 1 MB."""
 FIXED: Final = ("CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO")

@@ -25,6 +25,7 @@ import resource
 import sys
 import zlib
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 from biokeel.contracts.variants import VariantHeader, read_start
@@ -52,8 +53,8 @@ _HEADER_KINDS: Final = ("INFO", "FORMAT", "FILTER")
 class Task:
     """What is to be made of the file on descriptor `source`, on descriptor `target`.
 
-    `file_format`, `build` and `samples` are what was claimed of it; `names` stand in place of `samples`. `address_bytes`
-    and `cpu_seconds` are all that it may take, `target_bytes` the most that it may write.
+    `file_format`, `build` and `samples` are what was claimed of it; `names` stand in place of `samples`.
+    `address_bytes` and `cpu_seconds` are all that it may take, `target_bytes` the most that it may write.
     """
 
     source: int
@@ -90,7 +91,7 @@ def rewrite(task: Task) -> int:
     pysam.set_verbosity(0)
     read = _of_htslib(source, header, copied=is_bcf)
     records = _Records(header, len(task.samples), search)
-    with pysam.BGZFile(target, "wb") as file:
+    with pysam.BGZFile(target, "wb", None) as file:
         file.write(lines.encode())
         if is_bcf:
             for chunk in _chunks(each.encode() for each in read):
@@ -105,7 +106,7 @@ def rewrite(task: Task) -> int:
 
 def _start(source: str, task: Task) -> tuple[bool, VariantHeader]:
     """Whether the file is BCF, and its header; the container is what `task` claims, and ends as it should."""
-    with open(source, "rb") as file:
+    with Path(source).open("rb") as file:
         magic = file.read(4)
         packed = magic.startswith(_GZIP)
         if magic == _BGZF:
@@ -139,7 +140,7 @@ def _of_htslib(source: str, header: VariantHeader, *, copied: bool) -> Iterator[
     import pysam
 
     # As standard input: of what has a name, pysam asks for the position, which plain gzip has none of.
-    with open(source, "rb") as named:
+    with Path(source).open("rb") as named:
         os.dup2(named.fileno(), 0)
     try:
         with pysam.VariantFile("-") as file:
@@ -185,7 +186,7 @@ def _pieces(source: str) -> Iterator[bytes]:
 def _unpacked(source: str) -> Any:  # pysam has no types
     import pysam
 
-    return pysam.BGZFile(source, "rb")
+    return pysam.BGZFile(source, "rb", None)
 
 
 def _chunks(*of: Iterable[bytes]) -> Iterator[bytes]:

@@ -8,8 +8,7 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
-from biokeel.contracts.topics import event_type
-from biokeel.contracts.variants import BUILDS, read_start
+from biokeel.contracts.variants import BUILDS, READY, read_start
 from biokeel.errors import AdapterError, NotAVariantFile
 from biokeel.source.ids import EventIds
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from biokeel.source.files import Source
     from biokeel.source.uploads import Uploaded
 
-READY: Final = event_type("genome.variant_file_ready")
 EARLIEST: Final = dt.datetime(2009, 1, 1, tzinfo=dt.UTC)
 """Before any VCF: the format was made for the 1000 Genomes Project's pilot."""
 
