@@ -51,8 +51,8 @@ faults: $(STAMP) ## the fault experiments, some 45 minutes: FAULTS="--fault-minu
 	@$(BIN)/python -m pytest -v -m "faults or long" tests/faults tests/conformance --run-long $(FAULTS)
 
 .PHONY: runbooks
-runbooks: $(STAMP) ## the runbooks of docs/operations.md as they stand there, and other long ways, some 12 minutes
-	@$(BIN)/python -m pytest -v -m long tests/integration --run-long
+runbooks: $(STAMP) ## the runbooks of docs/operations.md as they stand there, and other long ways, some 15 minutes
+	@$(BIN)/python -m pytest -v -m long tests --ignore tests/faults --ignore tests/conformance --run-long
 
 .PHONY: bench
 bench: $(STAMP) ## how fast it is, on a stack of its own: BENCH="pressures --events 200000" (ten minutes)

@@ -15,6 +15,7 @@ BiokeelError
 ├── SourceError
 │   ├── AdapterError         a file (or a part of it) that no event can be made of
 │   ├── DeliveryError        Kafka did not take an event
+│   │   └── OversizedEvent    an event is larger than one may be; nothing was sent
 │   └── SpoolError           the disk between a source and Kafka fails
 │       ├── SpoolFull        there is no room for more events; nothing of them was taken
 │       └── SpoolTaken       another process has the spool
@@ -121,6 +122,10 @@ class DeliveryError(SourceError):
     """Kafka did not take an event."""
 
 
+class OversizedEvent(DeliveryError):  # noqa: N818
+    """An event is larger than one may be: a fault of the event, seen before anything was sent."""
+
+
 class SpoolError(SourceError):
     """The disk between a source and Kafka fails."""
 
@@ -224,6 +229,14 @@ class BooksDoNotBalance(BiokeelError):  # noqa: N818
 def said(error: BaseException) -> str:
     """The message of `error` if it is one of ours, which never holds a value; any other is withheld."""
     return str(error) if isinstance(error, BiokeelError) else WITHHELD
+
+
+def where_raised(error: BaseException) -> str:
+    """The type of `error` and the innermost place of ours that it came from: no word of its message."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if "biokeel" in Path(frame.filename).parts] or list(frames)
+    where = f" at {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
+    return f"{type(error).__name__}{where}"
 
 
 def describe(error: BaseException) -> str:

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from biokeel.batch import RawPartition
 from biokeel.books import worker as worker_module
+from biokeel.books.follower import Follower
 from biokeel.books.metrics import BooksMetrics
 from biokeel.books.places import Teller
 from biokeel.books.published import KEY, Published
 from biokeel.books.saved import SavedBooks
 from biokeel.books.state import differences
 from biokeel.books.tables import Tables
-from biokeel.books.worker import SAVE_SECONDS, BooksWorker
+from biokeel.books.worker import QUIET_LOOKS, SAVE_SECONDS, TABLES_EVERY, BooksWorker
 from biokeel.contracts.receipts import decode
 from biokeel.contracts.sources import Source
 from biokeel.errors import CommitConflict, StoreUnavailable, TransportError
@@ -116,6 +117,20 @@ def world(tmp_path):
 
 
 @pytest.fixture
+def looks_at_tables(monkeypatch):
+    """One entry for each look of a follower: whether it looked at tables."""
+    looks = []
+    look = Follower.look
+
+    def counted(self, *, thorough=True, tables=True):
+        looks.append(tables)
+        return look(self, thorough=thorough, tables=tables)
+
+    monkeypatch.setattr(Follower, "look", counted)
+    return looks
+
+
+@pytest.fixture
 def dying(monkeypatch):
     """`dying(point)`: the process dies when it reaches that point the next time."""
 
@@ -129,6 +144,40 @@ def dying(monkeypatch):
         monkeypatch.setattr(worker_module, "reached", reached)
 
     return at
+
+
+def test_where_all_is_accounted_for_tables_are_looked_at_seldom_and_at_once_when_something_comes(
+    world, looks_at_tables
+):
+    worker = world.worker()
+    world.land(CURATED, range(10))
+    for _ in range(QUIET_LOOKS + 2):
+        world.turn(worker)
+    assert all(looks_at_tables[:QUIET_LOOKS])
+    looks_at_tables.clear()
+    for _ in range(TABLES_EVERY):
+        world.turn(worker)
+    assert looks_at_tables.count(True) == 1
+    world.high += 1
+    looks_at_tables.clear()
+    for _ in range(2 * QUIET_LOOKS):  # it is on its way, for as long as it takes
+        world.turn(worker)
+    assert all(looks_at_tables)
+    world.land(QUARANTINE, [10], reason="rule.failed")
+    world.turn(worker)
+    assert worker._published.books.balanced
+
+
+def test_what_a_steward_moves_while_nothing_comes_is_seen_within_so_many_looks(world):
+    worker = world.worker()
+    world.land(CURATED, range(10))
+    for _ in range(2 * QUIET_LOOKS):
+        world.turn(worker)
+    world.lake.delete(CURATED, "raw_offset = 3")
+    world.lake.land(HISTORY, [3], why="superseded")
+    for _ in range(TABLES_EVERY):
+        world.turn(worker)
+    assert worker._published.books.total("superseded") == 1
 
 
 def test_a_source_hears_what_became_of_its_events_and_of_each_change(world):

@@ -351,13 +351,44 @@ def test_partitions_are_not_gathered_past_the_bound_though_they_have_few_records
     assert len(asyncio.run(fetcher.fetched_records(fetcher._records.keys(), 0, 20_000))) == 2
 
 
-@pytest.mark.parametrize(("in_hand", "waits"), [({}, 800), ({AT: "records"}, 200)])
-def test_while_records_are_in_hand_idle_partitions_do_not_hold_the_broker_for_long(monkeypatch, in_hand, waits):
+@pytest.mark.parametrize(
+    ("in_hand", "busy", "asks"),
+    [
+        ({}, {1}, (4096, 800)),
+        ({AT: "records"}, {1}, (4096, 200)),
+        ({}, set(), (1, 3000)),
+        ({AT: 1}, set(), (4096, 200)),
+    ],
+    ids=["nothing in hand", "records in hand", "nothing came", "records in hand and nothing more"],
+)
+def test_the_broker_gathers_shortly_with_records_in_hand_and_long_but_for_one_byte_where_nothing_came(
+    monkeypatch, in_hand, busy, asks
+):
     fetcher = Fetcher.__new__(Fetcher)
-    fetcher._records, fetcher._fetch_max_wait_ms = in_hand, 800
-    monkeypatch.setattr(driver.Fetcher, "_get_actions_per_node", lambda self, _assignment: self._fetch_max_wait_ms)
-    assert fetcher._get_actions_per_node(None) == waits
-    assert fetcher._fetch_max_wait_ms == 800
+    fetcher._records, fetcher._busy = in_hand, busy
+    fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms = 4096, 800
+
+    def request(self, _assignment):
+        return self._fetch_min_bytes, self._fetch_max_wait_ms
+
+    monkeypatch.setattr(driver.Fetcher, "_get_actions_per_node", request)
+    assert fetcher._get_actions_per_node(None) == asks
+    assert request(fetcher, None) == (4096, 800)
+
+
+def test_a_broker_is_busy_from_an_answer_with_records_to_one_without(monkeypatch):
+    fetcher = Fetcher.__new__(Fetcher)
+    fetcher._records, fetcher._busy = {}, set()
+    answers = iter([True, False])
+
+    async def answered(_self, _assignment, _node_id, _request):
+        return next(answers)
+
+    monkeypatch.setattr(driver.Fetcher, "_proc_fetch_request", answered)
+    asyncio.run(fetcher._proc_fetch_request(None, 7, None))
+    assert fetcher._busy == {7}
+    asyncio.run(fetcher._proc_fetch_request(None, 7, None))
+    assert fetcher._busy == set()
 
 
 def test_snappy_without_a_library_that_cuts_it_into_blocks_is_bounded_too(most):

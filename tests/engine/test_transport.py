@@ -493,7 +493,9 @@ def test_what_was_aborted_was_never_there_and_the_group_has_no_lag(stack, vault_
             await asyncio.to_thread(first.abort)
             await asyncio.to_thread(first.begin, b"c1")
             await asyncio.to_thread(first.commit)
-            await asyncio.sleep(1.5)  # longer than a fetch waits: c1 is committed, and would be here by now
+            await asyncio.sleep(
+                1.5
+            )  # c1 is committed, and would be here by now: a fetch is answered when something is there
             assert values(worker, 0) == [], "the second one is open, and holds back what was committed behind it"
             await asyncio.to_thread(second.commit)
             await until(lambda: values(worker, 0) == [b"b1", b"b2", b"c1"])

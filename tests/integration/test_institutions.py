@@ -35,7 +35,7 @@ from biokeel.stack.stack import Stack
 from tests.books.test_bookkeeper import environment
 from tests.registers import source
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 NOW = dt.datetime(2026, 3, 1, 7, 30, tzinfo=dt.UTC)
 GLUCOSE, QC, SLEEP, MERGE, WITHDRAWAL = map(

@@ -169,3 +169,9 @@ def world(tmp_path: Path):
 
 
 __all__ = ["EVENTS", "World", "drain", "offsets", "origin", "together"]
+
+
+@pytest.fixture(params=[3, pytest.param(1, marks=pytest.mark.long)], ids=["every third step", "every step"])
+def stride(request):
+    """From one step at which the process dies to the next."""
+    return request.param

@@ -53,9 +53,10 @@ def books(world: World):
     return found, status
 
 
-def every_step(tmp_path: Path, prepare, act, again=None):
-    """Run `act` once undisturbed; then, each time on a fresh copy, die at step 1, 2, ... and run it, or `again`, again.
+def every_step(tmp_path: Path, stride, prepare, act, again=None):
+    """Run `act` once undisturbed; then, each time on a fresh copy, die at a step and run it, or `again`, again.
 
+    The steps begin with the first and are `stride` apart; returned is the last one, or one up to `stride` behind it.
     `act(wall, batches, emit)` calls `emit` with what reached Kafka: at least once each, whenever the process died.
     """
     start = World(tmp_path / "start")
@@ -70,9 +71,8 @@ def every_step(tmp_path: Path, prepare, act, again=None):
     act(calm.wall(), batches, want_emitted.append)
     want = books(calm)
     calm.close()
-    step = 0
+    step = 1
     while True:
-        step += 1
         world, emitted = copy(str(step)), []
         victim = world.wall()
         state = die_at(victim._vault, step)
@@ -86,6 +86,7 @@ def every_step(tmp_path: Path, prepare, act, again=None):
         shutil.rmtree(world.folder)
         if not state["reached"]:
             return step - 1
+        step += stride
 
 
 def process(wall, batch, emit):
@@ -102,7 +103,7 @@ def release(wall, emit):
         wall.released(GLUCOSE, origin(0), batch.frame["raw_offset"].max())
 
 
-def test_dying_at_any_statement_of_a_batch_loses_and_doubles_nothing(tmp_path):
+def test_dying_at_any_statement_of_a_batch_loses_and_doubles_nothing(tmp_path, stride):
     def prepare(world, wall):
         world.enrol(wall, "P-1")
         return [
@@ -111,7 +112,7 @@ def test_dying_at_any_statement_of_a_batch_loses_and_doubles_nothing(tmp_path):
             )
         ]
 
-    assert every_step(tmp_path, prepare, lambda wall, batches, emit: process(wall, batches[0], emit)) > 8
+    assert every_step(tmp_path, stride, prepare, lambda wall, batches, emit: process(wall, batches[0], emit)) > 8
 
 
 def as_one(wall, batches, emit):
@@ -124,7 +125,7 @@ def one_by_one(wall, batches, emit):
 
 
 @pytest.mark.parametrize("again", [as_one, one_by_one])
-def test_dying_at_any_statement_of_a_batch_of_several_partitions_loses_and_doubles_nothing(tmp_path, again):
+def test_dying_at_any_statement_of_a_batch_of_several_partitions_loses_and_doubles_nothing(tmp_path, stride, again):
     def prepare(world, wall):
         world.enrol(wall, "P-1")
         wall.process(world.glucose("P-1", "P-2", partition=2))
@@ -132,21 +133,21 @@ def test_dying_at_any_statement_of_a_batch_of_several_partitions_loses_and_doubl
         return [world.glucose("P-1", "P-2"), leak, world.glucose("P-2", "P-1", partition=2)]
 
     # One transaction for all of them, so as few steps as for one.
-    assert 8 < every_step(tmp_path, prepare, as_one, again) < 22
+    assert 8 < every_step(tmp_path, stride, prepare, as_one, again) < 22 + stride - 1
 
 
 @pytest.mark.parametrize("again", [as_one, one_by_one])
-def test_dying_at_any_statement_of_enrolments_of_several_partitions_applies_each_once(tmp_path, again):
+def test_dying_at_any_statement_of_enrolments_of_several_partitions_applies_each_once(tmp_path, stride, again):
     def prepare(world, wall):
         wall.process(together(*(world.glucose("P-1", "P-2", partition=each) for each in PARTITIONS)))
         enrolment = event_type("person.enrolment")
         rows = [{"subject_id": "P-1"}], [{"subject_id": "P-2"}, {"subject_id": "P-3", "sex": "?"}]
         return [world.batch(enrolment, some, partition) for partition, some in enumerate(rows)]
 
-    assert every_step(tmp_path, prepare, as_one, again) > 15
+    assert every_step(tmp_path, stride, prepare, as_one, again) > 15
 
 
-def test_dying_at_any_statement_of_an_enrolment_applies_it_once_and_releases_what_waited(tmp_path):
+def test_dying_at_any_statement_of_an_enrolment_applies_it_once_and_releases_what_waited(tmp_path, stride):
     def prepare(world, wall):
         wall.process(world.glucose("P-1", "P-2"))
         link = {"subject_id": "P-1", "identifiers": [{"scheme": "app/band", "value": "u-1"}]}
@@ -157,16 +158,16 @@ def test_dying_at_any_statement_of_an_enrolment_applies_it_once_and_releases_wha
         wall.process(batches[0])
         release(wall, emit)
 
-    assert every_step(tmp_path, prepare, act) > 15
+    assert every_step(tmp_path, stride, prepare, act) > 15
 
 
-def test_dying_at_any_statement_of_a_release_emits_it_again_with_the_same_number(tmp_path):
+def test_dying_at_any_statement_of_a_release_emits_it_again_with_the_same_number(tmp_path, stride):
     def prepare(world, wall):
         wall.process(world.glucose("P-1", "P-2", "P-1"))
         world.enrol(wall, "P-1", "P-2")
         return []
 
-    assert every_step(tmp_path, prepare, lambda wall, _, emit: release(wall, emit)) > 8
+    assert every_step(tmp_path, stride, prepare, lambda wall, _, emit: release(wall, emit)) > 8
 
 
 def merge(world, wall, person, other):

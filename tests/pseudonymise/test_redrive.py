@@ -123,7 +123,7 @@ def test_it_stands_in_the_audit_which_holds(world):
     assert world.vault().verify_audit().faults == ()
 
 
-def test_dying_at_any_statement_leaves_each_event_in_one_place_and_emits_it_with_one_number(tmp_path):
+def test_dying_at_any_statement_leaves_each_event_in_one_place_and_emits_it_with_one_number(tmp_path, stride):
     def prepare(world, wall):
         enrol(world, wall, "P-1", "P-2")
         before(world).process(world.glucose("P-1", "P-3", "P-2"))
@@ -133,7 +133,7 @@ def test_dying_at_any_statement_leaves_each_event_in_one_place_and_emits_it_with
         wall._vault.redrive(GLUCOSE, Reason.UNKNOWN_SCHEMA)
         release(wall, emit)
 
-    assert every_step(tmp_path, prepare, act) > 15
+    assert every_step(tmp_path, stride, prepare, act) > 15
 
 
 def test_the_command_says_how_many_and_refuses_what_does_not_exist(world, monkeypatch):

@@ -35,6 +35,16 @@ def test_an_enrolled_persons_events_pass_with_exactly_the_promised_columns(world
     assert (row["stream"], row["raw_partition"], row["raw_offset"], row["first_offset"]) == ("raw", 0, 0, 0)
 
 
+def test_a_year_of_birth_is_one_where_no_date_is_known(world):
+    wall = world.wall()
+    world.enrol(wall, "P-000001", birth_date=None, birth_year=1985)
+    assert wall.process(world.glucose("P-000001")).batch.frame["birth_year"].to_list() == [1985]
+    world.enrol(wall, "P-000002", birth_year=1985)
+    assert wall.process(world.glucose("P-000002")).batch.frame["birth_year"].to_list() == [1980]
+    refused = world.enrol(wall, "P-000003", birth_date=None, birth_year=85)
+    assert refused.counts == {Reason.PERSON_INVALID: 1}
+
+
 def test_partitions_of_one_batch_are_decided_together_and_each_event_by_its_own_coordinates(world):
     wall = world.wall()
     world.enrol(wall, "P-000001")

@@ -214,7 +214,10 @@ def test_a_registered_source_is_held_to_what_it_was_granted(tmp_path: Path) -> N
 
 def test_an_event_that_is_too_large_is_told(tmp_path: Path) -> None:
     report = run(tmp_path, [GLUCOSE], max_event_bytes=50)
-    assert [reason for _, reason, _ in found(report)] == ["wire.too_large"]
+    assert not report.fates
+    ((problem,),) = [each.report.problems for each in report.files]
+    assert problem.position == "line 1"
+    assert "50 are allowed" in problem.reason, "publishing says the same"
 
 
 def test_of_many_places_the_first_are_kept_and_all_are_counted(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from biokeel.cli import build
 from biokeel.contracts.sources import written
 from biokeel.errors import AdapterError, ContractError, SuiteError
+from biokeel.settings import PROJECT_ROOT
 from tests.registers import source
 
 GOOD = {
@@ -28,6 +29,7 @@ ENDLESS = GOOD | {"minutes_asleep": 9_000.0}
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     monkeypatch.setenv("BIOKEEL_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("BIOKEEL_SOURCES_DIR", str(tmp_path / "no register"))
 
     def call(*records: dict[str, Any], options: tuple[str, ...] = (), source_id: str = "app-a") -> Result:
         path = tmp_path / "records.jsonl"
@@ -116,10 +118,12 @@ def test_a_source_is_named_by_its_id_in_the_register_or_by_its_file(run, tmp_pat
         assert "Events: 1 landed, 1 sealed." in result.output
         assert "grants" not in result.output
     assert isinstance(run(GOOD, options=("--source", "nobody"), source_id="").exception, ContractError)
+    assert "no such source" in str(run(GOOD, source_id="nobody").exception)
 
 
 @pytest.mark.parametrize("options", [(), ("--source-id", "App A"), ("--source", "canary", "--source-id", "app-a")])
-def test_one_source_must_be_named(run, options: tuple[str, ...]) -> None:  # type: ignore[no-untyped-def]
+def test_one_source_must_be_named(run, options: tuple[str, ...], monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("BIOKEEL_SOURCES_DIR", str(PROJECT_ROOT / "tests" / "sources"))
     result = run(GOOD, options=options, source_id="")
     assert result.exit_code == 2
     assert "--source" in result.output

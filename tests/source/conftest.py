@@ -23,7 +23,7 @@ def catalogue() -> DirectoryCatalogue:
 @pytest.fixture
 def context() -> Context:
     ids = EventIds("clinic-emr", b"key")
-    return Context("clinic-emr", "clinic", ids, 1_700_000_000_000, Subject("app/omh", "u-1"))
+    return Context("clinic-emr", "clinic", ids, 1_790_000_000_000, Subject("app/omh", "u-1"))
 
 
 Reader = Callable[[Adapter, Path], tuple[dict[str, list[Record]], Report]]

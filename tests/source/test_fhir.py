@@ -126,8 +126,8 @@ def test_a_contained_medication_is_found_and_its_dose_read(read: Any, shared_dat
         ({"subject": None}, "no subject"),
         ({"subject": {"reference": "Group/1"}}, "subject is no Patient"),
         (
-            {"component": [{**KR_PANEL["component"][0], "valueQuantity": {"value": 14, "code": "kPa"}}]},
-            "8480-6 is not mm",
+            {"component": [{**KR_PANEL["component"][0], "valueQuantity": {"value": 14, "unit": "kg"}}]},
+            "component 8480-6: the unit of valueQuantity",
         ),
         ({"component": [{**KR_PANEL["component"][0], "valueQuantity": {"value": 1, "comparator": "<"}}]}, "bound"),
         ({"component": {"code": "secret"}}, "structure of FHIR"),
@@ -170,13 +170,17 @@ def test_a_laboratory_panel_gives_a_result_for_each_component_with_ids_of_their_
         "valueQuantity": {"value": 14.78, "code": "g/dL"},
         "referenceRange": [{"low": {"value": 13, "code": "g/dL"}, "high": {"value": 16.5, "code": "g/dL"}}],
     }
+    again = component | {"valueQuantity": {"value": 14.8, "code": "g/dL"}}
     panel = KR_PANEL | {
         "code": {"text": "CBC"},
         "category": [{"coding": [{"code": "laboratory"}]}],
-        "component": [component, component],
+        "component": [component, again],
     }
     records = read(read_fhir, written(tmp_path, panel))[0]["clinical.lab_result"]
-    assert [(r["value"], r["reference_low"], r["reference_high"]) for r in records] == [(14.78, 13.0, 16.5)] * 2
+    assert [(r["value"], r["reference_low"], r["reference_high"]) for r in records] == [
+        (14.78, 13.0, 16.5),
+        (14.8, 13.0, 16.5),
+    ]
     assert len({r["event_id"] for r in records}) == 2
 
 

@@ -16,7 +16,7 @@ from biokeel.errors import AdapterError
 from biokeel.source.adapters.detect import detect
 from biokeel.source.columns import conform, frame_of
 from biokeel.source.enrol import Enroller
-from biokeel.source.files import DryRun, FileResult, Source, find_files, publish_files
+from biokeel.source.files import DryRun, FileResult, Source, Status, find_files, publish_files, status_of
 
 RECORD = {
     "event": "lifestyle.exercise",
@@ -77,8 +77,11 @@ def publish(
         (b'{"a": 1}', "JSON of no known format"),
         (b"[]", "JSON of no known format"),
         (b"a;b\n1;2\n", "text of no known format"),
-        (b"\x89PNG\x00\x00", "binary file"),
-        (b"\xff\xfe\xfd", "neither JSON nor text"),
+        (b"\x89PNG\x00\x00", "looks like a picture"),
+        (b"\x01\x02\x00\x00", "binary file"),
+        (b"a,\x00\x00", "binary file"),
+        (b"\xff\xfe\xfd", "breaks the rules of its encoding"),
+        (b"M\xfcller,1\n", "in an encoding that nothing tells"),
     ],
 )
 def test_a_file_that_no_adapter_is_for_gets_a_reason(tmp_path: Path, content: bytes, reason: str) -> None:
@@ -109,7 +112,7 @@ def test_a_whole_data_folder_is_published_and_bad_files_do_not_stop_the_good(sha
     by_name = {result.path.name: result for result in results}
     assert by_name["dailyActivity_merged.csv"].sent["lifestyle.exercise"] == 940
     assert "line 30" in by_name["nutritionintake-example-malnutrition.json"].failure
-    assert by_name["nutritionintake-example-malnutrition.json"].failed_wholly
+    assert status_of(results) is Status.FILE_FAILED
 
 
 def test_one_bad_record_costs_only_itself(tmp_path: Path, sink: Keeping) -> None:
@@ -119,7 +122,7 @@ def test_one_bad_record_costs_only_itself(tmp_path: Path, sink: Keeping) -> None
     assert result.sent == {"lifestyle.exercise": 9}
     assert len(result.report.problems) == 4
     assert "secret" not in str(result.report.problems)
-    assert not result.failed_wholly
+    assert status_of([result]) is Status.PARTS_UNUSED
 
 
 def test_ready_records_keep_their_offset_and_repeat_their_ids(tmp_path: Path, sink: Keeping) -> None:
@@ -224,7 +227,7 @@ def test_hidden_files_are_left_out_and_a_missing_path_is_an_error(tmp_path: Path
 def test_a_file_that_is_gone_again_is_a_failure_of_that_file(tmp_path: Path, sink: Keeping) -> None:
     result = publish_files([tmp_path / "gone.json"], Source("s", b""), sink)[0]
     assert "No such file" in result.failure
-    assert result.failed_wholly
+    assert status_of([result]) is Status.FILE_FAILED
 
 
 def test_records_of_many_files_go_together_and_one_that_does_not_fit_is_told_of_its_own_file(

@@ -16,6 +16,7 @@ from biokeel.errors import AdapterError, SettingsError
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     monkeypatch.setenv("BIOKEEL_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("BIOKEEL_SOURCES_DIR", str(tmp_path / "no register"))
     app = typer.Typer()
     publish.register(app)
     demo_data.register(app)
@@ -57,6 +58,7 @@ def test_a_file_that_fails_wholly_ends_with_status_1_after_the_others(run, tmp_p
     [
         (("--source-id", "Not OK"), "--source-id"),
         (("--source-id", "a", "--zone", "Mars/Base"), "--zone"),
+        (("--source-id", "a", "--occurred-at", "yesterday"), "--occurred-at"),
         (("--source-id", "a", "--subject", "x"), "--subject"),
         (("--source-id", "a", "--subject", "KR_RRN=x"), "--subject"),
         (("--source-id", "a", "--enrol", "--consent", "genome,all"), "genome, clinical, lifestyle"),
@@ -67,6 +69,22 @@ def test_options_that_make_no_sense_are_refused(run, tmp_path: Path, options: tu
     result = run("publish", str(tmp_path), "--dry-run", *options)
     assert result.exit_code == 2
     assert word in result.output
+
+
+def test_a_report_that_names_no_sample_is_published_where_a_sheet_states_it(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    report = tmp_path / "KB0001.wgs_overall_mean_cov.csv"
+    report.write_text("Average alignment coverage over wgs, 31.50\n")
+    result = run("publish", str(report), "--source-id", "centre", "--dry-run")
+    assert result.exit_code == 1
+    assert "names no sample" in result.output
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_text(f"file,sample\n{report.name},KB0001\n")
+    stated = ("--reports", str(sheet), "--occurred-at", "2026-03-01")
+    result = run("publish", str(report), "--source-id", "centre", "--dry-run", *stated)
+    assert result.exit_code == 0, result.output
+    assert "genome.qc_metrics" in result.output
+    assert "nobody states" not in result.output
+    assert "KB0001" not in result.output.replace(report.name, "")
 
 
 def test_a_folder_without_a_file_is_refused(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -85,7 +103,7 @@ def test_the_person_of_nameless_files_can_be_given_where_no_other_user_sees_it(r
     }
     (tmp_path / "steps.json").write_text(json.dumps(body))
     command = ("publish", str(tmp_path / "steps.json"), "--source-id", "emr", "--dry-run")
-    assert run(*command).exit_code == 1, "nobody is named"
+    assert run(*command).exit_code == 2, "nobody is named"
     result = run(*command, "--subject", "-", said="app/band=u-77310042\n")
     assert result.exit_code == 0, result.output
     assert "lifestyle.exercise" in result.output

@@ -89,6 +89,7 @@ def test_a_restart_keeps_ports_messages_and_objects_and_a_killed_broker_loses_no
 
 
 @pytest.mark.integration
+@pytest.mark.long
 def test_a_stack_whose_command_is_killed_leaves_no_process_and_can_be_started_again(tmp_path: Path) -> None:
     arguments = ("stack", "up", "--workers", "0", "--no-console", "--state-dir", str(tmp_path))
     command = biokeel(*arguments)
@@ -115,6 +116,7 @@ def test_a_stack_whose_command_is_killed_leaves_no_process_and_can_be_started_ag
 
 
 @pytest.mark.integration
+@pytest.mark.long
 def test_a_detached_stack_prints_what_opens_its_console_into_no_log_and_is_stopped_by_down(tmp_path: Path) -> None:
     state = ("--state-dir", str(tmp_path))
     up = biokeel("stack", "up", "--detach", "--workers", "0", *state)

@@ -89,15 +89,17 @@ class Follower:
             for told in self._whole(event, teller)
         ]
 
-    def look(self, *, thorough: bool = True) -> list[Told]:
+    def look(self, *, thorough: bool = True, tables: bool = True) -> list[Told]:
         """Take in what is new; not `thorough`: of quiet event types only whether anything has landed.
+
+        Not `tables`: of the vault only, for who knows that nothing is on its way to a table.
 
         Raises `StoreUnavailable`, `VaultUnavailable`; what was taken in before stays taken in, and is told by the next
         look that succeeds: nothing is lost if the caller saves nothing in between.
         """
         told = self._untold
         self._looks += 1
-        for event in self.landed():
+        for event in self.landed() if tables else ():
             quiet = self._quiet.get(event, 0) >= LIVELY and self._looks % LIVELY and not thorough
             count = len(told)
             for teller in TABLES[:1] if quiet else TABLES:

@@ -43,9 +43,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 2.0
-QUIET_SECONDS: Final = 6.0
+QUIET_SECONDS: Final = 10.0
 """Between two looks once nothing has come for `QUIET_LOOKS` of them: what lands then is seen that much later."""
 QUIET_LOOKS: Final = 10
+TABLES_EVERY: Final = 6
+"""Quiet looks for one at the tables, all of them, where all that Kafka holds is accounted for: only who tidies up, and
+a steward, change tables then. To ask each of them for its next commit is most of what a look costs.
+"""
 SAVE_SECONDS: Final = 5.0
 """Between two savings at least, where there are receipts to send; and twenty times the CPU that the last one took."""
 SELDOM_SECONDS: Final = 60.0
@@ -84,6 +88,7 @@ class BooksWorker:
     _published: Published | None = None
     _aside: tuple[str, ...] = ()
     _aside_at: float = 0.0
+    _marks: Watermarks | None = None
     _looked: object = None
     _quiet: int = 0
     _save_at: float = 0.0
@@ -145,7 +150,8 @@ class BooksWorker:
         now = self.clock()
         marks = self.watermarks()
         follower = self._begun(now)
-        new = follower.look(thorough=False)
+        settled = self._settled(marks)
+        new = follower.look(thorough=settled, tables=not (settled and self._quiet % TABLES_EVERY))
         if now >= self._check_at:
             new += follower.begin()
             self._check_at = now + CHECK_SECONDS
@@ -153,12 +159,21 @@ class BooksWorker:
         reached("books.looked")
         self._count(marks, new, now)
         # What is on its way moves positions, and is not told of.
-        looked = marks, dict(follower.state.tables), follower.state.vault
-        self._quiet = 0 if new or looked != self._looked else self._quiet + 1
-        self._looked = looked
+        looked = dict(follower.state.tables), follower.state.vault
+        self._quiet = 0 if new or (marks, looked) != (self._marks, self._looked) else self._quiet + 1
+        self._marks, self._looked = marks, looked
         self._show(self._balanced(follower, marks, now), now)
         if now >= self._save_at and (self._told or self._unsent or now >= self._save_at + SELDOM_SECONDS):
             self.save()
+
+    def _settled(self, marks: Watermarks) -> bool:
+        """Whether nothing can have landed since the last look: all that Kafka holds lies somewhere, and is as then."""
+        return (
+            self._quiet >= QUIET_LOOKS
+            and self._marks == marks
+            and self._published is not None
+            and not self._published.books.total("missing")
+        )
 
     def _balanced(self, follower: Follower, marks: Watermarks, now: float) -> Books:
         """The books as of `now`; where nothing came they are those that were shown last, and cost nothing."""

@@ -11,15 +11,21 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from biokeel.cli.files_of_a_source import (
+    DayMonth,
     Identifiers,
     KeyFile,
+    Mappings,
+    OccurredAt,
     Paths,
+    Progressing,
+    Reports,
     Site,
     SourceId,
     SubjectText,
     Zone,
     files_in,
     progress_over,
+    require_registered,
     show_problems,
     source_of,
     table,
@@ -34,7 +40,7 @@ if TYPE_CHECKING:
     from biokeel.rules.dry_run import Judge
     from biokeel.rules.findings import DryRunReport, Fate, Finding, Kind
     from biokeel.settings import Settings
-    from biokeel.source.files import FileResult, Source
+    from biokeel.source.files import Source
 
 NOT_ALL_WOULD_LAND: Final = 2
 """Exit status."""
@@ -56,7 +62,11 @@ def dry_run(
     site: Site = "",
     subject: SubjectText = "",
     zone: Zone = "",
+    day_month: DayMonth = "",
     identifiers: Identifiers = None,
+    mapping: Mappings = None,
+    reports: Reports = None,
+    occurred_at: OccurredAt = "",
     key_file: KeyFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
@@ -79,9 +89,13 @@ def dry_run(
         site=site,
         subject=subject,
         zone=zone,
+        day_month=day_month,
         identifiers=identifiers,
         key_file=key_file,
+        mappings=mapping,
         make_key=False,
+        reports=reports,
+        occurred_at=occurred_at,
     )
     files = files_in(paths)
     catalogue = DirectoryCatalogue(settings.schemas_dir)
@@ -117,6 +131,7 @@ def _register(settings: Settings, registered: str, source_id: str) -> Register:
     if not registered:
         if not re.fullmatch(SOURCE_ID, source_id):
             raise typer.BadParameter("Name --source, or --source-id with lower-case letters, digits and '-'.")
+        require_registered(settings, source_id)
         return unlimited(source_id)
     path = Path(registered) if registered.endswith(".toml") else file_of(settings.sources_dir, registered)
     found = read_file(path)
@@ -131,13 +146,8 @@ def _run(files: Sequence[Path], source: Source, judge: Judge, console: Console) 
     from biokeel.rules.dry_run import dry_run as run
 
     with progress_over(console) as progress:
-        task = progress.add_task("", total=sum(path.stat().st_size for path in files))
-
-        def done(result: FileResult) -> None:
-            # A file may be gone since it was found; then it is a problem of the report.
-            progress.update(task, advance=result.path.stat().st_size if result.path.exists() else 0)
-
-        return run(files, source, judge, done)
+        bar = Progressing(progress, files)
+        return run(files, source, judge, bar.done, begun=bar.begun)
 
 
 def _show(report: DryRunReport, console: Console) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -9,9 +11,14 @@ import typer
 from typer.core import TyperGroup
 
 from biokeel.cli.files_of_a_source import (
+    DayMonth,
     Identifiers,
     KeyFile,
+    Mappings,
+    OccurredAt,
     Paths,
+    Progressing,
+    Reports,
     Site,
     SourceId,
     SubjectText,
@@ -19,6 +26,7 @@ from biokeel.cli.files_of_a_source import (
     count_of_files,
     files_in,
     progress_over,
+    require_registered,
     show_problems,
     source_of,
     table,
@@ -33,6 +41,13 @@ if TYPE_CHECKING:
 
     from biokeel.source.enrol import Enroller
     from biokeel.source.files import FileResult, Sink, Source
+    from biokeel.source.told import Places
+
+
+class ReportForm(StrEnum):
+    """How a report for programs is written."""
+
+    JSON = "json"
 
 NAME: Final = "genome"
 FILES: Final = "PATHS"
@@ -63,7 +78,11 @@ def publish(
     site: Site = "",
     subject: SubjectText = "",
     zone: Zone = "",
+    day_month: DayMonth = "",
     identifiers: Identifiers = None,
+    mapping: Mappings = None,
+    reports: Reports = None,
+    occurred_at: OccurredAt = "",
     enrol: Annotated[bool, typer.Option("--enrol", help="Enrol every subject that the files do not enrol.")] = False,
     consent: Annotated[
         str,
@@ -71,19 +90,26 @@ def publish(
     ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and encode everything, send nothing.")] = False,
     key_file: KeyFile = None,
+    report: Annotated[
+        ReportForm | None,
+        typer.Option(help="json: print what became of every file, with every place, as one JSON object."),
+    ] = None,
 ) -> None:
-    """Publish files: FHIR R4, Open mHealth, Fitbit CSV, GA4GH WGS-QC, or JSON lines of ready records.
+    """Publish files, each in a format that docs/sources.md lists, or JSON lines of ready records.
 
-    A file that is sent again gives events with the same ids. Ends with status 1 if a file could not be used at all.
+    A file that is sent again gives events with the same ids. Exit status 0: everything was used; 2: parts of files
+    that should have become events did not; 1: a file could not be used, or the command could not be run.
     """
-    from biokeel.cli.terminal import terminal
+    from biokeel.cli.terminal import say, terminal
     from biokeel.contracts.registry import open_catalogue
     from biokeel.errors import SettingsError
     from biokeel.observe.reach import require_kafka
     from biokeel.settings import Settings, side_of
     from biokeel.source.client import Publisher
     from biokeel.source.enrol import Enroller
-    from biokeel.source.files import DryRun
+    from biokeel.source.files import DryRun, status_of
+    from biokeel.source.memory import memory_at
+    from biokeel.source.told import Places
 
     consented = _consent(consent)
     if consented is not None and not enrol:
@@ -95,29 +121,41 @@ def publish(
         site=site,
         subject=subject,
         zone=zone,
+        day_month=day_month,
         identifiers=identifiers,
         key_file=key_file,
+        mappings=mapping,
         make_key=not dry_run,
+        reports=reports,
+        occurred_at=occurred_at,
     )
     if settings.source_id and settings.source_id != source_id:
         raise SettingsError(
             f"These are the settings of {settings.source_id}, and not of {source_id}: its events would be sealed.",
             f"Name --source-id {settings.source_id}, or unset BIOKEEL_SOURCE_ID and what belongs to it.",
         )
+    require_registered(settings, source_id)
     files = files_in(paths)
     if not dry_run:
         require_kafka(settings)
     catalogue = open_catalogue(settings.schemas_dir, settings.schema_registry_url)
-    console = terminal()
+    console = terminal(stderr=report is not None)
+    places = Places() if report else None
     enroller = Enroller(consented) if enrol else None
-    if dry_run:
-        results = _run(files, source, DryRun(catalogue, settings.max_event_bytes), enroller, console)
-    else:
-        with Publisher(settings, catalogue) as publisher:
-            results = _run(files, source, publisher, enroller, console)
+    with memory_at(settings.state_dir / "records.sqlite", keeps=not dry_run) as memory:
+        source = replace(source, memory=memory)
+        if dry_run:
+            nowhere = DryRun(catalogue, settings.max_event_bytes)
+            results = _run(files, source, nowhere, enroller, console=console, places=places)
+        else:
+            with Publisher(settings, catalogue) as publisher:
+                results = _run(files, source, publisher, enroller, console=console, places=places)
     _show(results, console, dry_run)
-    if any(result.failed_wholly for result in results):
-        raise typer.Exit(1)
+    if places is not None:
+        for line in places.lines(source_id, results, dry_run=dry_run):
+            say(line)
+    if status := status_of(results):
+        raise typer.Exit(status)
 
 
 def _consent(words: str) -> list[str] | None:
@@ -131,34 +169,54 @@ def _consent(words: str) -> list[str] | None:
 
 
 def _run(
-    files: Sequence[Path], source: Source, sink: Sink, enroller: Enroller | None, console: Console
+    files: Sequence[Path],
+    source: Source,
+    sink: Sink,
+    enroller: Enroller | None,
+    *,
+    console: Console,
+    places: Places | None,
 ) -> list[FileResult]:
     from biokeel.source.files import publish_files
 
+    events = 0
+
+    def sent(result: FileResult | None) -> dict[str, int]:
+        nonlocal events
+        events += result.sent.total() if result else 0
+        return {"events": events}
+
     with progress_over(console, "{task.fields[events]:,} events") as progress:
-        task = progress.add_task("", total=sum(path.stat().st_size for path in files), events=0)
-        events = 0
+        bar = Progressing(progress, files, sent)
 
-        def done(result: FileResult) -> None:
-            nonlocal events
-            events += result.sent.total()
-            progress.update(task, advance=result.path.stat().st_size, events=events)
+        def begun(result: FileResult) -> None:
+            bar.begun(result)
+            if places is not None:
+                result.report.told = places.of(result.path)
 
-        return publish_files(files, source, sink, enroller, done)
+        return publish_files(files, source, sink, enroller, bar.done, begun=begun)
 
 
 def _show(results: Sequence[FileResult], console: Console, dry_run: bool) -> None:
     console.print(_sent(results, dry_run) or "No event was found.")
     show_problems(results, console)
-    silent = sum(not r.sent and not r.report.problems and not r.failure for r in results)
+    silent = sum(not r.sent and not r.unused and not r.failure for r in results)
     if silent:
         what = "Without an event of a person (lists of hospitals or practitioners, for example)"
         console.print(f"{what}: {count_of_files(silent)}.")
     if without := sum(result.without_consent for result in results):
         console.print(_without_consent(without))
-    unusable = sum(result.failed_wholly for result in results)
-    verdict = f"{unusable} of them could not be used" if unusable else "all could be used"
-    console.print(f"{count_of_files(len(results))} read; {verdict}.")
+    console.print(f"{count_of_files(len(results))} read; {_verdict(results)}.")
+
+
+def _verdict(results: Sequence[FileResult]) -> str:
+    failed = sum(bool(result.failure) for result in results)
+    unused = sum(result.unused for result in results)
+    said = [
+        *([f"{failed:,} of them could not be used"] if failed else []),
+        *([f"{unused:,} parts that should have become events did not"] if unused else []),
+    ]
+    return "; ".join(said) or "all could be used"
 
 
 def _without_consent(count: int) -> str:

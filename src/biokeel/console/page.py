@@ -8,7 +8,7 @@ from contextlib import closing
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
-from nicegui import app, background_tasks, ui
+from nicegui import Client, app, background_tasks, ui
 
 from biokeel.console import draw, guard
 from biokeel.console.watch import View, watch_books, watch_workers
@@ -46,8 +46,8 @@ def serve(
 
     def start() -> None:
         # NiceGUI logs what a background task raises, and cancels it when the server stops.
-        background_tasks.create(watch_workers(state_dir, view), name="watch workers")
-        background_tasks.create(watch_books(read, view), name="watch books")
+        background_tasks.create(watch_workers(state_dir, view, watched), name="watch workers")
+        background_tasks.create(watch_books(read, view, watched), name="watch books")
         background_tasks.create(_announce(port, announce), name="announce")
 
     app.on_startup(start)
@@ -64,8 +64,14 @@ def serve(
     )
 
 
+def watched() -> bool:
+    """Whether anybody has a page open."""
+    return any(client.has_socket_connection for client in Client.instances.values())
+
+
 def build(view: View) -> None:
     """One visitor's page: the parts, redrawn where they changed."""
+    ui.context.client.on_connect(view.opened.set)
     ui.add_css(files("biokeel.console").joinpath("page.css").read_text(encoding="utf-8"))
     parts: list[tuple[ui.html, Callable[[View], str]]] = []
 

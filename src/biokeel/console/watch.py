@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -27,6 +28,9 @@ STATS_EVERY: Final = 1.5
 
 BOOKS_EVERY: Final = 2.0
 """Seconds between two looks at what the follower of the books has seen."""
+
+SELDOM: Final = 15.0
+"""The same while nobody has a page open; whoever opens one is waited for no longer than a look takes."""
 
 KEPT: Final = 80
 """Snapshots that the plot shows: two minutes."""
@@ -51,6 +55,17 @@ class View:
     """Events a second that sources published, between the last two looks at the books."""
     alarms: tuple[Alarm, ...] = ()
     trouble: str = ""
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when somebody opens a page."""
+
+    async def rest(self, seconds: float, watched: Callable[[], bool]) -> None:
+        """Wait `seconds` where a page is `watched`, else until one is opened, `SELDOM` at most."""
+        if watched():
+            await asyncio.sleep(seconds)
+            return
+        self.opened.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.opened.wait(), SELDOM)
 
     def see(self, snapshot: Snapshot) -> None:
         """Take a new snapshot in."""
@@ -70,18 +85,18 @@ class View:
         self.books, self.alarms, self.trouble = books, seen.alarms, OLD if seen.is_stale(now) else ""
 
 
-async def watch_workers(state_dir: Path, view: View) -> None:
-    """Keep `view` fresh with the workers' figures, for ever."""
+async def watch_workers(state_dir: Path, view: View, watched: Callable[[], bool]) -> None:
+    """Keep `view` fresh with the workers' figures, for ever; `watched` says whether anybody has a page open."""
     while True:
         view.see(await asyncio.to_thread(collect, state_dir))
-        await asyncio.sleep(STATS_EVERY)
+        await view.rest(STATS_EVERY, watched)
 
 
-async def watch_books(read: Callable[[], Published | None], view: View) -> None:
+async def watch_books(read: Callable[[], Published | None], view: View, watched: Callable[[], bool]) -> None:
     """Keep `view` fresh with the books, for ever; what stands in the way is shown, and tried again."""
     while True:
         try:
             view.see_books(await asyncio.to_thread(read), time.time())
         except BiokeelError as error:
             view.trouble = str(error)
-        await asyncio.sleep(BOOKS_EVERY)
+        await view.rest(BOOKS_EVERY, watched)

@@ -14,6 +14,7 @@ or a registration number. Each shape is anchored and bounded, and Rust's regular
 | `atc` | `A10BA02`, and the levels above it (WHO Collaborating Centre) | none |
 | `rxnorm` | a RXCUI of up to 7 digits (NLM) | none |
 | `hira-edi` | 9 digits from 0 or 6: a medicine's claim code (HIRA) | none |
+| `hira-edi-procedure` | a letter and 4 digits (or two letters and 3), and up to 3 digits of additions: a procedure's or test's claim code (HIRA) | none |
 | `kd` | `880` and 10 digits: the Korean standard code of a medicine | mod 10 of GS1's GTIN-13 |
 | `sha256` | 64 lower-case hexadecimal digits that can be a hash | none |
 | `event-id` | 32 lower-case hexadecimal digits | none |
@@ -153,6 +154,9 @@ GRAMMARS: Final[dict[str, Grammar]] = {
     "atc": Grammar("ATC code", r"^[ABCDGHJLMNPRSV](?:[0-9]{2}(?:[A-Z](?:[A-Z](?:[0-9]{2})?)?)?)?$"),
     "rxnorm": Grammar("RxNorm identifier (RXCUI)", r"^[1-9][0-9]{0,6}$"),
     "hira-edi": Grammar("HIRA EDI code of a medicine", r"^[06][0-9]{8}$", open=True),
+    "hira-edi-procedure": Grammar(
+        "HIRA EDI code of a procedure or test", r"^(?:[A-Z][0-9]{4}|[A-Z]{2}[0-9]{3})(?:[0-9]{3})?$", open=True
+    ),
     "kd": Grammar("Korean standard code of a medicine (KD) with its check digit", r"^880[0-9]{10}$", _gtin, open=True),
     "sha256": Grammar("SHA-256 in hexadecimal digits", r"^[0-9a-f]{64}$", _hashes),
     "event-id": Grammar("event id: 32 hexadecimal digits", EVENT_ID),

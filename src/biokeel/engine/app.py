@@ -40,9 +40,9 @@ GRACE_SECONDS: Final = 12.0
 LEAVE_SECONDS: Final = 7.0
 """How long it may then take to commit offsets and leave the consumer group."""
 WATCH_SECONDS: Final = 1.0
-FOLLOW_SECONDS: Final = 5.0
+FOLLOW_SECONDS: Final = 10.0
 """How often a worker looks whether there are new topics."""
-UNREAD_LOOKS: Final = 12
+UNREAD_LOOKS: Final = 6
 """At each of so many looks a worker that lacks topics asks whether anybody has them."""
 
 

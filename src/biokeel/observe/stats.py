@@ -6,6 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache, partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import httpx
@@ -119,7 +120,7 @@ def collect(state_dir: Path) -> Snapshot:
     if not runs:
         return Snapshot(taken_at)
     with ThreadPoolExecutor(min(len(runs), 8)) as pool:
-        answers = dict(zip(runs, pool.map(_ask, runs), strict=True))
+        answers = dict(zip(runs, pool.map(partial(_ask, _client()), runs), strict=True))
     gathered = _Gathered()
     for run, (_, text) in answers.items():
         for family in text_string_to_metric_families(text):
@@ -137,11 +138,16 @@ def collect(state_dir: Path) -> Snapshot:
     )
 
 
-def _ask(run: RunFile) -> tuple[WorkerHealth, str]:
+@cache
+def _client() -> httpx.Client:
+    """One for the process: to make one reads all certificates. It keeps no connection, since workers come and go."""
+    return httpx.Client(timeout=_ANSWER_WITHIN, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
+
+
+def _ask(client: httpx.Client, run: RunFile) -> tuple[WorkerHealth, str]:
     try:
-        with httpx.Client(base_url=run.url, timeout=_ANSWER_WITHIN, trust_env=False) as client:
-            health = WorkerHealth.OK if client.get("/health").is_success else WorkerHealth.STUCK
-            return health, client.get("/metrics").raise_for_status().text
+        health = WorkerHealth.OK if client.get(f"{run.url}/health").is_success else WorkerHealth.STUCK
+        return health, client.get(f"{run.url}/metrics").raise_for_status().text
     except httpx.HTTPError:  # it ends just now, or hangs: the page must say so, not fail
         return WorkerHealth.SILENT, ""
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from biokeel.pseudonymise.policy import coarsen
 from biokeel.pseudonymise.stage import Verdicts, judge_envelope, may_speak
-from biokeel.pseudonymise.withhold import Judge
+from biokeel.pseudonymise.withhold import Judge, outside
 from biokeel.reasons import Reason
 from biokeel.vault.enrolment import PersonEvent
 from biokeel.vault.identifiers import normalise
@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from biokeel.contracts.sources import Register
     from biokeel.vault.identifiers import Identifier
 
-_PLAIN: Final = ("identifiers", "consent_scope", "consent_stated", "sex", "merged_scheme", "merged_id", "scope")
+_PLAIN: Final = (
+    "identifiers",
+    "consent_scope",
+    "consent_stated",
+    "sex",
+    "birth_year",
+    "merged_scheme",
+    "merged_id",
+    "scope",
+)
 
 
 def read_persons(
@@ -44,6 +53,10 @@ def read_persons(
     for field in schema.kept():
         if field.form is not None and (wrong := Judge(field.form).misfits(frame[field.name], frame)) is not None:
             verdicts.reject(wrong, Reason.PERSON_INVALID, field.name)
+        if field.form is None and field.range is not None:
+            wrong = outside(frame[field.name], field.range.least, field.range.greatest)
+            if wrong is not None:
+                verdicts.reject(wrong, Reason.PERSON_INVALID, field.name)
     good = verdicts.good
     coarse = [expression for each in schema.payload if each.coarsen and (expression := coarsen(each)) is not None]
     columns = frame.select(
@@ -82,7 +95,7 @@ def _event(at: At, payload: bytes, subject: Identifier, row: dict[str, Any]) -> 
         day=local.date(),
         identifiers=tuple(normalise(each["scheme"], each["value"]) for each in row.get("identifiers") or ()),
         consent_scope=tuple(row.get("consent_scope") or ()) if row.get("consent_stated", True) else None,
-        birth_year=row.get("birth_date_year"),
+        birth_year=row["birth_date_year"] if row.get("birth_date_year") is not None else row.get("birth_year"),
         sex=row.get("sex"),
         province=row.get("address_province"),
         merged=merged,

@@ -94,7 +94,7 @@ class Withholder:
         """`column` without NaN, and which rows are out of the range, or read as a registration number."""
         if column.dtype.is_float() and (nan := column.is_nan()).any():
             column = _without(column, nan.fill_null(value=False))
-        wrong = None if field.range is None else _outside(column, field.range.least, field.range.greatest)
+        wrong = None if field.range is None else outside(column, field.range.least, field.range.greatest)
         # A float of 32 bits has seven digits.
         if column.dtype == pl.Float64 or (field.counts_bytes_or_bases and column.dtype.is_integer()):
             alike = self._long_numbers(column)
@@ -104,7 +104,8 @@ class Withholder:
         return column, wrong
 
 
-def _outside(column: pl.Series, least: Any, greatest: Any) -> Mask | None:  # ends of the column's own type
+def outside(column: pl.Series, least: Any, greatest: Any) -> Mask | None:  # ends of the column's own type
+    """Which of some numbers or times are out of a range, both ends of which belong to it; None where none is."""
     if column.dtype == pl.Date:
         least, greatest = least.date(), greatest.date()
     low, high = column.min(), column.max()

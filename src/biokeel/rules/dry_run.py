@@ -21,9 +21,7 @@ import numpy as np
 import polars as pl
 
 from biokeel.batch import PseudonymisedBatch, RawBatch, RawPartition
-from biokeel.contracts.codec import Codec
 from biokeel.contracts.grammars import EVENT_ID
-from biokeel.errors import SourceError
 from biokeel.link.repeats import Window, remembered, sent_again
 from biokeel.pseudonymise.persons import read_persons
 from biokeel.pseudonymise.policy import Policy
@@ -41,10 +39,9 @@ from biokeel.rules.findings import (
     Kind,
     Place,
 )
-from biokeel.source.adapters.detect import RECORDS
-from biokeel.source.adapters.records import read_raw
-from biokeel.source.columns import frame_of
-from biokeel.source.files import GATHERED, FileResult, recognise, refused
+from biokeel.source.columns import records_of
+from biokeel.source.encoding import Encoder
+from biokeel.source.files import GATHERED, FileResult, batches_of, messages_of, refused
 from biokeel.validate.rules import Severity
 from biokeel.validate.stage import validate
 from biokeel.vault.event_ids import EventIdCipher
@@ -96,11 +93,13 @@ def dry_run(
     source: Source,
     judge: Judge,
     done: Callable[[FileResult], None] = lambda _: None,
+    *,
+    begun: Callable[[FileResult], None] = lambda _: None,
 ) -> DryRunReport:
     """Read the files at `paths` as `publish_files` does, and say what would become of their events.
 
-    `done` is called when a file is read. One bad file does not stop the others. Raises `SuiteError` where an event type
-    has no suite that can be read.
+    `begun` is called before a file is read, `done` after. One bad file does not stop the others.
+    Raises `SuiteError` where an event type has no suite that can be read.
     """
     results: list[FileResult] = []
     waiting: dict[EventType, list[_Waiting]] = {}
@@ -108,15 +107,13 @@ def dry_run(
     for path in paths:
         result = FileResult(path)
         results.append(result)
-        try:
-            for event, some in _events(result, source):
-                waiting.setdefault(event, []).extend(some)
-                count += len(some)
-                if count >= GATHERED:
-                    judge.all_of(waiting)
-                    waiting, count = {}, 0
-        except SourceError as error:
-            result.failure = str(error)
+        begun(result)
+        for event, some in _events(result, source):
+            waiting.setdefault(event, []).extend(some)
+            count += len(some)
+            if count >= GATHERED:
+                judge.all_of(waiting)
+                waiting, count = {}, 0
         done(result)
     judge.all_of(waiting)
     return judge.report(source.source_id, results)
@@ -124,13 +121,10 @@ def dry_run(
 
 def _events(result: FileResult, source: Source) -> Iterator[tuple[EventType, list[_Waiting]]]:
     """The records of a file, and its messages that are to be sent as they are."""
-    found, context = recognise(result, source)
-    for event, rows, places in found.read(result.path, context, result.report):
-        records = rows.to_dicts() if isinstance(rows, pl.DataFrame) else rows
-        yield event, [_Waiting(result, place, each) for place, each in zip(places, records, strict=True)]
-    if found is RECORDS:
-        for event, value, place in read_raw(result.path):
-            yield event, [_Waiting(result, place, value)]
+    for (event, rows, places), _ in batches_of(result, source):
+        yield event, [_Waiting(result, place, each) for place, each in zip(places, records_of(rows), strict=True)]
+    for event, value, place in messages_of(result):
+        yield event, [_Waiting(result, place, value)]
 
 
 class Judge:
@@ -151,7 +145,8 @@ class Judge:
         remembered_events: int,
     ) -> None:
         self._catalogue = catalogue
-        self._codec = Codec(catalogue, max_event_bytes)
+        self._encoder = Encoder(catalogue, max_event_bytes)
+        self._codec = self._encoder.codec
         self._suites = suites
         self._remembered = remembered_events
         # Nobody sees the ids of rows: a key of this run will do.
@@ -180,12 +175,18 @@ class Judge:
         records = [each for each in some if isinstance(each.content, dict)]
         messages = [each for each in some if not isinstance(each.content, dict)]
 
-        def judge(part: Sequence[_Waiting]) -> None:
-            frame = frame_of(self._schema(event), [each.content for each in part if isinstance(each.content, dict)])
-            self._judge(event, self._codec.encode(event, frame).to_pylist(), part)
+        values: list[bytes | None] = []
+        good: list[_Waiting] = []
 
-        for each, error in refused(judge, records) if records else ():
+        def encode(part: Sequence[_Waiting]) -> None:
+            _, encoded = self._encoder.many(event, [each.content for each in part if isinstance(each.content, dict)])
+            values.extend(encoded.to_pylist())
+            good.extend(part)
+
+        for each, error in refused(encode, records) if records else ():
             each.result.report.problem(each.position, str(error))
+        if good:
+            self._judge(event, values, good)
         if messages:
             self._judge(event, [each.content for each in messages if not isinstance(each.content, dict)], messages)
 

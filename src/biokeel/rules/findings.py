@@ -121,7 +121,7 @@ class DryRunReport:
     @property
     def unusable(self) -> int:
         """Files, and parts of files, that no event could be made of."""
-        return sum(len(each.report.problems) + bool(each.failure) for each in self.files)
+        return sum(each.unused + bool(each.failure) for each in self.files)
 
     @property
     def all_would_land(self) -> bool:

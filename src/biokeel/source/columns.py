@@ -55,6 +55,13 @@ def frame_of(schema: EventSchema, records: Sequence[Record]) -> pl.DataFrame:
     return _whole(schema, pl.DataFrame(series))
 
 
+def records_of(rows: Sequence[Record] | pl.DataFrame) -> Sequence[Record]:
+    """`rows` as ready records: the times and dates of a frame are the integers of Avro."""
+    if not isinstance(rows, pl.DataFrame):
+        return rows
+    return rows.with_columns(pl.selectors.temporal().to_physical()).to_dicts()
+
+
 def conform(schema: EventSchema, frame: pl.DataFrame) -> pl.DataFrame:
     """`frame` with exactly the schema's columns and types. Raises `SourceError` like `frame_of`."""
     columns = frame_schema(schema.avro)

@@ -17,7 +17,7 @@ from biokeel.contracts.codec import Codec
 from biokeel.contracts.framing import FRAME_BYTES
 from biokeel.contracts.framing import frame as frame_bytes
 from biokeel.contracts.topics import EventType
-from biokeel.errors import DeliveryError, SourceError
+from biokeel.errors import OversizedEvent, SourceError
 from biokeel.source.adapters.base import Record
 from biokeel.source.columns import conform, frame_of
 from biokeel.source.times import in_zone
@@ -35,7 +35,7 @@ class Encoder:
     def many(self, event: EventType, rows: pl.DataFrame | Sequence[Record]) -> tuple[pl.DataFrame, pa.BinaryArray]:
         """`rows` with exactly the schema's columns, and the datum of each.
 
-        Raises `SourceError` where a row does not fit the schema, and `DeliveryError` where an event is too large.
+        Raises `SourceError` where a row does not fit the schema, and `OversizedEvent` where an event is too large.
         """
         schema = self._catalogue.reader(event).schema
         frame = conform(schema, rows) if isinstance(rows, pl.DataFrame) else frame_of(schema, rows)
@@ -69,7 +69,7 @@ class Encoder:
 
     def _require_small(self, event: EventType, size: int) -> None:
         if size > self._most:
-            raise DeliveryError(
+            raise OversizedEvent(
                 f"An event of {event} takes {size} bytes; {self._most} are allowed.",
                 "Put big files in the landing bucket and send a claim check.",
             )

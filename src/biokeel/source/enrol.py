@@ -10,6 +10,7 @@ import polars as pl
 from biokeel.contracts.topics import Domain, EventType
 from biokeel.source.adapters.base import Context, Record
 from biokeel.source.adapters.fhir_patient import ENROLMENT
+from biokeel.source.columns import records_of
 
 CONSENT_WORDS: Final = tuple(str(domain) for domain in Domain if domain is not Domain.PERSON)
 """What a person may consent to."""
@@ -34,7 +35,7 @@ class Enroller:
         The person is taken to have been enrolled when the first of these events happened; sex is unknown, because the
         file says nothing.
         """
-        records = rows.to_dicts() if isinstance(rows, pl.DataFrame) else rows
+        records = records_of(rows)
         if event.is_person:
             for record in records:
                 self._known.add((record["subject_scheme"], record["subject_id"]))

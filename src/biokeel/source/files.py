@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
+from enum import IntEnum
+from functools import partial
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 import polars as pl
 
 from biokeel.contracts.catalogue import Catalogue
-from biokeel.contracts.codec import Codec
 from biokeel.contracts.topics import EventType
-from biokeel.errors import AdapterError, BiokeelError, DeliveryError, SourceError, UnknownSchema
-from biokeel.source.adapters.base import BATCH_ROWS, Context, Record, Report, Subject
-from biokeel.source.adapters.detect import RECORDS, Format, detect
-from biokeel.source.adapters.records import read_raw
-from biokeel.source.columns import conform, frame_of
+from biokeel.errors import (
+    AdapterError,
+    BiokeelError,
+    DeliveryError,
+    OversizedEvent,
+    SourceError,
+    UnknownSchema,
+    where_raised,
+)
+from biokeel.source.adapters.base import BATCH_ROWS, MALFORMED, Batch, Context, Record, Report, Subject
+from biokeel.source.adapters.detect import RECORDS, detect
+from biokeel.source.adapters.records import Message, read_raw
+from biokeel.source.adapters.stated import NOTHING, Stated
+from biokeel.source.encoding import Encoder
 from biokeel.source.enrol import Enroller, states_no_consent
 from biokeel.source.ids import EventIds
+from biokeel.source.mappings.library import Library
+from biokeel.source.memory import Memory
 from biokeel.source.schemes import Schemes
 
 T = TypeVar("T")
@@ -43,14 +55,12 @@ class DryRun:
     """Does all that publishing does, encoding too, and sends nothing."""
 
     def __init__(self, catalogue: Catalogue, max_event_bytes: int) -> None:
-        self._catalogue = catalogue
-        self._codec = Codec(catalogue, max_event_bytes)
+        self._encoder = Encoder(catalogue, max_event_bytes)
 
     def publish(self, event: EventType, rows: pl.DataFrame | Sequence[Record]) -> int:
-        """Encode `rows` and return how many."""
-        schema = self._catalogue.reader(event).schema
-        frame = conform(schema, rows) if isinstance(rows, pl.DataFrame) else frame_of(schema, rows)
-        return len(self._codec.encode(event, frame))
+        """Encode `rows` and return how many. Raises `SourceError` as `Publisher` does."""
+        frame, _ = self._encoder.many(event, rows)
+        return frame.height
 
     def publish_raw(self, event: EventType, values: Sequence[bytes | None], partition: int = 0) -> list[int]:
         """Nothing can be wrong with what is sent as it is."""
@@ -62,7 +72,11 @@ class DryRun:
 class Source:
     """Who publishes. `site` names hospital, centre or vendor; None leaves it to the format, then to the source id.
 
-    `schemes` is the source's table of identifier systems and FHIR servers (`biokeel.source.schemes.load_schemes`).
+    `schemes` is the source's table of identifier systems and FHIR servers (`biokeel.source.schemes.load_schemes`);
+    `tables` are its mappings of tables (`biokeel.source.mappings.library.Library`), None for the shipped ones.
+    `memory` knows what earlier files were made into (`biokeel.source.memory.memory_at`).
+    `reports` says of some files what they do not say themselves (`biokeel.source.qc_sheet`), `stated` of all others.
+    `day_month` is the order of its dates like 4/5/2024: mdy, dmy, or null where each file must tell.
     """
 
     source_id: str
@@ -71,13 +85,27 @@ class Source:
     subject: Subject | None = None
     zone: tzinfo | None = None
     schemes: Schemes = field(default_factory=Schemes)
+    day_month: str | None = None
+    tables: Library | None = None
+    memory: Memory | None = None
+    reports: Mapping[Path, Stated] = field(default_factory=dict)
+    stated: Stated = NOTHING
 
     def context(self, path: Path, format_site: str | None) -> Context:
         """The context of one file."""
         site = self.site or format_site or self.source_id.replace("/", "-")
-        changed = int(path.stat().st_mtime * 1000)
-        ids = EventIds(self.source_id, self.key)
-        return Context(self.source_id, site, ids, changed, self.subject, self.zone, self.schemes)
+        return Context(
+            self.source_id,
+            site,
+            EventIds(self.source_id, self.key),
+            changed_at=int(path.stat().st_mtime * 1000),
+            subject=self.subject,
+            zone=self.zone,
+            day_month=self.day_month,
+            schemes=self.schemes,
+            memory=self.memory,
+            stated=self.reports.get(path.resolve(), self.stated),
+        )
 
 
 @dataclass(slots=True)
@@ -95,9 +123,31 @@ class FileResult:
     without_consent: int = 0
 
     @property
-    def failed_wholly(self) -> bool:
-        """Whether the file should have given events and gave none."""
-        return bool(self.failure) or (not self.sent and bool(self.report.problems))
+    def unused(self) -> int:
+        """Parts of the file that should have become an event, or a field of one, and did not."""
+        return self.report.reasons.total()
+
+
+class Status(IntEnum):
+    """What a command that reads files says in its exit status."""
+
+    ALL_USED = 0
+    """Every file was read to its end, and whatever should have become an event did."""
+    FILE_FAILED = 1
+    """A file could not be used, or not to its end. (Also where the command itself could not be run.)"""
+    PARTS_UNUSED = 2
+    """All files were read; parts of them that should have become an event did not."""
+
+
+def status_of(results: Iterable[FileResult]) -> Status:
+    """The status of a run, the worst of its files."""
+    found = Status.ALL_USED
+    for result in results:
+        if result.failure:
+            return Status.FILE_FAILED
+        if result.unused:
+            found = Status.PARTS_UNUSED
+    return found
 
 
 def find_files(paths: Iterable[Path]) -> list[Path]:
@@ -120,22 +170,21 @@ def publish_files(
     sink: Sink,
     enroller: Enroller | None = None,
     done: Callable[[FileResult], None] = lambda _: None,
+    *,
+    begun: Callable[[FileResult], None] = lambda _: None,
 ) -> list[FileResult]:
     """Publish every file and say what became of it; `done` is called after each. Raises `DeliveryError`.
 
-    One bad file does not stop the others. If the process dies in between, publish the same files again.
+    `begun` is called before a file is read, and may set what its report tells. One bad file does not stop the others.
+    If the process dies in between, publish the same files again.
     """
     results: list[FileResult] = []
     waiting = Waiting(sink)
     told = 0
     for number, path in enumerate(paths, 1):
         result = FileResult(path)
-        try:
-            _publish_file(result, source, waiting, enroller)
-        except DeliveryError:
-            raise
-        except SourceError as error:
-            result.failure = str(error)
+        begun(result)
+        _publish_file(result, source, waiting, enroller)
         results.append(result)
         if waiting.rows >= GATHERED or number == len(paths):
             waiting.send()
@@ -146,49 +195,92 @@ def publish_files(
     return results
 
 
-def recognise(result: FileResult, source: Source) -> tuple[Format, Context]:
-    """The format of a file, which `result` is told too, and what its adapter needs. Raises `AdapterError`."""
-    found = detect(result.path)
-    result.format = found.name
-    return found, source.context(result.path, found.site)
+def batches_of(result: FileResult, source: Source) -> Iterator[tuple[Batch, Context]]:
+    """Read the file of `result`: its events and what its adapter was told; `result` says what became of the rest.
+
+    Whatever an adapter raises is a failure of its file and of no other.
+    """
+    try:
+        found = detect(result.path, source.tables)
+        result.format = found.name
+        context = source.context(result.path, found.site)
+        for batch in found.read(result.path, context, result.report):
+            yield batch, context
+    except AdapterError as error:
+        result.failure = str(error)
+    except OSError as error:
+        result.failure = f"Cannot read {result.path.name}: {error.strerror or type(error).__name__}."
+    except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - whatever it is, the other files go on
+        result.failure = (
+            f"{result.path.name} cannot be read to its end: {where_raised(error)}. "
+            "That is a defect of Biokeel: report this line; it holds nothing of the file."
+        )
+
+
+def messages_of(result: FileResult) -> list[Message]:
+    """The messages of a file of ready records that are to be sent as they are; none of any other."""
+    if result.format != RECORDS.name or result.failure:
+        return []
+    try:
+        return read_raw(result.path)
+    except AdapterError as error:
+        result.failure = str(error)
+        return []
 
 
 def refused(send: Callable[[Sequence[T]], object], some: Sequence[T]) -> Iterator[tuple[T, BiokeelError]]:
-    """Hand `some` to `send`, in halves where it raises `SourceError`; yield each that it refuses alone, and why.
+    """Hand `some` to `send`, in halves where it refuses a record; yield each that it refuses alone, and why.
 
     So is each refused where there is no such event type (`UnknownSchema`).
 
-    A `DeliveryError` is no fault of a record, so it goes on.
+    A `DeliveryError` is no fault of a record, so it goes on, but for `OversizedEvent`: nothing was sent then.
     """
+    error: BiokeelError
     try:
         send(some)
+    except OversizedEvent as raised:
+        error = raised
     except DeliveryError:
         raise
-    except UnknownSchema as error:
-        yield from ((each, error) for each in some)
-    except SourceError as error:
-        if len(some) == 1:
-            yield some[0], error
-            return
-        half = len(some) // 2
-        yield from refused(send, some[:half])
-        yield from refused(send, some[half:])
+    except UnknownSchema as raised:
+        yield from ((each, raised) for each in some)
+        return
+    except SourceError as raised:
+        error = raised
+    except (*MALFORMED, pl.exceptions.PolarsError) as raised:
+        error = SourceError(f"A value cannot be written: {where_raised(raised)}.")
+    else:
+        return
+    if len(some) == 1:
+        yield some[0], error
+        return
+    half = len(some) // 2
+    yield from refused(send, some[:half])
+    yield from refused(send, some[half:])
 
 
 def _publish_file(result: FileResult, source: Source, waiting: Waiting, enroller: Enroller | None) -> None:
-    path = result.path
-    found, context = recognise(result, source)
-    for event, rows, _ in found.read(path, context, result.report):
+    for (event, rows, places), context in batches_of(result, source):
         batches = [(event, rows)] if enroller is None else enroller.before(event, rows, context)
         for kind, records in batches:
             result.without_consent += states_no_consent(kind, records)
-            waiting.add(result, kind, records)
-    if found is RECORDS:
-        messages: dict[EventType, list[bytes | None]] = {}
-        for event, value, _ in read_raw(path):
-            messages.setdefault(event, []).append(value)
-        for event, values in messages.items():
-            result.sent[str(event)] += len(waiting.sink.publish_raw(event, values))
+            # An enrolment that was added stands nowhere in the file.
+            waiting.add(
+                result, kind, records, places if kind == event else [f"enrolment of {places[0]}"] * len(records)
+            )
+    messages: dict[EventType, list[bytes | None]] = {}
+    for event, value, _ in messages_of(result):
+        messages.setdefault(event, []).append(value)
+    for event, values in messages.items():
+        result.sent[str(event)] += len(waiting.sink.publish_raw(event, values))
+
+
+class _Record(NamedTuple):
+    """A ready record that waits, with the file and the place that it came from."""
+
+    result: FileResult
+    place: str
+    content: Record
 
 
 class Waiting:
@@ -200,22 +292,21 @@ class Waiting:
     def __init__(self, sink: Sink) -> None:
         self.sink = sink
         self.rows = 0
-        self._records: dict[EventType, list[tuple[FileResult, Record]]] = {}
+        self._records: dict[EventType, list[_Record]] = {}
 
-    def add(self, result: FileResult, event: EventType, rows: pl.DataFrame | Sequence[Record]) -> None:
+    def add(
+        self, result: FileResult, event: EventType, rows: pl.DataFrame | Sequence[Record], places: Sequence[str]
+    ) -> None:
         """Let `rows` of a file wait; a frame, before which all else is sent, goes at once."""
         if isinstance(rows, pl.DataFrame):
             self.send()
-            try:
-                result.sent[str(event)] += self.sink.publish(event, rows)
-            except DeliveryError:
-                raise
-            except SourceError as error:
-                result.report.problem(f"a record of {event}", str(error))
+            for index, error in refused(partial(self._send_rows, result, event, rows), range(rows.height)):
+                result.report.problem(places[index], str(error))
             return
-        if rows:
-            self._records.setdefault(event, []).extend((result, record) for record in rows)
-            self.rows += len(rows)
+        some = [_Record(result, place, record) for place, record in zip(places, rows, strict=True)]
+        if some:
+            self._records.setdefault(event, []).extend(some)
+            self.rows += len(some)
         if self.rows >= BATCH_ROWS:
             self.send()
 
@@ -223,18 +314,17 @@ class Waiting:
         """Send what waits, enrolments first: events of people who are enrolled need not be parked."""
         records, self._records, self.rows = self._records, {}, 0
         for event in sorted(records, key=lambda each: not each.is_person):
-            self._send(event, records[event])
+            # Where one does not fit the schema the others are sent.
+            for (result, place, _), error in refused(partial(self._send_records, event), records[event]):
+                result.report.problem(place, str(error))
 
-    def _send(self, event: EventType, some: list[tuple[FileResult, Record]]) -> None:
-        """Send `some`; where one does not fit the schema, report it and send the others."""
+    def _send_rows(self, result: FileResult, event: EventType, rows: pl.DataFrame, some: Sequence[int]) -> None:
+        result.sent[str(event)] += self.sink.publish(event, rows[some[0] : some[-1] + 1]) if some else 0
 
-        def send(part: Sequence[tuple[FileResult, Record]]) -> None:
-            self.sink.publish(event, [record for _, record in part])
-            for result, _ in part:
-                result.sent[str(event)] += 1
-
-        for (result, _), error in refused(send, some):
-            result.report.problem(f"a record of {event}", str(error))
+    def _send_records(self, event: EventType, some: Sequence[_Record]) -> None:
+        self.sink.publish(event, [each.content for each in some])
+        for result, _, _ in some:
+            result.sent[str(event)] += 1
 
 
 def summary(results: Iterable[FileResult]) -> Iterator[tuple[str, int]]:

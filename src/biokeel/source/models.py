@@ -64,17 +64,72 @@ SampleManifestPlatform = Literal[
     "SOLID",
     "ULTIMA",
 ]
+SampleManifestOccurredBasis = Literal[
+    "stated",
+    "recorded",
+]
 SampleManifestStatus = Literal[
     "final",
     "amended",
     "corrected",
     "entered-in-error",
 ]
+SampleManifestOccurredPrecision = Literal[
+    "year",
+    "month",
+    "day",
+    "minute",
+    "second",
+    "millisecond",
+]
 QcMetricsPipeline = Annotated[
     str,
     StringConstraints(
-        pattern=r"^(?:npm\-sample\-qc|DRAGEN|nf\-core\-sarek|nf\-core\-raredisease|gatk4\-germline|parabricks\-germline|glimpse\-qc|bcbio\-nextgen)(?:[ -]v?[0-9]{1,3}(?:\.[0-9]{1,3}){0,3})?$",  # noqa: E501
+        pattern=r"^(?:npm\-sample\-qc|DRAGEN|nf\-core\-sarek|nf\-core\-raredisease|gatk4\-germline|parabricks\-germline|glimpse\-qc|bcbio\-nextgen|argo\-dnaalnqc|argo\-vcfqc)(?:[ -]v?[0-9]{1,3}(?:\.[0-9]{1,3}){0,3})?$",  # noqa: E501
     ),
+]
+QcMetricsReportType = Literal[
+    "ga4gh-wgs-qc",
+    "ga4gh-vcf-qc",
+    "samtools-stats",
+    "samtools-flagstat",
+    "mosdepth-summary",
+    "mosdepth-global-dist",
+    "verifybamid-selfsm",
+    "picard-wgs",
+    "picard-insert-size",
+    "picard-alignment-summary",
+    "picard-quality-yield",
+    "picard-variant-calling-detail",
+    "bcftools-stats",
+    "somalier-samples",
+    "peddy-het-check",
+    "peddy-sex-check",
+    "dragen-mapping",
+    "dragen-wgs-coverage",
+    "dragen-overall-mean-coverage",
+    "dragen-variant-caller",
+    "dragen-gvcf",
+    "dragen-ploidy",
+    "fastp",
+]
+QcMetricsQcTool = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(?:samtools|bcftools|mosdepth|VerifyBamID|Picard|somalier|peddy|DRAGEN|fastp)(?:[ -]v?[0-9]{1,3}(?:\.[0-9]{1,3}){0,3})?$",  # noqa: E501
+    ),
+]
+QcMetricsSpecimenRole = Literal[
+    "tumor",
+    "normal",
+]
+QcMetricsVariantsCounted = Literal[
+    "pass",
+    "all",
+]
+QcMetricsSexInferred = Literal[
+    "female",
+    "male",
 ]
 Sha256Code = Annotated[
     str,
@@ -112,6 +167,12 @@ BloodPressureStatus = Literal[
     "entered-in-error",
     "unknown",
 ]
+GlucoseComparator = Literal[
+    "<",
+    "<=",
+    ">=",
+    ">",
+]
 GlucoseValueUnit = Literal[
     "mg/dL",
     "mmol/L",
@@ -136,6 +197,7 @@ DiagnosisCodeSystem = Literal[
     "ICD-10",
     "ICD-10-CM",
     "SNOMED-CT",
+    "KCD-7",
 ]
 DiagnosisClinicalStatus = Literal[
     "active",
@@ -152,6 +214,16 @@ DiagnosisVerificationStatus = Literal[
     "confirmed",
     "refuted",
     "entered-in-error",
+]
+LoincHiraEdiProcedureCode = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(?:[1-9][0-9]{0,5}-[0-9]|(?:[A-Z][0-9]{4}|[A-Z]{2}[0-9]{3})(?:[0-9]{3})?)$",
+    ),
+]
+LabResultCodeSystem = Literal[
+    "LOINC",
+    "HIRA-EDI",
 ]
 LabResultValueUnit = Literal[
     "1",
@@ -477,6 +549,27 @@ SnomedCtLoincAnswerCode = Annotated[
         pattern=r"^(?:(?:[1-9][0-9]{2,7}00[0-9]|[1-9][0-9]{0,7}1000[0-9]{3}10[0-9])|LA[1-9][0-9]{0,5}-[0-9])$",
     ),
 ]
+LabResultValueSystem = Literal[
+    "SNOMED-CT",
+    "LOINC-ANSWER",
+]
+LabResultAbsentReason = Literal[
+    "unknown",
+    "asked-unknown",
+    "temp-unknown",
+    "not-asked",
+    "asked-declined",
+    "masked",
+    "not-applicable",
+    "unsupported",
+    "as-text",
+    "error",
+    "not-a-number",
+    "negative-infinity",
+    "positive-infinity",
+    "not-performed",
+    "not-permitted",
+]
 LabResultInterpretation = Literal[
     "A",
     "AA",
@@ -537,6 +630,7 @@ MedicationCodeSystem = Literal[
 MedicationKind = Literal[
     "request",
     "statement",
+    "administration",
 ]
 MedicationStatus = Literal[
     "active",
@@ -549,6 +643,8 @@ MedicationStatus = Literal[
     "intended",
     "not-taken",
     "unknown",
+    "in-progress",
+    "not-done",
 ]
 DietMeal = Literal[
     "breakfast",
@@ -822,6 +918,9 @@ class Enrolment(EventModel):
     birth_date: dt.date | None = None
     """Birth date; only the year is kept."""
 
+    birth_year: Annotated[int, Field(ge=1880, le=2100)] | None = None
+    """Year of birth, where the source knows no whole date; birth_date counts where both are there. Unit: a."""
+
     sex: EnrolmentSex
     """FHIR administrative gender: female, male, other or unknown."""
 
@@ -941,7 +1040,7 @@ class SampleManifest(EventModel):
     """Identifier of the biosample in the centre's or a public archive (for example a BioSamples accession)."""
 
     sex_reported: SampleManifestSexReported
-    """Sex as reported with the sample: female, male or unknown."""
+    """Sex as reported with the sample: female, male or unknown (where the source itself says so)."""
 
     population_code: str | None = None
     """Population of origin as a 1000 Genomes / IGSR code, where the centre states one."""
@@ -958,9 +1057,17 @@ class SampleManifest(EventModel):
     variant_uri: str | None = None
     """URI of the variant file (VCF or gVCF). Names samples, so it stays in the vault zone."""
 
+    occurred_basis: SampleManifestOccurredBasis | None = None
+    """Where occurred_at is from: stated (the sheet, or whoever published it, says when) or recorded (nobody says;
+    recorded_at stands there)."""
+
     status: SampleManifestStatus | None = None
     """Status of the record (in the words of FHIR's Observation.status): final, amended, corrected or entered-in-
     error, which withdraws the event; null is final."""
+
+    occurred_precision: SampleManifestOccurredPrecision | None = None
+    """The smallest part of occurred_at that the source stated: a year, month or day alone stands for its beginning.
+    Null where nobody stated it."""
 
 
 class QcMetrics(EventModel):
@@ -980,6 +1087,28 @@ class QcMetrics(EventModel):
 
     pipeline: QcMetricsPipeline | None = None
     """Name and version of the quality-control pipeline."""
+
+    report_type: QcMetricsReportType | None = None
+    """Which report the event is: all that a pipeline measured (ga4gh-wgs-qc; null where the source does not say), or
+    the part of one tool, whose event has only that part's metrics."""
+
+    qc_tool: QcMetricsQcTool | None = None
+    """The tool that wrote the report, with its version where the report states it."""
+
+    reference_build: SampleManifestReferenceBuild | None = None
+    """Reference genome of the alignment, as the source declares it: GRCh37, GRCh38 or T2T-CHM13v2.0; null where it
+    does not."""
+
+    specimen_role: QcMetricsSpecimenRole | None = None
+    """Whether the report speaks of the tumour or of the matched normal; null for a germline sample."""
+
+    occurred_basis: SampleManifestOccurredBasis | None = None
+    """Where occurred_at is from: stated (the report, or whoever published it, says when the quality control ran) or
+    recorded (nobody says; recorded_at stands there)."""
+
+    variants_counted: QcMetricsVariantsCounted | None = None
+    """Which variants the counts and ratios are of: pass (those that passed all filters) or all (filters were not
+    applied); null where the report does not say."""
 
     yield_bp_q30: Annotated[int, Field(ge=0, le=100000000000000)] | None = None
     """Bases with quality of at least Q30, adapters and duplicates included. Unit: {bp}."""
@@ -1029,9 +1158,49 @@ class QcMetrics(EventModel):
     ratio_insertion_deletion: Annotated[float, Field(ge=0, le=1000000)] | None = None
     """Insertions per deletion. Unit: 1."""
 
+    median_autosome_coverage: Annotated[float, Field(ge=0, le=1000000)] | None = None
+    """Median coverage of the autosomes. Unit: {fold}."""
+
+    mean_coverage: Annotated[float, Field(ge=0, le=1000000)] | None = None
+    """Mean coverage of all positions that the report covers (territory_bp): the whole genome, or the intervals that
+    the tool was run with. Not the autosomes' alone. Unit: {fold}."""
+
+    mad_coverage: Annotated[float, Field(ge=0, le=1000000)] | None = None
+    """Median absolute deviation of the coverage of the positions that the report covers. Unit: {fold}."""
+
+    pct_positions_15x: Annotated[float, Field(ge=0, le=100)] | None = None
+    """Share of the positions that the report covers with a coverage of at least 15. Unit: %."""
+
+    territory_bp: Annotated[int, Field(ge=0, le=100000000000)] | None = None
+    """Positions that mean_coverage, mad_coverage and pct_positions_15x are of. Unit: {bp}."""
+
+    mean_site_depth: Annotated[float, Field(ge=0, le=1000000)] | None = None
+    """Mean depth at the sites by which samples are told apart (somalier gt_depth_mean, peddy mean_depth). Unit:
+    {fold}."""
+
+    fastq_bp_q30: Annotated[int, Field(ge=0, le=100000000000000)] | None = None
+    """Bases with quality of at least Q30 in the reads that the report covers, before filtering: often one lane, not
+    the whole sample. Unit: {bp}."""
+
+    count_indels: Annotated[int, Field(ge=0, le=3300000000)] | None = None
+    """Insertions and deletions together, of reports that do not tell them apart. Unit: {variants}."""
+
+    ratio_heterozygous_homozygous: Annotated[float, Field(ge=0, le=1000000)] | None = None
+    """Het/hom: heterozygous per homozygous-alternate genotype of SNVs and indels together. Unit: 1."""
+
+    ratio_heterozygous_homozygous_x: Annotated[float, Field(ge=0, le=1000000)] | None = None
+    """Het/hom on chromosome X: what the inferred sex rests on. Unit: 1."""
+
+    sex_inferred: QcMetricsSexInferred | None = None
+    """Sex as the reads have it: female (XX) or male (XY)."""
+
     status: SampleManifestStatus | None = None
     """Status of the record (in the words of FHIR's Observation.status): final, amended, corrected or entered-in-
     error, which withdraws the event; null is final."""
+
+    occurred_precision: SampleManifestOccurredPrecision | None = None
+    """The smallest part of occurred_at that the source stated: a year, month or day alone stands for its beginning.
+    Null where nobody stated it."""
 
 
 class VariantFileReady(EventModel):
@@ -1076,6 +1245,10 @@ class VariantFileReady(EventModel):
     """Status of the record (in the words of FHIR's Observation.status): final, amended, corrected or entered-in-
     error, which withdraws the event; null is final."""
 
+    occurred_precision: SampleManifestOccurredPrecision | None = None
+    """The smallest part of occurred_at that the source stated: a year, month or day alone stands for its beginning.
+    Null where nobody stated it."""
+
 
 class BloodPressure(EventModel):
     """One blood pressure measurement (LOINC panels 85354-9 and 55284-4; components 8480-6 and 8462-4)."""
@@ -1111,6 +1284,10 @@ class BloodPressure(EventModel):
     """FHIR Observation.status: registered, preliminary, final, amended, corrected, cancelled, entered-in-error or
     unknown."""
 
+    occurred_precision: SampleManifestOccurredPrecision | None = None
+    """The smallest part of occurred_at that the source stated: a year, month or day alone stands for its beginning.
+    Null where nobody stated it."""
+
 
 class Glucose(EventModel):
     """One glucose measurement (LOINC 2339-0 and its kin)."""
@@ -1133,6 +1310,10 @@ class Glucose(EventModel):
     value: Annotated[float, Field(ge=0, le=100000)] | None = None
     """Glucose concentration in the unit that `value_unit` names. Unit: see value_unit."""
 
+    comparator: GlucoseComparator | None = None
+    """How the concentration relates to value where that is only a bound, as a meter that shows HI or LO: < <= >= >;
+    null where it is the value itself."""
+
     value_unit: GlucoseValueUnit
     """UCUM unit of value: mg/dL or mmol/L."""
 
@@ -1145,6 +1326,10 @@ class Glucose(EventModel):
     status: BloodPressureStatus
     """FHIR Observation.status: registered, preliminary, final, amended, corrected, cancelled, entered-in-error or
     unknown."""
+
+    occurred_precision: SampleManifestOccurredPrecision | None = None
+    """The smallest part of occurred_at that the source stated: a year, month or day alone stands for its beginning.
+    Null where nobody stated it."""
 
 
 class Diagnosis(EventModel):
@@ -1163,11 +1348,11 @@ class Diagnosis(EventModel):
     """When the source wrote the record down."""
 
     code_system: DiagnosisCodeSystem
-    """KCD-8, KCD-9, ICD-10, ICD-10-CM or SNOMED-CT."""
+    """KCD-7, KCD-8, KCD-9, ICD-10, ICD-10-CM or SNOMED-CT."""
 
     code: str
-    """The code in code_system. A code of the system that code_system names (KCD-8, KCD-9, ICD-10, ICD-10-CM, SNOMED-
-    CT)."""
+    """The code in code_system. A code of the system that code_system names (KCD-7, KCD-8, KCD-9, ICD-10, ICD-10-CM,
+    SNOMED-CT)."""
 
     display: str | None = None
     """The source's text for the code; may hold anything, so it is dropped."""
@@ -1182,11 +1367,24 @@ class Diagnosis(EventModel):
     """When the condition began."""
 
     abated_at: Moment | None = None
-    """When the condition ended."""
+    """When the condition ended: the earliest moment that the source's words allow, not before the onset."""
+
+    abated_precision: SampleManifestOccurredPrecision | None = None
+    """How exactly the source says when the condition ended: year, month, day, minute, second or millisecond."""
+
+    occurred_precision: SampleManifestOccurredPrecision | None = None
+    """The smallest part of occurred_at that the source stated: a year, month or day alone stands for its beginning.
+    Null where nobody stated it."""
+
+    onset_precision: SampleManifestOccurredPrecision | None = None
+    """The smallest part of onset_at that the source stated: a year, month or day alone stands for its beginning.
+    Null where it has none."""
 
 
 class LabResult(EventModel):
-    """One laboratory result that is no glucose (FHIR Observation of category laboratory)."""
+    """One laboratory result that is no glucose (FHIR Observation of category laboratory): a number, a bound, a range, a
+    ratio, a code, yes or no, or the reason why there is none.
+    """
 
     event_type: ClassVar[str] = "clinical.lab_result"
 
@@ -1200,8 +1398,11 @@ class LabResult(EventModel):
     recorded_at: Moment
     """When the source wrote the record down."""
 
-    code: LoincCode
-    """LOINC code of the test."""
+    code: LoincHiraEdiProcedureCode
+    """Code of the test in code_system."""
+
+    code_system: LabResultCodeSystem | None = None
+    """LOINC, or HIRA-EDI (the Korean code of claims for procedures and tests); null is LOINC."""
 
     display: str | None = None
     """The source's text for the code; may hold anything, so it is dropped."""
@@ -1209,11 +1410,36 @@ class LabResult(EventModel):
     value: Annotated[float, Field(ge=-1000000, le=99999999999)] | None = None
     """Numeric result in the unit that `value_unit` names. Unit: see value_unit."""
 
+    comparator: GlucoseComparator | None = None
+    """How the result relates to value (or to the ratio) where it is only a bound: < <= >= >; null where it is the
+    value itself."""
+
     value_unit: LabResultValueUnit | None = None
-    """UCUM unit of value."""
+    """UCUM unit of value, value_low and value_high."""
 
     value_code: SnomedCtLoincAnswerCode | None = None
     """Code of a coded result (SNOMED CT or LOINC answer), where the result is no number."""
+
+    value_system: LabResultValueSystem | None = None
+    """Code system of value_code: SNOMED-CT or LOINC-ANSWER; null where the source does not say."""
+
+    value_boolean: bool | None = None
+    """Result that is yes or no (FHIR valueBoolean)."""
+
+    value_low: Annotated[float, Field(ge=-1000000, le=99999999999)] | None = None
+    """Lower end of a result that is a range (FHIR valueRange), in value_unit. Unit: see value_unit."""
+
+    value_high: Annotated[float, Field(ge=-1000000, le=99999999999)] | None = None
+    """Upper end of a result that is a range (FHIR valueRange), in value_unit. Unit: see value_unit."""
+
+    value_numerator: Annotated[float, Field(ge=-1000000, le=99999999999)] | None = None
+    """First number of a result that is a ratio of plain numbers, as a titre of 1:80 (FHIR valueRatio). Unit: 1."""
+
+    value_denominator: Annotated[float, Field(ge=-1000000, le=99999999999)] | None = None
+    """Second number of a result that is a ratio of plain numbers, as a titre of 1:80 (FHIR valueRatio). Unit: 1."""
+
+    absent_reason: LabResultAbsentReason | None = None
+    """Why there is no result: FHIR data-absent-reason; unknown for a reason of another code system."""
 
     reference_low: Annotated[float, Field(ge=-1000000, le=99999999999)] | None = None
     """Lower end of the laboratory's reference range, in value_unit. Unit: see value_unit."""
@@ -1228,9 +1454,13 @@ class LabResult(EventModel):
     """FHIR Observation.status: registered, preliminary, final, amended, corrected, cancelled, entered-in-error or
     unknown."""
 
+    occurred_precision: SampleManifestOccurredPrecision | None = None
+    """The smallest part of occurred_at that the source stated: a year, month or day alone stands for its beginning.
+    Null where nobody stated it."""
+
 
 class Medication(EventModel):
-    """One medication ordered or taken (FHIR MedicationRequest, MedicationStatement)."""
+    """One medication ordered, taken or given (FHIR MedicationRequest, -Statement and -Administration)."""
 
     event_type: ClassVar[str] = "clinical.medication"
 
@@ -1254,11 +1484,11 @@ class Medication(EventModel):
     """The source's text for the code; may hold anything, so it is dropped."""
 
     kind: MedicationKind
-    """request (ordered) or statement (taken)."""
+    """request (ordered), statement (taken) or administration (given)."""
 
     status: MedicationStatus
-    """FHIR status: active, on-hold, cancelled, completed, entered-in-error, stopped, draft, intended, not-taken or
-    unknown."""
+    """FHIR status: active, on-hold, cancelled, completed, entered-in-error, stopped, draft, intended, not-taken, in-
+    progress, not-done or unknown."""
 
     dose_value: Annotated[float, Field(ge=0, le=1000000000)] | None = None
     """Amount of one dose in dose_unit. Unit: see dose_unit."""
@@ -1270,7 +1500,14 @@ class Medication(EventModel):
     """How many doses a day. Unit: /d."""
 
     ended_at: Moment | None = None
-    """When its use ended."""
+    """When its use ended: the earliest moment that the source's words allow, not before it began."""
+
+    ended_precision: SampleManifestOccurredPrecision | None = None
+    """How exactly the source says when the use ended: year, month, day, minute, second or millisecond."""
+
+    occurred_precision: SampleManifestOccurredPrecision | None = None
+    """The smallest part of occurred_at that the source stated: a year, month or day alone stands for its beginning.
+    Null where nobody stated it."""
 
 
 class Diet(EventModel):
@@ -1319,6 +1556,10 @@ class Diet(EventModel):
     """Status of the record (in the words of FHIR's Observation.status): final, amended, corrected or entered-in-
     error, which withdraws the event; null is final."""
 
+    occurred_precision: SampleManifestOccurredPrecision | None = None
+    """The smallest part of occurred_at that the source stated: a year, month or day alone stands for its beginning.
+    Null where nobody stated it."""
+
 
 class Exercise(EventModel):
     """One bout of exercise, or one day's activity as a device sums it up."""
@@ -1359,6 +1600,10 @@ class Exercise(EventModel):
     status: SampleManifestStatus | None = None
     """Status of the record (in the words of FHIR's Observation.status): final, amended, corrected or entered-in-
     error, which withdraws the event; null is final."""
+
+    occurred_precision: SampleManifestOccurredPrecision | None = None
+    """The smallest part of occurred_at that the source stated: a year, month or day alone stands for its beginning.
+    Null where nobody stated it."""
 
 
 class Sleep(EventModel):
@@ -1404,6 +1649,10 @@ class Sleep(EventModel):
     """Status of the record (in the words of FHIR's Observation.status): final, amended, corrected or entered-in-
     error, which withdraws the event; null is final."""
 
+    occurred_precision: SampleManifestOccurredPrecision | None = None
+    """The smallest part of occurred_at that the source stated: a year, month or day alone stands for its beginning.
+    Null where nobody stated it."""
+
 
 class VitalSign(EventModel):
     """One measurement of a vital sign: heart rate, oxygen saturation, body temperature, weight or height (FHIR
@@ -1435,6 +1684,10 @@ class VitalSign(EventModel):
     status: BloodPressureStatus
     """FHIR Observation.status: registered, preliminary, final, amended, corrected, cancelled, entered-in-error or
     unknown."""
+
+    occurred_precision: SampleManifestOccurredPrecision | None = None
+    """The smallest part of occurred_at that the source stated: a year, month or day alone stands for its beginning.
+    Null where nobody stated it."""
 
 
 class Questionnaire(EventModel):
@@ -1485,3 +1738,7 @@ class Questionnaire(EventModel):
 
     status: QuestionnaireStatus
     """FHIR QuestionnaireResponse.status: in-progress, completed, amended, entered-in-error or stopped."""
+
+    occurred_precision: SampleManifestOccurredPrecision | None = None
+    """The smallest part of occurred_at that the source stated: a year, month or day alone stands for its beginning.
+    Null where nobody stated it."""

@@ -83,13 +83,15 @@ class SnapshotSaver:
             if self._rows_since[at] >= max(SNAPSHOT_ROWS * self._in_snapshot[at], share):
                 self._save(at, standing)
 
+    def grown(self) -> list[Partition]:
+        """The partitions that got rows since their last snapshot. For who knows that nothing lands meanwhile."""
+        return [at for at, rows in self._rows_since.items() if rows]
+
     def save_grown(self) -> None:
-        """Snapshots of what grew since the last ones, and then the participants table from all of them."""
-        grown = [at for at, rows in self._rows_since.items() if rows]
-        for at in grown:
+        """Snapshots of what is `grown`, and then the participants table from all of them."""
+        for at in self.grown():
             self._save(at, self._landed[at])
-        if grown:
-            self.refresh()
+        self.refresh()
 
     def aged(self) -> list[Partition]:
         """The partitions of which something landed since their last snapshot, and that is old. Any thread may ask.

@@ -197,7 +197,8 @@ class CurateWorker(Worker):
         await self._landing.land_old()
         if not self._landing.buffers and monotonic() - self._last_delivery >= IDLE_SECONDS:
             await self._landing.done()
-            await self._landing.run(self._saver.save_grown)
+            if self._saver.grown():
+                await self._landing.run(self._saver.save_grown)
         if self._saver.aged():
             await self._landing.run(self._saver.save_aged)
             if self._saver.outdated():

@@ -7,22 +7,25 @@ A ready record is a dictionary with the fields of an event's schema; what is abs
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
-from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 import orjson
 import polars as pl
 
 from biokeel.contracts.topics import EventType
-from biokeel.errors import AdapterError
+from biokeel.source.adapters.envelope import read_json as read_json  # noqa: PLC0414 - many adapters know it by this place
+from biokeel.source.adapters.stated import NOTHING, Stated
 from biokeel.source.ids import EventIds
+from biokeel.source.memory import Memory
 from biokeel.source.schemes import Schemes
+from biokeel.source.times import Moment
 from biokeel.vault.identifiers import normalise
 
 Record: TypeAlias = dict[str, Any]
@@ -63,18 +66,68 @@ class Context:
 
     `site` names the hospital, centre or vendor in subject schemes. `subject` is the person of files that name nobody.
     `zone` is the time zone of times without one: null reads them as UTC and leaves the offset null.
+    `day_month` is the order of dates like 4/5/2024 (mdy or dmy) where the source says it, null where it does not.
     `schemes` says which identifier systems and FHIR servers are which subject schemes.
-    `recorded_at` (ms) stands where a record does not say when it was written down: the file's own time of change, so
-    that the same file gives the same events.
+    `changed_at` (ms) is the file's own time of change; see `recorded_at`. `memory` knows what records of earlier files
+    were made into. `stated` is what the caller says of this file: of a report that names no sample, no pipeline or no
+    time.
     """
 
     source_id: str
     site: str
     ids: EventIds
-    recorded_at: int
+    changed_at: int
     subject: Subject | None = None
     zone: tzinfo | None = None
     schemes: Schemes = field(default_factory=Schemes)
+    day_month: str | None = None
+    memory: Memory | None = None
+    stated: Stated = NOTHING
+
+    @property
+    def recorded_at(self) -> int:
+        """What stands where a record does not say when it was written down: the file's own time of change.
+
+        So the same file gives the same events. Raises `Unusable` where it cannot be: archives give files the date 1980,
+        and a clock that is wrong any date.
+        """
+        if self.changed_at < _NO_EARLIER:
+            raise Unusable(f"{_NOTHING_SAYS}, which lies before the year 2000, {_SET_IT}")
+        if self.changed_at > (time.time() + _CLOCKS_DIFFER) * 1000:
+            raise Unusable(f"{_NOTHING_SAYS}, which lies in the future, {_SET_IT}")
+        return self.changed_at
+
+
+_NO_EARLIER: Final = 946_684_800_000
+"""2000-01-01, in milliseconds: no file of a source is older."""
+_CLOCKS_DIFFER: Final = 86_400.0
+"""Seconds by which the clock of the machine that wrote a file may be ahead of ours."""
+_NOTHING_SAYS: Final = "nothing says when it was written down: not the file's time of change"
+_SET_IT: Final = "set that to when it was exported"
+
+
+def stated_times(occurred: Moment, written: Moment | None, context: Context) -> Record:
+    """The times of an envelope: when it happened, as exactly as the source says, and when it was written down.
+
+    `written` is null where the source does not say; then the file's time of change stands for it. Raises `Unusable`
+    where that is impossible: nothing is written down before it happens.
+    """
+    recorded = written.at if written is not None else context.recorded_at
+    if written is None and recorded < occurred.at:
+        raise Unusable(f"{_NOTHING_SAYS}, which lies before it happened, {_SET_IT}")
+    return {
+        "occurred_at": occurred.at,
+        "occurred_offset_minutes": occurred.offset_minutes,
+        "occurred_precision": occurred.precision,
+        "recorded_at": recorded,
+    }
+
+
+def ending(begun: Moment, ended: Moment, name: str) -> int:
+    """`ended` in ms; `name` says where it stands. Raises `Unusable` where it lies before the beginning."""
+    if ended.at < begun.at:
+        raise Unusable(f"{name} lies before the beginning")
+    return ended.at
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,26 +138,56 @@ class Problem:
     reason: str
 
 
+MOST_PROBLEMS: Final = 1_000
+"""Problems of one file that are held with their places; all are counted, and `Report.told` hears of each."""
+_MOST_REASONS: Final = 1_000
+_FURTHER: Final = "further kinds, not told apart"
+
+
+class Told(Protocol):
+    """Hears of each part of a file that became no event."""
+
+    def __call__(self, kind: Literal["problems", "left_out"], position: str, what: str) -> None:
+        """Take one in: under which word of the report, where, and the reason or type."""
+
+
 @dataclass(slots=True)
 class Report:
     """What became of one file, filled while an adapter reads it.
 
-    `problems` are what should have become an event, or a field of one, and did not. `left_out` counts, by type or
-    reason, what is well formed and not sent: what is no event of ours (an encounter, a body height), and identifiers
-    that the source does not speak of. There is nothing to mend.
+    `problems` are what should have become an event, or a field of one, and did not: the first of them with their
+    places, and in `reasons` how many of each. `left_out` counts, by type or reason, what is well formed and not sent:
+    what is no event of ours (an encounter), and identifiers that the source does not speak of. There is nothing to
+    mend. `bytes_read` is told how many more bytes of the file, as it lies, were read; `told` hears of every place.
     """
 
     problems: list[Problem] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    bytes_read: Callable[[int], None] = field(default=lambda _: None, repr=False)
+    told: Told | None = field(default=None, repr=False)
 
     def problem(self, position: str, reason: str) -> None:
         """Note a part of the file that should have become an event and did not."""
-        self.problems.append(Problem(position, reason))
+        is_new = _count(self.reasons, reason)
+        if is_new or len(self.problems) < MOST_PROBLEMS:
+            self.problems.append(Problem(position, reason))
+        if self.told is not None:
+            self.told("problems", position, reason)
 
     def leave_out(self, position: str, what: str) -> None:
         """Note a part of the file that is well formed and no event of ours; `what` is its type or the reason."""
-        del position
-        self.left_out[what] += 1
+        _count(self.left_out, what)
+        if self.told is not None:
+            self.told("left_out", position, what)
+
+
+def _count(counts: Counter[str], what: str) -> bool:
+    """Count one more `what`, and say whether it is the first; a file may not fill the memory with names."""
+    if what not in counts and len(counts) >= _MOST_REASONS:
+        what = _FURTHER
+    counts[what] += 1
+    return counts[what] == 1
 
 
 class Held:
@@ -137,6 +220,10 @@ class Unusable(Exception):  # noqa: N818 - never leaves an adapter: it becomes a
     """A record that should have become an event and cannot; says which element is at fault, never its value."""
 
 
+MALFORMED: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
+"""What code raises on a record that has another structure than its standard says; messages of these quote values."""
+
+
 def subject_text(value: object, name: str) -> str:
     """`value` where it can be one person's identifier; `name` says where it stands. Raises `Unusable`.
 
@@ -167,23 +254,6 @@ class Adapter(Protocol):
     def __call__(self, path: Path, context: Context, report: Report) -> Iterator[Batch]:
         """Yield the file's events in its own order; `report` is complete when the iterator has ended."""
         ...
-
-
-def read_json(path: Path) -> Any:
-    """The JSON in `path`, not to be changed. Raises `AdapterError` saying where it stops being JSON."""
-    try:
-        seen = path.stat()
-        return _read_json(path, seen.st_mtime_ns, seen.st_size)
-    except orjson.JSONDecodeError as error:
-        raise AdapterError(f"{path.name} is not JSON: line {error.lineno}, column {error.colno}.") from None
-    except OSError as error:
-        raise AdapterError(f"Cannot read {path.name}: {error.strerror}.") from None
-
-
-@lru_cache(maxsize=1)
-def _read_json(path: Path, _changed: int, _size: int) -> Any:
-    """What was read last is kept: a file is looked at before its adapter reads it."""
-    return orjson.loads(path.read_bytes())
 
 
 def content_key(document: Any) -> str:

@@ -1,78 +1,155 @@
-"""FHIR R4: a bundle or a single resource.
+"""FHIR R4: bundles and single resources, one in a file, in an array, or one a line (bulk export).
 
 | resource | event |
 | --- | --- |
 | Patient | person.enrolment |
-| Observation, panel 85354-9 or 55284-4 | clinical.blood_pressure |
-| Observation, a glucose code | clinical.glucose |
-| Observation of category laboratory | clinical.lab_result, one for each component that has a value |
+| Observation of a blood pressure, as a panel or as two that belong together | clinical.blood_pressure |
+| Observation, or a component of one, with a glucose code | clinical.glucose |
+| … with a code of heart rate, oxygen saturation, temperature, weight or height | clinical.vital_sign |
+| … of category laboratory, or of a laboratory's report or panel | clinical.lab_result |
+| Observations that a DiagnosticReport contains | as above |
 | Condition | clinical.diagnosis |
-| MedicationRequest, MedicationStatement | clinical.medication |
+| MedicationRequest, MedicationStatement, MedicationAdministration | clinical.medication |
 
-Who the subject is: `fhir_bundle`. Everything else is left out and counted by its type; so is a Consent, whose
-provisions name no domain of ours without a table of codes that nobody has agreed on.
+Who the subject is: `fhir_bundle`. What a resource made before and no longer says: `fhir_withdrawals`. Files of another
+version: `fhir_versions`. Everything else is left out and counted by its type; so is a Consent, whose provisions name no
+domain of ours without a table of codes that nobody has agreed on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from biokeel.errors import AdapterError
-from biokeel.source.adapters import fhir_clinical, fhir_patient
-from biokeel.source.adapters.base import Batch, Context, Held, Report, Unusable, read_json
+from biokeel.source.adapters import fhir_clinical, fhir_observations, fhir_patient
+from biokeel.source.adapters.base import MALFORMED, Batch, Context, Held, Report, Unusable
+from biokeel.source.adapters.envelope import documents
 from biokeel.source.adapters.fhir_bundle import Bundle
-from biokeel.source.adapters.fhir_common import Maker
+from biokeel.source.adapters.fhir_common import Case, Made, Maker
+from biokeel.source.adapters.fhir_pressures import Pressures
+from biokeel.source.adapters.fhir_references import Resource
+from biokeel.source.adapters.fhir_versions import version_of_any
+from biokeel.source.adapters.fhir_withdrawals import deleted, makes_events, note, withdrawn
+from biokeel.source.memory import Memory, OfOneFile
 
 MAKERS: Final[dict[str, Maker]] = {
     "Patient": fhir_patient.enrolment,
-    "Observation": fhir_clinical.observation,
+    "Observation": fhir_observations.observation,
+    "DiagnosticReport": fhir_observations.report,
     "Condition": fhir_clinical.diagnosis,
     "MedicationRequest": fhir_clinical.medication,
     "MedicationStatement": fhir_clinical.medication,
+    "MedicationAdministration": fhir_clinical.medication,
 }
+_WHOLE: Final = "the document"
+"""The place of a file's only document."""
 
 
 def read_fhir(path: Path, context: Context, report: Report) -> Iterator[Batch]:
-    """Yield the events of a FHIR JSON file. Raises `AdapterError` where it is no bundle or resource of R4."""
-    document = _document(path)
-    held = Held()
-    try:
-        bundle = Bundle.of(document, context, report)
-    except Unusable as fault:
-        raise AdapterError(f"{path.name} {fault}.") from None
-    for position, resource in bundle.resources:
+    """Yield the events of a FHIR JSON file.
+
+    Raises `AdapterError` where it is no bundle or resource, or one of another version than R4. Of a file of several
+    documents what came before the first sign of another version may have been handed on, beyond `BATCH_ROWS` events.
+    """
+    file = _File(path.name, context, report)
+    for place, document in documents(path, report):
+        file.read(place, document)
+        if file.held.full:
+            yield from file.hand_on()
+    file.pair_the_rest()
+    yield from file.hand_on()
+
+
+class _File:
+    """One file while it is read."""
+
+    def __init__(self, name: str, context: Context, report: Report) -> None:
+        self._name = name
+        self._context = context
+        self._report = report
+        self._pressures = Pressures(report)
+        self.held = Held()
+
+    def hand_on(self) -> list[Batch]:
+        """The events that are held."""
+        if self._context.memory is not None:
+            self._context.memory.keep()
+        return self.held.hand_on()
+
+    def read(self, place: str, document: Resource) -> None:
+        """Hold the events of a bundle or resource. Raises `AdapterError`."""
+        alone = place == _WHOLE
+        kind = document.get("resourceType")
+        if not isinstance(kind, str):
+            fault = "it has no resourceType"
+            if alone:
+                raise AdapterError(f"{self._name} is JSON, but no FHIR resource: {fault}.")
+            self._report.problem(place, f"no FHIR resource: {fault}")
+            return
+        if (version := version_of_any(document)) is not None:
+            raise AdapterError(f"{self._name} is {version}: nothing of it is read.", "Export it as FHIR R4 (4.0.1).")
+        is_bundle = kind == "Bundle"
+        try:
+            bundle = Bundle.of(document, self._context, self._report, "the resource" if alone else place)
+        except Unusable as fault:
+            if alone:
+                raise AdapterError(f"{self._name} {fault}.") from None
+            self._report.problem(place, f"{kind}: it {fault}")
+            return
+        memory = self._context.memory or (OfOneFile() if bundle.has_versions else None)
+        for position, resource in bundle.resources:
+            self._resource(position, resource, bundle, memory)
+        for deletion in bundle.deletions:
+            try:
+                self._hold(deleted(deletion, self._context, memory), deletion.position)
+            except Unusable as fault:
+                if deletion.kind == "Patient" or makes_events(deletion.kind) or deletion.key is None:
+                    self._report.problem(deletion.position, f"{deletion.kind}: {fault}")
+                else:
+                    self._report.leave_out(deletion.position, f"deletion of {deletion.kind}")
+        self._pair(rest=is_bundle)
+
+    def pair_the_rest(self) -> None:
+        """Put together the pressures that still wait for their other half; the file has ended."""
+        self._pair(rest=True)
+
+    def _resource(self, position: str, resource: Resource, bundle: Bundle, memory: Memory | None) -> None:
         kind = str(resource.get("resourceType", "?"))
         maker = MAKERS.get(kind)
         if maker is None:
-            report.leave_out(position, kind)
-            continue
+            self._report.leave_out(position, kind)
+            return
+        case = Case(resource, self._context, bundle, position, self._report, resource, self._pressures)
+        waiting = self._pressures.taken
         try:
-            made = list(maker(resource, context, bundle))
+            if case.is_withdrawn and makes_events(kind):
+                self._hold(withdrawn(case, memory), position)
+                return
+            made = _made(maker, case)
+            self._hold(made, position)
+            # A pressure that waits for its other half is noted with it.
+            if memory is not None and makes_events(kind) and (made or self._pressures.taken == waiting):
+                self._hold(note(self._context, case.key, case.subject, case.recorded_at, made, memory), position)
         except Unusable as fault:
-            report.problem(position, f"{kind}: {fault}")
-            continue
-        except (AttributeError, TypeError, KeyError, ValueError):
-            # What is a list where FHIR has an object, or the other way round; the exception would quote the value.
-            report.problem(position, f"{kind}: its JSON does not have the structure of FHIR R4")
-            continue
-        if not made:
-            report.leave_out(position, f"{kind} of another kind")
+            case.problem(str(fault))
+
+    def _pair(self, *, rest: bool) -> None:
+        for pair in self._pressures.pairs(rest=rest):
+            self._hold([pair.made], pair.position)
+            context, at = self._context, pair.made.record["recorded_at"]
+            for key in pair.keys:
+                self._hold(note(context, key, pair.subject, at, [pair.made], context.memory), pair.position)
+
+    def _hold(self, made: Iterable[Made], position: str) -> None:
         for event, record in made:
-            held.add(event, record, position)
-        if held.full:
-            yield from held.hand_on()
-    yield from held.hand_on()
+            self.held.add(event, record, position)
 
 
-def _document(path: Path) -> dict[str, Any]:
-    document = read_json(path)
-    if not isinstance(document, dict) or not isinstance(document.get("resourceType"), str):
-        raise AdapterError(f"{path.name} is JSON, but no FHIR resource: it has no resourceType.")
-    if document["resourceType"] == "Bundle":
-        if not isinstance(document.get("type"), str):
-            raise AdapterError(f"{path.name} is a FHIR bundle without a type, which R4 requires.")
-        if not isinstance(document.get("entry", []), list):
-            raise AdapterError(f"{path.name} is a FHIR bundle whose entry is no list.")
-    return document
+def _made(maker: Maker, case: Case) -> list[Made]:
+    try:
+        return list(maker(case))
+    except MALFORMED:
+        # What is a list where FHIR has an object, or the other way round; the exception would quote the value.
+        raise Unusable("its JSON does not have the structure of FHIR R4") from None

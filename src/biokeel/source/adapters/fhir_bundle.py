@@ -10,14 +10,15 @@ What can mean two resources or two people is refused, never guessed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from biokeel.source.adapters.base import Context, Report, Subject, Unusable, content_key, subject_of
+from biokeel.source.adapters.fhir_codes import is_of_laboratory
 from biokeel.source.adapters.fhir_people import Numbers, Person, contradicts, message_of, numbers_of, person_of
 from biokeel.source.adapters.fhir_references import (
     Address,
@@ -35,6 +36,10 @@ from biokeel.source.times import moment
 
 REPEATED: Final = "Patient that the file holds in a newer version or once more"
 _SEVERAL: Final = "the file speaks of several servers, and nothing says which of them is meant"
+_LABORATORY_HOLDERS: Final = {"DiagnosticReport": "result", "Observation": "hasMember"}
+"""Resources that hold results, and the element that does."""
+_DEEPEST: Final = 8
+"""Bundles in bundles that are read."""
 _CREATING: Final = frozenset({"transaction", "batch"})
 _PATIENT: Final = "Patient"
 
@@ -71,10 +76,28 @@ class Entry:
             return _placeless(self.kind, self.position)
 
 
-class Bundle:
-    """The resources of one file: `resources` with their positions, in its order."""
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """A resource that a history or a transaction takes away. `key` is None, and `fault` says why, for no known one.
 
-    def __init__(self, entries: Sequence[Entry], *, is_history: bool, server: str | None, context: Context) -> None:
+    `at` is when (ms), None where that is not said. A history has the newest first: what stands before it is newer, and
+    `overtaken` says that something does.
+    """
+
+    position: str
+    kind: str
+    key: str | None
+    at: int | None
+    fault: str = ""
+    overtaken: bool = False
+
+
+class Bundle:
+    """The resources of one file: `resources` with their positions, in its order, and its `deletions`."""
+
+    def __init__(
+        self, entries: Sequence[Entry], *, is_history: bool, server: Callable[[], str | None], context: Context
+    ) -> None:
         self._context = context
         self._server = server
         self._is_history = is_history
@@ -91,28 +114,38 @@ class Bundle:
         self._people: dict[str, Person | str] = {}
         self._claims: dict[str, str] = {}
         self.resources = [(entry.position, entry.resource) for entry in entries]
+        self.deletions: list[Deletion] = []
 
     @classmethod
-    def of(cls, document: Resource, context: Context, report: Report) -> Bundle:
-        """All resources of a bundle, or the one resource. What is not sent of their people goes into `report`.
+    def of(cls, document: Resource, context: Context, report: Report, place: str = "the resource") -> Bundle:
+        """All resources of a bundle, or the one resource, which stands at `place` in its file.
 
-        Raises `Unusable` where the file is nested too deep.
+        What is not sent of their people goes into `report`. Raises `Unusable` where the file is nested too deep.
         """
         is_bundle = document["resourceType"] == "Bundle"
-        raw = document.get("entry", []) if is_bundle else [{"resource": document}]
-        found = [
-            (f"entry {index}" if is_bundle else "the resource", entry)
-            for index, entry in enumerate(raw)
-            if isinstance(entry, dict) and isinstance(entry.get("resource"), dict)
-        ]
-        creates = is_bundle and document.get("type") in _CREATING
-        entries = [_entry(position, entry, creates=creates) for position, entry in found]
-        server = _server_of_file(document, entries, context.schemes.own_server)
+        written = (
+            [*_written(document, place)] if is_bundle else [_Written(place, {"resource": document}, creates=False)]
+        )
+        entries = [_entry(each.position, each.entry, creates=each.creates) for each in written if each.is_resource]
+
+        @cache
+        def server() -> str | None:
+            return _server_of_file(document, entries, context.schemes.own_server)
+
         for entry in entries:
             if entry.id is not None and not entry.at_own_url:
-                entry.server = server
+                entry.server = server()
         is_history = is_bundle and document.get("type") == "history"
         bundle = cls(entries, is_history=is_history, server=server, context=context)
+        newer: set[str] = set()
+        known = iter(entries)
+        for each in written:
+            if each.is_resource:
+                newer.add(next(known).key)
+            elif each.is_deletion:
+                deletion = _deletion(each, server())
+                overtaken = is_history and deletion.at is None and deletion.key in newer
+                bundle.deletions.append(replace(deletion, overtaken=overtaken))
         bundle._meet_people(report)
         return bundle
 
@@ -142,6 +175,15 @@ class Bundle:
             raise Unusable(entry.fault)
         return self._person(entry).subject if entry.kind == _PATIENT else self._about(entry, resource.get("subject"))
 
+    def subject_at(self, holder: Resource, reference: Any) -> Subject:
+        """Whom a reference names that stands in `holder`, or in what it contains. Raises `Unusable`."""
+        return self._about(self._entries[id(holder)], reference)
+
+    @property
+    def has_versions(self) -> bool:
+        """Whether the bundle holds a resource more than once, or takes one away."""
+        return bool(self.deletions) or len(self._by_key) < len(self._entries)
+
     def target(self, holder: Resource, reference: Any) -> Resource | None:
         """The resource that `reference` of `holder` points at: contained in it, or in the bundle; None if neither.
 
@@ -150,6 +192,30 @@ class Bundle:
         text = literal(reference) if reference is not None else None
         found = self._resolve(self._entries[id(holder)], text) if text else None
         return found.resource if isinstance(found, Entry) else None
+
+    def is_of_laboratory(self, resource: Resource) -> bool:
+        """Whether a report or a panel of a laboratory in the file holds `resource` as one of its results."""
+        return id(resource) in self._of_laboratory
+
+    @cached_property
+    def _of_laboratory(self) -> set[int]:
+        """What the laboratory's reports and panels point at, and what these point at."""
+        holders = [each for each in self._entries.values() if each.kind in _LABORATORY_HOLDERS]
+        waiting = [each for each in holders if is_of_laboratory(each.resource)]
+        found: set[int] = set()
+        while waiting:
+            holder = waiting.pop()
+            references = holder.resource.get(_LABORATORY_HOLDERS[holder.kind])
+            for reference in references if isinstance(references, list) else ():
+                try:
+                    member = self.target(holder.resource, reference)
+                except Unusable:
+                    continue
+                entry = self._entries.get(id(member))
+                if entry is not None and id(member) not in found and entry.kind == "Observation":
+                    found.add(id(member))
+                    waiting.append(entry)
+        return found
 
     # -- references
 
@@ -179,20 +245,19 @@ class Bundle:
         An entry that only its fullUrl tells may have the same id and be another resource. R4 lets no relative reference
         mean it; many who write one mean it all the same.
         """
-        base = self._base_of(holder)
         if not holder.at_own_url:
             beside = self._by_local_id.get((address.kind, address.id), [])
             if any(entry.name != address.id for entry in beside):
                 raise Unusable("a relative reference, and an entry with that id which only its fullUrl tells")
             if beside:
                 return self._the_one(beside)
-        if base is None:
+        if self._base_of(holder) is None:
             raise Unusable(f"a relative reference: {_SEVERAL}")
         found = self._by_key.get(address.key)
         return self._the_one(found) if found else self._elsewhere(address)
 
     def _base_of(self, holder: Entry) -> str | None:
-        return holder.server if holder.at_own_url else self._server
+        return holder.server if holder.at_own_url else self._server()
 
     def _the_one(self, entries: Iterable[Entry]) -> Entry:
         found = {entry.key: entry for entry in entries}
@@ -235,13 +300,16 @@ class Bundle:
                 self._people[key] = str(fault)
                 continue
             spare |= {id(each.resource) for each in versions if each is not newest}
-            report.left_out.update(numbers[key].left_out)
+            for what in numbers[key].left_out.elements():
+                report.leave_out(newest.position, what)
             for fault_of_number in numbers[key].faults:
                 report.problem(newest.position, f"{_PATIENT}: {fault_of_number}; it is not sent")
             self._people[key] = self._told(newest, numbers[key].subjects)
         if spare:
+            for position, each in self.resources:
+                if id(each) in spare:
+                    report.leave_out(position, REPEATED)
             self.resources = [(position, each) for position, each in self.resources if id(each) not in spare]
-            report.left_out[REPEATED] += len(spare)
         self._refuse_shared({key: each.subjects for key, each in numbers.items()})
 
     def _told(self, entry: Entry, numbers: list[Subject]) -> Person | str:
@@ -373,6 +441,60 @@ def _entry(position: str, entry: dict[str, Any], *, creates: bool) -> Entry:
     return Entry(position, resource, kind, named, id=None if creates and method == "POST" else given or None)
 
 
+class _Written(NamedTuple):
+    """One entry as it is written, its place, and whether its bundle creates what it posts."""
+
+    position: str
+    entry: dict[str, Any]
+    creates: bool
+
+    @property
+    def is_resource(self) -> bool:
+        return isinstance(self.entry.get("resource"), dict)
+
+    @property
+    def is_deletion(self) -> bool:
+        request = self.entry.get("request")
+        return isinstance(request, dict) and request.get("method") == "DELETE" and not self.is_resource
+
+
+def _written(bundle: Resource, place: str, depth: int = 0) -> Iterator[_Written]:
+    """The entries of a bundle and of the bundles in it, as a batch answers a search with one. Raises `Unusable`."""
+    if not isinstance(bundle.get("type"), str):
+        raise Unusable("is a FHIR bundle without a type, which R4 requires")
+    entries = bundle.get("entry", [])
+    if not isinstance(entries, list):
+        raise Unusable("is a FHIR bundle whose entry is no list")
+    if depth > _DEEPEST:
+        raise Unusable("is nested too deep")
+    before = "" if place == "the resource" else f"{place}, "
+    for index, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            continue
+        position = f"{before}entry {index}"
+        resource = entry.get("resource")
+        if isinstance(resource, dict) and resource.get("resourceType") == "Bundle":
+            yield from _written(resource, position, depth + 1)
+        else:
+            yield _Written(position, entry, creates=bundle["type"] in _CREATING)
+
+
+def _deletion(written: _Written, server: str | None) -> Deletion:
+    """What an entry takes away: the resource of its fullUrl, else the one that its request names."""
+    entry = written.entry
+    full_url, url = entry.get("fullUrl"), entry["request"].get("url")
+    address = absolute(full_url) if isinstance(full_url, str) else None
+    if address is None and isinstance(url, str):
+        address = absolute(url) or relative(url, server or "")
+    response = entry.get("response")
+    at = moment(response.get("lastModified") if isinstance(response, dict) else None, None)
+    if address is None:
+        return Deletion(written.position, "?", None, None, "a deletion of what no URL names")
+    if not address.server and server is None:
+        return Deletion(written.position, address.kind, None, None, f"a deletion: {_SEVERAL}")
+    return Deletion(written.position, address.kind, address.key, at.at if at else None)
+
+
 def _placeless(kind: str, name: str) -> str:
     """The key of an entry that is known within the file only."""
     return f"{kind}/?/{name}"
@@ -383,8 +505,6 @@ def _server_of_file(document: Resource, entries: Sequence[Entry], own: str) -> s
     if own:
         return own
     at_urls = {entry.server for entry in entries if entry.at_own_url}
-    if all(entry.at_own_url for entry in entries):
-        return None  # Nobody asks.
     pointed = list(pointed_at(document))
     of_people = at_urls | {found.server for found in pointed if found.kind == _PATIENT}
     named = of_people | {found.server for found in pointed}

@@ -1,68 +1,43 @@
-"""FHIR Observation, Condition, MedicationRequest and MedicationStatement into clinical events."""
+"""FHIR Condition, MedicationRequest, MedicationStatement and MedicationAdministration into clinical events."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, Final
 
-from biokeel.contracts.topics import EventType, event_type
-from biokeel.source.adapters.base import Context, Record, Unusable
-from biokeel.source.adapters.fhir_bundle import Bundle
-from biokeel.source.adapters.fhir_common import (
-    LOINC,
-    code_in,
+from biokeel.contracts.topics import event_type
+from biokeel.source.adapters.base import Record, Unusable
+from biokeel.source.adapters.fhir_codes import (
+    CLINICAL_STATUS,
+    HIRA_MEDICINE,
+    KD,
+    SNOMED,
+    VERIFICATION_STATUS,
+    best,
     codings,
     display,
-    envelope,
-    first_moment,
-    is_withdrawn,
-    quantity,
+    word,
 )
-from biokeel.source.adapters.fhir_references import Resource
-from biokeel.source.times import moment
+from biokeel.source.adapters.fhir_common import Case, Made, end_after, time_of
+from biokeel.source.adapters.fhir_observations import parts_of, status_of
+from biokeel.source.adapters.fhir_values import quantity
+from biokeel.source.adapters.numbers import number
 
-BLOOD_PRESSURE: Final = event_type("clinical.blood_pressure")
-GLUCOSE: Final = event_type("clinical.glucose")
-LAB_RESULT: Final = event_type("clinical.lab_result")
 DIAGNOSIS: Final = event_type("clinical.diagnosis")
 MEDICATION: Final = event_type("clinical.medication")
 
-PANELS: Final = ("85354-9", "55284-4")
-GLUCOSE_CODES: Final[dict[str, tuple[str | None, str | None]]] = {
-    # LOINC code: (specimen, relation to meal)
-    "2339-0": ("blood", None),
-    "2345-7": ("serum", None),
-    "2340-8": ("blood", None),
-    "41653-7": ("capillary_blood", None),
-    "32016-8": ("capillary_blood", None),
-    "1558-6": ("serum", "fasting"),
-    "1556-0": ("capillary_blood", "fasting"),
-    "1521-4": ("serum", "after_meal"),
-    "14743-9": ("capillary_blood", None),
-    "14749-6": ("serum", None),
-    "15074-8": ("blood", None),
-    "74774-1": (None, None),
-    "99504-3": ("interstitial_fluid", None),
+_DIAGNOSIS_SYSTEMS: Final = ("KCD-9", "KCD-8", "KCD-7", "ICD-10-CM", "ICD-10", SNOMED)
+_MEDICATION_SYSTEMS: Final = ("RxNorm", "ATC", KD, HIRA_MEDICINE, SNOMED)
+"""Code systems, those that count first where a concept has codings in several."""
+_CLINICAL: Final = ("active", "recurrence", "relapse", "inactive", "remission", "resolved")
+_VERIFICATION: Final = ("unconfirmed", "provisional", "differential", "confirmed", "refuted", "entered-in-error")
+_NOT_ORDERED: Final = frozenset({"proposal", "plan", "option"})
+"""Intents of a MedicationRequest that nobody has ordered."""
+_KINDS: Final = {
+    "MedicationRequest": "request",
+    "MedicationStatement": "statement",
+    "MedicationAdministration": "administration",
 }
-"""Mass and substance concentrations; a code says specimen and, some of them, the meal."""
-_UNITS: Final = {"mg/dl": "mg/dL", "mmol/l": "mmol/L", "mmhg": "mm[Hg]", "mm hg": "mm[Hg]"}
-"""Ways to write a unit that are not UCUM's (which minds case)."""
-_DIAGNOSIS_SYSTEMS: Final = (
-    ("kcd-9", "KCD-9"),
-    ("kcd9", "KCD-9"),
-    ("kcd", "KCD-8"),
-    ("icd-10-cm", "ICD-10-CM"),
-    ("icd-10", "ICD-10"),
-    ("snomed.info/sct", "SNOMED-CT"),
-)
-_MEDICATION_SYSTEMS: Final = (
-    ("rxnorm", "RxNorm"),
-    ("whocc.no/atc", "ATC"),
-    ("snomed.info/sct", "SNOMED-CT"),
-    ("kd-code", "KD"),
-    ("drug-code", "KD"),
-)
-"""Parts of system URIs, most telling first: the Korean ones differ from hospital to hospital."""
 _PERIODS_A_DAY: Final = {
     "s": 86_400.0,
     "min": 1_440.0,
@@ -74,166 +49,147 @@ _PERIODS_A_DAY: Final = {
 }
 
 
-def observation(resource: Resource, context: Context, bundle: Bundle) -> Iterator[tuple[EventType, Record]]:
-    """The events of an Observation; none for vital signs, surveys and the like that are no event type of ours."""
-    loinc = [code for system, code in codings(resource.get("code")) if system == LOINC]
-    panel = next((code for code in loinc if code in PANELS), None)
-    glucose = next((code for code in loinc if code in GLUCOSE_CODES), None)
-    if panel:
-        yield BLOOD_PRESSURE, _blood_pressure(resource, context, bundle, panel)
-    elif glucose:
-        yield GLUCOSE, _glucose(resource, context, bundle, glucose)
-    elif any(code == "laboratory" for part in resource.get("category", []) for _, code in codings(part)):
-        yield from _laboratory(resource, context, bundle, loinc)
-
-
-def _observed(resource: Resource, event: EventType, context: Context, bundle: Bundle, part: str = "") -> Record:
-    occurred = first_moment(resource, context, "effectiveDateTime", "effectiveInstant", "effectivePeriod")
-    record = envelope(resource, event, context, bundle, occurred=occurred, recorded=resource.get("issued"), part=part)
-    return record | {"status": resource.get("status") or "unknown"}
-
-
-def _blood_pressure(resource: Resource, context: Context, bundle: Bundle, panel: str) -> Record:
-    values: dict[str, float | None] = {}
-    for component in resource.get("component", []):
-        code = code_in(component.get("code"), LOINC)
-        value, unit = quantity(component.get("valueQuantity"))
-        wrong = code in {"8480-6", "8462-4"} and value is not None and _ucum(unit) != "mm[Hg]"
-        if wrong and not is_withdrawn(resource):
-            raise Unusable(f"the unit of component {code} is not mm[Hg]")
-        if code:
-            values[code] = value
-    return _observed(resource, BLOOD_PRESSURE, context, bundle) | {
-        "panel_code": panel,
-        "systolic": values.get("8480-6"),
-        "diastolic": values.get("8462-4"),
-        "heart_rate": values.get("8867-4"),
-        "body_position": None,
-    }
-
-
-def _glucose(resource: Resource, context: Context, bundle: Bundle, code: str) -> Record:
-    value, unit = quantity(resource.get("valueQuantity"))
-    if unit is None and not is_withdrawn(resource):
-        raise Unusable("no valueQuantity with a unit")
-    specimen, meal = GLUCOSE_CODES[code]
-    return _observed(resource, GLUCOSE, context, bundle) | {
-        "code": code,
-        "value": value,
-        "value_unit": _ucum(unit) or "",
-        "relation_to_meal": meal,
-        "specimen": specimen,
-    }
-
-
-def _laboratory(
-    resource: Resource, context: Context, bundle: Bundle, loinc: list[str]
-) -> Iterator[tuple[EventType, Record]]:
-    components = [part for part in resource.get("component", []) if isinstance(part, dict)]
-    if not components:
-        if not loinc:
-            raise Unusable("code has no LOINC coding")
-        yield LAB_RESULT, _observed(resource, LAB_RESULT, context, bundle) | _result(resource, loinc[0])
-    for index, component in enumerate(components):
-        code = code_in(component.get("code"), LOINC)
-        if code is None:
-            raise Unusable(f"component {index}: code has no LOINC coding")
-        yield LAB_RESULT, _observed(resource, LAB_RESULT, context, bundle, f"#{index}") | _result(component, code)
-
-
-def _result(holder: Resource, code: str) -> Record:
-    value, unit = quantity(holder.get("valueQuantity"))
-    ranges = holder.get("referenceRange") or [{}]
-    ranges = ranges if isinstance(ranges, list) else [ranges]
-    meanings = codings((holder.get("interpretation") or [None])[0])
-    answers = codings(holder.get("valueCodeableConcept"))
-    return {
-        "code": code,
-        "display": display(holder.get("code")),
-        "value": value,
-        "value_unit": _ucum(unit),
-        "value_code": answers[0][1] if answers else None,
-        "reference_low": quantity(ranges[0].get("low"))[0],
-        "reference_high": quantity(ranges[0].get("high"))[0],
-        "interpretation": meanings[0][1] if meanings else None,
-    }
-
-
-def diagnosis(resource: Resource, context: Context, bundle: Bundle) -> Iterator[tuple[EventType, Record]]:
+def diagnosis(case: Case) -> Iterator[Made]:
     """The diagnosis that a Condition is."""
+    resource = case.resource
     system, code = _coded(resource.get("code"), _DIAGNOSIS_SYSTEMS)
-    occurred = first_moment(resource, context, "onsetDateTime", "onsetPeriod", "recordedDate")
-    onset = moment(resource.get("onsetDateTime") or (resource.get("onsetPeriod") or {}).get("start"), context.zone)
-    abated = moment(resource.get("abatementDateTime"), context.zone)
-    recorded = resource.get("recordedDate")
-    yield (
+    occurred = case.first_moment("onsetDateTime", "onsetPeriod", "recordedDate")
+    onset = time_of(resource.get("onsetDateTime") or resource.get("onsetPeriod"), case.context)
+    for name in ("onsetAge", "onsetRange", "onsetString", "abatementAge", "abatementRange", "abatementString"):
+        if resource.get(name) is not None:
+            case.leave_out(f"Condition.{name}")
+    abated, precision = _end(case, _abatement(resource), onset, "abatement")
+    yield Made(
         DIAGNOSIS,
-        envelope(resource, DIAGNOSIS, context, bundle, occurred=occurred, recorded=recorded)
+        case.envelope(DIAGNOSIS, occurred)
         | {
             "code_system": system,
             "code": code,
             "display": display(resource.get("code")),
-            "clinical_status": _only_code(resource.get("clinicalStatus")),
-            "verification_status": _only_code(resource.get("verificationStatus")),
+            "clinical_status": _word(case, "clinicalStatus", CLINICAL_STATUS, _CLINICAL),
+            "verification_status": _word(case, "verificationStatus", VERIFICATION_STATUS, _VERIFICATION),
             "onset_at": onset.at if onset else None,
-            "abated_at": abated.at if abated else None,
+            "onset_precision": onset.precision if onset else None,
+            "abated_at": abated,
+            "abated_precision": precision,
         },
     )
 
 
-def medication(resource: Resource, context: Context, bundle: Bundle) -> Iterator[tuple[EventType, Record]]:
-    """The medication that a MedicationRequest orders or a MedicationStatement states."""
-    is_request = resource["resourceType"] == "MedicationRequest"
-    concept = resource.get("medicationCodeableConcept")
-    if concept is None:
-        target = bundle.target(resource, resource.get("medicationReference"))
-        if target is None:
-            raise Unusable("medicationReference points at nothing in the file")
-        concept = target.get("code")
+def _abatement(resource: dict[str, Any]) -> Any:
+    period = resource.get("abatementPeriod")
+    return resource.get("abatementDateTime") or (period.get("start") if isinstance(period, dict) else None)
+
+
+def _end(case: Case, text: Any, start: Any, name: str) -> tuple[int | None, str | None]:
+    """`end_after`; one that cannot be is a problem and is not sent."""
+    try:
+        return end_after(text, start, case.context, name)
+    except Unusable as fault:
+        case.problem(f"{fault}; it is not sent")
+        return None, None
+
+
+def _word(case: Case, name: str, system: str, allowed: tuple[str, ...]) -> str | None:
+    concept = case.resource.get(name)
+    found = word(concept, system, allowed)
+    if found is None and codings(concept):
+        case.problem(f"{name} has no word of its code system; it is not sent")
+    return found
+
+
+def medication(case: Case) -> Iterator[Made]:
+    """The medication that a MedicationRequest orders, a MedicationStatement states, a MedicationAdministration gives.
+
+    What must not be given, and what is proposed or planned only, is none.
+    """
+    resource = case.resource
+    if resource.get("doNotPerform") is True:
+        case.leave_out("MedicationRequest that forbids a medicine")
+        return
+    if resource.get("intent") in _NOT_ORDERED:
+        case.leave_out("MedicationRequest that is no order")
+        return
+    concept = _concept(case)
     system, code = _coded(concept, _MEDICATION_SYSTEMS)
-    occurred = first_moment(resource, context, "authoredOn", "effectiveDateTime", "effectivePeriod", "dateAsserted")
-    recorded = resource.get("authoredOn") or resource.get("dateAsserted")
-    ended = moment((resource.get("effectivePeriod") or {}).get("end"), context.zone)
-    dosage = (resource.get("dosageInstruction") or resource.get("dosage") or [{}])[0]
-    dose, unit = quantity(((dosage.get("doseAndRate") or [{}])[0]).get("doseQuantity"))
-    yield (
+    occurred = case.first_moment("authoredOn", "effectiveDateTime", "effectivePeriod", "dateAsserted")
+    period = resource.get("effectivePeriod")
+    ended, precision = _end(case, period.get("end") if isinstance(period, dict) else None, occurred, "effectivePeriod")
+    yield Made(
         MEDICATION,
-        envelope(resource, MEDICATION, context, bundle, occurred=occurred, recorded=recorded)
+        case.envelope(MEDICATION, occurred)
         | {
             "code_system": system,
             "code": code,
             "display": display(concept),
-            "kind": "request" if is_request else "statement",
-            "status": resource.get("status") or "unknown",
-            "dose_value": dose,
-            "dose_unit": unit,
-            "doses_per_day": _doses_per_day((dosage.get("timing") or {}).get("repeat") or {}),
-            "ended_at": ended.at if ended else None,
-        },
+            "kind": _KINDS[case.kind],
+            "status": status_of(resource),
+            "ended_at": ended,
+            "ended_precision": precision,
+        }
+        | _dosage(case),
     )
 
 
-def _coded(concept: Any, systems: tuple[tuple[str, str], ...]) -> tuple[str, str]:
-    """The (our name of the system, code) of the first coding in one of `systems`. Raises `Unusable`."""
-    found = codings(concept)
-    for part, name in systems:
-        for uri, code in found:
-            if part in uri.lower().replace("_", "-"):
-                return name, code
-    raise Unusable(f"no coding in {', '.join(dict.fromkeys(name for _, name in systems))}")
+def _concept(case: Case) -> Any:
+    concept = case.resource.get("medicationCodeableConcept")
+    if concept is not None:
+        return concept
+    reference = case.resource.get("medicationReference")
+    if reference is None:
+        raise Unusable("no medication")
+    target = case.bundle.target(case.holder, reference)
+    if target is None:
+        raise Unusable("medicationReference points at nothing in the file")
+    return target.get("code")
 
 
-def _only_code(concept: Any) -> str | None:
-    found = codings(concept)
-    return found[0][1] if found else None
+def _dosage(case: Case) -> Record:
+    """Dose and doses a day; none where there are several instructions, which one event cannot say."""
+    resource = case.resource
+    if case.kind == "MedicationAdministration":
+        given = resource.get("dosage")
+        return _dose(case, given.get("dose") if isinstance(given, dict) else None)
+    found = parts_of(resource, "dosageInstruction") or parts_of(resource, "dosage")
+    if len(found) > 1:
+        case.leave_out("dosages of a medication with several")
+    if len(found) != 1:
+        return {}
+    rates = parts_of(found[0], "doseAndRate")
+    timing = found[0].get("timing")
+    repeat = timing.get("repeat") if isinstance(timing, dict) else None
+    try:
+        often = _doses_per_day(repeat) if isinstance(repeat, dict) else None
+    except Unusable as fault:
+        case.problem(f"{fault}; it is not sent")
+        often = None
+    return _dose(case, rates[0].get("doseQuantity") if len(rates) == 1 else None) | {"doses_per_day": often}
+
+
+def _dose(case: Case, found: Any) -> Record:
+    if found is None:
+        return {}
+    try:
+        dose = quantity(found, "the dose").exact("the dose")
+    except Unusable as fault:
+        case.problem(f"{fault}; it is not sent")
+        return {}
+    return {"dose_value": dose.value, "dose_unit": dose.unit}
 
 
 def _doses_per_day(repeat: dict[str, Any]) -> float | None:
-    frequency, period, unit = repeat.get("frequency", 1), repeat.get("period"), repeat.get("periodUnit")
-    if not period or unit not in _PERIODS_A_DAY:
+    period, unit = repeat.get("period"), repeat.get("periodUnit")
+    if period is None or unit not in _PERIODS_A_DAY:
         return None
-    return float(frequency) * _PERIODS_A_DAY[unit] / float(period)
+    length = number(period, "timing.repeat.period")
+    if length <= 0:
+        raise Unusable("timing.repeat.period is not above 0")
+    return number(repeat.get("frequency", 1), "timing.repeat.frequency") * _PERIODS_A_DAY[unit] / length
 
 
-def _ucum(unit: str | None) -> str | None:
-    return _UNITS.get(unit.strip().lower(), unit) if unit else None
+def _coded(concept: Any, systems: tuple[str, ...]) -> tuple[str, str]:
+    """Our name of the system, and the code, of the coding that counts. Raises `Unusable`."""
+    found = best(codings(concept), systems)
+    if found is None or found.system is None:
+        raise Unusable(f"no coding in {', '.join(systems)}")
+    return found.system, found.code

@@ -1,101 +1,172 @@
-"""What all FHIR resources share: codings, times, quantities, the envelope."""
+"""What the makers of events from FHIR share: the resource at hand, its times, the envelope."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from biokeel.contracts.identity import ENTERED_IN_ERROR
 from biokeel.contracts.topics import EventType
-from biokeel.source.adapters.base import Context, Record, Unusable
+from biokeel.source.adapters.base import Context, Record, Report, Subject, Unusable, stated_times
 from biokeel.source.adapters.fhir_bundle import Bundle
+from biokeel.source.adapters.fhir_codes import codings
 from biokeel.source.adapters.fhir_references import Resource
-from biokeel.source.times import Moment, moment
-
-LOINC: Final = "http://loinc.org"
+from biokeel.source.times import Moment, Precision, moment
 
 
-Maker: TypeAlias = Callable[[Resource, Context, Bundle], Iterator[tuple[EventType, Record]]]
+class Singles(Protocol):
+    """Takes pressures that stand alone, until the other of the two is found."""
+
+    def add(self, case: Case, code: str, found: tuple[float, Record]) -> None:
+        """Take a pressure (mm[Hg]) with its LOINC code and the envelope of the event that it would be alone."""
+
+
+class Made(NamedTuple):
+    """One event that a resource was made into."""
+
+    event: EventType
+    record: Record
+
+
+@dataclass(slots=True)
+class Case:
+    """One resource while its events are made. `part` begins the names of its parts: it is one itself if contained."""
+
+    resource: Resource
+    context: Context
+    bundle: Bundle
+    position: str
+    report: Report
+    holder: Resource
+    pressures: Singles
+    part: str = ""
+    _key: str | None = None
+    _subject: Subject | None = None
+    _recorded_at: int | None = None
+    _says_when: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The type of the resource."""
+        return str(self.resource.get("resourceType", "?"))
+
+    def problem(self, reason: str) -> None:
+        """Note a part of the resource that cannot be read, while the rest goes on."""
+        self.report.problem(self.position, f"{self.kind}: {reason}")
+
+    def leave_out(self, what: str) -> None:
+        """Note a part of the resource that is no event of ours."""
+        self.report.leave_out(self.position, what)
+
+    @property
+    def key(self) -> str:
+        """The source's own key of what `part`s are parts of. Raises `Unusable`."""
+        if self._key is None:
+            self._key = self.bundle.key(self.holder)
+        return self._key
+
+    @property
+    def subject(self) -> Subject:
+        """Whom it is about; what is contained without a subject is about its holder's. Raises `Unusable`."""
+        if self._subject is None:
+            self._subject = self._told()
+        return self._subject
+
+    def _told(self) -> Subject:
+        if self.resource is self.holder:
+            return self.bundle.subject(self.holder)
+        said = self.resource.get("subject")
+        of_holder = self.bundle.subject(self.holder)
+        if said and self.bundle.subject_at(self.holder, said) != of_holder:
+            raise Unusable("a contained resource is about somebody else than what holds it")
+        return of_holder
+
+    @property
+    def recorded_at(self) -> int:
+        """The version: the latest of the times at which it was written down, the file's own without any (ms).
+
+        Raises `Unusable` where that is no time of record.
+        """
+        if self._recorded_at is None:
+            meta = self.resource.get("meta")
+            times = [meta.get("lastUpdated") if isinstance(meta, dict) else None]
+            times += [self.resource.get(name) for name in ("issued", "recordedDate", "authoredOn", "dateAsserted")]
+            read = [moment(text, self.context.zone) for text in times if text is not None]
+            said = max((at.at for at in read if at is not None), default=None)
+            self._says_when = said is not None
+            self._recorded_at = self.context.recorded_at if said is None else said
+        return self._recorded_at
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether the resource says that it should never have been recorded."""
+        if self.resource.get("status") == ENTERED_IN_ERROR:
+            return True
+        said = self.resource.get("verificationStatus")
+        return said is not None and any(each.code == ENTERED_IN_ERROR for each in codings(said))
+
+    def contained(self, resource: Resource, part: str) -> Case:
+        """The same for a resource that this one contains."""
+        inside = (self.context, self.bundle, self.position, self.report, self.holder, self.pressures)
+        return Case(resource, *inside, self.part + part)
+
+    def envelope(self, event: EventType, occurred: Moment, part: str = "") -> Record:
+        """The envelope of an event; `part` tells several of one resource apart."""
+        subject = self.subject
+        recorded = Moment(self.recorded_at, None)
+        times = stated_times(occurred, recorded if self._says_when else None, self.context)
+        if event.is_person:
+            del times["occurred_precision"]  # Person events have none: the vault takes them in.
+        return {
+            "event_id": self.context.ids.of(event, self.key + self.part + part),
+            "source_id": self.context.source_id,
+            "subject_scheme": subject.scheme,
+            "subject_id": subject.value,
+        } | times
+
+    def first_moment(self, *names: str) -> Moment:
+        """The first of the elements `names` that holds a time (a Period by its start). Raises `Unusable`."""
+        for name in names:
+            if (found := time_of(self.resource.get(name), self.context)) is not None:
+                return found
+        raise Unusable(f"no usable time in {' or '.join(names)}")
+
+
+Maker: TypeAlias = Callable[[Case], Iterator[Made]]
 """Makes the events of one resource. Raises `Unusable`; yields nothing for what is no event of ours."""
 
 
-def envelope(
-    resource: Resource,
-    event: EventType,
-    context: Context,
-    bundle: Bundle,
-    *,
-    occurred: Moment,
-    recorded: object,
-    part: str = "",
-) -> Record:
-    """The envelope of an event that `resource` is made into; `part` tells several events of one resource apart.
+def time_of(found: Any, context: Context) -> Moment | None:
+    """The moment of a dateTime, of a Period's start, or of a Timing that names one event."""
+    if isinstance(found, dict):
+        events = found.get("event")
+        found = events[0] if isinstance(events, list) and len(events) == 1 else found.get("start")
+    return moment(found, context.zone)
 
-    `recorded` is the resource's own time of being written down. It was written anew since where its meta says so:
-    the newer of the two is the version, by which a correction is told from what it corrects.
+
+_LENGTHS: Final = {Precision.YEAR: 366, Precision.MONTH: 31, Precision.DAY: 1}
+_DAY: Final = 86_400_000
+_ANY_ZONE: Final = 14 * 3_600_000
+"""The farthest that a zone is from UTC: a date without one may begin so much earlier or later."""
+
+
+def end_after(text: object, start: Moment | None, context: Context, name: str) -> tuple[int | None, str | None]:
+    """When something ended (ms), not before it began, and how exactly that is said. Raises `Unusable` if it cannot be.
+
+    R4: an end of 2024-05-01 includes that day, and so has 2024-05 that month. The earliest moment that the words allow
+    is the end, and of what began within them that is its beginning.
     """
-    meta = resource.get("meta")
-    updated = meta.get("lastUpdated") if isinstance(meta, dict) else None
-    times = [at for text in (recorded, updated) if (at := moment(text, context.zone)) is not None]
-    written = max(times, key=lambda time: time.at, default=None)
-    subject = bundle.subject(resource)
-    return {
-        "event_id": context.ids.of(event, bundle.key(resource) + part),
-        "source_id": context.source_id,
-        "subject_scheme": subject.scheme,
-        "subject_id": subject.value,
-        "occurred_at": occurred.at,
-        "occurred_offset_minutes": occurred.offset_minutes,
-        "recorded_at": written.at if written else context.recorded_at,
-    }
-
-
-def is_withdrawn(resource: Resource) -> bool:
-    """Whether the resource says that it should never have been recorded."""
-    verification = codings(resource.get("verificationStatus"))
-    return ENTERED_IN_ERROR in (resource.get("status"), *(code for _, code in verification))
-
-
-def codings(concept: Any) -> list[tuple[str, str]]:
-    """The (system, code) pairs of a CodeableConcept, in its order."""
-    if not isinstance(concept, dict):
-        return []
-    return [
-        (str(coding.get("system", "")), str(coding["code"]))
-        for coding in concept.get("coding", [])
-        if coding.get("code")
-    ]
-
-
-def code_in(concept: Any, system: str) -> str | None:
-    """The first code of a CodeableConcept in `system`."""
-    return next((code for found, code in codings(concept) if found == system), None)
-
-
-def display(concept: Any) -> str | None:
-    """The source's text for a CodeableConcept."""
-    if not isinstance(concept, dict):
-        return None
-    return concept.get("text") or next((c["display"] for c in concept.get("coding", []) if c.get("display")), None)
-
-
-def quantity(found: Any) -> tuple[float | None, str | None]:
-    """Value and UCUM unit of a Quantity (the human unit where no code is given). Raises `Unusable` for a mere bound."""
-    if not isinstance(found, dict):
+    end = moment(text, context.zone)
+    if end is None:
+        if text is not None:
+            raise Unusable(f"{name} is no time")
         return None, None
-    if found.get("comparator"):
-        raise Unusable("a quantity is only a bound (comparator)")
-    value = found.get("value")
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None, None
-    return float(value), found.get("code") or found.get("unit")
-
-
-def first_moment(resource: Resource, context: Context, *names: str) -> Moment:
-    """The first of the elements `names` that holds a time (a Period counts by its start). Raises `Unusable`."""
-    for name in names:
-        value = resource.get(name)
-        found = moment(value.get("start") if isinstance(value, dict) else value, context.zone)
-        if found is not None:
-            return found
-    raise Unusable(f"no usable time in {' or '.join(names)}")
+    precision = end.precision
+    assert precision is not None, "a text states its precision"
+    if start is None or end.at >= start.at:
+        return end.at, precision
+    open_zone = _ANY_ZONE if end.offset_minutes is None else 0
+    if end.at + _LENGTHS.get(precision, 0) * _DAY + open_zone <= start.at:
+        raise Unusable(f"{name} is before the beginning")
+    return start.at, precision

@@ -1,144 +1,216 @@
-"""Open mHealth: bodies of blood-pressure, blood-glucose, physical-activity, step-count, sleep-duration,
-total-sleep-time and sleep-episode, bare or in a data point with a header; one in a file or a list of them.
+"""Open mHealth and IEEE 1752.1: data points with a header, data series, bare bodies, and what shimmer wraps them in.
 
 The subject is `app/<site>` with the header's user id, or what the caller says. What the schemas forbid (an unknown
-unit, relation or time frame) becomes a problem; so does an aggregate (`descriptive_statistic`), which is no
-measurement, and a body without a time.
+unit, relation or time frame) becomes a problem, and so does a header that says another thing than its body. An
+aggregate (`descriptive_statistic`) is no measurement and is counted.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from biokeel.contracts.topics import EventType, event_type
 from biokeel.source.adapters.base import (
+    MALFORMED,
     Batch,
     Context,
+    Held,
     Record,
     Report,
     Subject,
     Unusable,
     content_key,
-    read_json,
+    ending,
     subject_of,
+)
+from biokeel.source.adapters.envelope import documents
+from biokeel.source.adapters.lifestyle import EXERCISE, LeftOut, envelope
+from biokeel.source.adapters.openmhealth_measures import (
+    ELEMENTS,
+    MEASURES,
+    NO_EVENTS,
+    SECONDS,
+    UNMEASURED,
+    Body,
+    Frame,
+    Measure,
+    amount,
+    check,
+    is_aggregate,
 )
 from biokeel.source.times import Moment, moment
 
-_SECONDS: Final = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0, "wk": 604_800.0}
-_METRES: Final = {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "km": 1e3, "in": 0.0254, "ft": 0.3048, "yd": 0.9144, "mi": 1609.344}
-_POSTURES: Final = {
-    "sitting": "sitting",
-    "standing": "standing",
-    "lying down": "supine",
-    "semi-recumbent": "semi-recumbent",
-}
-_MEALS: Final = {
-    "fasting": "fasting",
-    "not fasting": "unknown",
-    "with meal": "after_meal",
-    "with food": "after_meal",
-    "2 hours postprandial": "after_meal",
-    **{f"before {meal}": "before_meal" for meal in ("meal", "breakfast", "lunch", "dinner")},
-    **{f"after {meal}": "after_meal" for meal in ("meal", "breakfast", "lunch", "dinner")},
-}
-_SPECIMENS: Final = {
-    "capillary blood": "capillary_blood",
-    "interstitial fluid": "interstitial_fluid",
-    "plasma": "plasma",
-    "serum": "serum",
-    "whole blood": "blood",
-}
-_GLUCOSE_CODES: Final = {
-    # (specimen, unit): LOINC code
-    ("capillary_blood", "mg/dL"): "41653-7",
-    ("capillary_blood", "mmol/L"): "14743-9",
-    ("interstitial_fluid", "mg/dL"): "99504-3",
-    ("interstitial_fluid", "mmol/L"): "14745-4",
-    ("plasma", "mg/dL"): "2345-7",
-    ("plasma", "mmol/L"): "14749-6",
-    ("serum", "mg/dL"): "2345-7",
-    ("serum", "mmol/L"): "14749-6",
-    ("blood", "mg/dL"): "2339-0",
-    ("blood", "mmol/L"): "15074-8",
-}
-_ALLOWED: Final = {
-    "temporal_relationship_to_meal": frozenset(_MEALS),
-    "temporal_relationship_to_sleep": frozenset({"before sleeping", "during sleep", "on waking"}),
-    "temporal_relationship_to_physical_activity": frozenset(
-        {"at rest", "active", "before exercise", "after exercise", "during exercise"}
-    ),
-    "specimen_source": frozenset({*_SPECIMENS, "tears", "saliva", "urine"}),
-    "blood_specimen_type": frozenset({"whole blood", "plasma"}),
-    "reported_activity_intensity": frozenset({"light", "moderate", "vigorous"}),
-}
-"""Elements whose values the schemas list."""
+_VERSION: Final = re.compile(r"([0-9]{1,3})\.(?:[0-9]{1,3}|x)")
+_BY_SCHEMA: Final = {name: (measure, majors) for measure in MEASURES for name, majors in measure.schemas.items()}
+_AGGREGATE: Final = "an aggregate (descriptive_statistic)"
+_LONGEST_MS: Final = 200 * 366 * 86_400_000
+"""Two centuries: what is longer is no time span of a person."""
+
+
+class Header(NamedTuple):
+    """What a header says: the data point's id, its schema's name and major version, and when it was written."""
+
+    key: str
+    schema: str
+    major: int
+    written: Moment
+    users: dict[str, Any]
+
+
+def is_openmhealth(document: dict[str, Any]) -> bool:
+    """Whether `document` is a data point, a body, or shimmer's wrapper of some."""
+    if "shim" in document and "body" in document:
+        return True
+    header = document.get("header")
+    if isinstance(header, dict):
+        return "body" in document or "schema_id" in header
+    plain = {"activity_name", "step_count"}  # other elements are objects; other formats have numbers of these names
+    return "effective_time_frame" in document or any(
+        isinstance(document[name], dict) or name in plain for name in ELEMENTS & document.keys()
+    )
 
 
 def read_openmhealth(path: Path, context: Context, report: Report) -> Iterator[Batch]:
-    """Yield the events of a file of Open mHealth bodies or data points. Raises `AdapterError` where it is no JSON."""
-    document = read_json(path)
-    points = document if isinstance(document, list) else [document]
-    for index, point in enumerate(points):
-        place = f"entry {index}"
+    """Yield the events of a file of bodies or data points. Raises `AdapterError` where it is no JSON."""
+    held = Held()
+    seen: set[str] = set()
+    for place, point in _points(documents(path, report)):
         try:
-            event, record = _event(point, context)
+            measure, record = _event(point, place, context, report)
         except Unusable as fault:
             report.problem(place, str(fault))
-        except (AttributeError, TypeError, KeyError, ValueError):
+        except MALFORMED:
             report.problem(place, "its JSON does not have the structure of Open mHealth")
+        except LeftOut as what:
+            report.leave_out(place, str(what))
         else:
-            yield Batch(event, [record], [place])
+            if "in_series" in point:
+                if record["event_id"] in seen:
+                    report.problem(place, "the series has another body of the same time frame")
+                    continue
+                seen.add(record["event_id"])
+            held.add(measure.event, record, place)
+        if held.full:
+            yield from held.hand_on()
+    yield from held.hand_on()
 
 
-def _event(point: Any, context: Context) -> tuple[EventType, Record]:
-    header, body = _parts(point)
-    event, build = _measure(body)
-    for name, allowed in _ALLOWED.items():
-        if name in body and body[name] not in allowed:
-            raise Unusable(f"{name} is none of the schema's values")
-    if "descriptive_statistic" in body:
-        raise Unusable("descriptive_statistic: an aggregate over an interval is no measurement")
-    start, end = _time_frame(body, context)
+def _points(documents: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, Any]]:
+    """Each data point, or body, with its place; those of a data series have its header."""
+    for place, point in documents:
+        if "shim" in point:
+            inside = point.get("body")
+            points = inside if isinstance(inside, list) else [inside]
+            yield from ((f"{place}, body {number}", each) for number, each in enumerate(points))
+        elif isinstance(point.get("body"), list):
+            for number, body in enumerate(point["body"]):
+                yield f"{place}, body {number}", {"header": point.get("header"), "body": body, "in_series": True}
+        else:
+            yield place, point
+
+
+def _event(point: Any, place: str, context: Context, report: Report) -> tuple[Measure, Record]:
+    header, body = _parts(point, context)
+    measure = _measure(header, body)
+    check(body)
+    frame = _frame(body, measure, context)
     subject = _subject(header, context)
-    written = moment(header.get("creation_date_time"), context.zone)
-    key = header["id"] if header else f"{subject.scheme}/{subject.value}/{content_key(body)}"
-    return event, {
-        "event_id": context.ids.of(event, key),
-        "source_id": context.source_id,
-        "subject_scheme": subject.scheme,
-        "subject_id": subject.value,
-        "occurred_at": start.at,
-        "occurred_offset_minutes": start.offset_minutes,
-        "recorded_at": written.at if written else context.recorded_at,
-    } | build(body, start, end)
+    payload = measure.build(body, frame, place, report)
+    if is_aggregate(body, measure):
+        raise LeftOut(_AGGREGATE)
+    _hold_to_length(frame, measure)
+    key = header.key if header else f"{subject.scheme}/{subject.value}/{content_key(body)}"
+    if "in_series" in point:
+        key = f"{key}/{frame.start.at}/{frame.end.at if frame.end else ''}"
+    written = header.written if header else None
+    return measure, envelope(context, measure.event, key, subject, frame.start, written=written) | payload
 
 
-def _parts(point: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def _parts(point: Any, context: Context) -> tuple[Header | None, Body]:
     if not isinstance(point, dict):
         raise Unusable("no JSON object")
     if "header" not in point:
-        return {}, point
+        return None, point
     header, body = point["header"], point.get("body")
     if not isinstance(header, dict) or not isinstance(body, dict):
         raise Unusable("a data point needs a header and a body")
-    missing = [name for name in ("id", "creation_date_time", "schema_id") if not header.get(name)]
-    if missing:
-        raise Unusable(f"header lacks {', '.join(missing)}")
-    if not isinstance(header["id"], str):
+    return _header(header, context), body
+
+
+def _header(header: dict[str, Any], context: Context) -> Header:
+    """Open mHealth's header (id, creation_date_time), or that of IEEE 1752.1 (uuid, source_creation_date_time)."""
+    keys = {header[name] for name in ("id", "uuid") if isinstance(header.get(name), str) and header[name]}
+    if any(name in header and not isinstance(header[name], str) for name in ("id", "uuid")):
         raise Unusable("header.id is no text")
-    return header, body
-
-
-def _subject(header: dict[str, Any], context: Context) -> Subject:
-    """The user that the header names, in either of two places; the caller's person where it names none."""
+    if len(keys) != 1:
+        raise Unusable("header lacks id (or uuid)" if not keys else "header.id and header.uuid differ")
+    times = [name for name in ("creation_date_time", "source_creation_date_time") if name in header]
+    if not times:
+        raise Unusable("header lacks creation_date_time (or source_creation_date_time)")
     provenance = header.get("acquisition_provenance") or {}
-    named = {
+    if not isinstance(provenance, dict):
+        raise Unusable("header.acquisition_provenance is no object")
+    schema = header.get("schema_id")
+    if not isinstance(schema, dict):
+        raise Unusable("header lacks schema_id")
+    if schema.get("namespace") not in {"omh", "ieee"}:
+        raise Unusable("header.schema_id.namespace is neither omh nor ieee")
+    version = schema.get("version")
+    stated = _VERSION.fullmatch(version) if isinstance(version, str) else None
+    if stated is None or not isinstance(schema.get("name"), str):
+        raise Unusable("header.schema_id needs a name and a version")
+    users = {
         "header.user_id": header.get("user_id"),
         "header.acquisition_provenance.user_id": provenance.get("user_id"),
     }
+    return Header(
+        keys.pop(),
+        schema["name"].replace("_", "-"),
+        int(stated[1]),
+        _moment(header[times[0]], f"header.{times[0]}", context),
+        users,
+    )
+
+
+def _measure(header: Header | None, body: Body) -> Measure:
+    """What `body` measures: what its header's schema says, and its elements must agree; else what they are."""
+    has = [measure for measure in MEASURES if any(name in body for name in measure.has)]
+    if header is None:
+        if not has:
+            other = next((schema for name, schema in UNMEASURED.items() if name in body), None)
+            if other is not None:
+                raise LeftOut(f"schema {other}")
+            raise Unusable("no element that an event type is for")
+        if _is_mixed(has):
+            raise Unusable("the body holds more than one measure")
+        return has[0]
+    if header.schema in NO_EVENTS:
+        raise LeftOut(f"schema {header.schema}")
+    if header.schema not in _BY_SCHEMA:
+        raise Unusable("header.schema_id.name is no schema that is known")
+    measure, majors = _BY_SCHEMA[header.schema]
+    if header.major not in majors:
+        raise Unusable("header.schema_id.version is none that is known")
+    is_episode = header.schema == "sleep-episode"  # which needs nothing but its time frame
+    if _is_mixed([measure, *has]) or (measure not in has and not is_episode):
+        raise Unusable("the body is not what header.schema_id says")
+    return measure
+
+
+def _is_mixed(measures: list[Measure]) -> bool:
+    """Whether they are several; activity, steps and energy may be of one exercise."""
+    return (
+        len({measure.has for measure in measures if measure.event != EXERCISE})
+        + any(measure.event == EXERCISE for measure in measures)
+        > 1
+    )
+
+
+def _subject(header: Header | None, context: Context) -> Subject:
+    """The user that the header names, in either of two places; the caller's person where it names none."""
+    named = header.users if header else {}
     users = {subject_of(f"app/{context.site}", user, name) for name, user in named.items() if user is not None}
     if len(users) > 1:
         raise Unusable("the header names two users")
@@ -149,152 +221,48 @@ def _subject(header: dict[str, Any], context: Context) -> Subject:
     return context.subject
 
 
-def _time_frame(body: dict[str, Any], context: Context) -> tuple[Moment, Moment | None]:
-    """Start, and end where the frame is an interval. An interval is two of start, end and duration."""
+def _frame(body: Body, measure: Measure, context: Context) -> Frame:
+    """The body's time frame. An interval is two of start, end and duration. Raises `Unusable`."""
     frame = body.get("effective_time_frame")
     if not isinstance(frame, dict):
         raise Unusable("no effective_time_frame")
     if ("date_time" in frame) == ("time_interval" in frame):
         raise Unusable("effective_time_frame must hold either date_time or time_interval")
     if "date_time" in frame:
-        return _moment(frame["date_time"], context, "date_time"), None
+        if measure.span:
+            raise Unusable("effective_time_frame must be a time_interval")
+        return Frame(_moment(frame["date_time"], "date_time", context), None)
     interval = frame["time_interval"]
+    if not isinstance(interval, dict):
+        raise Unusable("time_interval is no object")
+    if "part_of_day" in interval:
+        raise Unusable("time_interval names a part of a day, and no time")
     parts = [name for name in ("start_date_time", "end_date_time", "duration") if name in interval]
     if len(parts) != 2:
         raise Unusable("time_interval must hold two of start_date_time, end_date_time and duration")
-    known = {name: _moment(interval[name], context, name) for name in parts if name != "duration"}
+    known = {name: _moment(interval[name], name, context) for name in parts if name != "duration"}
     start, end = known.get("start_date_time"), known.get("end_date_time")
     if start is not None and end is not None:
-        return start, end
-    length = round(_amount(interval, "duration", _SECONDS) * 1000)
+        return Frame(start, end)
+    length = amount(interval, "duration", SECONDS) * 1000
+    if length > _LONGEST_MS:
+        raise Unusable("time_interval.duration is longer than a life")
     if start is not None:
-        return start, Moment(start.at + length, start.offset_minutes)
+        return Frame(start, start._replace(at=start.at + round(length)))
     assert end is not None, "two of three parts are there"
-    return Moment(end.at - length, end.offset_minutes), end
+    return Frame(end._replace(at=end.at - round(length)), end)
 
 
-def _moment(text: Any, context: Context, name: str) -> Moment:
+def _hold_to_length(frame: Frame, measure: Measure) -> None:
+    if frame.end is None:
+        return
+    ending(frame.start, frame.end, "the end of time_interval")
+    if frame.seconds is not None and frame.seconds > measure.longest:
+        raise Unusable("time_interval is longer than one measurement, bout, day or night")
+
+
+def _moment(text: Any, name: str, context: Context) -> Moment:
     found = moment(text, context.zone)
-    if found is None:
+    if found is None or "T" not in text:
         raise Unusable(f"{name} is no date and time")
     return found
-
-
-def _amount(holder: dict[str, Any], name: str, units: dict[str, float]) -> float:
-    """The unit value `name` in the unit that has the factor 1. Raises `Unusable` for a unit that the schema has not."""
-    found = holder.get(name)
-    if not isinstance(found, dict) or isinstance(found.get("value"), bool | str | None):
-        raise Unusable(f"{name} has no numeric value")
-    if found.get("unit") not in units:
-        raise Unusable(f"{name} has a unit that the schema does not know")
-    return float(found["value"]) * units[found["unit"]]
-
-
-def _optional(holder: dict[str, Any], name: str, units: dict[str, float]) -> float | None:
-    return _amount(holder, name, units) if name in holder else None
-
-
-Build = Callable[[dict[str, Any], Moment, Moment | None], Record]
-"""The payload of an event from a body and its time frame."""
-
-
-def _blood_pressure(body: dict[str, Any], _start: Moment, _end: Moment | None) -> Record:
-    posture = body.get("body_posture", body.get("position_during_measurement"))
-    if posture is not None and posture not in _POSTURES:
-        raise Unusable("body_posture is none of the schema's values")
-    return {
-        "panel_code": "85354-9",
-        "systolic": _amount(body, "systolic_blood_pressure", {"mmHg": 1.0}),
-        "diastolic": _amount(body, "diastolic_blood_pressure", {"mmHg": 1.0}),
-        "body_position": _POSTURES[posture] if posture else None,
-        "status": "final",
-    }
-
-
-def _glucose(body: dict[str, Any], _start: Moment, _end: Moment | None) -> Record:
-    value = _amount(body, "blood_glucose", {"mg/dL": 1.0, "mmol/L": 1.0})
-    unit = body["blood_glucose"]["unit"]
-    source = body.get("specimen_source", body.get("blood_specimen_type"))
-    specimen = _SPECIMENS.get(source) if source else None
-    if source and specimen is None:
-        raise Unusable("specimen_source is no blood and no interstitial fluid")
-    meal = body.get("temporal_relationship_to_meal")
-    return {
-        "code": _GLUCOSE_CODES[specimen or "blood", unit],
-        "value": value,
-        "value_unit": unit,
-        "relation_to_meal": _MEALS[meal] if meal else None,
-        "specimen": specimen,
-        "status": "final",
-    }
-
-
-def _activity(body: dict[str, Any], start: Moment, end: Moment | None) -> Record:
-    name = re.sub(r"[^a-z]+", "_", str(body["activity_name"]).lower()).strip("_")[:40]
-    if not name:
-        raise Unusable("activity_name has no letters")
-    seconds = _optional(body, "duration", _SECONDS)
-    return {
-        "activity": name,
-        "duration": seconds if seconds is not None else _seconds(start, end),
-        "distance": _optional(body, "distance", _METRES),
-        "intensity": body.get("reported_activity_intensity"),
-        "energy": _optional(body, "kcal_burned", {"kcal": 1.0}),
-    }
-
-
-def _steps(body: dict[str, Any], start: Moment, end: Moment | None) -> Record:
-    found = body["step_count"]
-    if isinstance(found, dict):
-        found = _amount(body, "step_count", {"steps": 1.0})
-    if isinstance(found, bool | str | None) or found != int(found):
-        raise Unusable("step_count is no whole number")
-    return {"activity": "walking", "steps": int(found), "duration": _seconds(start, _interval(end))}
-
-
-def _sleep(body: dict[str, Any], start: Moment, end: Moment | None) -> Record:
-    ended = _interval(end)
-    if ended.at < start.at:
-        raise Unusable("time_interval ends before it starts")
-    asleep = "total_sleep_time" if "total_sleep_time" in body else "sleep_duration"
-    minutes = {"min": 1.0, "h": 60.0}
-    return {
-        "ended_at": ended.at,
-        "minutes_asleep": _optional(body, asleep, minutes),
-        "minutes_light": _optional(body, "light_sleep_duration", minutes),
-        "minutes_deep": _optional(body, "deep_sleep_duration", minutes),
-        "minutes_rem": _optional(body, "rem_sleep_duration", minutes),
-        "is_main_sleep": body.get("is_main_sleep"),
-    }
-
-
-def _interval(end: Moment | None) -> Moment:
-    if end is None:
-        raise Unusable("effective_time_frame must be a time_interval")
-    return end
-
-
-def _seconds(start: Moment, end: Moment | None) -> float | None:
-    return (end.at - start.at) / 1000 if end is not None else None
-
-
-_EXERCISE: Final = event_type("lifestyle.exercise")
-_SLEEP: Final = event_type("lifestyle.sleep")
-MEASURES: Final[dict[str, tuple[EventType, Build]]] = {
-    "systolic_blood_pressure": (event_type("clinical.blood_pressure"), _blood_pressure),
-    "diastolic_blood_pressure": (event_type("clinical.blood_pressure"), _blood_pressure),
-    "blood_glucose": (event_type("clinical.glucose"), _glucose),
-    "activity_name": (_EXERCISE, _activity),
-    "step_count": (_EXERCISE, _steps),
-    "sleep_duration": (_SLEEP, _sleep),
-    "total_sleep_time": (_SLEEP, _sleep),
-    "number_of_awakenings": (_SLEEP, _sleep),
-}
-"""Which element tells what a body measures, the first that is there."""
-
-
-def _measure(body: dict[str, Any]) -> tuple[EventType, Build]:
-    for name, measure in MEASURES.items():
-        if name in body:
-            return measure
-    raise Unusable("no measure that an event type is for")

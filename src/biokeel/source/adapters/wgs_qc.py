@@ -1,148 +1,146 @@
-"""GA4GH WGS quality control: metrics (JSON, one sample a file), sample manifest and sample sheet (CSV).
+"""GA4GH WGS quality control (JSON): one sample, or a list of samples; nested as the standard has it, or flat.
 
-The subject is `sample/<site>` with the sample's name. None of the files says when: `recorded_at` stands in.
+```
+{"biosample": {"id": …}, "wgs_qc_metrics": {"aln_metrics": {…}, "variant_metrics": {…}}}     npm-sample-qc
+{"biosample": {"id": …}, "wgs_qc_metrics": {…}}                                              argo-dnaalnqc
+{"biosample": {"id": …}, "vcf_qc_metrics": {…}}                                              argo-vcfqc
+{"biosample": {"id": …}, "wgs_qc_metrics": {"tumor": {…}, "normal": {…}}}                    two events
+```
+
+Beside them a report may declare `pipeline`, `run`, `reference_build`, `alignment` and `date`, under these names or one
+of their synonyms (`DECLARED`). The standard's metrics are at https://ga4gh.github.io/quality-control-wgs/.
 """
 
 from __future__ import annotations
 
-import csv
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from biokeel.contracts.topics import EventType, event_type
-from biokeel.errors import AdapterError
-from biokeel.source.adapters.base import Batch, Context, Held, Record, Report, Unusable, read_json, subject_of
+from biokeel.source.adapters.base import Batch, Context, Report, Unusable
+from biokeel.source.adapters.envelope import documents
+from biokeel.source.adapters.qc import Part, events, shown_name
+from biokeel.source.times import moment
 
-MANIFEST: Final = event_type("genome.sample_manifest")
-QC_METRICS: Final = event_type("genome.qc_metrics")
+Json: TypeAlias = Mapping[str, Any]
+"""An object of a JSON document; Any because it is what somebody wrote."""
 
-_WHOLE: Final = ("yield_bp_q30", "count_snvs", "count_insertions", "count_deletions")
-_REAL: Final = (
-    "mean_autosome_coverage",
-    "mad_autosome_coverage",
-    "pct_autosomes_15x",
-    "pct_reads_mapped",
-    "pct_reads_properly_paired",
-    "mean_insert_size",
-    "insert_size_std_deviation",
-    "cross_contamination_rate",
-    "ratio_transitions_transversions_snv",
-    "ratio_heterozygous_homozygous_snv",
-    "ratio_heterozygous_homozygous_indel",
-    "ratio_insertion_deletion",
-)
-_MISSPELT: Final = {"homzygous": "homozygous"}
-"""The reference pipeline writes ratio_heterozygous_homzygous_snv."""
-SHEET_COLUMNS: Final = ("Sample_name", "Sex", "Biosample_ID")
-_BUILDS: Final = (
-    (re.compile(r"hg38|grch38", re.IGNORECASE), "GRCh38"),
-    (re.compile(r"hg19|grch37|b37", re.IGNORECASE), "GRCh37"),
-    (re.compile(r"chm13", re.IGNORECASE), "T2T-CHM13v2.0"),
-)
+METRICS: Final = {
+    name: name
+    for name in (
+        "yield_bp_q30",
+        "mean_autosome_coverage",
+        "mad_autosome_coverage",
+        "pct_autosomes_15x",
+        "pct_reads_mapped",
+        "pct_reads_properly_paired",
+        "mean_insert_size",
+        "insert_size_std_deviation",
+        "cross_contamination_rate",
+        "count_snvs",
+        "count_insertions",
+        "count_deletions",
+        "ratio_transitions_transversions_snv",
+        "ratio_heterozygous_homozygous_snv",
+        "ratio_heterozygous_homozygous_indel",
+        "ratio_insertion_deletion",
+    )
+} | {
+    "ratio_heterozygous_homzygous_snv": "ratio_heterozygous_homozygous_snv",
+    "ratio_heterozygous_homzygous_indel": "ratio_heterozygous_homozygous_indel",
+    "ratio_transitions_transversions": "ratio_transitions_transversions_snv",
+}
+"""Names of metrics to our fields: the standard's v1.0, which has a spelling mistake, and npm-sample-qc v0.13.5's."""
+REPORTS: Final = {"wgs_qc_metrics": "ga4gh-wgs-qc", "vcf_qc_metrics": "ga4gh-vcf-qc"}
+"""Keys that hold metrics, and which report each is."""
+GROUPS: Final = frozenset({"aln_metrics", "variant_metrics"})
+"""Groups that hold metrics of the sample itself."""
+ROLES: Final = {"tumor": "tumor", "tumour": "tumor", "normal": "normal"}
+"""Groups that hold the metrics of one of two specimens."""
+DECLARED: Final = {
+    "pipeline": ("pipeline", "pipeline_name", "workflow"),
+    "version": ("pipeline_version",),
+    "run": ("run", "run_id"),
+    "reference_build": ("reference_build", "reference_genome", "genome_build", "assembly"),
+    "alignment": ("alignment", "alignment_uri", "alignment_id"),
+    "date": ("date", "occurred_at", "created", "generated_at"),
+}
+"""What a report may say of itself beside its metrics, under one of these names."""
+_KNOWN: Final = frozenset({"biosample", *REPORTS, *(name for names in DECLARED.values() for name in names)})
 
 
 def read_metrics(path: Path, context: Context, report: Report) -> Iterator[Batch]:
-    """Yield the quality metrics of one sample, nested as GA4GH has them or flat."""
-    document = read_json(path)
-    metrics = document.get("wgs_qc_metrics") if isinstance(document, dict) else None
-    biosample = document.get("biosample") if isinstance(document, dict) else None
-    if not isinstance(metrics, dict) or not isinstance(biosample, dict) or biosample.get("id") is None:
-        raise AdapterError(f"{path.name} is no GA4GH WGS-QC file: it wants biosample.id and wgs_qc_metrics.")
-    flat: dict[str, Any] = {}
-    for name, value in metrics.items():
-        flat |= value if isinstance(value, dict) else {name: value}
-    known = {name.replace("homzygous", _MISSPELT["homzygous"]): value for name, value in flat.items()}
-    faulty = [name for name in (*_WHOLE, *_REAL) if not _is_number(known.get(name))]
-    if faulty:
-        report.problem("wgs_qc_metrics", f"no number: {', '.join(faulty)}")
+    """Yield the quality metrics of one sample or of a list of samples."""
+    yield from events(path, _parts(path, context, report), context, report)
+
+
+def is_metrics(document: Json) -> bool:
+    """Whether a JSON document is of this family."""
+    return any(name in document for name in REPORTS)
+
+
+def _parts(path: Path, context: Context, report: Report) -> Iterator[Part]:
+    for place, sample in documents(path, report):
+        yield from _of_sample(sample, place, context, report)
+
+
+def _of_sample(sample: Json, where: str, context: Context, report: Report) -> Iterator[Part]:
+    biosample, found = sample.get("biosample"), [name for name in REPORTS if isinstance(sample.get(name), dict)]
+    if not found or not isinstance(biosample, dict) or biosample.get("id") is None:
+        report.problem(where, f"no sample of GA4GH WGS-QC: it wants biosample.id and {' or '.join(REPORTS)}")
         return
+    place = f"{where}, {found[0]}"
+    for name in (*(name for name in sample if name not in _KNOWN), *(name for name in biosample if name != "id")):
+        report.leave_out(place, f"{shown_name(name)}: no field of the event")
     try:
-        record = _envelope(biosample["id"], "biosample.id", QC_METRICS, context)
+        declared = {ours: _declared(sample, names) for ours, names in DECLARED.items()}
     except Unusable as fault:
-        report.problem("biosample", str(fault))
+        report.problem(place, str(fault))
         return
-    record |= {name: int(known[name]) for name in _WHOLE if known.get(name) is not None}
-    record |= {name: float(known[name]) for name in _REAL if known.get(name) is not None}
-    yield Batch(QC_METRICS, [record | {"pipeline": _pipeline(path)}], ["wgs_qc_metrics"])
+    words = [word for word in (declared["pipeline"], declared["version"]) if word is not None]
+    at = moment(declared["date"], context.zone)
+    if declared["date"] is not None and at is None:
+        report.problem(place, "date is no ISO 8601 date or time")
+        return
+    parts: dict[str | None, Part] = {}
+
+    def part_of(role: str | None) -> Part:
+        made = Part(f"{place}.{role}" if role else place, REPORTS[found[0]], sample=biosample["id"], role=role, at=at)
+        made.sample_name = "biosample.id"
+        made.pipeline, made.run = " ".join(words) or None, declared["run"]
+        made.reference_build, made.alignment = declared["reference_build"], declared["alignment"]
+        return parts.setdefault(role, made)
+
+    for name in found:
+        _gather(sample[name], None, part_of, report)
+    yield from parts.values() or [part_of(None)]
 
 
-def read_manifest(path: Path, context: Context, report: Report) -> Iterator[Batch]:
-    """Yield the samples of a manifest without a header: sample, alignment URI, variant URI."""
-    held = Held()
-    for line, row in _rows(path):
-        place = f"line {line}"
-        if len(row) != 3 or not row[0] or not all("://" in uri for uri in row[1:]):
-            report.problem(place, "wants a sample name and two URIs")
-            continue
-        build = next((name for pattern, name in _BUILDS if pattern.search(row[1])), None)
-        try:
-            envelope = _envelope(row[0], "the sample name", MANIFEST, context, "manifest")
-        except Unusable as fault:
-            report.problem(place, str(fault))
-            continue
-        files = {"sex_reported": "unknown", "alignment_uri": row[1], "variant_uri": row[2], "reference_build": build}
-        held.add(MANIFEST, envelope | files, place)
-    yield from held.hand_on()
+def _gather(metrics: Json, role: str | None, part_of: Any, report: Report) -> None:
+    for name, value in metrics.items():
+        if isinstance(value, dict) and name in GROUPS:
+            _gather(value, role, part_of, report)
+        elif isinstance(value, dict) and role is None and name in ROLES:
+            part_of(ROLES[name])
+            _gather(value, ROLES[name], part_of, report)
+        elif isinstance(value, dict):
+            report.problem(part_of(role).place, "a group of metrics that is none of " + ", ".join([*GROUPS, *ROLES]))
+        elif name in METRICS:
+            part_of(role).measure(METRICS[name], value, name)
+        else:
+            report.problem(part_of(role).place, f"a metric that is not known: {shown_name(name)}")
 
 
-def read_sample_sheet(path: Path, context: Context, report: Report) -> Iterator[Batch]:
-    """Yield the samples of an IGSR sample sheet: sex, biosample and population."""
-    rows = list(_rows(path))
-    names = rows[0][1] if rows else []
-    missing = [name for name in SHEET_COLUMNS if name not in names]
-    if missing:
-        raise AdapterError(f"{path.name} lacks the columns {', '.join(missing)}.")
-    held = Held()
-    for line, row in rows[1:]:
-        place = f"line {line}"
-        cells = dict(zip(names, row, strict=False))
-        try:
-            envelope = _envelope(cells.get("Sample_name", ""), "Sample_name", MANIFEST, context, "sheet")
-        except Unusable as fault:
-            report.problem(place, str(fault))
-            continue
-        sex = cells.get("Sex", "").lower()
-        sheet = {
-            "biosample_id": cells.get("Biosample_ID") or None,
-            "sex_reported": sex if sex in {"female", "male"} else "unknown",
-            "population_code": cells.get("Population_code") or None,
-        }
-        held.add(MANIFEST, envelope | sheet, place)
-    yield from held.hand_on()
-
-
-def _envelope(sample: object, name: str, event: EventType, context: Context, part: str = "") -> Record:
-    """The envelope of an event about `sample`, which stands in `name`. Raises `Unusable` where it can be no sample."""
-    subject = subject_of(f"sample/{context.site}", sample, name)
-    return {
-        "event_id": context.ids.of(event, f"{subject.value}/{part}"),
-        "source_id": context.source_id,
-        "subject_scheme": subject.scheme,
-        "subject_id": subject.value,
-        "occurred_at": context.recorded_at,
-        "occurred_offset_minutes": None,
-        "recorded_at": context.recorded_at,
-    }
-
-
-def _is_number(value: Any) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-
-
-def _pipeline(path: Path) -> str | None:
-    """The pipeline that the folder of results is named after (`results-<pipeline>`), as the reference layout has it."""
-    name = path.resolve().parent.name
-    return name.removeprefix("results-") if re.fullmatch(r"results-[\w.\-]+", name) else None
-
-
-def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            for row in reader:
-                if row:
-                    yield reader.line_num, row
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise AdapterError(f"Cannot read {path.name} as CSV: {type(error).__name__}.") from None
+def _declared(sample: Json, names: tuple[str, ...]) -> str | None:
+    """What `sample` says under one of `names`, with its version where that is apart. Raises `Unusable`."""
+    said = {name: sample[name] for name in names if sample.get(name) is not None}
+    if not said:
+        return None
+    if len(said) > 1:
+        raise Unusable(f"{' and '.join(said)} say the same thing: one of them is wanted")
+    ((name, value),) = said.items()
+    said_words = [value.get("name"), value.get("version")] if isinstance(value, dict) else [value]
+    words = [word for word in said_words if isinstance(word, str) and word]
+    if len(words) < len(said_words):
+        raise Unusable(f"{name} is neither a text nor a name with a version")
+    return " ".join(words)

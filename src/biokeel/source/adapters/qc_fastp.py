@@ -1,0 +1,30 @@
+"""fastp's JSON report: bases of at least Q30 in the reads, before filtering. It names no sample: it is stated.
+
+A report is often of one lane, so it is no yield of the sample (`yield_bp_q30`), but `fastq_bp_q30`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from biokeel.source.adapters.base import Batch, Context, Report, read_json
+from biokeel.source.adapters.qc import Part, events
+
+
+def is_fastp(document: Mapping[str, Any]) -> bool:
+    """Whether a JSON document is fastp's."""
+    summary = document.get("summary")
+    return isinstance(summary, dict) and isinstance(summary.get("before_filtering"), dict)
+
+
+def read_fastp(path: Path, context: Context, report: Report) -> Iterator[Batch]:
+    """Yield the event of one report."""
+    summary = read_json(path)["summary"]
+    version = summary.get("fastp_version")
+    part = Part("summary", "fastp", f"fastp {version}" if isinstance(version, str) else "fastp")
+    before = summary["before_filtering"]
+    if "q30_bases" in before:
+        part.measure("fastq_bp_q30", before["q30_bases"], "before_filtering.q30_bases")
+    yield from events(path, [part], context, report)
