@@ -49,6 +49,7 @@ class ReportForm(StrEnum):
 
     JSON = "json"
 
+
 NAME: Final = "genome"
 FILES: Final = "PATHS"
 """The command that stands for itself: its name is never written."""
@@ -102,7 +103,6 @@ def publish(
     """
     from biokeel.cli.terminal import say, terminal
     from biokeel.contracts.registry import open_catalogue
-    from biokeel.errors import SettingsError
     from biokeel.observe.reach import require_kafka
     from biokeel.settings import Settings, side_of
     from biokeel.source.client import Publisher
@@ -129,11 +129,6 @@ def publish(
         reports=reports,
         occurred_at=occurred_at,
     )
-    if settings.source_id and settings.source_id != source_id:
-        raise SettingsError(
-            f"These are the settings of {settings.source_id}, and not of {source_id}: its events would be sealed.",
-            f"Name --source-id {settings.source_id}, or unset BIOKEEL_SOURCE_ID and what belongs to it.",
-        )
     require_registered(settings, source_id)
     files = files_in(paths)
     if not dry_run:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from biokeel.cli.files_of_a_source import KeyFile, Site, SourceId, SubjectText, progress_over, source_of
+from biokeel.cli.files_of_a_source import (
+    KeyFile,
+    Site,
+    SourceId,
+    SubjectText,
+    Zone,
+    progress_over,
+    require_registered,
+    source_of,
+)
 
 if TYPE_CHECKING:
     from biokeel.source.adapters.base import Subject
@@ -32,13 +40,10 @@ def publish_genome(
     build: Annotated[
         str, typer.Option(help="GRCh37, GRCh38 or T2T-CHM13v2.0; else what the lengths of its contigs show.")
     ] = "",
-    completed: Annotated[
-        dt.datetime | None,
-        typer.Option(
-            formats=["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z"],
-            help="When the file was complete, with its zone; else its last change.",
-        ),
-    ] = None,
+    occurred_at: Annotated[
+        str, typer.Option(help="When the file was complete, ISO 8601; else its last change.", show_default=False)
+    ] = "",
+    zone: Zone = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Look at the file, send nothing.")] = False,
     key_file: KeyFile = None,
 ) -> None:
@@ -62,13 +67,16 @@ def publish_genome(
         source_id,
         site=site,
         subject=subject,
-        zone="",
+        zone=zone,
+        day_month="",
         identifiers=None,
         key_file=key_file,
         make_key=not dry_run,
+        occurred_at=occurred_at,
     )
+    require_registered(settings, source_id)
     whose = source.subject or _of_sample(source, names[0])
-    found = look_at(file, build, names, completed)
+    found = look_at(file, build, names, source.stated.at)
     if dry_run:
         say(f"{file.name}: {found.kind}, {found.build}, samples: {len(names)}. Nothing was sent.")
         return

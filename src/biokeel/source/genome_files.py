@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import gzip
+import time
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, cast
 from biokeel.contracts.variants import BUILDS, READY, read_start
 from biokeel.errors import AdapterError, NotAVariantFile
 from biokeel.source.ids import EventIds
+from biokeel.source.times import Moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,24 +22,24 @@ if TYPE_CHECKING:
     from biokeel.source.files import Source
     from biokeel.source.uploads import Uploaded
 
-EARLIEST: Final = dt.datetime(2009, 1, 1, tzinfo=dt.UTC)
-"""Before any VCF: the format was made for the 1000 Genomes Project's pilot."""
+EARLIEST: Final = 1_230_768_000_000
+"""2009: before any VCF, which was made for the 1000 Genomes Project's pilot. Milliseconds since 1970."""
 
 _GZIP: Final = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True)
 class VariantFile:
-    """A file as its header describes it. `kind` is one of the schema's formats; `completed_at` in ms since 1970."""
+    """A file as its header describes it. `kind` is one of the schema's formats."""
 
     path: Path
     kind: str
     header: VariantHeader
     build: str
-    completed_at: int
+    completed: Moment
 
 
-def look_at(path: Path, build: str, samples: Sequence[str], completed: dt.datetime | None = None) -> VariantFile:
+def look_at(path: Path, build: str, samples: Sequence[str], completed: Moment | None = None) -> VariantFile:
     """What is to be told of `path`, before anything of it is sent.
 
     `build` and `samples` are what the source says of it; an empty `build` is what the contigs show. `completed`: when
@@ -57,12 +58,10 @@ def look_at(path: Path, build: str, samples: Sequence[str], completed: dt.dateti
         )
     if build not in ("", shown):
         raise AdapterError(f"{path.name} stands on {shown} by the lengths of its contigs, and not on {build}.")
-    at = completed or dt.datetime.fromtimestamp(path.stat().st_mtime, dt.UTC)
-    if not EARLIEST <= at <= dt.datetime.now(dt.UTC):
-        raise AdapterError(
-            f"{path.name} cannot have been complete at the time of its last change.", "Name --completed."
-        )
-    return VariantFile(path, kind, header, shown, int(at.timestamp() * 1000))
+    at = completed or Moment(int(path.stat().st_mtime) * 1000, None)
+    if not EARLIEST <= at.at <= time.time() * 1000:
+        raise AdapterError(f"{path.name} cannot have been complete at that time.", "Name --occurred-at.")
+    return VariantFile(path, kind, header, shown, at)
 
 
 def claim_check(file: VariantFile, uploaded: Uploaded, subject: Subject, source: Source) -> Record:
@@ -74,9 +73,10 @@ def claim_check(file: VariantFile, uploaded: Uploaded, subject: Subject, source:
         "source_id": source.source_id,
         "subject_scheme": subject.scheme,
         "subject_id": subject.value,
-        "occurred_at": file.completed_at,
-        "occurred_offset_minutes": None,
-        "recorded_at": file.completed_at,
+        "occurred_at": file.completed.at,
+        "occurred_offset_minutes": file.completed.offset_minutes,
+        "occurred_precision": file.completed.precision,
+        "recorded_at": file.completed.at,
         "uri": uploaded.uri,
         "size_bytes": content.size,
         "sha256": content.sha256,

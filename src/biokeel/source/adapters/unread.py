@@ -11,7 +11,7 @@ from biokeel.source.adapters.envelope import Peek
 _FHIR_JSON: Final = "Export FHIR R4 as JSON or NDJSON."
 _TEXT: Final = "Export the data as text: FHIR R4 JSON, CSV, or JSON lines of ready records."
 _UNPACK: Final = "Unpack it, and name the folder."
-_GENOME: Final = "Big files go as claim checks: publish genome.variant_file_ready."
+_GENOME: Final = "Big files go into the landing bucket: biokeel publish genome (VCF, gVCF, BCF)."
 _TOOLS: Final = "Publish the reports that docs/formats/genome-qc-reports.md names."
 _ROOT: Final = re.compile(r"<(?:[\w.\-]+:)?([A-Za-z][\w.\-]*)[\s/>]")
 
