@@ -59,7 +59,7 @@ def read(document: Any, memory: Memory | None = None, *, lines: bool = False) ->
         path = Path(folder, "file.ndjson" if lines else "file.json")
         path.write_text("\n".join(map(json.dumps, document)) if lines else json.dumps(document))
         report = Report()
-        context = Context("h", "clinic", EventIds("h", b"k"), 1_700_000_000_000, memory=memory)
+        context = Context("h", "clinic", EventIds("h", b"k"), 1_760_000_000_000, memory=memory)
         events: dict[str, list[Record]] = {}
         for event, rows, places in read_fhir(path, context, report):
             assert isinstance(rows, list)

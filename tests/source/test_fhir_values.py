@@ -356,6 +356,25 @@ def test_the_results_that_a_report_contains_are_events_known_by_their_codes() ->
     assert "about somebody else" in problems(read(stranger)[1])[0]
 
 
+def test_what_is_contained_and_not_read_and_an_answer_that_is_an_error_are_problems_with_their_places() -> None:
+    visit = {"resourceType": "Encounter", "id": "e", "contained": [RESOURCES[5] | {"id": "c"}]}
+    answers = {"resourceType": "Bundle", "type": "batch-response", "entry": [{"response": {"status": "404"}}, {}, None]}
+    answers["entry"].append({"resource": visit})
+    events, report = read(answers)
+    assert not events
+    assert [each.position for each in report.problems] == ["entry 0", "entry 3"]
+    assert "the server answered with an error" in report.problems[0].reason
+    assert "a contained Condition" in report.problems[1].reason
+    assert report.left_out == {"entry without a resource": 2, "Encounter": 1}
+
+
+def test_a_range_or_an_interpretation_that_is_not_sent_is_counted() -> None:
+    more = {"referenceRange": [{"text": "below 5"}], "interpretation": [{"text": "fine"}]}
+    events, report = read(observation(valueQuantity=amount(13, "g/dL"), **more))
+    assert events["clinical.lab_result"][0]["interpretation"] is None
+    assert report.left_out.total() == 2
+
+
 def test_two_single_pressures_are_one_blood_pressure_known_by_the_systolic_one() -> None:
     systolic = observation("s", "8480-6", "vital-signs", valueQuantity=amount(122, "mm[Hg]"))
     diastolic = observation("d", "8462-4", "vital-signs", valueQuantity=amount(10.8, "kPa"))

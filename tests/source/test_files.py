@@ -63,7 +63,7 @@ def publish(
     path: Path, sink: Keeping, *records: Any, enrol: bool = False, consent: list[str] | None = None
 ) -> FileResult:
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
-    os.utime(path, (1_700_000_000, 1_700_000_000))
+    os.utime(path, (1_720_000_000, 1_720_000_000))
     source = Source("app-a", b"k")
     return publish_files([path], source, sink, Enroller(consent) if enrol else None)[0]
 
@@ -246,3 +246,60 @@ def test_records_of_many_files_go_together_and_one_that_does_not_fit_is_told_of_
     assert [len(result.report.problems) for result in results] == [0, 1, 0]
     assert sum(frame.height for _, frame in sink.sent) == 5
     assert len(sink.sent) < 5
+
+
+def test_the_key_of_a_record_has_its_documented_name_or_the_short_one(tmp_path: Path, sink: Keeping) -> None:
+    result = publish(tmp_path / "r.jsonl", sink, *(RECORD | {name: "run-1"} for name in ("record_key", "key")))
+    assert not result.unused
+    ((_, frame),) = sink.sent
+    assert frame["event_id"].n_unique() == 1
+    both = publish(tmp_path / "r.jsonl", sink, RECORD | {"record_key": "run-1", "key": "run-1"})
+    assert [problem.reason for problem in both.report.problems] == ["record_key and key are one thing"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"occured_at": 1}, "hold fields that the schema has not: occured_at"),
+        ({"steps": "9000"}, "field steps holds a value of another type"),
+        ({"steps": True}, "field steps holds a value of another type"),
+        ({"steps": 9000.5}, "field steps holds a value of another type"),
+        ({"distance": True}, "field distance holds a value of another type"),
+        ({"activity": 7}, "field activity holds a value of another type"),
+        ({"occurred_at": 1_714_521_600}, "occurred_at lies in January 1970: seconds, where milliseconds are wanted"),
+        ({"recorded_at": 1_714_521_600}, "recorded_at lies in January 1970"),
+        ({"occurred_at": 1_714_521_600_000.0}, "occurred_at is neither a text nor a whole number of milliseconds"),
+        ({"occurred_at": True}, "occurred_at is neither a text nor a whole number of milliseconds"),
+        ({"occurred_at": "2024-05-01 07:00"}, "occurred_at is no time"),
+    ],
+)
+def test_what_is_misspelt_or_of_another_type_is_told_with_line_and_key(
+    tmp_path: Path, sink: Keeping, change: dict[str, Any], reason: str
+) -> None:
+    result = publish(tmp_path / "r.jsonl", sink, RECORD, RECORD | change, RECORD | {"key": "3"})
+    assert result.sent == {"lifestyle.exercise": 2}
+    ((place, said),) = [(problem.position, problem.reason) for problem in result.report.problems]
+    assert place == "line 2"
+    assert reason in said
+
+
+def test_a_year_alone_is_no_birth_date_and_an_end_is_not_before_its_beginning(tmp_path: Path, sink: Keeping) -> None:
+    sleep = RECORD | {"event": "lifestyle.sleep", "ended_at": "2024-05-01T06:00:00+09:00"}
+    del sleep["activity"]
+    records = [ENROLMENT | {"birth_date": "1985"}, ENROLMENT | {"birth_year": 1985}, sleep]
+    result = publish(tmp_path / "r.jsonl", sink, *records)
+    assert [(each.position, each.reason) for each in result.report.problems] == [
+        ("line 1", "birth_date is no date; a year alone is a birth_year"),
+        ("line 3", "ended_at lies before occurred_at"),
+    ]
+    assert result.sent == {"person.enrolment": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "precision"),
+    [("2024", "year"), ("2024-03", "month"), ("2024-03-05", "day"), ("2024-03-05T10:00+09:00", "minute")],
+)
+def test_how_exactly_a_time_is_written_is_kept(tmp_path: Path, sink: Keeping, text: str, precision: str) -> None:
+    publish(tmp_path / "r.jsonl", sink, RECORD | {"occurred_at": text}, RECORD | {"occurred_at": 1_714_521_600_000})
+    ((_, frame),) = sink.sent
+    assert frame["occurred_precision"].to_list() == [precision, None]

@@ -39,3 +39,9 @@ def test_a_broken_key_file_is_an_error_and_is_not_overwritten(tmp_path: Path) ->
     with pytest.raises(SourceError, match="64 hexadecimal digits"):
         source_key(path)
     assert path.read_text() == "abc"
+
+
+def test_many_ids_are_those_of_each() -> None:
+    ids, event = EventIds("clinic", b"key"), event_type("clinical.glucose")
+    keys = ["", "1", "a\x1fb", "환자"]
+    assert ids.of_many(event, keys) == [ids.of(event, key) for key in keys]

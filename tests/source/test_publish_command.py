@@ -80,7 +80,7 @@ def test_a_report_that_names_no_sample_is_published_where_a_sheet_states_it(run,
     sheet = tmp_path / "sheet.csv"
     sheet.write_text(f"file,sample\n{report.name},KB0001\n")
     stated = ("--reports", str(sheet), "--occurred-at", "2026-03-01")
-    result = run("publish", str(report), "--source-id", "centre", "--dry-run", *stated)
+    result = run("publish", str(tmp_path), "--source-id", "centre", "--dry-run", *stated)
     assert result.exit_code == 0, result.output
     assert "genome.qc_metrics" in result.output
     assert "nobody states" not in result.output

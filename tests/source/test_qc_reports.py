@@ -14,14 +14,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from biokeel.contracts.catalogue import DirectoryCatalogue
+from biokeel.contracts.topics import event_type
 from biokeel.errors import AdapterError
+from biokeel.settings import PROJECT_ROOT
 from biokeel.source.adapters.base import Context, Record, Report, Subject
 from biokeel.source.adapters.detect import detect
 from biokeel.source.adapters.qc_mosdepth import read_summary
 from biokeel.source.adapters.stated import Stated
+from biokeel.source.columns import frame_of
 from biokeel.source.ids import EventIds
 
-CONTEXT = Context("centre", "centre", EventIds("centre", b"key"), 1_700_000_000_000, Subject("sample/centre", "S1"))
+SCHEMA = DirectoryCatalogue(PROJECT_ROOT / "schemas").reader(event_type("genome.qc_metrics")).schema
+CONTEXT = Context("centre", "centre", EventIds("centre", b"key"), 1_720_000_000_000, Subject("sample/centre", "S1"))
 Read = Callable[..., tuple[list[Record], Report]]
 
 
@@ -474,3 +479,20 @@ def test_a_report_is_read_in_any_envelope(read_text: Read, tmp_path: Path) -> No
     assert read(tmp_path / "utf16.txt")[0] == read_text(FLAGSTAT)[0]
     (tmp_path / "crlf.txt").write_bytes(FLAGSTAT.replace("\n", "\r\n").encode())
     assert read(tmp_path / "crlf.txt")[0] == read_text(FLAGSTAT)[0]
+
+
+@given(st.sampled_from([*ALL, PSC, DIST]), st.data())
+def test_a_damaged_report_is_refused_or_reported_and_never_an_accident(
+    tmp_path_factory: pytest.TempPathFactory, text: str, data: st.DataObject
+) -> None:
+    begin, end = sorted(data.draw(st.tuples(st.integers(0, len(text)), st.integers(0, len(text)))))
+    put = data.draw(st.sampled_from(["", "\t", ",", "\n", "NA", "-1", "1e9", "nan", "１", '"', "{", "[]", "null"]))
+    path = tmp_path_factory.mktemp("damaged") / "S1.mosdepth.global.dist.txt"
+    path.write_text(text[:begin] + put + text[end:], encoding="utf-8")
+    try:
+        rows, _ = read(path)
+    except AdapterError:
+        return
+    for row in rows:
+        assert frame_of(SCHEMA, [row]).height == 1
+        assert all(value == value for value in row.values()), "no NaN"

@@ -20,7 +20,7 @@ from biokeel.source.times import moment
 
 GA4GH = "genome/ga4gh-wgs-qc"
 COUNTS = ("yield_bp_q30", "count_snvs", "count_insertions", "count_deletions")
-CONTEXT = Context("centre", "centre", EventIds("centre", b"key"), 1_700_000_000_000)
+CONTEXT = Context("centre", "centre", EventIds("centre", b"key"), 1_720_000_000_000)
 GOOD = {"mean_autosome_coverage": 31.2, "cross_contamination_rate": 0.001, "count_snvs": 3_900_000}
 
 
@@ -226,15 +226,20 @@ def test_no_build_and_no_pipeline_is_told_from_a_folders_name(tmp_path: Path) ->
 def test_the_time_is_the_reports_or_what_is_stated_or_says_that_nobody_knows(read_json: Any) -> None:
     stated = replace(CONTEXT, stated=Stated(at=moment("2024-05-01T00:00:00+09:00", None)))
     own = read_json(sample(GOOD, date="2024-04-30T12:00:00+09:00"), stated)[0][0]
-    assert (own["occurred_at"], own["occurred_basis"]) == (1_714_446_000_000, "stated")
+    assert (own["occurred_at"], own["occurred_precision"], own["occurred_basis"]) == (
+        1_714_446_000_000,
+        "second",
+        "stated",
+    )
     other = read_json(sample(GOOD), stated)[0][0]
     assert (other["occurred_at"], other["occurred_basis"]) == (1_714_489_200_000, "stated")
     ((nobody,), report) = read_json(sample(GOOD))
     assert (nobody["occurred_at"], nobody["occurred_basis"]) == (CONTEXT.recorded_at, "recorded")
+    assert nobody["occurred_precision"] is None
     assert sum(report.left_out.values()) == 1
-    rows, report = read_json(sample(GOOD), replace(CONTEXT, recorded_at=315_532_800_000))
+    rows, report = read_json(sample(GOOD), replace(CONTEXT, changed_at=315_532_800_000))
     assert not rows, "a file of 1980"
-    assert "--occurred-at" in report.problems[0].reason
+    assert report.problems
     assert not read_json(sample(GOOD, date="yesterday"))[0]
 
 

@@ -97,7 +97,7 @@ def dry_run(
         reports=reports,
         occurred_at=occurred_at,
     )
-    files = files_in(paths)
+    files = files_in(paths, reports)
     catalogue = DirectoryCatalogue(settings.schemas_dir)
     suites = SuiteStore(settings.expectations_dir, Schemas(catalogue, landed=True))
     judge = Judge(

@@ -113,12 +113,12 @@ def source_of(
     )
 
 
-def files_in(paths: Iterable[Path]) -> list[Path]:
-    """The files that `paths` name. Raises `AdapterError` where there is none."""
+def files_in(paths: Iterable[Path], sheet: Path | None = None) -> list[Path]:
+    """The files that `paths` name, without the `sheet` that speaks of them. Raises `AdapterError` where none is."""
     from biokeel.errors import AdapterError
     from biokeel.source.files import find_files
 
-    files = find_files(paths)
+    files = [file for file in find_files(paths) if sheet is None or file.resolve() != sheet.resolve()]
     if not files:
         raise AdapterError("There is no file in what was named.", "Hidden files are left out.")
     return files

@@ -130,7 +130,7 @@ def publish(
         occurred_at=occurred_at,
     )
     require_registered(settings, source_id)
-    files = files_in(paths)
+    files = files_in(paths, reports)
     if not dry_run:
         require_kafka(settings)
     catalogue = open_catalogue(settings.schemas_dir, settings.schema_registry_url)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from biokeel.cli.dry_run import dry_run
+from biokeel.cli.source_map import source_map
 from biokeel.cli.terminal import say, terminal
 from biokeel.errors import ContractError, SettingsError, TransportError
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 commands = typer.Typer(help="Who may send events: the register of sources, and what Kafka has for each of them.")
 commands.command("dry-run")(dry_run)
+commands.command("map")(source_map)
 
 Yes = Annotated[bool, typer.Option("--yes", help="Ask nothing.")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="Of a-z, 0-9 and hyphen, for example hospital-a.")]

@@ -150,5 +150,6 @@ def _file(result: FileResult) -> dict[str, Any]:
         "format": result.format or None,
         "failure": result.failure or None,
         "problems": [{"place": each.position, "reason": each.reason} for each in result.report.problems],
+        "unused": result.unused,
         "left_out": dict(result.report.left_out),
     }

@@ -17,6 +17,10 @@ _PLAIN: Final[dict[pl.DataType, pl.DataType]] = {pl.Datetime("ms", "UTC"): pl.In
 """What a ready record holds for these: the integers of Avro."""
 
 
+_ADDED: Final = frozenset({"occurred_precision", "onset_precision"})
+"""What reading adds to a record of its own; left out where an event type, or an older schema, has no such field."""
+
+
 _FIELD_NAME: Final = re.compile(r"[A-Za-z_]{1,40}[0-9]{0,3}[A-Za-z_]{0,40}")
 
 
@@ -37,7 +41,7 @@ def frame_of(schema: EventSchema, records: Sequence[Record]) -> pl.DataFrame:
     Raises `SourceError` naming the field that does not fit, or the required field that is missing.
     """
     columns = frame_schema(schema.avro)
-    unknown = {name for record in records for name in record} - set(columns)
+    unknown = {name for record in records for name in record} - set(columns) - _ADDED
     if unknown:
         raise SourceError(f"Records of {schema.event} hold fields that the schema has not: {_shown(unknown)}.")
     series = []
@@ -46,11 +50,15 @@ def frame_of(schema: EventSchema, records: Sequence[Record]) -> pl.DataFrame:
         values = [record.get(name) for record in records]
         if name in defaults:
             values = [defaults[name] if value is None else value for value in values]
+        plain = _PLAIN.get(kind, kind)
+        another = SourceError(f"{schema.event}: field {name} holds a value of another type.")
+        if plain.is_numeric() and bool in set(map(type, values)):
+            raise another  # polars takes true for 1
         try:
-            column = pl.Series(name, values, _PLAIN.get(kind, kind), strict=True)
+            column = pl.Series(name, values, plain, strict=True)
         except (TypeError, OverflowError, pl.exceptions.PolarsError):
             # The library's message quotes the value.
-            raise SourceError(f"{schema.event}: field {name} holds a value of another type.") from None
+            raise another from None
         series.append(column.cast(kind))
     return _whole(schema, pl.DataFrame(series))
 

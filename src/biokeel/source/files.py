@@ -24,7 +24,7 @@ from biokeel.errors import (
     UnknownSchema,
     where_raised,
 )
-from biokeel.source.adapters.base import BATCH_ROWS, MALFORMED, Batch, Context, Record, Report, Subject
+from biokeel.source.adapters.base import BATCH_ROWS, MALFORMED, Batch, Context, Record, Report, Subject, Unusable
 from biokeel.source.adapters.detect import RECORDS, detect
 from biokeel.source.adapters.records import Message, read_raw
 from biokeel.source.adapters.stated import NOTHING, Stated
@@ -208,6 +208,8 @@ def batches_of(result: FileResult, source: Source) -> Iterator[tuple[Batch, Cont
             yield batch, context
     except AdapterError as error:
         result.failure = str(error)
+    except Unusable as fault:
+        result.failure = f"{result.path.name}: {fault}."
     except OSError as error:
         result.failure = f"Cannot read {result.path.name}: {error.strerror or type(error).__name__}."
     except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - whatever it is, the other files go on

@@ -20,9 +20,6 @@ _TIME: Final = re.compile(
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _JANUARY_1970: Final = 31 * 86_400_000
 """Milliseconds of a month: seconds since 1970 of every year up to 2054 are fewer."""
-_EARLIEST: Final = -2_208_988_800_000
-_LATEST: Final = 4_133_980_799_999
-"""The years 1900 to 2100, which an event's times may lie in."""
 _NUMBERS: Final = re.compile(r"\s*([0-9]{1,2})([/.\-])([0-9]{1,2})\2[0-9]{4}(?![0-9])")
 
 
@@ -97,13 +94,9 @@ def in_zone(read: datetime, zone: tzinfo | None, precision: Precision | None = N
     return Moment((read - _EPOCH) // _MILLISECOND, offset // timedelta(minutes=1), precision)
 
 
-def fault_of_number(at: int) -> str | None:
-    """What is wrong with `at` where it is to be milliseconds since 1970; null if nothing is."""
-    if 0 <= at < _JANUARY_1970:
-        return "lies in January 1970: seconds, where milliseconds are wanted"
-    if not _EARLIEST <= at <= _LATEST:
-        return "lies outside the years 1900 to 2100"
-    return None
+def may_be_seconds(at: int) -> bool:
+    """Whether `at`, a number of milliseconds since 1970, is more likely one of seconds: it lies in January 1970."""
+    return 0 <= at < _JANUARY_1970
 
 
 def day(text: object) -> int | None:

@@ -196,6 +196,13 @@ class _Reader:
             for _ in range(times):
                 self._report.leave_out("the document", _shown(what))
 
+    def _leave_out(self, what: str) -> None:
+        """Count a record; where somebody wants to hear of every place, say so at once."""
+        if self._report.told is None:
+            self._left_out[what] += 1
+        else:
+            self._report.leave_out(self._place(), _shown(what))
+
     def _refuse(self, *_declaration: object) -> None:
         raise AdapterError(f"{self._path.name} has a declaration that no export of Apple Health has.")
 
@@ -213,7 +220,7 @@ class _Reader:
                 type_ = attributes.get("type", "")
                 take = self._takers.get(type_)
                 if take is None:
-                    self._left_out[type_] += 1
+                    self._leave_out(type_)
                     return
                 try:  # as `_guard` does: an export has millions of records
                     take(attributes)
@@ -232,7 +239,7 @@ class _Reader:
         elif name == "ActivitySummary":
             self._guard(self._days.summary, attributes)
         elif name in _NOT_READ:
-            self._left_out[name] += 1
+            self._leave_out(name)
 
     def _end(self, name: str) -> None:
         self._depth -= 1
@@ -316,7 +323,7 @@ class _Reader:
         elif type_ == "HKCorrelationTypeIdentifierFood":
             self._add(DIET, *self._foods.meal(attributes, metadata, records, self._place()))
         else:
-            self._left_out[type_] += 1
+            self._leave_out(type_)
 
     def _of_workout(self, attributes: Attributes, statistics: list[Attributes]) -> None:
         timed, source = timed_of(attributes), source_of(attributes)

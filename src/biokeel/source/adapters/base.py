@@ -104,6 +104,7 @@ _CLOCKS_DIFFER: Final = 86_400.0
 """Seconds by which the clock of the machine that wrote a file may be ahead of ours."""
 _NOTHING_SAYS: Final = "nothing says when it was written down: not the file's time of change"
 _SET_IT: Final = "set that to when it was exported"
+BEFORE_IT_HAPPENED: Final = f"{_NOTHING_SAYS}, which lies before it happened, {_SET_IT}"
 
 
 def stated_times(occurred: Moment, written: Moment | None, context: Context) -> Record:
@@ -114,7 +115,7 @@ def stated_times(occurred: Moment, written: Moment | None, context: Context) -> 
     """
     recorded = written.at if written is not None else context.recorded_at
     if written is None and recorded < occurred.at:
-        raise Unusable(f"{_NOTHING_SAYS}, which lies before it happened, {_SET_IT}")
+        raise Unusable(BEFORE_IT_HAPPENED)
     return {
         "occurred_at": occurred.at,
         "occurred_offset_minutes": occurred.offset_minutes,

@@ -43,6 +43,8 @@ MAKERS: Final[dict[str, Maker]] = {
     "MedicationStatement": fhir_clinical.medication,
     "MedicationAdministration": fhir_clinical.medication,
 }
+_READ_WITH: Final = dict.fromkeys(("Observation", "DiagnosticReport"), ("Patient", "Observation"))
+"""What is read with a resource that contains it, by the type of that; with all others a Patient, as the subject."""
 _WHOLE: Final = "the document"
 """The place of a file's only document."""
 
@@ -120,6 +122,7 @@ class _File:
         maker = MAKERS.get(kind)
         if maker is None:
             self._report.leave_out(position, kind)
+            self._note_contained(position, resource)
             return
         case = Case(resource, self._context, bundle, position, self._report, resource, self._pressures)
         waiting = self._pressures.taken
@@ -134,6 +137,15 @@ class _File:
                 self._hold(note(self._context, case.key, case.subject, case.recorded_at, made, memory), position)
         except Unusable as fault:
             case.problem(str(fault))
+        self._note_contained(position, resource)
+
+    def _note_contained(self, position: str, resource: Resource) -> None:
+        """Say of what a resource contains, and nobody reads, that it might have been an event."""
+        contained = resource.get("contained")
+        for each in contained if isinstance(contained, list) else ():
+            inside = each.get("resourceType") if isinstance(each, dict) else None
+            if inside in MAKERS and inside not in _READ_WITH.get(str(resource.get("resourceType")), ("Patient",)):
+                self._report.problem(position, f"a contained {inside}: only a report or panel is read with its results")
 
     def _pair(self, *, rest: bool) -> None:
         for pair in self._pressures.pairs(rest=rest):

@@ -146,6 +146,9 @@ class Bundle:
                 deletion = _deletion(each, server())
                 overtaken = is_history and deletion.at is None and deletion.key in newer
                 bundle.deletions.append(replace(deletion, overtaken=overtaken))
+        for each in written:
+            if not each.is_resource and not each.is_deletion:
+                _note_empty(each, report)
         bundle._meet_people(report)
         return bundle
 
@@ -469,14 +472,25 @@ def _written(bundle: Resource, place: str, depth: int = 0) -> Iterator[_Written]
         raise Unusable("is nested too deep")
     before = "" if place == "the resource" else f"{place}, "
     for index, entry in enumerate(entries):
-        if not isinstance(entry, dict):
-            continue
         position = f"{before}entry {index}"
+        if not isinstance(entry, dict):
+            yield _Written(position, {}, creates=False)
+            continue
         resource = entry.get("resource")
         if isinstance(resource, dict) and resource.get("resourceType") == "Bundle":
             yield from _written(resource, position, depth + 1)
         else:
             yield _Written(position, entry, creates=bundle["type"] in _CREATING)
+
+
+def _note_empty(written: _Written, report: Report) -> None:
+    """Count an entry without a resource; where it is the answer that there is an error, it is a problem."""
+    response = written.entry.get("response")
+    status = response.get("status") if isinstance(response, dict) else None
+    if isinstance(status, str) and status[:1] in {"4", "5"}:
+        report.problem(written.position, "Bundle: the server answered with an error, so what was asked for is not here")
+    else:
+        report.leave_out(written.position, "entry without a resource")
 
 
 def _deletion(written: _Written, server: str | None) -> Deletion:

@@ -256,11 +256,17 @@ def _laboratory(case: Case, holder: Resource, codes: Sequence[Coding], part: str
     except Unusable as fault:
         case.problem(f"{fault}; the range is not sent")
         usual = {}
+    else:
+        if holder.get("referenceRange") and not usual:
+            case.leave_out("referenceRange that is not the normal one for everybody, or a text only")
+    meaning = interpretation(holder)
+    if holder.get("interpretation") and meaning is None:
+        case.leave_out("interpretation without a code of HL7's")
     record = {
         "code": coding.code,
         "code_system": "LOINC" if coding.system == LOINC else "HIRA-EDI",
         "display": display(holder.get("code")),
-        "interpretation": interpretation(holder),
+        "interpretation": meaning,
     }
     return Made(LAB_RESULT, _observed(case, LAB_RESULT, part) | record | found | usual)
 

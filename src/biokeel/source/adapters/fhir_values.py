@@ -237,8 +237,7 @@ def reference_range(holder: Resource, unit: str | None, code: str) -> Record:
     R4: a range without a type is the normal one. A range for some people only (`appliesTo`, `age`) says nothing of a
     person of whom the Observation says nothing; it is left out.
     """
-    usual = [each for each in _ranges(holder) if _is_normal(each) and not each.get("appliesTo") and not each.get("age")]
-    usual = [each for each in usual if each.get("low") is not None or each.get("high") is not None]
+    usual = [each for each in _ranges(holder) if _is_usual(each)]
     if not usual or unit is None:
         return {}
     if len(usual) > 1:
@@ -260,7 +259,9 @@ def _ranges(holder: Resource) -> Iterator[dict[str, Any]]:
         yield each
 
 
-def _is_normal(found: dict[str, Any]) -> bool:
+def _is_usual(found: dict[str, Any]) -> bool:
+    if found.get("appliesTo") or found.get("age") or (found.get("low") is None and found.get("high") is None):
+        return False
     return found.get("type") is None or word(found["type"], RANGE_MEANING, ("normal",)) is not None
 
 

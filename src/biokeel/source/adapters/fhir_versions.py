@@ -121,6 +121,10 @@ def _is_list(found: object) -> bool:
     return isinstance(found, list)
 
 
+def _is_recorded(found: object) -> bool:
+    return found == "recorded"
+
+
 def _has_agent(found: object) -> bool:
     return isinstance(found, dict) and "agent" in found
 
@@ -168,6 +172,7 @@ _SHAPES: Final[dict[str, tuple[tuple[str, Callable[[object], bool], str], ...]]]
         ("dosage", _doses, OLD),
         ("category", _is_list, R5),
         ("informationSource", _is_list, R5),
+        ("status", _is_recorded, R5),
     ),
     "MedicationAdministration": (("category", _is_list, R5),),
     "DiagnosticReport": (("category", _is_object, OLD), ("performer", _actors, STU3)),

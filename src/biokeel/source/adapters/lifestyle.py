@@ -9,7 +9,17 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from biokeel.contracts.topics import EventType, event_type
 from biokeel.errors import AdapterError
 from biokeel.source.adapters.activities import OTHER, activity_of
-from biokeel.source.adapters.base import Batch, Context, Held, Record, Report, Subject, Unusable, stated_times
+from biokeel.source.adapters.base import (
+    MALFORMED,
+    Batch,
+    Context,
+    Held,
+    Record,
+    Report,
+    Subject,
+    Unusable,
+    stated_times,
+)
 from biokeel.source.adapters.envelope import documents
 from biokeel.source.adapters.numbers import number, whole
 from biokeel.source.times import Moment
@@ -62,6 +72,9 @@ def read_parts(
                 continue
             except LeftOut as what:
                 report.leave_out(where, str(what))
+                continue
+            except MALFORMED:
+                report.problem(where, "its JSON does not have the structure of the app's")
                 continue
             for event, record in records:
                 held.add(event, record, where)

@@ -18,7 +18,7 @@ and `occurred_basis` is `recorded`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -36,6 +36,7 @@ from biokeel.source.adapters.base import (
     Subject,
     Unusable,
     content_key,
+    stated_times,
     subject_of,
 )
 from biokeel.source.adapters.numbers import number, number_of_text, whole
@@ -78,8 +79,6 @@ SEX_UNKNOWN: Final = frozenset({"unknown", "u", "0", "-9", "na", "n/a", "not kno
 """0 is unknown for PLINK and for ISO 5218, -9 for PLINK."""
 
 NO_TIME: Final = "time (nobody states it; recorded_at stands there)"
-_FIRST_RECORD: Final = 1_199_145_600_000
-"""2008-01-01 UTC, ms: the first human genomes by short reads were published in November 2008; no QC report is older."""
 _NAME: Final = re.compile(r"[A-Za-z%(][\w %/.,:;&()\[\]<>=+*\-]{0,59}")
 _DIGITS: Final = re.compile(r"\d{4}")
 
@@ -215,14 +214,12 @@ def sample_of(path: Path, part: Part, context: Context) -> Subject:
     )
 
 
-def when(own: Moment | None, context: Context) -> Mapping[str, int | str | None]:
-    """The fields of the time: `own` of the report, else as stated, else recorded. Raises `Unusable`."""
+def when(own: Moment | None, context: Context) -> Record:
+    """The times of an envelope: `own` of the report, else as stated, else recorded. Raises `Unusable`."""
     stated = own or context.stated.at
     if stated is not None:
-        return {"occurred_at": stated.at, "occurred_offset_minutes": stated.offset_minutes, "occurred_basis": "stated"}
-    if context.recorded_at < _FIRST_RECORD:
-        raise Unusable("no time is stated, and the file's own is impossible: state one with --occurred-at")
-    return {"occurred_at": context.recorded_at, "occurred_offset_minutes": None, "occurred_basis": "recorded"}
+        return stated_times(stated, None, context) | {"occurred_basis": "stated"}
+    return stated_times(Moment(context.recorded_at, None), None, context) | {"occurred_basis": "recorded"}
 
 
 def _record(path: Path, part: Part, context: Context) -> Record:
@@ -245,7 +242,6 @@ def _record(path: Path, part: Part, context: Context) -> Record:
         "subject_scheme": subject.scheme,
         "subject_id": subject.value,
         **when(part.at, context),
-        "recorded_at": context.recorded_at,
         "pipeline": pipeline,
         "report_type": part.report_type,
         "qc_tool": part.tool,

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from biokeel.source.adapters.base import Batch, Context, Report, read_json
+from biokeel.source.adapters.base import Batch, Context, Report
+from biokeel.source.adapters.envelope import documents
 from biokeel.source.adapters.qc import Part, events
 
 
@@ -20,11 +21,19 @@ def is_fastp(document: Mapping[str, Any]) -> bool:
 
 
 def read_fastp(path: Path, context: Context, report: Report) -> Iterator[Batch]:
-    """Yield the event of one report."""
-    summary = read_json(path)["summary"]
-    version = summary.get("fastp_version")
-    part = Part("summary", "fastp", f"fastp {version}" if isinstance(version, str) else "fastp")
-    before = summary["before_filtering"]
-    if "q30_bases" in before:
-        part.measure("fastq_bp_q30", before["q30_bases"], "before_filtering.q30_bases")
-    yield from events(path, [part], context, report)
+    """Yield the event of each report that the file holds."""
+    yield from events(path, _parts(path, report), context, report)
+
+
+def _parts(path: Path, report: Report) -> Iterator[Part]:
+    for place, document in documents(path, report):
+        if not is_fastp(document):
+            report.problem(place, "no report of fastp: it wants summary.before_filtering")
+            continue
+        version, before = document["summary"].get("fastp_version"), document["summary"]["before_filtering"]
+        part = Part(place, "fastp", f"fastp {version}" if isinstance(version, str) else "fastp")
+        if "q30_bases" in before:
+            part.measure("fastq_bp_q30", before["q30_bases"], "before_filtering.q30_bases")
+        else:
+            part.missing.append("before_filtering.q30_bases")
+        yield part

@@ -193,5 +193,4 @@ def _event(sample: object, name: str, context: Context, part: str, at: Moment | 
         "subject_scheme": subject.scheme,
         "subject_id": subject.value,
         **when(at, context),
-        "recorded_at": context.recorded_at,
     }

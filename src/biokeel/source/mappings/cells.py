@@ -87,12 +87,13 @@ def whole(found: Numbers) -> Numbers:
 
 
 def words(
-    texts: pl.Series, known: Mapping[str, Constant], otherwise: Constant | None, dtype: pl.DataType
+    texts: pl.Series, known: Mapping[str, Constant | None], otherwise: Constant | None, dtype: pl.DataType
 ) -> tuple[pl.Series, pl.Series]:
-    """What a map makes of each word, and which words it does not hold (none, where there is an `otherwise`)."""
+    """What a map makes of each word, null for one that stands for nothing, and which words it does not hold."""
+    there = texts.is_not_null()
     result = texts.replace_strict(list(known), list(known.values()), default=otherwise, return_dtype=dtype)
-    result = result.set(texts.is_null(), None)
-    return result, result.is_null() & texts.is_not_null()
+    unknown = ~texts.is_in(list(known)) & there if otherwise is None else ~there & there
+    return result.set(~there, None), unknown
 
 
 def moments(texts: pl.Series, forms: Sequence[str], zone: tzinfo | None) -> Moments:

@@ -77,7 +77,7 @@ class Events:
         if not frame.height:
             return
         context = self._opened.context
-        ids = pl.Series([context.ids.of(self._event, key) for key in frame[_KEY].to_list()], dtype=pl.String)
+        ids = pl.Series(context.ids.of_many(self._event, frame[_KEY].to_list()), dtype=pl.String)
         whole = frame.with_columns(event_id=ids, source_id=pl.lit(context.source_id)).select(
             pl.col(name).cast(kind) for name, kind in self._fields.columns.items()
         )

@@ -12,6 +12,7 @@ import polars as pl
 from biokeel.contracts.columns import frame_schema
 from biokeel.contracts.forms import Values
 from biokeel.contracts.schema import EventSchema, Field
+from biokeel.source.adapters.base import BEFORE_IT_HAPPENED, Unusable
 from biokeel.source.mappings import cells
 from biokeel.source.mappings.contract import DATE, TIME, unit_field, units_of
 from biokeel.source.mappings.model import EventRule, FieldRule, UnitColumn
@@ -54,12 +55,14 @@ class Fields:
     def make(self, rows: Rows) -> None:
         """Fill `rows.made` with every field of the contract but those that the key and the subject make."""
         rules, made = self.rule.fields, rows.made
-        recorded = rows.all(self.opened.context.recorded_at, pl.Int64())
-        made["recorded_at"] = recorded
-        for name in sorted(rules, key=lambda name: name != "recorded_at"):
-            self._make(name, rules[name], rows)
-        # Where a record does not say when it was written down, the file's own time stands for it, as in all formats.
-        made["recorded_at"] = made["recorded_at"].zip_with(made["recorded_at"].is_not_null(), recorded)
+        made["recorded_at"] = rows.all(None, pl.Int64())
+        for name in sorted(rules, key=lambda name: rules[name].same_as is not None):
+            if rules[name].same_as is not None:
+                self._record(rows)
+                made[name] = made["recorded_at"]
+            else:
+                self._make(name, rules[name], rows)
+        self._record(rows)
         defaults = {raw["name"]: raw.get("default") for raw in self.schema.avro["fields"]}
         for name, kind in self.columns.items():
             if name not in made and name not in _OF_THE_KEY:
@@ -70,11 +73,23 @@ class Fields:
                 shown = " and ".join(map(self.opened.shown, source)) or f"what {name} comes from"
                 rows.faults.add(made[name].is_null(), f"{shown} is empty")
 
+    def _record(self, rows: Rows) -> None:
+        """Where a record does not say when it was written down, the file's time stands for it, if that can be."""
+        said, occurred = rows.made["recorded_at"], rows.made.get("occurred_at")
+        missing = said.is_null()
+        if not missing.any():
+            return
+        try:
+            file_time = self.opened.context.recorded_at
+        except Unusable as fault:
+            rows.faults.add(missing, str(fault))
+            return
+        rows.made["recorded_at"] = said.fill_null(file_time)
+        if occurred is not None:
+            rows.faults.add(missing & (occurred > file_time).fill_null(value=False), BEFORE_IT_HAPPENED)
+
     def _make(self, name: str, rule: FieldRule, rows: Rows) -> None:
         each, kind = self._fields[name], self.columns[name]
-        if rule.same_as is not None:
-            rows.made[name] = rows.made[rule.same_as]
-            return
         if not rule.column:
             rows.made[name] = rows.all(rule.constant, kind)
             return

@@ -53,6 +53,11 @@ class Library:
         """The shipped mapping that recognises the file."""
         return self._best(path, tuple(self.shipped.values()))
 
+    def file_for(self, path: Path) -> Path | None:
+        """The file of the shipped mapping that recognises `path`."""
+        table = self.shipped_for(path)
+        return next((file for file, mapping in self.shipped.items() if table and mapping is table.mapping), None)
+
     def _best(self, path: Path, mappings: Sequence[Mapping]) -> Table | None:
         found = max(self._fitting(path, mappings), key=lambda pair: pair[0], default=None)
         return Table(found[1], self.schemas) if found else None

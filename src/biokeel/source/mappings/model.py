@@ -159,6 +159,8 @@ class Test(Part):
 
 
 def _test(written: object) -> object:
+    if isinstance(written, int | float):
+        raise ValueError("a word that looks like a number stands in quotation marks")  # noqa: TRY004 - pydantic's way
     return {"among": written} if isinstance(written, str | list) else written
 
 
@@ -175,15 +177,15 @@ class UnitColumn(Part):
 class FieldRule(Part):
     """Where a field's value comes from: a column (of several the first that is not empty), or a constant.
 
-    `map` translates words; one that it does not hold is a problem, or `otherwise`. `empty` and `present` are what an
-    empty cell, and one that is not, stand for. `unit` is the number's, which is converted to the field's; `zone` and
-    `formats` are of a time. `bounds` are words for a value out of what can be measured (`Low`: `<40`). `when`: the rows
-    that fill the field, where several rows are one event.
+    `map` translates words (null: no value); one that it does not hold is a problem, or `otherwise`. `empty` and
+    `present` are what an empty cell, and one that is not, stand for. `unit` is the number's, which is converted to the
+    field's; `zone` and `formats` are of a time. `bounds` are words for a value out of what can be measured (`Low`:
+    `<40`). `when`: the rows that fill the field, where several rows are one event.
     """
 
     column: Annotated[tuple[Ours, ...], BeforeValidator(_pair)] = ()
     constant: Constant | None = None
-    map: dict[str, Constant] | None = None
+    map: dict[str, Constant | None] | None = None
     otherwise: Constant | None = None
     empty: Constant | None = None
     present: Constant | None = None

@@ -19,8 +19,8 @@ import polars as pl
 from biokeel.errors import AdapterError
 from biokeel.source.mappings.model import FileRules
 
-PIECE_BYTES: Final = 8 << 20
-"""How much of a file is looked at together, some 50,000 records."""
+PIECE_BYTES: Final = 4 << 20
+"""How much of a file is looked at together, some 30,000 records."""
 LONGEST_RECORD: Final = 8 << 20
 """Bytes of the longest record: a quotation mark that nobody closes would swallow the file."""
 HEADER_LINES: Final = 16
@@ -148,6 +148,7 @@ class _Scanner:
             has_header=False,
             separator=self.rules.delimiter,
             schema={column(index): pl.String() for index in range(most)},
+            missing_columns="insert",
         )
         assert frame.height == len(where), "a record for each line end"
         missing = ["", *self.rules.missing]
