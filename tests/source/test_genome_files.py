@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from biokeel.settings import Settings
 from biokeel.source.adapters.base import Subject
 from biokeel.source.files import Source
 from biokeel.source.genome_files import claim_check, look_at
+from biokeel.source.times import moment
 from biokeel.source.uploads import Uploaded, upload
 from biokeel.stack.stack import Stack
 from tests.variant_files import contigs, vcf, write
@@ -88,10 +88,12 @@ def test_a_time_that_cannot_be_the_files_is_refused_and_can_be_named(tmp_path: P
     path = write(tmp_path / "a.vcf.gz", vcf())
     for wrong in (0, 315_532_800, 32_503_680_000):
         os.utime(path, (wrong, wrong))
-        with pytest.raises(AdapterError, match="--completed"):
+        with pytest.raises(AdapterError, match="--occurred-at"):
             look_at(path, "", ["KB-1"])
-    said = datetime(2024, 5, 1, 9, tzinfo=UTC)
-    assert look_at(path, "", ["KB-1"], said).completed_at == int(said.timestamp()) * 1000
+    said = moment("2024-05-01", None)
+    assert said is not None
+    event = claim_check(look_at(path, "", ["KB-1"], said), Uploaded("", s3.Content(1, "a"), False), PERSON, SOURCE)
+    assert (event["occurred_at"], event["occurred_precision"]) == (said.at, "day")
 
 
 def test_the_claim_check_has_an_id_of_the_content_and_of_whose_it_is(tmp_path: Path) -> None:
@@ -292,7 +294,8 @@ def test_an_object_has_no_more_parts_than_a_store_takes(size: int, part: int) ->
 # -- the command
 
 
-def test_a_dry_run_says_what_the_file_is_and_names_no_sample(tmp_path: Path) -> None:
+def test_a_dry_run_says_what_the_file_is_and_names_no_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BIOKEEL_SOURCES_DIR", str(tmp_path))
     path = write(tmp_path / "a.vcf.gz", vcf())
     command = ["publish", "genome", str(path), "--source-id", "test-centre", "--dry-run", "--sample"]
     result = CliRunner().invoke(build(), [*command, "KB-1"])
@@ -305,6 +308,7 @@ def test_a_dry_run_says_what_the_file_is_and_names_no_sample(tmp_path: Path) -> 
 
 
 def test_a_folder_named_genome_is_still_published_as_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BIOKEEL_SOURCES_DIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "genome").mkdir()
     (tmp_path / "genome" / "a.txt").write_text("nothing")
