@@ -275,6 +275,19 @@ def test_a_workout_of_two_apps_is_one_and_says_its_sums() -> None:
     assert dict(report.left_out) == {"a workout that another source has, too": 1}
 
 
+def test_of_a_workout_of_several_parts_only_what_is_said_of_the_whole_counts() -> None:
+    def distance(kind: str, metres: float) -> str:
+        return element("WorkoutStatistics", type=f"HKQuantityTypeIdentifierDistance{kind}", sum=metres, unit="m")
+
+    part = element("WorkoutActivity", distance("Cycling", 10_000), startDate=at("2024-05-01T18:00"))
+    one = made_of(export_of(workout("Watch", "2024-05-01T18:00", 31, part + distance("Cycling", 30_000))))[0]
+    assert [row["distance"] for row in one["lifestyle.exercise"]] == [30_000]
+    both = distance("Cycling", 30_000) + distance("Swimming", 1500)
+    several, report = made_of(export_of(workout("Watch", "2024-05-01T18:00", 31, both)))
+    assert [row["distance"] for row in several["lifestyle.exercise"]] == [None]
+    assert dict(report.left_out) == {"the distances of a workout of several kinds": 1}
+
+
 def test_food_of_a_correlation_is_not_counted_again_beside_it() -> None:
     rice = [
         record("DietaryEnergyConsumed", 130, "2024-05-01T12:00", unit="Cal", source="Food"),
@@ -341,6 +354,9 @@ BAD = [
     record("OxygenSaturation", 97, "2024-05-01T09:00", unit="%"),
     record("StepCount", "many", "2024-05-01T09:00", 10),
     record("StepCount", 9, "2024-05-01T09:00", -10),
+    record("StepCount", "1e308", "2024-05-01T09:00", 10),
+    record("DietarySodium", "1e308", "2024-05-03T09:00", unit="kg"),
+    record("Height", "1e308", "2024-05-03T09:00", unit="ft"),
     record("BloodGlucose", 5.4, "2024-05-01T09:00", unit="mmol/L"),
     record("BloodPressureSystolic", 16, "2024-05-03T09:00", unit="kPa"),
     record("DietarySodium", 16, "2024-05-03T09:00", unit="IU"),

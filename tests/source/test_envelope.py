@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -221,6 +222,38 @@ def test_an_archive_that_is_damaged_or_a_bomb_is_refused(
     path.write_bytes(content())
     with pytest.raises(AdapterError, match=reason):
         read(path)
+
+
+def test_a_small_archive_of_a_long_array_is_read_in_a_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(envelope, "WHOLE_BYTES", 100_000)
+    monkeypatch.setattr(envelope, "MOST_BYTES", 200_000)
+    path = tmp_path / "a.json.gz"
+    path.write_bytes(gzip.compress(json.dumps([{"a": number} for number in range(50_000)]).encode()))
+    assert path.stat().st_size < 200_000
+    assert read(path)[0] == [{"a": number} for number in range(50_000)]
+
+
+def test_one_object_that_is_too_long_is_refused_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(envelope, "MOST_BYTES", 1_000)
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"a": "b" * 2_000}))
+    with pytest.raises(AdapterError, match="Write a record a line"):
+        read(path)
+
+
+def test_lines_are_read_in_bounded_memory(tmp_path: Path) -> None:
+    path = tmp_path / "a.ndjson"
+    path.write_text((json.dumps({"a": "b" * 2_000}) + "\n") * 30_000)
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in documents(path, Report())) == 30_000
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert path.stat().st_size > 60e6
+    assert peak < 10e6
 
 
 def test_an_archive_of_several_members_is_one_file(tmp_path: Path) -> None:

@@ -76,6 +76,7 @@ def test_the_unit_is_that_of_the_answer(read: Any, tmp_path: Path, answer: dict[
         ({"WeightDataList": [ENTRY | {"WeightValue": 10, "TimeZone": "PST"}], "WeightUnit": 0}, "TimeZone"),
         ({"WeightDataList": [ENTRY | {"WeightValue": 10, "TimeZone": "+1500"}], "WeightUnit": 0}, "TimeZone"),
         ({"WeightDataList": [ENTRY | {"WeightValue": 10, "MDate": 10**15}], "WeightUnit": 0}, "MDate is no time"),
+        ({"WeightDataList": [ENTRY | {"WeightValue": 10, "MDate": 0}], "WeightUnit": 0}, "MDate lies in January 1970"),
         ({"WeightDataList": [ENTRY | {"WeightValue": 10, "TimeZone": "-0900"}], "WeightUnit": 0}, "LastChangeTime"),
         ({"WeightDataList": [ENTRY | {"WeightValue": 10, "DataID": ""}], "WeightUnit": 0}, "DataID"),
         ({"SPORTDataList": [ENTRY]}, "not documented"),

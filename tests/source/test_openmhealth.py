@@ -400,6 +400,7 @@ def test_walking_is_walking_in_every_writing(read: Any, tmp_path: Path, name: st
         ({"activity_name": "walking", "kcal_burned": {"value": -1, "unit": "kcal"}}, "below zero"),
         ({"activity_name": "walking", "kcal_burned": {"value": 4, "unit": "kJ"}}, "none of the schema's"),
         ({"activity_name": "walking", "distance": {"value": 1, "unit": "league"}}, "none of the schema's"),
+        ({"activity_name": "walking", "distance": {"value": 1e308, "unit": "km"}}, "no finite number"),
         ({"total_sleep_time": {"value": 1, "unit": "Mo"}}, "no fixed length"),
         ({"sleep_duration": {"value": 1, "unit": "d"}}, "none of the schema's"),
         ({"total_sleep_time": {"value": "400", "unit": "min"}}, "no number"),

@@ -255,7 +255,8 @@ STATS = (
     "# This file was produced by samtools stats (1.19.2+htslib-1.19) and can be plotted using plot-bamstats\n"
     "# This file contains statistics for all reads.\n"
     "# The command line was:  stats {options} S9.bam\n"
-    "SN\tsequences:\t200\nSN\treads mapped:\t190\nSN\treads properly paired:\t180\t# proper\n"
+    "SN\tsequences:\t200\nSN\tfiltered sequences:\t0\n"
+    "SN\treads mapped:\t190\nSN\treads properly paired:\t180\t# proper\n"
     "SN\treads mapped and paired:\t188\nSN\tinsert size average:\t431.5\nSN\tinsert size standard deviation:\t99.5\n"
 )
 FLAGSTAT = (
@@ -309,6 +310,8 @@ def test_statistics_of_a_part_of_the_reads_are_refused(read_text: Read, options:
         read_text(STATS.format(options=options))
     with pytest.raises(AdapterError, match="part of the reads"):
         read_text(STATS.format(options="").replace("for all reads", "only for reads with tag: RG=1"))
+    with pytest.raises(AdapterError, match="part of the reads"):
+        read_text(STATS.format(options="-F 16").replace("filtered sequences:\t0", "filtered sequences:\t10"))
 
 
 @pytest.mark.parametrize("text", [STATS.format(options=""), FLAGSTAT], ids=["stats", "flagstat"])
@@ -332,7 +335,7 @@ def test_bcftools_stats_with_samples_name_each_of_them(read_text: Read) -> None:
 
 @pytest.mark.parametrize(
     ("samples", "extra", "why"),
-    [(2, "", "of several"), (0, "", "no sample"), (1, "ID\t1\ty.vcf.gz\n", "compares files")],
+    [(2, "", "of several"), (0, "", "no sample"), (1, "ID\t1\ty.vcf.gz\n", "several files")],
 )
 def test_bcftools_stats_of_several_samples_or_files_without_a_word_on_each_are_refused(
     read_text: Read, samples: int, extra: str, why: str
@@ -400,6 +403,8 @@ def test_dragens_tumour_and_normal_are_two_events(read_text: Read) -> None:
     ]
     assert len({row["event_id"] for row in rows}) == 2
     assert not report.problems
+    ((row,), _) = read_text("NORMAL Average alignment coverage over wgs, 45.61\n")
+    assert (row["specimen_role"], row["mean_coverage"]) == ("normal", 45.61)
 
 
 def test_a_row_that_dragen_always_has_and_this_file_has_not_is_a_problem(read_text: Read) -> None:
@@ -412,9 +417,13 @@ def test_a_row_that_dragen_always_has_and_this_file_has_not_is_a_problem(read_te
 def test_dragens_ploidy_is_a_sex_where_it_is_one_of_two(read_text: Read, karyotype: str, sex: str | None) -> None:
     text = f"PLOIDY ESTIMATION,,Autosomal median coverage,31.5\nPLOIDY ESTIMATION,,Ploidy estimation,{karyotype}\n"
     rows, report = read_text(text)
-    assert [row["sex_inferred"] for row in rows] == ([sex] if sex else [])
-    assert bool(report.problems) == (sex is None)
-    assert karyotype not in str(report.problems)
+    assert [(row["median_autosome_coverage"], row.get("sex_inferred")) for row in rows] == [(31.5, sex)]
+    assert (report.left_out["Ploidy estimation: not available"] == 1) == (sex is None)
+    assert not report.problems
+    assert karyotype not in str(report)
+    rows, report = read_text(text.replace(karyotype, "neither"))
+    assert not rows
+    assert report.problems
 
 
 def test_mosdepths_distribution_is_read_under_mosdepths_name(read_text: Read) -> None:
@@ -425,11 +434,44 @@ def test_mosdepths_distribution_is_read_under_mosdepths_name(read_text: Read) ->
 
 
 def test_read_groups_of_verifybamid_are_left_out(read_text: Read) -> None:
-    head = "#SEQ_ID\tRG\tCHIP_ID\t#SNPS\tFREEMIX\n"
+    head = "#SEQ_ID\tRG\tCHIP_ID\tFREELK1\tFREEMIX\n"
     rows, report = read_text(head + "A1\tALL\tNA\t1\t0.01\nA1\trg1\tNA\t1\t0.5\nA2\tALL\tNA\t1\tNA\n")
     assert [(row["subject_id"], row["cross_contamination_rate"]) for row in rows] == [("A1", 0.01)]
     assert report.left_out["FREEMIX: not available"] == 1
     assert [problem.position for problem in report.problems] == ["line 4"]
+
+
+def test_the_contamination_of_verifybamid_is_read_under_either_name_and_missed_under_another(read_text: Read) -> None:
+    text = "#SEQ_ID\tRG\tCHIP_ID\tFREEMIX(alpha)\tFREELK1\nA1\tNA\tNA\t0.25\t1\n"
+    assert read_text(text)[0][0]["cross_contamination_rate"] == 0.25
+    rows, report = read_text(text.replace("(alpha)", "_ALPHA"))
+    assert not rows
+    assert report.problems[0].reason == "verifybamid-selfsm lacks FREEMIX"
+
+
+def test_dragens_coverage_of_a_region_is_no_genomes(read_text: Read) -> None:
+    for text in (
+        "TUMOR Average alignment coverage over /data/KB0001.bed,0.47\n",
+        "COVERAGE SUMMARY,,Average alignment coverage over QC coverage region,12.5\n",
+    ):
+        rows, report = read_text(text)
+        assert not rows
+        assert not report.problems
+        assert dict(report.left_out) == {"DRAGEN: coverage of a region, not of the genome": 1}
+
+
+def test_picards_table_is_found_without_its_header_and_with_spaces(read_text: Read) -> None:
+    ((row,), _) = read_text("## METRICS CLASS   picard.analysis.QualityYieldMetrics\nPF_Q30_BASES\n10\n")
+    assert row["yield_bp_q30"] == 10
+
+
+def test_a_decimal_comma_is_no_number(read_text: Read) -> None:
+    rows, report = read_text(
+        "## METRICS CLASS\tpicard.analysis.InsertSizeMetrics\n"
+        "MEAN_INSERT_SIZE\tSTANDARD_DEVIATION\tPAIR_ORIENTATION\n306,378678\t118.0\tFR\n"
+    )
+    assert not rows
+    assert report.problems[0].reason == "MEAN_INSERT_SIZE is no number"
 
 
 ALL = [

@@ -105,7 +105,7 @@ def test_a_mapping_counts_before_a_shipped_one_and_other_files_keep_theirs(run, 
     )
     (tmp_path / "in").mkdir()
     (tmp_path / "in/a.csv").write_text("date,meal,food,kcal\n2024-05-01,xyz,zzz,300\n")
-    (tmp_path / "in/b.csv").write_text("Id,SleepDay,TotalMinutesAsleep,TotalTimeInBed\n7,4/12/2016,1,1\n")
+    (tmp_path / "in/b.csv").write_text("Id,SleepDay,TotalMinutesAsleep,TotalTimeInBed\n7,4/13/2016,1,1\n")
     options = ("--source-id", "a", "--dry-run", "--subject", "app/x=1", "--zone", "Asia/Seoul")
     result = run("publish", str(tmp_path / "in"), "--mapping", str(mapping), *options)
     assert result.exit_code == 0, result.output

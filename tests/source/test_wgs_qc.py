@@ -192,6 +192,13 @@ def test_a_correction_names_its_run_and_is_the_same_event(read_json: Any) -> Non
     assert len(set(ids)) == 2, "without a run nobody can tell it from another run"
 
 
+def test_one_run_with_two_values_in_one_file_is_a_problem_and_does_not_replace_itself(read_json: Any) -> None:
+    corrected = GOOD | {"count_snvs": 3_900_001}
+    rows, report = read_json([sample(GOOD, run="r1"), sample(GOOD, run="r1"), sample(corrected, run="r1")])
+    assert {row["count_snvs"] for row in rows} == {3_900_000}
+    assert [problem.position for problem in report.problems] == ["entry 2, wgs_qc_metrics"]
+
+
 def test_what_is_stated_of_a_file_counts_as_if_the_report_said_it(read_json: Any) -> None:
     stated = replace(CONTEXT, stated=Stated("S1", **IDENTITIES))
     said = read_json(sample(GOOD, **IDENTITIES))[0][0]

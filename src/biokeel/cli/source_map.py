@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from biokeel.cli.files_of_a_source import Site, Zone, show_problems, source_of, table
+from biokeel.cli.files_of_a_source import DayMonth, Site, Zone, show_problems, source_of, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,6 +29,7 @@ def source_map(
     ] = None,
     site: Site = "",
     zone: Zone = "",
+    day_month: DayMonth = "",
 ) -> None:
     """Propose a mapping file for a table, to be decided by you; with --check, say what a mapping makes of the table.
 
@@ -42,7 +43,7 @@ def source_map(
     from biokeel.source.mappings.propose import propose
 
     if check is not None:
-        found = _checked(file, check, site=site, zone=zone)
+        found = _checked(file, check, site=site, zone=zone, day_month=day_month)
         _show(found, file, terminal())
         if found.report.problems:
             raise typer.Exit(PROBLEMS)
@@ -56,7 +57,7 @@ def source_map(
         say(propose(file, schemas), lines=True)
 
 
-def _checked(file: Path, mapping: Path, *, site: str, zone: str) -> Preview:
+def _checked(file: Path, mapping: Path, *, site: str, zone: str, day_month: str) -> Preview:
     from biokeel.errors import AdapterError
     from biokeel.settings import Settings
     from biokeel.source.adapters.base import Subject
@@ -70,6 +71,7 @@ def _checked(file: Path, mapping: Path, *, site: str, zone: str) -> Preview:
         site=site,
         subject=scheme,
         zone=zone,
+        day_month=day_month,
         identifiers=None,
         key_file=None,
         make_key=False,

@@ -1027,7 +1027,7 @@ class SampleManifest(EventModel):
     event_type: ClassVar[str] = "genome.sample_manifest"
 
     occurred_at: Moment
-    """When the sample was taken or accessioned."""
+    """When the sample was taken or accessioned, or the date of the sequencing run whose sheet lists it."""
 
     occurred_offset_minutes: Annotated[int, Field(ge=-840, le=840)] | None = None
     """Offset from UTC of the source's local time at occurred_at (540 in Korea); null where the source does not say.
@@ -1138,13 +1138,14 @@ class QcMetrics(EventModel):
     """Estimated share of reads from another human sample, 0 to 1. Unit: 1."""
 
     count_snvs: Annotated[int, Field(ge=0, le=3300000000)] | None = None
-    """Single-nucleotide variants called and passing filters. Unit: {variants}."""
+    """Single-nucleotide variants called: on the autosomes in GA4GH's reports, else on all that the tool was given;
+    variants_counted says whether only those that passed all filters. Unit: {variants}."""
 
     count_insertions: Annotated[int, Field(ge=0, le=3300000000)] | None = None
-    """Insertions called and passing filters. Unit: {variants}."""
+    """Insertions called; of where and of which variants as count_snvs. Unit: {variants}."""
 
     count_deletions: Annotated[int, Field(ge=0, le=3300000000)] | None = None
-    """Deletions called and passing filters. Unit: {variants}."""
+    """Deletions called; of where and of which variants as count_snvs. Unit: {variants}."""
 
     ratio_transitions_transversions_snv: Annotated[float, Field(ge=0, le=1000000)] | None = None
     """Ti/Tv: transitions per transversion among the SNVs. Unit: 1."""

@@ -60,9 +60,9 @@ def mapping_of(text: str, schemas: Schemas) -> Mapping:
     return found
 
 
-def read_table(table: Table, path: Path, zone: ZoneInfo | None = SEOUL) -> Found:
-    subject = Subject("app/omh", "u-1")
-    context = Context("clinic-emr", "clinic", EventIds("clinic-emr", b"key"), RECORDED, subject, zone)
+def read_table(table: Table, path: Path, zone: ZoneInfo | None = SEOUL, day_month: str | None = None) -> Found:
+    ids, subject = EventIds("clinic-emr", b"key"), Subject("app/omh", "u-1")
+    context = Context("clinic-emr", "clinic", ids, RECORDED, subject, zone, day_month=day_month)
     found = Found()
     parts: dict[str, list[pl.DataFrame]] = {}
     for event, rows, places in table(path, context, found.report):
@@ -78,9 +78,9 @@ def read_table(table: Table, path: Path, zone: ZoneInfo | None = SEOUL) -> Found
 def read(shipped: Library) -> Read:
     """Reads a file by the shipped mapping that recognises it."""
 
-    def run(path: Path, zone: ZoneInfo | None = SEOUL) -> Found:
+    def run(path: Path, zone: ZoneInfo | None = SEOUL, day_month: str | None = None) -> Found:
         table = shipped.shipped_for(path)
         assert table is not None, path.name
-        return read_table(table, path, zone)
+        return read_table(table, path, zone, day_month)
 
     return run

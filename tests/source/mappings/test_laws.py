@@ -10,6 +10,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
@@ -19,8 +20,13 @@ from hypothesis import strategies as st
 from biokeel.contracts.schema import load_schemas
 from biokeel.errors import AdapterError
 from biokeel.settings import PROJECT_ROOT
+from biokeel.source.adapters.base import Unusable
+from biokeel.source.adapters.numbers import number_of_text
+from biokeel.source.mappings import cells
 from biokeel.source.mappings import table as tables
+from biokeel.source.mappings.model import FileRules
 from biokeel.source.mappings.run import Table
+from biokeel.source.times import in_zone
 from tests.source.mappings.conftest import Found, mapping_of, read_table
 
 SCHEMAS = load_schemas(PROJECT_ROOT / "schemas")
@@ -44,6 +50,8 @@ events:
     ),
     SCHEMAS,
 )
+ZONES = [None, ZoneInfo("Asia/Seoul"), ZoneInfo("America/New_York"), ZoneInfo("Europe/Berlin")]
+FORMS = ["%d-%m-%Y %H:%M", "%m/%d/%Y %I:%M:%S %p", "%Y-%m-%d %H:%M:%S", "%Y%m%d", "%d.%m.%Y"]
 HEADER = ["id", "who", "when", "value", "unit", "note"]
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc"), exclude_characters="\x85\u2028\u2029"))
 NOTES = st.one_of(TEXT, st.sampled_from(['a "quoted" word', "two\nlines", 'x,"\n",y', '"', "5' 2\"", "김,철수"]))
@@ -114,6 +122,9 @@ BAD = st.sampled_from(
         ["y1", "P1", "2024-05-01", "5"],
         ["y2", "P1", "2024-05-01", "5", "mg/dL", "", "", "zzzz"],
         ["y3", "P1", "", "5", "mg/dL", ""],
+        ["y4", "P1", "0001-01-01", "5", "mg/dL", ""],
+        ["y5", "P1", "2094-01-01", "5", "mg/dL", ""],
+        ["y6", "1.5E+09", "2024-05-01", "5", "mg/dL", ""],
     ]
 )
 
@@ -127,17 +138,17 @@ def test_a_line_that_cannot_be_read_costs_only_itself(
     good = written(rows)
     lines = good.splitlines(keepends=True)
     wrong = {}
-    for at, cells in bad:
+    for at, row in bad:
         out = io.StringIO()
-        csv.writer(out).writerow(cells)
+        csv.writer(out).writerow(row)
         lines.insert(1 + at % len(rows), out.getvalue())
-        wrong[out.getvalue()] = cells
+        wrong[out.getvalue()] = row
     found = read("".join(lines))
     assert events(found).sort("event_id").equals(events(read(good)).sort("event_id"))
     places = [f"line {number}" for number, line in enumerate(lines, 1) if line in wrong]
     assert sorted(place for place, _ in found.problems) == sorted(places)
     for _, reason in found.problems:
-        assert not any(cell in reason for cells in wrong.values() for cell in cells if len(cell) > 2)
+        assert not any(cell in reason for row in wrong.values() for cell in row if len(cell) > 2)
 
 
 STRAY = [
@@ -207,6 +218,52 @@ def test_bytes_that_are_no_text_of_the_encoding_cost_only_their_line() -> None:
 def test_a_file_full_of_stray_quotation_marks_is_refused() -> None:
     with pytest.raises(AdapterError, match="quotation marks"):
         read("id,who,when,value,unit,note\n" + 'x,P1,2024-05-01,5",mg/dL,\n' * 200)
+
+
+def test_times_are_read_as_the_zone_and_the_form_say() -> None:
+    text = (
+        "id,who,when,value,unit\n1,P,2024,5,mg/dL\n2,P,2024-05,5,mg/dL\n3,P,2024-05-01,5,mg/dL\n"
+        "4,P,2024-05-01T09:00,5,mg/dL\n5,P,2024-05-01 09:00:10,5,mg/dL\n6,P,2024-05-01T09:00:10.5+02:00,5,mg/dL\n"
+        "7,P,2016-12-31T23:59:60Z,5,mg/dL\n"
+    )
+    rows = events(read(text)).select("occurred_at", "occurred_offset_minutes", "occurred_precision").rows()
+    assert [(str(at), offset, precision) for at, offset, precision in rows] == [
+        ("2023-12-31 15:00:00+00:00", 540, "year"),
+        ("2024-04-30 15:00:00+00:00", 540, "month"),
+        ("2024-04-30 15:00:00+00:00", 540, "day"),
+        ("2024-05-01 00:00:00+00:00", 540, "minute"),
+        ("2024-05-01 00:00:10+00:00", 540, "second"),
+        ("2024-05-01 07:00:10.500000+00:00", 120, "millisecond"),
+        ("2016-12-31 23:59:59+00:00", 0, "second"),
+    ]
+
+
+@given(st.datetimes(datetime(1950, 1, 1), datetime(2024, 12, 31)), st.sampled_from(ZONES), st.sampled_from(FORMS))  # noqa: DTZ001
+@settings(max_examples=60)
+def test_times_are_those_that_python_reads(at: datetime, zone: ZoneInfo | None, form: str) -> None:
+    text = at.strftime(form)
+    expected = in_zone(datetime.strptime(text, form), zone)  # noqa: DTZ007 - in_zone decides
+    found = cells.moments(pl.Series([text]), [form], zone)
+    if found.at[0] is None:  # An hour that no clock of the zone shows.
+        assert zone is not None
+        local = datetime.strptime(text, form).replace(tzinfo=zone)
+        assert local.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != local.replace(tzinfo=None)
+    else:
+        assert (found.at[0], found.offset[0]) == expected[:2]
+
+
+@given(
+    st.one_of(st.floats(allow_nan=True, allow_infinity=True).map(repr), st.text("0123456789.,eE+-_ naif１", max_size=8))
+)
+@settings(max_examples=200)
+def test_numbers_are_those_that_all_formats_take(text: str) -> None:
+    found = cells.numbers(pl.Series([text.strip()]), FileRules(), {})
+    try:
+        expected = number_of_text(text.strip(), "x")
+    except Unusable:
+        expected = None
+    assert found.values[0] == expected
+    assert found.bad[0] == (expected is None)
 
 
 PAIRS = Table(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -110,6 +111,14 @@ def test_synthea_patients_are_enrolled_without_consent_name_or_number(read: Read
     assert not ours["consent_stated"].any()
     assert ours["name"].null_count() == ours.height
     assert not any(ours["identifiers"].list.len())
+
+
+def test_an_end_before_its_beginning_is_a_problem(read: Read, tmp_path: Path) -> None:
+    path = tmp_path / "conditions.csv"
+    path.write_text("START,STOP,PATIENT,ENCOUNTER,CODE,DESCRIPTION\n2024-02-01,2024-01-31,p,e,38341003,d\n")
+    found = read(path)
+    assert not found.counts
+    assert found.problems == [("line 2", "STOP lies before the beginning")]
 
 
 @pytest.mark.parametrize("table", ["allergies", "encounters", "immunizations"])
@@ -260,6 +269,27 @@ def test_a_file_that_does_not_tell_day_from_month_is_refused_whole(read: Read, t
     path.write_text(text + "F,S,16-06-2024 00:00,0,95,,,\nF,S,06-16-2024 00:00,0,95,,,\n", encoding="utf-8")
     with pytest.raises(AdapterError, match="in two orders"):
         read(path)
+
+
+def test_whoever_publishes_may_say_the_order_unless_the_file_says_another(read: Read, tmp_path: Path) -> None:
+    path = tmp_path / "libre.csv"
+    path.write_text(LIBRE.format(header=ENGLISH, day="05-06-2024", low="95", scan="101"), encoding="utf-8")
+    for order, month in (("dmy", 6), ("mdy", 5)):
+        assert read(path, None, order).frames["clinical.glucose"]["occurred_at"][0].month == month
+    path.write_text(LIBRE.format(header=ENGLISH, day="16-06-2024", low="95", scan="101"), encoding="utf-8")
+    with pytest.raises(AdapterError, match="not in the order"):
+        read(path, None, "mdy")
+    path.write_text(LIBRE.format(header=ENGLISH, day="2024-06-05", low="95", scan="101"), encoding="utf-8")
+    assert read(path, None, "mdy").frames["clinical.glucose"]["occurred_at"][0].month == 6
+
+
+@pytest.mark.parametrize("envelope", ["gzip", "utf-16", "cp949"])
+def test_a_table_is_read_in_any_envelope(read: Read, tmp_path: Path, envelope: str) -> None:
+    text = "날짜,끼니,음식,열량(kcal)\n" + "2024-05-01,아침,쌀밥,300\n2024-05-01,점심,된장찌개,450.5\n"
+    path = tmp_path / "log.csv"
+    path.write_bytes(gzip.compress(text.encode()) if envelope == "gzip" else text.encode(envelope))
+    ours = read(path).frames["lifestyle.diet"].select("meal", "energy", "food_name").rows()
+    assert ours == [("breakfast", 300.0, "쌀밥"), ("lunch", 450.5, "된장찌개")]
 
 
 def test_dexcom_is_read_in_its_languages(read: Read, tmp_path: Path) -> None:

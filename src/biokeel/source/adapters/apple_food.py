@@ -19,6 +19,7 @@ from biokeel.source.adapters.apple_samples import (
     timed_of,
 )
 from biokeel.source.adapters.base import Record, Report, Unusable, content_key
+from biokeel.source.adapters.lifestyle import positive
 
 _PREFIX: Final = "HKQuantityTypeIdentifierDietary"
 FOOD: Final = {
@@ -92,7 +93,7 @@ def _converted(sample: Sample, field: str) -> float:
     factor = (KILOCALORIES if field == "energy" else GRAMS).get(sample.unit)
     if factor is None:
         raise Unusable("unit is none that the type has")
-    return sample.value * factor * (1000 if field == "sodium" else 1)
+    return positive(sample.value * factor * (1000 if field == "sodium" else 1), "value")
 
 
 def _meal(metadata: dict[str, str]) -> str:

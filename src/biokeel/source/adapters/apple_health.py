@@ -49,6 +49,7 @@ from biokeel.source.adapters.lifestyle import (
     SLEEP,
     VITAL_SIGN,
     activity,
+    count,
     positive,
     vital_sign,
     whose,
@@ -60,6 +61,8 @@ _CHUNK: Final = 1 << 20
 _LONGEST_ELEMENT: Final = 16 << 20
 """Bytes that one tag may take; a real one has some hundred."""
 _DEEPEST: Final = 64
+_OF_WORKOUT: Final = 3
+"""Depth of what is said of a whole workout; deeper it is said of one of its parts."""
 _LONGEST_MEASUREMENT_MS: Final = 900_000
 """As for Open mHealth: what lasts longer than a quarter of an hour is a mean."""
 _ROOT: Final = re.compile(rb"<HealthData[\s/>]")
@@ -234,7 +237,7 @@ class _Reader:
             self._correlation = attributes, {}, []
         elif name == "Workout":
             self._workout = attributes, []
-        elif name == "WorkoutStatistics" and self._workout is not None:
+        elif name == "WorkoutStatistics" and self._workout is not None and self._depth == _OF_WORKOUT:
             self._workout[1].append(attributes)
         elif name == "ActivitySummary":
             self._guard(self._days.summary, attributes)
@@ -335,12 +338,18 @@ class _Reader:
         lasted = attributes.get("duration")
         payload: Record = {
             "activity": word,
-            "duration": positive(number_of_text(lasted, "duration"), "duration") * seconds if lasted else None,
+            "duration": positive(number_of_text(lasted, "duration") * seconds, "duration") if lasted else None,
             "steps": None,
             "distance": metres_of(attributes, "totalDistance", "totalDistanceUnit"),
             "energy": energy_of(attributes, "totalEnergyBurned", "totalEnergyBurnedUnit"),
             "heart_rate": None,
         }
+        distances = [each for each in statistics if each.get("type", "").startswith(f"{_QUANTITY}Distance")]
+        if len(distances) == 1:
+            payload["distance"] = metres_of(distances[0], "sum", "unit")
+        elif distances:  # a triathlon: what was swum and what was run are no one distance
+            payload["distance"] = None
+            self._report.leave_out(self._place(), "the distances of a workout of several kinds")
         for each in statistics:
             _add_statistics(payload, each)
         key = f"{key_of('Workout', source, timed)}/{word}"
@@ -350,14 +359,12 @@ class _Reader:
 def _add_statistics(payload: Record, statistics: Attributes) -> None:
     """Put what newer exports say of a workout beside it: sums and means of samples."""
     type_ = statistics.get("type", "").removeprefix(_QUANTITY)
-    if type_.startswith("Distance"):
-        payload["distance"] = metres_of(statistics, "sum", "unit")
-    elif type_ == "ActiveEnergyBurned":
+    if type_ == "ActiveEnergyBurned":
         payload["energy"] = energy_of(statistics, "sum", "unit")
     elif type_ == "HeartRate" and statistics.get("unit") == "count/min" and statistics.get("average"):
         payload["heart_rate"] = positive(number_of_text(statistics["average"], "average"), "average")
     elif type_ == "StepCount" and statistics.get("sum"):
-        payload["steps"] = round(positive(number_of_text(statistics["sum"], "sum"), "sum"))
+        payload["steps"] = count(round(number_of_text(statistics["sum"], "sum")), "sum")
 
 
 def _vital_sign(type_: str, attributes: Attributes, timed: Timed) -> Record:
@@ -371,7 +378,7 @@ def _vital_sign(type_: str, attributes: Attributes, timed: Timed) -> Record:
     unit, factor = found
     if unit == "%" and value > 1:
         raise Unusable("value is more than 1, and HealthKit's per cent is a fraction")
-    return vital_sign(code, value * factor, unit)
+    return vital_sign(code, positive(value * factor, "value"), unit)
 
 
 def _glucose(sample: Sample, metadata: Mapping[str, str]) -> Record:

@@ -145,4 +145,4 @@ def _amount(attributes: Attributes, name: str, unit_name: str, units: dict[str, 
     factor = units.get(attributes.get(unit_name, ""))
     if factor is None:
         raise Unusable(f"{unit_name} is none that {name} has")
-    return positive(number_of_text(text, name), name) * factor
+    return positive(number_of_text(text, name) * factor, name)

@@ -33,6 +33,8 @@ from biokeel.source.times import in_zone
 _DAY_MS: Final = 86_400_000
 _GAP_MS: Final = 3_600_000
 """What parts two sleeps: an hour of which no source says that the person lay in bed, slept or woke."""
+_MOST: Final = 1e9
+"""Steps, or metres, of one sample; the sum of a day must be a number, too."""
 _LONGEST_NIGHT_MS: Final = 48 * 3_600_000
 _FIRST_YEAR: Final = "2007"
 """The first phone of Apple's; exports begin with an empty summary of 1969."""
@@ -72,6 +74,8 @@ class Days:
         self._take(attributes, 0, value_of(attributes) if metres is None else metres)
 
     def _take(self, attributes: Attributes, is_steps: int, value: float) -> None:
+        if value > _MOST:
+            raise Unusable("value is larger than any person's")
         begun, offset, ended, created = timed_of(attributes)
         source = source_of(attributes)
         number = self._sources.setdefault(source, len(self._sources))

@@ -20,7 +20,6 @@ import orjson
 import polars as pl
 
 from biokeel.contracts.topics import EventType
-from biokeel.source.adapters.envelope import read_json as read_json  # noqa: PLC0414 - many adapters know it by this place
 from biokeel.source.adapters.stated import NOTHING, Stated
 from biokeel.source.ids import EventIds
 from biokeel.source.memory import Memory

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property, lru_cache
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TextIO
 
@@ -32,7 +32,7 @@ from biokeel.source.adapters.strict_json import (
     shown,
     twins,
 )
-from biokeel.source.adapters.unpacking import open_utf8
+from biokeel.source.adapters.unpacking import first_bytes, open_utf8
 
 if TYPE_CHECKING:
     from biokeel.source.adapters.base import Report
@@ -109,7 +109,7 @@ def documents(path: Path, report: Report, encoding: str | None = None) -> Iterat
     if shape is Shape.LINES:
         with open_bytes(path, report, encoding) as file:
             yield from _lines(file, path.name, report)
-    elif shape is Shape.ARRAY and path.stat().st_size > WHOLE_BYTES:
+    elif shape is Shape.ARRAY and not _is_small(path):
         with open_bytes(path, report, encoding) as file:
             yield from _elements(file, path.name, report)
     elif shape is Shape.ARRAY:
@@ -143,12 +143,12 @@ def peek(path: Path, encoding: str | None = None) -> Peek:
 
 
 @lru_cache(maxsize=1)
-def _peek(path: Path, encoding: str | None, _changed: int, size: int) -> Peek:
+def _peek(path: Path, encoding: str | None, _changed: int, _size: int) -> Peek:
     with open_bytes(path, None, encoding) as file:
         head = file.read(HEAD_BYTES)
     text = head.lstrip()
     if _ARRAY.match(text):
-        return Peek(path.name, Shape.ARRAY, head, _first_elements(path, encoding, size))
+        return Peek(path.name, Shape.ARRAY, head, _first_elements(path, encoding))
     found, first_is_whole, is_more = _first_lines(path, encoding)
     if _is_named_lines(path) or (found and first_is_whole and is_more):
         return Peek(path.name, Shape.LINES, head, found)
@@ -171,26 +171,34 @@ def _is_named_lines(path: Path) -> bool:
 
 def _first_lines(path: Path, encoding: str | None) -> tuple[list[dict[str, Any]], bool, bool]:
     """The objects that are whole in one of the first lines, not indented; whether the first is one, and more follow."""
-    found: list[dict[str, Any]] = []
-    count = first = 0
     with open_bytes(path, None, encoding) as file:
-        while count <= _SAMPLES and (line := file.readline(MOST_BYTES)):
-            if not line.strip():
-                continue
-            count += 1
-            if line[:1] != b"{":
-                continue
-            try:
-                value = loads_but_twins(line)
-            except BadJson:
-                continue
-            found.append(value)
-            first = first or count
-    return found, first == 1, count > 1
+        some = (line for line in iter(lambda: file.readline(MOST_BYTES), b"") if line.strip())
+        lines = list(islice(some, 2))
+        if len(lines) < 2 and not _is_named_lines(path):
+            return [], False, False  # One document, which is read in one piece.
+        found = {
+            index: value
+            for index, line in enumerate(islice(chain(lines, some), _SAMPLES))
+            if (value := _object_in(line))
+        }
+    return list(found.values()), 0 in found, len(lines) > 1
 
 
-def _first_elements(path: Path, encoding: str | None, size: int) -> list[dict[str, Any]]:
-    if size <= WHOLE_BYTES:
+def _object_in(line: bytes) -> dict[str, Any] | None:
+    """The object that is the whole of a line, and not indented."""
+    try:
+        return loads_but_twins(line) if line.startswith(b"{") else None
+    except BadJson:
+        return None
+
+
+def _is_small(path: Path) -> bool:
+    """Whether what is in the file, unpacked, is small enough to be parsed at once."""
+    return path.stat().st_size <= WHOLE_BYTES and len(first_bytes(path, WHOLE_BYTES + 1)) <= WHOLE_BYTES
+
+
+def _first_elements(path: Path, encoding: str | None) -> list[dict[str, Any]]:
+    if _is_small(path):
         value, _ = _whole(path, encoding)
         elements = value if isinstance(value, list) else []
     else:

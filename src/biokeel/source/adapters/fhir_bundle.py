@@ -10,9 +10,9 @@ What can mean two resources or two people is refused, never guessed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -95,9 +95,7 @@ class Deletion:
 class Bundle:
     """The resources of one file: `resources` with their positions, in its order, and its `deletions`."""
 
-    def __init__(
-        self, entries: Sequence[Entry], *, is_history: bool, server: Callable[[], str | None], context: Context
-    ) -> None:
+    def __init__(self, entries: Sequence[Entry], *, is_history: bool, server: _Server, context: Context) -> None:
         self._context = context
         self._server = server
         self._is_history = is_history
@@ -127,11 +125,7 @@ class Bundle:
             [*_written(document, place)] if is_bundle else [_Written(place, {"resource": document}, creates=False)]
         )
         entries = [_entry(each.position, each.entry, creates=each.creates) for each in written if each.is_resource]
-
-        @cache
-        def server() -> str | None:
-            return _server_of_file(document, entries, context.schemes.own_server)
-
+        server = _Server(document, entries, context.schemes.own_server)
         for entry in entries:
             if entry.id is not None and not entry.at_own_url:
                 entry.server = server()
@@ -442,6 +436,19 @@ def _entry(position: str, entry: dict[str, Any], *, creates: bool) -> Entry:
     if name:
         return Entry(position, resource, kind, named, name=name)
     return Entry(position, resource, kind, named, id=None if creates and method == "POST" else given or None)
+
+
+class _Server:
+    """The server of what names none itself, found out when somebody asks: it takes a look at the whole file."""
+
+    def __init__(self, document: Resource, entries: Sequence[Entry], own: str) -> None:
+        self._file = (document, entries, own)
+        self._found: list[str | None] = []
+
+    def __call__(self) -> str | None:
+        if not self._found:
+            self._found.append(_server_of_file(*self._file))
+        return self._found[0]
 
 
 class _Written(NamedTuple):

@@ -32,6 +32,7 @@ _LABORATORIES: Final = frozenset(
     {"LAB", "BG", "BLB", "CH", "HM", "IMM", "MB", "MCB", "MYC", "OSL", "SR", "TX", "URN", "VR"}
 )
 """Sections of HL7 table 0074 whose results are laboratory results."""
+_OF_OBSERVATIONS: Final = frozenset({OBSERVATION_CATEGORY, ""})
 _KOREAN: Final = ("www.hl7korea.or.kr/codesystem", "www.hl7korea.or.kr/fhir/krcore/codesystem")
 _HL7: Final = "terminology.hl7.org/codesystem"
 
@@ -128,11 +129,11 @@ def is_of_laboratory(resource: dict[str, Any]) -> bool:
     """Whether a DiagnosticReport or an Observation says itself that it is of a laboratory."""
     categories = resource.get("category")
     for concept in categories if isinstance(categories, list) else ():
-        found = codings(concept)
-        if "laboratory" in codes_in(found, OBSERVATION_CATEGORY, ""):
-            return True
-        if not _LABORATORIES.isdisjoint(codes_in(found, REPORT_CATEGORY)):
-            return True
+        for coding in codings(concept):
+            if coding.code == "laboratory" and coding.system in _OF_OBSERVATIONS:
+                return True
+            if coding.system == REPORT_CATEGORY and coding.code in _LABORATORIES:
+                return True
     return False
 
 

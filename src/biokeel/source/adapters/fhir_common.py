@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import tzinfo
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from biokeel.contracts.identity import ENTERED_IN_ERROR
@@ -92,7 +94,7 @@ class Case:
             meta = self.resource.get("meta")
             times = [meta.get("lastUpdated") if isinstance(meta, dict) else None]
             times += [self.resource.get(name) for name in ("issued", "recordedDate", "authoredOn", "dateAsserted")]
-            read = [moment(text, self.context.zone) for text in times if text is not None]
+            read = [_moment(text, self.context.zone) for text in times if text is not None]
             said = max((at.at for at in read if at is not None), default=None)
             self._says_when = said is not None
             self._recorded_at = self.context.recorded_at if said is None else said
@@ -137,12 +139,20 @@ Maker: TypeAlias = Callable[[Case], Iterator[Made]]
 """Makes the events of one resource. Raises `Unusable`; yields nothing for what is no event of ours."""
 
 
+def _moment(text: object, zone: tzinfo | None) -> Moment | None:
+    return _read(text, zone) if isinstance(text, str) else None
+
+
+_read = lru_cache(maxsize=65_536)(moment)
+"""The resources of one visit have the same times, and reading one takes longer than all else about it."""
+
+
 def time_of(found: Any, context: Context) -> Moment | None:
     """The moment of a dateTime, of a Period's start, or of a Timing that names one event."""
     if isinstance(found, dict):
         events = found.get("event")
         found = events[0] if isinstance(events, list) and len(events) == 1 else found.get("start")
-    return moment(found, context.zone)
+    return _moment(found, context.zone)
 
 
 _LENGTHS: Final = {Precision.YEAR: 366, Precision.MONTH: 31, Precision.DAY: 1}

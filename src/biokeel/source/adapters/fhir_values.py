@@ -34,6 +34,14 @@ _ABSENT: Final = frozenset(
         "not-permitted",
     }
 )  # fmt: skip
+_NAMES: Final = frozenset(
+    {
+        "valueQuantity", "valueCodeableConcept", "valueString", "valueBoolean", "valueInteger", "valueRange",
+        "valueRatio", "valueSampledData", "valueTime", "valueDateTime", "valuePeriod",
+    }
+)  # fmt: skip
+"""The value[x] of an Observation in R4."""
+_EXTENDED: Final = ("_valueString", "_valueBoolean", "_valueInteger", "_valueTime", "_valueDateTime")
 _ABSENT_URL: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 
 
@@ -98,16 +106,19 @@ def unit_of(found: dict[str, Any], name: str) -> str | None:
 
 def values_of(holder: Resource) -> list[str]:
     """The names of the value[x] elements that `holder` has."""
-    return [name for name in holder if name.startswith("value") and holder[name] is not None]
+    return [name for name in holder.keys() & _NAMES if holder[name] is not None]
 
 
 def absent_reason(holder: Resource) -> str | None:
     """Why `holder` has no value; None where it does not say. A reason of another code system is `unknown`."""
     if (reason := holder.get("dataAbsentReason")) is not None:
         return word(reason, ABSENT_REASON, _ABSENT) or "unknown"
-    for name, extra in holder.items():
+    if holder.keys().isdisjoint(_EXTENDED):
+        return None
+    for name in _EXTENDED:
         # The data-absent-reason extension stands where a primitive value would.
-        extensions = extra.get("extension") if name.startswith("_value") and isinstance(extra, dict) else None
+        extra = holder.get(name)
+        extensions = extra.get("extension") if isinstance(extra, dict) else None
         for extension in extensions if isinstance(extensions, list) else ():
             if isinstance(extension, dict) and extension.get("url") == _ABSENT_URL:
                 code = extension.get("valueCode")

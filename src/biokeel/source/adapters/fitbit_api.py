@@ -55,7 +55,7 @@ def is_fitbit_api(document: dict[str, Any]) -> bool:
     if "dateOfSleep" in document or ("logId" in document and "activityName" in document):
         return True
     lists = {name for name, value in document.items() if isinstance(value, list)}
-    if any(name.startswith("activities-") for name in lists):
+    if any(name.startswith(("activities-", "body-")) for name in lists):
         return True
     return bool(lists & _LISTS.keys()) and document.keys() <= _LISTS.keys() | _BESIDE
 
@@ -173,10 +173,10 @@ def _of_day(field: str, factor: float) -> Make:
     def make(row: dict[str, Any], _place: str, context: Context, _report: Report) -> list[Made]:
         begun = _day(row.get("dateTime"), "dateTime", context)
         text = row.get("value")
-        value = positive(number_of_text(text, "value") if isinstance(text, str) else number(text, "value"), "value")
+        value = number_of_text(text, "value") if isinstance(text, str) else number(text, "value")
         payload: Record = {
             "activity": DAY,
-            field: count(value, "value") if field == "steps" else value * factor,
+            field: count(value, "value") if field == "steps" else positive(value * factor, "value"),
         }
         return [Made(EXERCISE, f"day/{field}/{row['dateTime']}", begun, payload)]
 

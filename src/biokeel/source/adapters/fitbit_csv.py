@@ -175,7 +175,7 @@ def _clock(found: re.Match[str]) -> tuple[int, int, int]:
 def _value(row: Row, name: str, factor: float = 1.0) -> float | None:
     """The number in a cell, times `factor`; null for an empty cell. Raises `Unusable`."""
     text = row[name].strip()
-    return positive(number_of_text(text, name), name) * factor if text else None
+    return positive(number_of_text(text, name) * factor, name) if text else None
 
 
 def _needed(row: Row, name: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -133,9 +134,11 @@ def activity(name: object, place: str, report: Report) -> str:
 
 
 def positive(value: float, name: str) -> float:
-    """`value` where it is not below zero. Raises `Unusable`."""
+    """`value` where it is not below zero, and was not so large that its conversion overflowed. Raises `Unusable`."""
     if value < 0:
         raise Unusable(f"{name} is below zero")
+    if value == math.inf:
+        raise Unusable(f"{name} is no finite number")
     return value
 
 
@@ -152,4 +155,4 @@ def has_value(payload: Mapping[str, Any], *beside: str) -> bool:
 def optional(holder: Mapping[str, Any], name: str, factor: float = 1.0) -> float | None:
     """The number under `name`, times `factor`; null where there is none. Raises `Unusable`."""
     found = holder.get(name)
-    return None if found is None else positive(number(found, name), name) * factor
+    return None if found is None else positive(number(found, name) * factor, name)

@@ -60,6 +60,7 @@ _METRES: Final = {
     "yd": 0.9144,
     "mi": 1609.344,
 }
+_CENTIMETRES: Final = {unit: metres * 100 for unit, metres in _METRES.items()}
 _GRAMS: Final = {
     "fg": 1e-15,
     "pg": 1e-12,
@@ -74,6 +75,7 @@ _GRAMS: Final = {
     "lb": 453.59237,
     "Ton": 907_184.74,
 }
+_MILLIGRAMS: Final = {unit: grams * 1000 for unit, grams in _GRAMS.items()}
 _KILOCALORIES: Final = {"kcal": 1.0}
 _POSTURES: Final = {
     "sitting": "sitting",
@@ -177,7 +179,7 @@ def amount(holder: Mapping[str, Any], name: str, units: Mapping[str, float]) -> 
         raise Unusable(f"{name}.unit is a month or a year, which have no fixed length")
     if not isinstance(unit, str) or unit not in units:
         raise Unusable(f"{name}.unit is none of the schema's")
-    return positive(value, name) * units[unit]
+    return positive(value * units[unit], name)
 
 
 def check(body: Body) -> None:
@@ -243,7 +245,7 @@ def _weight(body: Body, _frame: Frame, _place: str, _report: Report) -> Record:
 
 
 def _height(body: Body, _frame: Frame, _place: str, _report: Report) -> Record:
-    return vital_sign("8302-2", amount(body, "body_height", _METRES) * 100, "cm")
+    return vital_sign("8302-2", amount(body, "body_height", _CENTIMETRES), "cm")
 
 
 def _temperature(body: Body, _frame: Frame, _place: str, _report: Report) -> Record:
@@ -345,7 +347,6 @@ def _food(body: Body, _frame: Frame, _place: str, _report: Report) -> Record:
     if meal not in {"breakfast", "lunch", "dinner", "snack", "unknown"}:
         raise Unusable("meal is none of the schema's values")
     eaten = body.get("food_amount")
-    sodium = _optional(body, "sodium", _GRAMS)
     return {
         "meal": meal,
         "food_name": body["food_name"] if isinstance(body.get("food_name"), str) else None,
@@ -357,7 +358,7 @@ def _food(body: Body, _frame: Frame, _place: str, _report: Report) -> Record:
         "carbohydrate": _optional(body, "carbohydrate", _GRAMS),
         "protein": _optional(body, "protein", _GRAMS),
         "fat": _optional(body, "fat", _GRAMS),
-        "sodium": None if sodium is None else sodium * 1000,
+        "sodium": _optional(body, "sodium", _MILLIGRAMS),
     }
 
 

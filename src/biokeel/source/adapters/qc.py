@@ -135,7 +135,7 @@ class Part:
 
 def events(path: Path, parts: Iterable[Part], context: Context, report: Report) -> Iterator[Batch]:
     """Yield an event for each of `parts` that can be one. Raises `AdapterError` where nobody says whose a report is."""
-    held = Held()
+    held, seen = Held(), dict[str, str]()
     for part in parts:
         for called in part.not_available:
             report.leave_out(part.place, f"{shown_name(called)}: not available")
@@ -153,6 +153,10 @@ def events(path: Path, parts: Iterable[Part], context: Context, report: Report) 
             record = _record(path, part, context)
         except Unusable as fault:
             report.problem(part.place, str(fault))
+            continue
+        said = content_key(record)
+        if seen.setdefault(record["event_id"], said) != said:
+            report.problem(part.place, "the same report stands in this file before, with other values")
             continue
         if record["occurred_basis"] == "recorded":
             report.leave_out(part.place, NO_TIME)

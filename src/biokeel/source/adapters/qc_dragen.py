@@ -37,6 +37,7 @@ class Section:
 
 
 _PERCENT: Final = 4
+_COVERAGE: Final = "COVERAGE SUMMARY"
 _PLOIDY: Final = "Ploidy estimation"
 _CALLS: Final = {
     "SNPs": Fill("count_snvs"),
@@ -61,7 +62,7 @@ SECTIONS: Final = {
         },
         may_lack=frozenset({"Estimated sample contamination"}),
     ),
-    "COVERAGE SUMMARY": Section(
+    _COVERAGE: Section(
         "dragen-wgs-coverage",
         {
             "Average autosomal coverage over genome": Fill("mean_autosome_coverage"),
@@ -77,12 +78,16 @@ SECTIONS: Final = {
     ),
 }
 """DRAGEN 3 and 4's names of sections and rows; blanks within brackets do not count."""
-_OVERALL: Final = "Average alignment coverage over wgs"
+_OVERALL: Final = "Average alignment coverage over "
+_WHOLE_GENOME: Final = frozenset({"wgs", "genome"})
+"""What the overall coverage is of, where it is not a region's file."""
+_KARYOTYPE: Final = re.compile(r"[XY0]{2,4}")
+_REGION: Final = "DRAGEN: coverage of a region, not of the genome"
 _ROLES: Final = {"TUMOR ": "tumor", "NORMAL ": "normal"}
 FIRST: Final = re.compile(
     r"(?:TUMOR |NORMAL )?(?:MAPPING/ALIGNING (?:SUMMARY|PER RG)|COVERAGE SUMMARY|VARIANT CALLER (?:SUMMARY|PREFILTER"
     r"|POSTFILTER)(?: GVCF)?|PLOIDY ESTIMATION|RUN TIME|TRIMMER STATISTICS|CNV SUMMARY|SV SUMMARY"
-    rf"|{_OVERALL}),"
+    rf"),|{_OVERALL}"
 )
 
 
@@ -104,13 +109,17 @@ def _parts(path: Path, report: Report) -> Iterator[Part]:
         if not cells:
             continue
         place = f"line {number}"
-        if cells[0] == _OVERALL:
-            part = Part(place, "dragen-overall-mean-coverage", "DRAGEN")
-            part.measure("mean_coverage", cells[1] if len(cells) > 1 else None, _OVERALL)
+        prefix = next((prefix for prefix in _ROLES if cells[0].startswith(prefix)), "")
+        called = cells[0].removeprefix(prefix)
+        if called.startswith(_OVERALL):
+            if called.removeprefix(_OVERALL) not in _WHOLE_GENOME:
+                report.leave_out(place, _REGION)
+                continue
+            part = Part(place, "dragen-overall-mean-coverage", "DRAGEN", role=_ROLES.get(prefix))
+            part.measure("mean_coverage", cells[1] if len(cells) > 1 else None, called)
             yield part
             continue
-        prefix = next((prefix for prefix in _ROLES if cells[0].startswith(prefix)), "")
-        section = SECTIONS.get(cells[0].removeprefix(prefix))
+        section = SECTIONS.get(called)
         if section is None:
             report.leave_out(place, "DRAGEN: rows of a read group, before filters, or of a section that is not read")
             continue
@@ -119,11 +128,15 @@ def _parts(path: Path, report: Report) -> Iterator[Part]:
             continue
         made = _Found(Part(place, section.report_type, "DRAGEN", cells[1] or None, "the second column"))
         made.part.role = _ROLES.get(prefix)
-        one = found.setdefault((prefix, cells[0].removeprefix(prefix), cells[1]), made)
+        one = found.setdefault((prefix, called, cells[1]), made)
         name = _plain(cells[2])
         if one.cells.setdefault(name, cells) != cells:
             one.part.faults.append("a row stands there twice, with two values")
     for (_, called, _), one in found.items():
+        names = " ".join(one.cells)
+        if called == _COVERAGE and "region" in names and "over genome" not in names:
+            report.leave_out(one.part.place, _REGION)
+            continue
         _measure(one, SECTIONS[called])
         yield one.part
 
@@ -148,7 +161,10 @@ def _measure(one: _Found, section: Section) -> None:
 
 
 def _sex(part: Part, text: str) -> None:
-    """XX or XY; another karyotype is neither sex, and says more of a person than the event has a field for."""
+    """XX or XY; another karyotype (that of many a tumour) is neither sex, and the event has no field for it."""
+    if text not in {"XX", "XY"} and _KARYOTYPE.fullmatch(text):
+        part.not_available.append(_PLOIDY)
+        return
     try:
         sex = sex_of(text, _PLOIDY)
     except Unusable as fault:

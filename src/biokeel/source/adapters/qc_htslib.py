@@ -50,7 +50,7 @@ def _stats(path: Path, report: Report) -> Part:
         if (version := STATS.match(text)) and part.tool is None:
             part.tool = f"samtools {version[1]}"
         elif text.startswith("# This file contains statistics only") or _names_a_part(text):
-            raise AdapterError(f"{path.name} is samtools stats of a part of the reads, which is not one sample's QC.")
+            raise _part_of_the_reads(path)
         elif text.startswith("SN\t"):
             name, _, rest = text[3:].partition("\t")
             name = name.rstrip(":")
@@ -58,10 +58,12 @@ def _stats(path: Path, report: Report) -> Part:
                 part.faults.append(f"line {line}: a second report in the same file")
                 break
             numbers[name] = rest.partition("\t")[0]
-    wanted = ("sequences", "reads mapped", "reads properly paired", "reads mapped and paired")
+    wanted = ("sequences", "filtered sequences", "reads mapped", "reads properly paired", "reads mapped and paired")
     count = _counts(part, numbers, wanted)
     if count is not None:
-        reads, mapped, proper, pairs = count
+        reads, filtered, mapped, proper, pairs = count
+        if filtered:
+            raise _part_of_the_reads(path)
         part.ratio("pct_reads_mapped", 100 * mapped, reads, "reads mapped")
         part.ratio("pct_reads_properly_paired", 100 * proper, reads, "reads properly paired")
         # Without pairs samtools writes an insert size of 0.0, which nobody measured.
@@ -72,6 +74,12 @@ def _stats(path: Path, report: Report) -> Part:
         for called, name in sizes.items():
             part.measure(name, numbers.get(called) if pairs else None, called)
     return part
+
+
+def _part_of_the_reads(path: Path) -> AdapterError:
+    return AdapterError(
+        f"{path.name} is samtools stats of a part of the reads (a filter, a region, a read group): not one sample's QC."
+    )
 
 
 def _names_a_part(text: str) -> bool:
@@ -136,7 +144,9 @@ def _bcftools(path: Path, report: Report) -> Iterator[Part]:
         elif cells[0] in {"ID", "SN", "TSTV", "PSC", "PSI"}:
             tables.setdefault(cells[0], []).append(cells)
     if len(tables.get("ID", [])) != 1 or len(tables["ID"][0]) > 3:
-        raise AdapterError(f"{path.name} is bcftools stats that compares files, which is not one call set's QC.")
+        raise AdapterError(
+            f"{path.name} is bcftools stats of several files, or of parts of one: not one call set's QC."
+        )
     if counted is None:
         report.leave_out("the report", "variants_counted: the filters of the command line are neither PASS nor none")
     tool = f"bcftools {version}" if version else "bcftools"

@@ -1,4 +1,4 @@
-"""Metrics files of Picard (and of GATK's copies of it): what each class fills is in `CLASSES`.
+"""Metrics files of Picard (and of GATK's and Parabricks' copies of it): what each class fills is in `CLASSES`.
 
 A row names its sample in SAMPLE or SAMPLE_ALIAS where Picard was run by sample; a row of all reads names none, and the
 sample must be stated. Rows of a library or of a read group are left out. Picard's coverage is that of the intervals it
@@ -23,8 +23,8 @@ from biokeel.source.adapters.qc import Part, events, whole_number
 from biokeel.source.adapters.text import lines
 from biokeel.source.times import Moment, in_zone
 
-FIRST: Final = re.compile(r"## (?:htsjdk\.samtools|net\.sf\.picard)\.metrics\.StringHeader")
-_CLASS: Final = "## METRICS CLASS\t"
+FIRST: Final = re.compile(r"## (?:(?:htsjdk\.samtools|net\.sf\.picard)\.metrics\.StringHeader|METRICS CLASS\s)")
+_CLASS: Final = re.compile(r"## METRICS CLASS\s+(?:\S*[.$])?(\w+)")
 _STARTED: Final = re.compile(
     r"# Started on: [A-Z][a-z]{2} ([A-Z][a-z]{2}) ([ \d]?\d) (\d\d):(\d\d):(\d\d) ([A-Z]{1,5}|[+-]\d\d:?\d\d) (\d{4})"
 )
@@ -111,8 +111,8 @@ def _parts(path: Path, context: Context, report: Report) -> Iterator[Part]:
             at = _moment(started, context.zone)
             if at is None:
                 report.leave_out(f"line {number}", "Started on: its zone is not told by its abbreviation; name --zone")
-        elif text.startswith(_CLASS):
-            called = re.split(r"[.$]", text.removeprefix(_CLASS))[-1]
+        elif found := _CLASS.match(text):
+            called = found[1]
             if called in classes:
                 raise AdapterError(f"{path.name} has two tables of {called}.")
             rows, names = classes.setdefault(called, []), None
@@ -124,15 +124,15 @@ def _parts(path: Path, context: Context, report: Report) -> Iterator[Part]:
             cells = text.split("\t")
             # Picard leaves out the empty cells at the end of a row.
             rows.append((f"line {number}", dict(zip(names, cells + [""] * (len(names) - len(cells)), strict=False))))
-    known = {name: found for name, found in classes.items() if name in CLASSES}
+    known = {name: table for name, table in classes.items() if name in CLASSES}
     if not known:
         raise AdapterError(
             f"{path.name} is a metrics file of Picard without a class that is read.", f"Read are {', '.join(CLASSES)}."
         )
     for name in sorted(classes.keys() - known.keys()):
         report.leave_out("the report", f"Picard's {name}")
-    for name, found in known.items():
-        yield from _of_class(CLASSES[name], name, found, at, report)
+    for name, table in known.items():
+        yield from _of_class(CLASSES[name], name, table, at, report)
 
 
 def _of_class(

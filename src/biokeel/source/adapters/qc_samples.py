@@ -13,7 +13,10 @@ from biokeel.source.adapters.base import Batch, Context, Report, Unusable
 from biokeel.source.adapters.qc import Part, events, sex_of, whole_number
 from biokeel.source.adapters.text import table
 
-SELF_SM: Final = ("#SEQ_ID", "RG", "FREEMIX")
+SELF_SM: Final = ("#SEQ_ID", "RG", "CHIP_ID", "FREELK1")
+_FREEMIX: Final = ("FREEMIX", "FREEMIX(alpha)")
+"""VerifyBamID's name of the contamination, and that of VerifyBamID2's first versions."""
+_ALL_GROUPS: Final = frozenset({"ALL", "NA"})
 SOMALIER: Final = ("sample_id", "gt_depth_mean", "X_het", "X_hom_alt")
 HET_CHECK: Final = ("sample_id", "mean_depth", "sampled_sites")
 SEX_CHECK: Final = ("sample_id", "ped_sex", "predicted_sex", "het_count", "hom_alt_count")
@@ -49,11 +52,15 @@ def read_pairs(path: Path, context: Context, report: Report) -> Iterator[Batch]:
 
 def _self_sm(path: Path, report: Report) -> Iterator[Part]:
     for place, row in table(path, report, "\t"):
-        if row["RG"] != "ALL":
+        if row["RG"] not in _ALL_GROUPS:
             report.leave_out(place, "VerifyBamID: one read group")
             continue
         part = Part(place, "verifybamid-selfsm", "VerifyBamID", row["#SEQ_ID"], "#SEQ_ID")
-        part.measure("cross_contamination_rate", row["FREEMIX"], "FREEMIX")
+        named = [name for name in _FREEMIX if name in row]
+        for name in named:
+            part.measure("cross_contamination_rate", row[name], "FREEMIX")
+        if not named:
+            part.missing.append("FREEMIX")
         yield part
 
 

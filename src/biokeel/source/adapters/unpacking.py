@@ -49,16 +49,18 @@ def open_utf8(path: Path, encoding: str | None = None, told: Callable[[int], Non
 
 def first_bytes(path: Path, count: int) -> bytes:
     """The first `count` bytes of `path`, unpacked and otherwise as they are. Raises `AdapterError`."""
-    found = b""
+    found: list[bytes] = []
     chunks = _Chunks(path.name, _opened(path), None)
     try:
         for chunk in chunks:
-            found += chunk
-            if len(found) >= count:
+            found.append(chunk)
+            count -= len(chunk)
+            if count <= 0:
                 break
     finally:
         chunks.close()
-    return found[:count]
+    whole = b"".join(found)
+    return whole[: len(whole) + count] if count < 0 else whole
 
 
 def _opened(path: Path) -> BinaryIO:

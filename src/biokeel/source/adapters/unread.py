@@ -10,6 +10,7 @@ from biokeel.source.adapters.envelope import Peek
 
 _FHIR_JSON: Final = "Export FHIR R4 as JSON or NDJSON."
 _TEXT: Final = "Export the data as text: FHIR R4 JSON, CSV, or JSON lines of ready records."
+_TABLE: Final = "Describe it by a mapping: biokeel source map FILE proposes one."
 _UNPACK: Final = "Unpack it, and name the folder."
 _GENOME: Final = "Big files go into the landing bucket: biokeel publish genome (VCF, gVCF, BCF)."
 _TOOLS: Final = "Publish the reports that docs/formats/genome-qc-reports.md names."
@@ -40,6 +41,10 @@ def _root(*names: str) -> Callable[[Peek], bool]:
 
 def _begins(*texts: str) -> Callable[[Peek], bool]:
     return lambda peek: peek.text.startswith(texts)
+
+
+def _matches(pattern: str) -> Callable[[Peek], bool]:
+    return lambda peek: re.match(pattern, peek.text) is not None
 
 
 def _columns(*names: str) -> Callable[[Peek], bool]:
@@ -81,7 +86,7 @@ UNREAD: Final[tuple[Unread, ...]] = (
     Unread(
         "an HL7 v2 message",
         "Convert it to FHIR R4 (HL7's v2-to-FHIR), or map a CSV.",
-        _begins("MSH|", "\x0bMSH|", "FHS|", "BHS|"),
+        _matches(r"\x0b?(?:MSH|FHS|BHS)[^\w\s]"),
     ),
     Unread("a CDA document", _FHIR_JSON, _root("ClinicalDocument")),
     Unread(
@@ -89,6 +94,8 @@ UNREAD: Final[tuple[Unread, ...]] = (
         _FHIR_JSON,
         lambda peek: xml_root(peek) is not None and '"http://hl7.org/fhir"' in peek.text.replace("'", '"')[:4096],
     ),
+    Unread("a CCR document", _FHIR_JSON, _root("ContinuityOfCareRecord")),
+    Unread("an EDI interchange (X12, EDIFACT)", _FHIR_JSON, _matches(r"ISA\W|UN[AB]\W")),
     Unread("a CDISC ODM document", _TEXT, _root("ODM")),
     Unread("a GPX or TCX track", "Tracks are no event; export the activities.", _root("gpx", "TrainingCenterDatabase")),
     Unread("an HTML page", "Was it a page to log in? Download it again.", _root("html", "HTML")),
@@ -118,9 +125,13 @@ UNREAD: Final[tuple[Unread, ...]] = (
     ),
     Unread("samtools coverage", _TOOLS, _columns("#rname", "numreads", "meandepth")),
     Unread("MultiQC's collection of reports", _TOOLS, _keys("report_general_stats_data")),
+    Unread("Sentieon's metrics", _TOOLS, _begins("#SentieonCommandLine")),
     Unread("FastQC's data", _TOOLS, _begins("##FastQC")),
     Unread("GATK's table of contamination", _TOOLS, _columns("sample", "contamination", "error")),
-    Unread("Garmin's CSV of activities", _TEXT, _columns("Activity Type", "Date", "Favorite")),
+    Unread("Garmin's CSV of activities", _TABLE, _columns("Activity Type", "Date", "Favorite")),
+    Unread("Strava's CSV of activities", _TABLE, _columns("Activity ID", "Activity Date", "Activity Type")),
+    Unread("WHOOP's CSV", _TABLE, _columns("Cycle start time", "Cycle timezone")),
+    Unread("Google Fit's CSV of days", _TABLE, _columns("Date", "Move Minutes count")),
     Unread(
         "Oura's JSON of sleep",
         _TEXT,

@@ -23,6 +23,8 @@ from biokeel.source.mappings.units import factor
 COMPARATOR: Final = "comparator"
 """The field that says of a value that it is only a bound."""
 _PRECISIONS: Final = {"occurred_at": "occurred_precision", "onset_at": "onset_precision"}
+_ENDS: Final = (("occurred_at", "ended_at"), ("onset_at", "abated_at"))
+"""Fields of which the second ends what the first begins."""
 _OF_THE_KEY: Final = frozenset({"event_id", "source_id", "subject_scheme", "subject_id"})
 _WHOLE: Final = ("long", "int")
 
@@ -63,6 +65,10 @@ class Fields:
             else:
                 self._make(name, rules[name], rows)
         self._record(rows)
+        for begun, ended in _ENDS:
+            if begun in made and ended in made and rules[ended].column:
+                shown = " or ".join(map(self.opened.shown, rules[ended].column))
+                rows.faults.add(made[ended] < made[begun], f"{shown} lies before the beginning")
         defaults = {raw["name"]: raw.get("default") for raw in self.schema.avro["fields"]}
         for name, kind in self.columns.items():
             if name not in made and name not in _OF_THE_KEY:
@@ -130,6 +136,9 @@ class Fields:
         times, shown = self.opened.mapping.times, " or ".join(map(self.opened.shown, rule.column))
         read = cells.moments(texts, rule.formats or self.opened.forms, self.opened.zone(rule.zone or times.zone))
         rows.faults.add(read.bad, f"{shown} is no time of the forms that the mapping names")
+        if (limits := self._fields[name].range) is not None:  # Some exports write the year 1 for no time at all.
+            inside = read.at.cast(pl.Datetime("ms", "UTC")).is_between(limits.least, limits.greatest)
+            rows.faults.add(~inside, f"{shown} is no time {limits.meaning}")
         if name == "occurred_at":
             rows.made["occurred_offset_minutes"] = read.offset
             if times.offset is not None and self.opened.names[times.offset] is not None:

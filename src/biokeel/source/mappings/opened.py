@@ -126,7 +126,7 @@ class Opened:
         return found
 
     def _decided(self) -> tuple[str, ...]:
-        """The forms of times: declared, or the only ones of some that the whole file allows."""
+        """The forms of times: declared, or the only ones of some that the whole file, or whoever publishes, allows."""
         decide = self.mapping.times.decide
         if decide is None:
             return self.mapping.times.formats
@@ -141,15 +141,32 @@ class Opened:
                     for other, second in enumerate(read):
                         only[one][other] |= bool((first.is_not_null() & second.is_null()).any())
                         differs |= bool((first != second).fill_null(value=False).any())
+        # A date that only one of them can read tells for it.
         mixed = any(only[one][other] and only[other][one] for one in count for other in count)
         left = [one for one in count if not any(only[other][one] for other in count)]
-        if mixed or (len(left) > 1 and differs):
-            why = "are written in two orders" if mixed else "may be read in two orders"
-            raise AdapterError(
-                f"{self.path.name}: day and month of {self.shown(decide.column)} {why}.",
-                "Name a mapping that says the order (--mapping); biokeel source map writes one to be decided.",
-            )
-        return decide.among[left[0]]
+        stated = self.context.day_month
+        said = [one for one in left if _order(decide.among[one]) in (stated, None)] if stated else left
+        if not mixed and said and (len(said) == 1 or not differs):
+            return decide.among[said[0]]
+        if mixed:
+            why = "are written in two orders"
+        elif said:
+            why = "may be read in two orders"
+        else:
+            why = "are not in the order that --day-month says"
+        raise AdapterError(
+            f"{self.path.name}: day and month of {self.shown(decide.column)} {why}.",
+            "Say the order: --day-month, or a mapping of yours (biokeel source map).",
+        )
+
+
+def _order(forms: tuple[str, ...]) -> str | None:
+    """Which of day and month comes first, as `Context.day_month` says it; null where the year does."""
+    first = forms[0]
+    day, month = first.find("%d"), first.find("%m")
+    if first.find("%Y") < max(day, month) or -1 in (day, month):
+        return None
+    return "dmy" if day < month else "mdy"
 
 
 def shortened(name: str) -> str:

@@ -69,7 +69,10 @@ def find_header(first_lines: Sequence[str], rules: FileRules, wanted: Sequence[S
 
 def header_names(line: str, delimiter: str) -> tuple[str, ...]:
     """The cells of a header; an empty last one, where a delimiter ends the line, is none."""
-    names = [name.strip() for name in next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter), [])]
+    try:
+        names = [name.strip() for name in next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter), [])]
+    except csv.Error:  # Not the line of a table: a file whose lines end with a carriage return, for example.
+        return ()
     while names and not names[-1]:
         names.pop()
     return tuple(names)
