@@ -31,7 +31,7 @@ from biokeel.source.adapters.lifestyle import (
     vital_sign,
 )
 from biokeel.source.adapters.numbers import whole
-from biokeel.source.times import Moment, Precision, fault_of_number, in_zone
+from biokeel.source.times import Moment, Precision, in_zone, may_be_seconds
 
 _OFFSET: Final = re.compile(r"([+-])(\d{2}):?(\d{2})", re.ASCII)
 _MMHG: Final = {0: 1.0, 1: 7.500616827}
@@ -82,8 +82,8 @@ def _moment(entry: Mapping[str, Any], name: str, context: Context, *, day: bool 
     offset = _offset(entry.get("TimeZone"))
     exact = Precision.DAY if day else Precision.SECOND
     found = in_zone(wall if offset is None else wall.replace(tzinfo=timezone(offset)), context.zone, exact)
-    if fault := fault_of_number(found.at):
-        raise Unusable(f"{name} {fault}")
+    if may_be_seconds(found.at):
+        raise Unusable(f"{name} lies in January 1970: no time was set")
     return found
 
 
