@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from biokeel.cli import publish
+from biokeel.cli import build
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.errors import SettingsError
 from biokeel.source.adapters import base, detect
@@ -101,12 +100,10 @@ def test_a_report_holds_the_first_places_and_counts_all(monkeypatch: pytest.Monk
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     monkeypatch.setenv("BIOKEEL_STATE_DIR", str(tmp_path / "state"))
-    app = typer.Typer()
-    publish.register(app)
 
     def call(*paths: Path, source: str = "hospital-one"):  # type: ignore[no-untyped-def]
-        arguments = (*map(str, paths), "--source-id", source, "--dry-run", "--report", "json")
-        return CliRunner(env={"COLUMNS": "200"}).invoke(app, arguments)
+        arguments = ("publish", *map(str, paths), "--source-id", source, "--dry-run", "--report", "json")
+        return CliRunner(env={"COLUMNS": "200"}).invoke(build(), arguments)
 
     return call
 
