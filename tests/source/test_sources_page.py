@@ -63,7 +63,7 @@ def reads_files(line: str) -> bool:
     return line.startswith(("biokeel publish", "biokeel source dry-run")) and "publish genome" not in line
 
 
-@pytest.mark.parametrize("line", filter(reads_files, commands()))
+@pytest.mark.parametrize("line", list(filter(reads_files, commands())))
 def test_a_command_of_the_page_that_reads_files_reads_those_of_the_page(exports: Path, line: str) -> None:
     words = shlex.split(line)[1:]
     words += [] if "dry-run" in line else ["--dry-run"]
