@@ -124,6 +124,7 @@ def bench_stack(folder: Path, plan: Plan, say: Say) -> Iterator[Stack]:
         "BIOKEEL_PSEUDO_PARTITIONS": str(plan.partitions),
         "BIOKEEL_FLUSH_SECONDS": str(plan.flush_seconds),
         "BIOKEEL_SOURCES_DIR": str(folder / "register"),
+        "BIOKEEL_VARIANT_FILES": "believe",  # there are none
     }
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)

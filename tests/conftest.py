@@ -20,6 +20,8 @@ TEST_TOPICS = "test."
 TEST_RAW_TOPICS = "raw.test-"
 os.environ["BIOKEEL_SOURCES_DIR"] = str(Path(__file__).parent / "sources")
 """What every local stack of the tests registers, unless a test says otherwise."""
+os.environ["BIOKEEL_VARIANT_FILES"] = "believe"
+"""Made-up events claim files that nobody put down; the tests of files say otherwise."""
 
 BROWSER_FLAGS = [
     "--no-sandbox",

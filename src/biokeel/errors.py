@@ -10,6 +10,7 @@ BiokeelError
 │   ├── IncompatibleSchema   a schema change that the evolution gate refuses
 │   ├── UnknownSchema        a schema id or subject that the catalogue does not hold
 │   ├── UnusableSchema       a schema of the registry that no event can be read with
+│   ├── NotAVariantFile      a file whose header is not that of a VCF
 │   └── RegistryUnavailable  the schema registry does not answer; trying again may help
 ├── SourceError
 │   ├── AdapterError         a file (or a part of it) that no event can be made of
@@ -99,6 +100,10 @@ class UnknownSchema(ContractError):  # noqa: N818
 
 class UnusableSchema(ContractError):  # noqa: N818
     """A schema of the registry that no event can be read with; what it says names nothing of that schema."""
+
+
+class NotAVariantFile(ContractError):  # noqa: N818
+    """A file whose header is not that of a VCF; names the kind of line that is at fault, and none of its values."""
 
 
 class RegistryUnavailable(ContractError):  # noqa: N818

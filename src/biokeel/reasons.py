@@ -43,6 +43,16 @@ class Reason(StrEnum):
     NOT_ENROLLED = "person.not_enrolled"
     PERSON_CONFLICT = "person.conflict"
     PERSON_INVALID = "person.invalid"
+    FILE_UNCHECKED = "file.not_checked"
+    FILE_URI = "file.uri_invalid"
+    FILE_MISSING = "file.missing"
+    FILE_HASH = "file.hash_mismatch"
+    FILE_FORMAT = "file.format_mismatch"
+    FILE_NOT_A_VCF = "file.not_a_vcf"
+    FILE_BUILD = "file.build_mismatch"
+    FILE_SAMPLES = "file.samples_mismatch"
+    FILE_NOT_THE_SUBJECTS = "file.sample_not_the_subjects"
+    FILE_COSTLY = "file.too_costly"
     STAGE_FAILED = "engine.stage_failed"
     RULE = "rule.failed"
     REPEATED = "event.repeated"
@@ -89,6 +99,28 @@ _TABLE: dict[Reason, tuple[Owner, str]] = {
     Reason.NOT_ENROLLED: (Owner.SOURCE, "The person is not enrolled yet; the event waits, sealed, for the enrolment."),
     Reason.PERSON_CONFLICT: (Owner.PRIVACY, "The identifiers of this person event belong to different participants."),
     Reason.PERSON_INVALID: (Owner.SOURCE, "The person event lacks what it needs, or names somebody unknown."),
+    Reason.FILE_UNCHECKED: (
+        Owner.OPERATOR,
+        "The event waits, sealed, until biokeel worker files has checked its file.",
+    ),
+    Reason.FILE_URI: (
+        Owner.SOURCE,
+        "uri is not s3://<landing bucket>/<source>/<name>: a source claims what it put down itself, and nothing else.",
+    ),
+    Reason.FILE_MISSING: (Owner.SOURCE, "There is no object of that uri; upload the file before its event."),
+    Reason.FILE_HASH: (Owner.SOURCE, "The object has not the size_bytes or the sha256 of its event."),
+    Reason.FILE_FORMAT: (Owner.SOURCE, "The object is another of VCF, gVCF, BCF and gzip than file_format says."),
+    Reason.FILE_NOT_A_VCF: (Owner.SOURCE, "The object is cut off, or breaks a rule of VCF; the detail says which."),
+    Reason.FILE_BUILD: (
+        Owner.SOURCE,
+        "The lengths of the file's contigs, or its positions, are not those of reference_build.",
+    ),
+    Reason.FILE_SAMPLES: (
+        Owner.SOURCE,
+        "sample_names are not the file's samples, or not sample_count of them.",
+    ),
+    Reason.FILE_NOT_THE_SUBJECTS: (Owner.SOURCE, "A sample of the file is not bound to the person of the event."),
+    Reason.FILE_COSTLY: (Owner.SOURCE, "To read the object takes more memory or time than a file of its size may."),
     Reason.STAGE_FAILED: (Owner.OPERATOR, "A stage failed on this event again and again; see the worker's log."),
     Reason.RULE: (Owner.STEWARD, "The event fails a critical rule of its suite; failed_rules names it."),
     Reason.REPEATED: (Owner.NOBODY, "The source sent the event again as it was; it counts once."),

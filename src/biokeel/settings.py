@@ -87,6 +87,16 @@ class Settings(BaseSettings):
     lake_bucket: Annotated[str, Field(description="Bucket of the tables and of the linking state.")] = "biokeel-lake"
     landing_bucket: Annotated[str, Field(description="Bucket where sources put big files.")] = "biokeel-landing"
 
+    landing_access_key: Annotated[
+        str, Field(description="Access key ID for the landing bucket, in the vault zone; empty: the store's other one.")
+    ] = ""
+    landing_secret_key: Annotated[SecretStr, Field(description="Secret access key for the landing bucket.")] = (
+        SecretStr("")
+    )
+    genome_bucket: Annotated[
+        str, Field(description="Bucket of the genome files that were checked, by participant.")
+    ] = "biokeel-genome"
+
     # -- vault (the database in the vault zone and for operators, the key file in the vault zone only)
     vault_url: Annotated[str, Field(description="SQLAlchemy URL of the vault's database.", repr=False)] = ""
     vault_key_file: Annotated[Path | None, Field(description="File with the vault's keys, outside the database.")] = (
@@ -95,6 +105,14 @@ class Settings(BaseSettings):
     unknown_person: Annotated[
         str, Field(description="park or create: an event whose person is not enrolled.", pattern="^(park|create)$")
     ] = "park"
+    variant_files: Annotated[
+        str,
+        Field(
+            description="check or believe: whether an event of a variant file waits until biokeel worker files has"
+            " checked the file.",
+            pattern="^(check|believe)$",
+        ),
+    ] = "check"
     unstated_consent: Annotated[
         str,
         Field(
@@ -194,6 +212,13 @@ class Settings(BaseSettings):
             "sasl.username": self.kafka_username,
             "sasl.password": self.kafka_password.get_secret_value(),
         }
+
+    def at_landing(self) -> Settings:
+        """These settings with the way into the landing bucket as that into the store."""
+        if not self.landing_access_key:
+            return self
+        own = {"s3_access_key": self.landing_access_key, "s3_secret_key": self.landing_secret_key}
+        return self.model_copy(update=own)
 
     def require(self, *names: str) -> None:
         """Raise `SettingsError` unless every setting in `names` has a value."""

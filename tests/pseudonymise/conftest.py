@@ -44,7 +44,9 @@ def numbers(frame: pl.DataFrame) -> list[int]:
 
 
 class World:
-    """One vault on the disk; `wall()` opens it as a fresh process would."""
+    """One vault on the disk; `wall()` opens it as a fresh process would. `landing` as of `Wall`."""
+
+    landing = ""
 
     def __init__(self, folder: Path, unstated_consent: str = "") -> None:
         self.settings = Settings(
@@ -65,7 +67,8 @@ class World:
         return self.open[-1]
 
     def wall(self, unknown_person: str = "park") -> Wall:
-        return Wall(self.codec, self.vault(), self.schemas, lambda: REGISTER, unknown_person=unknown_person)
+        more = {"unknown_person": unknown_person, "landing": self.landing}
+        return Wall(self.codec, self.vault(), self.schemas, lambda: REGISTER, **more)
 
     def close(self) -> None:
         for vault in self.open:

@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from biokeel.contracts.topics import event_type
+from biokeel.contracts.variants import READY
 from biokeel.settings import PROJECT_ROOT
 from tests.pseudonymise.conftest import GLUCOSE, World, drain, origin, together
 
@@ -44,7 +45,7 @@ def books(world: World):
     status = vault.status()
     assert vault.verify_audit().faults == ()
     found = {}
-    for event in (GLUCOSE, event_type("person.enrolment"), event_type("person.identifier_link")):
+    for event in (GLUCOSE, READY, event_type("person.enrolment"), event_type("person.identifier_link")):
         for partition in PARTITIONS:
             rows = vault.books(event, origin(partition))
             assert rows["offset"].is_unique().all(), "an event stands in two places"
@@ -283,6 +284,7 @@ sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from tests.pseudonymise.conftest import World
 from biokeel.contracts.topics import event_type
+from biokeel.contracts.variants import READY
 world = World(Path(sys.argv[2]))
 first = int(sys.argv[3])
 world.offsets[event_type("person.enrolment"), 0] = first

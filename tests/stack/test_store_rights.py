@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
-LAKE, LANDING = Settings().lake_bucket, Settings().landing_bucket
+LAKE, LANDING, GENOME = Settings().lake_bucket, Settings().landing_bucket, Settings().genome_bucket
 REFUSED, NO_SUCH, READ_ONLY = 403, 404, 501
 THERE = "there"
 ACTIONS = {
@@ -34,6 +34,8 @@ ACTIONS = {
 }
 READS = {"list", "get"}
 ALL = dict.fromkeys(ACTIONS)
+ELSEWHERE = {action: None if action.startswith("delete") else NO_SUCH for action in ACTIONS}
+"""Of a bucket that the user's back end does not have: to delete from it is no error, and does nothing."""
 RIGHTS = {
     (User.RESEARCH, LAKE): ALL,
     (User.RESEARCH, LANDING): dict.fromkeys(ACTIONS, REFUSED),
@@ -41,6 +43,12 @@ RIGHTS = {
     (User.OPERATOR, LANDING): dict.fromkeys(ACTIONS, REFUSED),
     (SOURCES, LAKE): {action: NO_SUCH if action in READS else READ_ONLY for action in ACTIONS},
     (SOURCES, LANDING): ALL,
+    (User.VAULT, GENOME): ALL,
+    (User.VAULT, LANDING): dict.fromkeys(ACTIONS, REFUSED),
+    (User.VAULT, LAKE): ELSEWHERE,
+    (User.RESEARCH, GENOME): ELSEWHERE,
+    (SOURCES, GENOME): {action: NO_SUCH if action in READS else READ_ONLY for action in ACTIONS},
+    (User.OPERATOR, GENOME): {action: NO_SUCH if action in READS else READ_ONLY for action in ACTIONS},
 }
 """The status with which each action is refused; None: it is done."""
 
@@ -50,6 +58,7 @@ def objects(stack: Stack) -> Iterator[None]:
     """An object of each key in both buckets, put there by those who may."""
     places = [(objectstore.client(stack.state, User.RESEARCH), LAKE)]
     places.append((objectstore.client(stack.state, SOURCES), LANDING))
+    places.append((objectstore.client(stack.state, User.VAULT), GENOME))
     for s3, bucket in places:
         for key in (THERE, "opened"):
             s3.put_object(Bucket=bucket, Key=key, Body=b"there")
@@ -74,7 +83,9 @@ def test_each_key_pair_does_in_each_bucket_what_its_side_may_and_nothing_else(st
     assert {name: status(action, s3, bucket) for name, action in ACTIONS.items()} == RIGHTS[user, bucket]
 
 
-@pytest.mark.parametrize(("user", "seen"), [(User.RESEARCH, LAKE), (User.OPERATOR, LAKE), (SOURCES, LANDING)])
+@pytest.mark.parametrize(
+    ("user", "seen"), [(User.RESEARCH, LAKE), (User.OPERATOR, LAKE), (SOURCES, LANDING), (User.VAULT, GENOME)]
+)
 def test_each_key_pair_sees_one_bucket_only(stack: Stack, user, seen) -> None:
     assert [bucket["Name"] for bucket in objectstore.client(stack.state, user).list_buckets()["Buckets"]] == [seen]
 
@@ -110,6 +121,10 @@ def test_a_request_without_a_signature_sees_nothing_of_the_lake_not_even_what_it
         assert httpx.get(at + path).status_code in {403, 404}, path
 
 
-def test_the_vaults_side_has_no_key_pair(stack: Stack) -> None:
+def test_the_vaults_side_reads_what_sources_put_down_and_has_the_genome_bucket_to_itself(stack: Stack) -> None:
     settings = stack.settings(User.VAULT)
-    assert (settings.s3_endpoint, settings.s3_access_key, settings.s3_secret_key.get_secret_value()) == ("", "", "")
+    assert (settings.s3_access_key, settings.landing_access_key) == (
+        stack.state.key_pairs[User.VAULT].access,
+        stack.state.key_pairs[SOURCES].access,
+    )
+    assert not any(stack.settings(user).landing_access_key for user in (User.RESEARCH, User.OPERATOR, User.BOOKS))

@@ -78,6 +78,7 @@ def demo(
     register = state_dir / "register"
     write_register(register, *([Register.load(Settings.load().sources_dir)[DEMO]] if data else []))
     os.environ["BIOKEEL_SOURCES_DIR"] = str(register)
+    os.environ["BIOKEEL_VARIANT_FILES"] = "believe"  # made-up people have no genomes in the landing bucket
     console.rule("1 · Starting a real Kafka, a real S3 server and the three workers")
     with Stack.start(state_dir, workers=1, console=True, say=console.print) as stack:
         console.print(f"Watch it: {stack.state.console_address}", soft_wrap=True)

@@ -214,9 +214,15 @@ def _size(path: Path) -> int:
 
 
 def require_registered(settings: Settings, source_id: str) -> None:
-    """Raise `SettingsError` where a register is known and has no such source."""
+    """Raise `SettingsError` where the settings are another source's, or a register is known and has no such source."""
     from biokeel.contracts.sources import file_of
     from biokeel.errors import SettingsError
+
+    if settings.source_id and settings.source_id != source_id:
+        raise SettingsError(
+            f"These are the settings of {settings.source_id}, and not of {source_id}: its events would be sealed.",
+            f"Name --source-id {settings.source_id}, or unset BIOKEEL_SOURCE_ID and what belongs to it.",
+        )
 
     register = settings.sources_dir
     if any(register.glob("*.toml")) and not file_of(register, source_id).is_file():

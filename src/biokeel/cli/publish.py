@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
 
 from biokeel.cli.files_of_a_source import (
     DayMonth,
@@ -30,6 +31,7 @@ from biokeel.cli.files_of_a_source import (
     source_of,
     table,
 )
+from biokeel.cli.publish_genome import publish_genome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,9 +50,26 @@ class ReportForm(StrEnum):
     JSON = "json"
 
 
+NAME: Final = "genome"
+FILES: Final = "PATHS"
+"""The command that stands for itself: its name is never written."""
+
+
+class _Group(TyperGroup):
+    """`publish genome FILE --sample …`; anything else is `publish FILES`, a folder named genome too."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # typer keeps the type of its context to itself
+        """Put the name of the command in front where it is left out."""
+        named = args[:1] == [NAME] and (not Path(NAME).exists() or any(each.startswith("--sample") for each in args))
+        return super().parse_args(ctx, args if named else [FILES, *args])
+
+
 def register(app: typer.Typer) -> None:
-    """Add `publish`."""
-    app.command()(publish)
+    """Add `publish` and `publish genome`."""
+    group = typer.Typer(cls=_Group, help=publish.__doc__)
+    group.command(FILES)(publish)
+    group.command(NAME)(publish_genome)
+    app.add_typer(group, name="publish")
 
 
 def publish(
@@ -84,7 +103,6 @@ def publish(
     """
     from biokeel.cli.terminal import say, terminal
     from biokeel.contracts.registry import open_catalogue
-    from biokeel.errors import SettingsError
     from biokeel.observe.reach import require_kafka
     from biokeel.settings import Settings, side_of
     from biokeel.source.client import Publisher
@@ -111,11 +129,6 @@ def publish(
         reports=reports,
         occurred_at=occurred_at,
     )
-    if settings.source_id and settings.source_id != source_id:
-        raise SettingsError(
-            f"These are the settings of {settings.source_id}, and not of {source_id}: its events would be sealed.",
-            f"Name --source-id {settings.source_id}, or unset BIOKEEL_SOURCE_ID and what belongs to it.",
-        )
     require_registered(settings, source_id)
     files = files_in(paths, reports)
     if not dry_run:

@@ -1,8 +1,8 @@
-"""`biokeel worker`: the two applications, and who keeps the books, one process each."""
+"""`biokeel worker`: the two applications, who keeps the books, and who checks genome files, one process each."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import typer
 
@@ -11,13 +11,17 @@ from biokeel.contracts.topics import Zone
 if TYPE_CHECKING:
     from biokeel.settings import Settings
 
+_LONGEST: Final = 86_400.0
+"""Seconds after which the check of one file counts as stuck: its own limits are far below."""
+
 
 def register(app: typer.Typer) -> None:
-    """Add `worker pseudonymise`, `worker curate` and `worker books`."""
+    """Add `worker pseudonymise`, `worker curate`, `worker books` and `worker files`."""
     group = typer.Typer(help="Run a worker until it is told to stop; start more of them to share the partitions.")
     group.command()(pseudonymise)
     group.command()(curate)
     group.command()(books)
+    group.command()(files)
     app.add_typer(group, name="worker")
 
 
@@ -60,6 +64,22 @@ def books() -> None:
     metrics = BooksMetrics()
     where = settings.state_dir, settings.metrics_host, settings.metrics_port
     with serve_metrics(metrics, *where, stuck_after=settings.stuck_seconds):
+        status = run_until_signal(settings, metrics)
+    raise typer.Exit(status)
+
+
+def files() -> None:
+    """Vault zone: check genome files that sources put down, and write them anew for researchers, by participant."""
+    from biokeel.files.metrics import FilesMetrics
+    from biokeel.files.worker import run_until_signal
+    from biokeel.observe.reach import require_store
+    from biokeel.observe.serve import serve_metrics
+
+    settings = _settings(Zone.VAULT)
+    settings.require("vault_url", "vault_key_file")
+    require_store(settings)
+    metrics = FilesMetrics()
+    with serve_metrics(metrics, settings.state_dir, settings.metrics_host, settings.metrics_port, stuck_after=_LONGEST):
         status = run_until_signal(settings, metrics)
     raise typer.Exit(status)
 

@@ -39,6 +39,7 @@ def pseudonymise_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Con
         register.current,
         unknown_person=settings.unknown_person,
         set_aside=settings.set_aside_events,
+        landing=settings.landing_bucket if settings.variant_files == "check" else "",
     )
     worker = PseudonymiseWorker(settings, metrics, wall, catalogue, BlockProducer(settings), signer=vault.signer)
     return consumption(settings, register.current, catalogue.events), worker

@@ -1,20 +1,19 @@
 """Plain objects in the store: linking state, claim checks, and the check that the store keeps its word.
 
-boto3 stops here: its errors become `StoreUnavailable` and `StoreRefused`.
+The client's errors become `StoreUnavailable` and `StoreRefused` (`biokeel.s3`).
 """
 
 from __future__ import annotations
 
 import os
 import uuid
-from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
-from biokeel.errors import LandingError, StoreRefused, StoreUnavailable
+from biokeel import s3
+from biokeel.errors import LandingError, StoreRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from mypy_boto3_s3 import S3Client
@@ -66,50 +65,27 @@ class S3Objects(Objects):
 
     @cached_property
     def _client(self) -> S3Client:
-        import boto3
-        from botocore.config import Config
-
-        return boto3.client(
-            "s3",
-            endpoint_url=self._settings.s3_endpoint,
-            region_name=self._settings.s3_region,
-            aws_access_key_id=self._settings.s3_access_key,
-            aws_secret_access_key=self._settings.s3_secret_key.get_secret_value(),
-            config=Config(
-                s3={"addressing_style": "path"},
-                retries={"max_attempts": 5, "mode": "standard"},
-                connect_timeout=5,
-                read_timeout=60,
-                # Not every S3-compatible store knows the checksum trailers that newer clients send unasked.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            ),
-        )
+        return s3.client(self._settings)
 
     def put(self, key: str, data: bytes) -> None:
         """See `Objects`."""
-        with self._errors(key):
+        with s3.mapped(self._bucket, key):
             self._client.put_object(Bucket=self._bucket, Key=key, Body=data)
 
     def put_new(self, key: str, data: bytes) -> bool:
         """See `Objects`. An answer lost after the write is retried, and then says False."""
-        with self._errors(key):
-            try:
-                self._client.put_object(Bucket=self._bucket, Key=key, Body=data, IfNoneMatch="*")
-            except self._client.exceptions.ClientError as error:
-                if _status(error) in {409, 412}:
-                    return False
-                raise
-        return True
+        with s3.mapped(self._bucket, key), s3.answers(409, 412) as refused:
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=data, IfNoneMatch="*")
+        return not refused
 
     def get(self, key: str) -> bytes:
         """See `Objects`."""
-        with self._errors(key):
+        with s3.mapped(self._bucket, key):
             return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
 
     def find(self, key: str) -> bytes | None:
         """See `Objects`."""
-        with self._errors(key):
+        with s3.mapped(self._bucket, key):
             try:
                 return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
             except self._client.exceptions.NoSuchKey:
@@ -117,33 +93,14 @@ class S3Objects(Objects):
 
     def sizes(self, prefix: str) -> dict[str, int]:
         """See `Objects`."""
-        with self._errors(prefix):
+        with s3.mapped(self._bucket, prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
             return dict(sorted((found["Key"], found["Size"]) for page in pages for found in page.get("Contents", ())))
 
     def delete(self, key: str) -> None:
         """See `Objects`."""
-        with self._errors(key):
+        with s3.mapped(self._bucket, key):
             self._client.delete_object(Bucket=self._bucket, Key=key)
-
-    @contextmanager
-    def _errors(self, key: str) -> Iterator[None]:
-        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
-
-        try:
-            yield
-        except ClientError as error:
-            status = _status(error)
-            what = f"The object store answered {status} for {key} in bucket {self._bucket}."
-            if status == 404:
-                raise LandingError(what, "The object or the bucket does not exist.") from error
-            if status in {400, 401, 403, 405, 501}:
-                raise StoreRefused(what, "Check BIOKEEL_S3_ACCESS_KEY, its rights, and the bucket.") from error
-            raise StoreUnavailable(what) from error
-        except (BotoCoreError, HTTPClientError) as error:
-            raise StoreUnavailable(
-                f"The object store does not answer ({type(error).__name__}).", "Check BIOKEEL_S3_ENDPOINT."
-            ) from error
 
 
 class DirectoryObjects(Objects):
@@ -215,8 +172,3 @@ def check_store(objects: Objects) -> None:
             )
     finally:
         objects.delete(key)
-
-
-def _status(error: Exception) -> int:
-    response = getattr(error, "response", {})
-    return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

@@ -2,7 +2,8 @@
 
 A row is judged in this order, and the first thing that is wrong with it is its reason: the envelope's form, whether its
 source is who it says and may send this, the subject's form, whether its source may speak of that scheme, the times,
-leaks, whether the person is enrolled, has withdrawn, has consented to the domain.
+leaks, what is wrong with its claim on a file, whether the person is enrolled, has withdrawn, has consented to the
+domain, whether its file is checked and good.
 A leak comes before the person, so that no parked event holds one.
 
 A value without its field's form does not stop a row: it is withheld. What of it looks like an identifier stops the row.
@@ -23,6 +24,7 @@ import polars as pl
 from biokeel.batch import COORDINATES, ENVELOPE, STREAM_RAW, Outcome, PseudonymisedBatch, SealedRejection
 from biokeel.contracts.grammars import EVENT_ID
 from biokeel.contracts.lint import EARLIEST, LATEST
+from biokeel.pseudonymise.claims import BELIEVED
 from biokeel.pseudonymise.leaks import find_leaks
 from biokeel.reasons import Reason
 from biokeel.vault.consent import CONSENT
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
     from biokeel.batch import DecodedBatch
     from biokeel.contracts.sources import Register
+    from biokeel.pseudonymise.claims import Claim, Files
     from biokeel.pseudonymise.policy import Policy
     from biokeel.vault.event_ids import EventIdCipher
 
@@ -45,10 +48,11 @@ FURTHEST_OFFSET: Final = 14 * 60
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What the wall knows beside schemas and people: the register as it is now, and the cipher of event ids."""
+    """What the wall knows beside schemas and people: the register as it is now, the cipher of event ids, and files."""
 
     register: Callable[[], Register]
     event_ids: EventIdCipher
+    files: Files = BELIEVED
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,8 @@ _ENVELOPE: Final = (
     _time_range("recorded_at"),
 )
 _JUDGED: Final = ("event_id", "occurred_offset_minutes", "occurred_at", "recorded_at")
+WAITS: Final = frozenset({Reason.NOT_ENROLLED, Reason.FILE_UNCHECKED})
+"""Reasons that go by: for its person, or its file, an event waits."""
 _NO_ID: Final = "0" * 32
 """In place of the event id of a row that is stopped."""
 _PERSON: Final = {
@@ -128,6 +134,11 @@ class Verdicts:
             self._reasons.append((reason, detail))
             self._codes[rows & (self._codes == 0)] = len(self._reasons)
 
+    def reject_claims(self, claims: Sequence[Claim]) -> None:
+        """Reject the rows of `claims` that nothing was wrong with so far."""
+        for claim in claims:
+            self.reject(claim.rows, claim.reason, claim.detail)
+
     @property
     def good(self) -> npt.NDArray[np.bool_]:
         """Rows that nothing is wrong with."""
@@ -158,7 +169,7 @@ def pseudonymise(
     gate: Gate,
     decided: npt.NDArray[np.bool_] | None = None,
 ) -> Pseudonymised:
-    """`batch` without what identifies anybody. A rejection for `NOT_ENROLLED` is to be parked, any other sealed.
+    """`batch` without what identifies anybody. A rejection for one of `WAITS` is to be parked, any other sealed.
 
     `people` has `biokeel.vault.known.PERSON` and `valid`, a row for each of the batch's. Rows that `decided` marks
     were let through before (this is a replay): only what they cannot go on without stops them.
@@ -170,7 +181,9 @@ def pseudonymise(
     kept = withheld.kept.hstack(frame.select(policy.coarsened)) if policy.coarsened else withheld.kept
     for leak in find_leaks(withheld.suspects, frame["subject_id"], withheld.codes):
         verdicts.reject(leak.rows, Reason.LEAK, f"{leak.field}: {leak.pattern}")
+    verdicts.reject_claims(gate.files.wrong(batch))
     verdicts.judge(people, _PERSON[batch.event.domain])
+    verdicts.reject_claims(gate.files.unproven(batch, people))
     good = verdicts.good
     ids = frame["event_id"]
     if not good.all():

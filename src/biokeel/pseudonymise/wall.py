@@ -30,11 +30,13 @@ import polars as pl
 
 from biokeel.batch import COORDINATES, STREAM_PARKING, STREAM_RAW, PseudonymisedBatch, RawBatch, SealedRejection
 from biokeel.contracts.topics import PERSON_EVENTS
+from biokeel.contracts.variants import READY
 from biokeel.errors import PoisonBatch, SettingsError, TransportError, describe
 from biokeel.poison import guarded
+from biokeel.pseudonymise.claims import Files
 from biokeel.pseudonymise.persons import read_persons
 from biokeel.pseudonymise.policy import Policy
-from biokeel.pseudonymise.stage import Gate, pseudonymise
+from biokeel.pseudonymise.stage import WAITS, Gate, pseudonymise
 from biokeel.reasons import Reason
 from biokeel.vault.identifiers import normalise
 from biokeel.vault.parking import ToPark
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from biokeel.contracts.schema import EventSchema
     from biokeel.contracts.sources import Register
     from biokeel.contracts.topics import EventType
+    from biokeel.vault.files import FileVerdict
     from biokeel.vault.parking import ParkedEvent
     from biokeel.vault.store import Snapshot, Vault
     from biokeel.vault.tables import Run
@@ -88,7 +91,8 @@ class Wall:
 
     `unknown_person` is the setting: `park` an event whose person is not enrolled, or `create` a participant for it.
     `set_aside` is one, too: most events of one batch that are sealed because something raises on them. `register` gives
-    the sources as they are registered now: what one was not granted is sealed.
+    the sources as they are registered now: what one was not granted is sealed. `landing` is the bucket in which a
+    variant file must lie so that its event may wait for its check; empty: claims on files are believed.
     """
 
     def __init__(
@@ -100,6 +104,7 @@ class Wall:
         *,
         unknown_person: str = "park",
         set_aside: int = 1_000,
+        landing: str = "",
     ) -> None:
         if unknown_person not in ("park", "create"):
             raise SettingsError("BIOKEEL_UNKNOWN_PERSON makes no sense.", "It is park or create.")
@@ -108,7 +113,7 @@ class Wall:
         self._schemas = schemas
         self._policies = {event: Policy.of(schema) for event, schema in schemas.items()}
         """Of the event types that there are at the start, so that a fault is seen then; others follow."""
-        self._gate = Gate(register, vault.event_ids)
+        self._gate = Gate(register, vault.event_ids, Files(landing))
         self._creates = unknown_person == "create"
         self._set_aside = set_aside
 
@@ -157,8 +162,7 @@ class Wall:
             if not events:
                 return WallResult(None, counts)
             judged = self._judge_parked(event, events, snapshot)
-            if self._creates and judged.strangers:
-                self._vault.create([each.identifier for each in judged.strangers])
+            if self._creates and self._create(judged.strangers):
                 continue
             good = judged.accepted.frame["first_offset"].to_list()
             sealed, strangers = judged.sealed, judged.strangers
@@ -188,9 +192,9 @@ class Wall:
         while True:
             snapshot = self._vault.snapshot(event, spans)
             fresh, forgotten = self._replayed(batch, spans, snapshot)
-            judged = self._judge(fresh, snapshot.generation, STREAM_RAW, partial(_let_through, snapshot, forgotten))
-            if self._creates and judged.strangers:
-                self._vault.create([each.identifier for each in judged.strangers])
+            let_through = partial(_let_through, snapshot, forgotten)
+            judged = self._judge(fresh, snapshot.generation, STREAM_RAW, let_through, self._gate)
+            if self._creates and self._create(judged.strangers):
                 continue
             strangers, sealed = judged.strangers, judged.sealed
             last = {origin: reached for origin, (_, reached) in spans.items()}
@@ -200,6 +204,12 @@ class Wall:
                 counts = Counter(each.reason for each in sealed)
                 return WallResult(accepted, counts, parked=len(strangers), withheld=judged.withheld)
             self._drain()
+
+    def _create(self, strangers: Sequence[ToPark]) -> bool:
+        """Make participants of the people whom `strangers` wait for; whether there were any."""
+        identifiers = [each.identifier for each in strangers if each.identifier is not None]
+        self._vault.create(identifiers)
+        return bool(identifiers)
 
     def _replayed(
         self, batch: RawBatch, spans: Mapping[RawPartition, tuple[int, int]], snapshot: Snapshot
@@ -217,7 +227,7 @@ class Wall:
         keep = [batch.at(row) not in settled for row in range(len(batch))]
         return batch.take(np.flatnonzero(keep)), forgotten
 
-    def _judge(self, batch: RawBatch, generation: int, stream: str, let_through: LetThrough) -> _Judged:
+    def _judge(self, batch: RawBatch, generation: int, stream: str, let_through: LetThrough, gate: Gate) -> _Judged:
         """Decode `batch` and judge it; what raises is sealed.
 
         `let_through` gives the numbers in `stream` of rows that were let through before, -1 for the others.
@@ -225,7 +235,7 @@ class Wall:
         """
 
         def stage(first: int, end: int) -> _Judged:
-            return self._judge_rows(batch.rows(first, end), generation, stream, let_through)
+            return self._judge_rows(batch.rows(first, end), generation, stream, let_through, gate)
 
         def set_aside(row: int, error: BaseException) -> _Judged:
             return _Judged(_nothing(batch.event), [], [_poison(batch, row, error)])
@@ -234,16 +244,18 @@ class Wall:
         _refuse_to_seal_what_went_on(batch, judged.sealed, let_through)
         return judged
 
-    def _judge_rows(self, batch: RawBatch, generation: int, stream: str, let_through: LetThrough) -> _Judged:
+    def _judge_rows(
+        self, batch: RawBatch, generation: int, stream: str, let_through: LetThrough, gate: Gate
+    ) -> _Judged:
         outcome = self._codec.decode(batch)
         decoded = outcome.accepted
         schemes, subjects = decoded.frame["subject_scheme"], decoded.frame["subject_id"]
         people = self._vault.look_up(schemes, subjects, generation)
         numbers = let_through(decoded.raw)
         people = self._vault.as_decided(decoded.raw, stream, people, numbers)
-        made = pseudonymise(decoded, people, self._policy(batch.event), self._gate, numbers >= 0)
+        made = pseudonymise(decoded, people, self._policy(batch.event), gate, numbers >= 0)
         verdict = made.outcome
-        sealed = [*outcome.rejected, *(each for each in verdict.rejected if each.reason is not Reason.NOT_ENROLLED)]
+        sealed = [*outcome.rejected, *(each for each in verdict.rejected if each.reason not in WAITS)]
         return _Judged(verdict.accepted, _strangers(decoded, verdict.rejected), sealed, made.withheld)
 
     def _judge_parked(self, event: EventType, events: Sequence[ParkedEvent], snapshot: Snapshot) -> _Judged:
@@ -255,12 +267,21 @@ class Wall:
         def let_through(rows: RawBatch) -> npt.NDArray[np.int64]:
             return np.array([offered.get(offset, -1) for offset in rows.offsets.tolist()], dtype=np.int64)
 
-        judged = self._judge(_parked(event, events), snapshot.generation, STREAM_PARKING, let_through)
-        frame = judged.accepted.frame.with_columns(
+        # What was offered was stamped by the verdict that is there still: none is written where nothing waits.
+        files = replace(self._gate.files, verdicts=self._verdicts(event, events))
+        gate = replace(self._gate, files=files)
+        judged = self._judge(_parked(event, events), snapshot.generation, STREAM_PARKING, let_through, gate)
+        frame = files.stamped(judged.accepted.frame).with_columns(
             pl.lit(STREAM_PARKING).alias("stream"),
             pl.col("first_offset").replace_strict(numbers, return_dtype=pl.Int64).alias("raw_offset"),
         )
         return replace(judged, accepted=PseudonymisedBatch(event, frame))
+
+    def _verdicts(self, event: EventType, events: Sequence[ParkedEvent]) -> dict[int, FileVerdict]:
+        """By offset what is known of the files of parked events of one raw partition."""
+        if event != READY or not events:
+            return {}
+        return self._vault.file_verdicts(event, events[0].at.origin, [each.at.offset for each in events])
 
     def _policy(self, event: EventType) -> Policy:
         if event not in self._policies:
@@ -381,8 +402,8 @@ def _place(batch: RawBatch, row: int) -> str:
 
 
 def _strangers(batch: DecodedBatch, rejected: Sequence[SealedRejection]) -> list[ToPark]:
-    """The rejected events of `batch` whose person is not enrolled, each with the identifier that it waits for."""
-    events = {each.at: each for each in rejected if each.reason is Reason.NOT_ENROLLED}
+    """The rejected events of `batch` that wait, each with the identifier that it waits for, if it is one."""
+    events = {each.at: each for each in rejected if each.reason in WAITS}
     if not events:
         return []
     rows = np.flatnonzero(np.isin(batch.raw.offsets, [at.offset for at in events]))
@@ -390,7 +411,9 @@ def _strangers(batch: DecodedBatch, rejected: Sequence[SealedRejection]) -> list
     to_park = []
     for row, (scheme, text) in zip(rows.tolist(), columns, strict=True):
         at = batch.raw.at(row)
-        if at in events:
+        if at in events and events[at].reason is Reason.FILE_UNCHECKED:
+            to_park.append(ToPark(at, None, events[at].payload))
+        elif at in events:
             identifier = normalise(scheme, text)
             assert identifier is not None, "the stage rejects what has no form before it asks who it is"
             to_park.append(ToPark(at, identifier, events[at].payload))

@@ -14,11 +14,11 @@ from pathlib import Path
 from biokeel.admin.private import PREFIX, variables
 from biokeel.admin.users import User
 from biokeel.stack import kafka, objectstore
-from biokeel.stack.state import State
+from biokeel.stack.state import SOURCES, State
 
 FOREIGN = "PYTEST_"
 """NiceGUI behaves differently in a process that it takes for a test: a stack's console is always the real one."""
-OWN = ("KAFKA_", "S3_", "VAULT_", "BLOCK_", "CONSOLE_TOKEN")
+OWN = ("KAFKA_", "S3_", "LANDING_ACCESS_", "LANDING_SECRET_", "VAULT_", "BLOCK_", "CONSOLE_TOKEN")
 """Settings that say where the parts are and how to get in: a process has its own user's or none."""
 
 
@@ -43,6 +43,8 @@ def of_user(
     database = vault_folder / "vault.sqlite"
     if user is User.VAULT:
         settings |= {"vault_url": f"sqlite:///{database}", "vault_key_file": str(vault_folder / "vault.keys")}
+        pair = state.key_pairs[SOURCES]
+        settings |= {"landing_access_key": pair.access, "landing_secret_key": pair.secret}
     elif user in (User.OPERATOR, User.BOOKS):
         settings |= {"vault_url": f"sqlite:///{database}"}
     return settings

@@ -6,15 +6,17 @@ object lock, and its `If-Match` is not atomic, so nothing here relies on these.
 It knows no policies, but several back ends in one process, each with the key pair of one user. A user sees the buckets
 in its back end's folder and no others, so the rights are made of folders:
 
-| user | the lake bucket, in `data` | the landing bucket, in `landing` |
-| --- | --- | --- |
-| research | reads and writes | refused |
-| operator | reads | refused |
-| books | reads and writes (it writes below `state/books/` only) | refused |
-| source | does not exist (404 to reads, refused to writes) | reads and writes |
-| vault | has no key pair | |
+| user | the lake bucket, in `data` | the landing bucket, in `landing` | the genome bucket, in `genome` |
+| --- | --- | --- | --- |
+| research | reads and writes | refused | does not exist |
+| operator | reads | refused | does not exist |
+| books | reads and writes (it writes below `state/books/` only) | refused | does not exist |
+| source | does not exist (404 to reads, refused to writes) | reads and writes | does not exist |
+| vault | does not exist | refused | reads and writes |
 
-It can neither let a user write and not read (sources of one store see each other's files) nor hold rights by prefix.
+It can neither let a user write and not read (sources of one store see each other's files) nor hold rights by prefix,
+and what one user has in a bucket no other can have less of. So to read the landing bucket the vault's side is given the
+sources' key pair, and nobody reads the genome bucket but who writes it.
 """
 
 from __future__ import annotations
@@ -44,8 +46,8 @@ READY_SECONDS = 60.0
 PROBE_SECONDS = 0.05
 PROBE_KEY = ".biokeel/conditional-put"
 
-LAKE, LANDING = "data", "landing"
-"""The folders of the two back ends' buckets."""
+LAKE, LANDING, GENOME = "data", "landing", "genome"
+"""The folders of the back ends' buckets."""
 
 _PROPERTIES = """\
 s3proxy.endpoint=http://{host}:{port}
@@ -81,6 +83,7 @@ BACK_ENDS = (
     BackEnd(User.RESEARCH, LAKE, writes=True),
     BackEnd(User.OPERATOR, LAKE, writes=False),
     BackEnd(User.BOOKS, LAKE, writes=True),
+    BackEnd(User.VAULT, GENOME, writes=True),
     # A source could make any bucket in its folder, the lake's name too, and write into that in good faith.
     BackEnd(SOURCES, LANDING, writes=False),
     # The last: requests without a signature go there, where nothing of the lake can be reached.
@@ -96,12 +99,12 @@ def endpoint(state: State) -> str:
 def prepare(state: State, settings: Settings, folder: Path, class_path: Sequence[Path]) -> Program:
     """Write the configuration and say how to start the store.
 
-    Raises `StackError` where both buckets have one name: one could not have rights of its own.
+    Raises `StackError` where two buckets have one name: one could not have rights of its own.
     """
-    if settings.lake_bucket == settings.landing_bucket:
+    if len({settings.lake_bucket, settings.landing_bucket, settings.genome_bucket}) < 3:
         raise StackError(
-            f"The lake and what sources put down cannot share the bucket {settings.lake_bucket}.",
-            "Set BIOKEEL_LANDING_BUCKET to another name.",
+            "The lake, what sources put down and checked genome files cannot share a bucket.",
+            "Set BIOKEEL_LAKE_BUCKET, BIOKEEL_LANDING_BUCKET and BIOKEEL_GENOME_BUCKET to three names.",
         )
     arguments: list[str] = []
     for back_end in BACK_ENDS:
@@ -151,7 +154,8 @@ def wait_ready(state: State, settings: Settings, supervisor: Supervisor) -> None
     """
     lands = client(state, User.RESEARCH)
     _wait_answer(lands, supervisor)
-    for writer, bucket in ((lands, settings.lake_bucket), (client(state, SOURCES), settings.landing_bucket)):
+    writers = {settings.landing_bucket: client(state, SOURCES), settings.genome_bucket: client(state, User.VAULT)}
+    for bucket, writer in {settings.lake_bucket: lands, **writers}.items():
         if bucket not in {present["Name"] for present in writer.list_buckets()["Buckets"]}:
             writer.create_bucket(Bucket=bucket)
     check_conditional_put(lands, settings.lake_bucket)

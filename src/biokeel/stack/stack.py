@@ -156,6 +156,8 @@ class Stack:
     def _start_programs(self, workers: int, console: bool) -> None:
         if workers:
             self._start_program("books", ("worker", "books"), self._of_user(User.BOOKS))
+            if self._base.variant_files == "check":
+                self._start_program("files", ("worker", "files"), self._of_user(User.VAULT))
         for number in range(1, workers + 1):
             for kind, user in WORKERS.items():
                 name = f"{kind}-{number}"
@@ -184,7 +186,8 @@ class Stack:
 
     def _of_user(self, user: User) -> dict[str, str]:
         register = self._base.sources_dir.resolve()
-        return environment.of_user(user, self.state, self.state_dir / "vault", register, self._public_keys)
+        believed = {"variant_files": self._base.variant_files} if user is User.VAULT else {}
+        return believed | environment.of_user(user, self.state, self.state_dir / "vault", register, self._public_keys)
 
     def _folder(self, name: str) -> Path:
         folder = self.state_dir / name

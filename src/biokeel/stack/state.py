@@ -23,8 +23,8 @@ FIRST_PORT, LAST_PORT = 20_000, 32_000
 TRIES = 200
 SOURCES = "sources"
 """All sources together, who share a key pair of the object store: it knows no rights within a bucket."""
-STORE_USERS = (User.RESEARCH.value, User.OPERATOR.value, User.BOOKS.value, SOURCES)
-"""Who has a key pair of the object store. The vault's side uses no store, so it has none."""
+STORE_USERS = (User.RESEARCH.value, User.OPERATOR.value, User.BOOKS.value, User.VAULT.value, SOURCES)
+"""Who has a key pair of the object store."""
 
 
 @dataclass(frozen=True, slots=True)

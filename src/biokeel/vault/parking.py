@@ -12,6 +12,10 @@ number) → `offered` (judged and handed to the worker) → `released` (in Kafka
 A dead letter that can be read by now becomes `numbered` in one transaction, and goes the same way from there. Whose
 event it is shows only then: if its person is not enrolled, it goes back to `waiting`; if it is refused again, it is a
 dead letter again.
+
+An event that claims a file waits for its check in the same way, `waiting` → `numbered` in the transaction that writes
+the verdict (`biokeel.vault.files`); if it turns out to need one only when its person has come, it goes back to
+`waiting`.
 """
 
 from __future__ import annotations
@@ -46,6 +50,8 @@ READY_BYTES: Final = 32 << 20
 _FETCHED: Final = 100
 _NOBODY: Final = b""
 """In place of a digest: whom the event waits for is not known, since it was not read yet."""
+FILE: Final = b"file"
+"""In place of a digest: the event waits until its file is checked. No digest is as short."""
 _PERSON_EVENTS: Final = (
     sa.select(PARKED.c.event)
     .where(PARKED.c.state == Parked.NUMBERED, PARKED.c.event.in_([str(event) for event in PERSON_EVENTS]))
@@ -55,11 +61,18 @@ _PERSON_EVENTS: Final = (
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ToPark:
-    """An event that waits for `identifier` to be enrolled; `payload` is its framed datum."""
+    """An event that waits for `identifier` to be enrolled, or, without one, for the check of its file.
+
+    `payload` is its framed datum.
+    """
 
     at: At
-    identifier: Identifier
+    identifier: Identifier | None
     payload: bytes
+
+    def digest(self, key: Key) -> bytes:
+        """What it is found by when it need wait no longer."""
+        return FILE if self.identifier is None else self.identifier.digest(key)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -95,7 +108,7 @@ class Parking:
             [
                 {
                     **place(event, each.at),
-                    "digest": each.identifier.digest(self._keys[0]),
+                    "digest": each.digest(self._keys[0]),
                     "state": Parked.WAITING,
                     "release_number": None,
                     "sealed": self._sealer.seal(each.payload, event, each.at),
@@ -149,8 +162,21 @@ class Parking:
         for some in chunks(digests):
             found = connection.execute(where.where(PARKED.c.digest.in_(some)))
             waiting += [(event, At(*at)) for event, *at in found]
-        self._give_numbers(connection, waiting)
+        self.give_numbers(connection, waiting)
         return len(waiting)
+
+    def waits_for_files(self, connection: sa.Connection, limit: int) -> list[tuple[EventType, At]]:
+        """Up to `limit` events that wait for the check of their file, those that wait longest first."""
+        mine = PARKED.c.state == Parked.WAITING, PARKED.c.digest == FILE
+        query = sa.select(*_where_it_stands(PARKED)).where(*mine).order_by(PARKED.c.since).limit(limit)
+        return [(event_type(event), At(*at)) for event, *at in connection.execute(query)]
+
+    def of_file(self, connection: sa.Connection, event: EventType, at: At) -> bytes | None:
+        """The event itself, null where it does not wait for its file (any more)."""
+        mine = *within(PARKED, event, at.origin), PARKED.c.offset == at.offset
+        query = sa.select(PARKED.c.sealed).where(*mine, PARKED.c.state == Parked.WAITING, PARKED.c.digest == FILE)
+        sealed = connection.execute(query).scalar()
+        return None if sealed is None else self._sealer.open(sealed, event, at)
 
     def newest_dead(self, connection: sa.Connection, event: EventType, reason: Reason) -> int:
         """When the newest dead letter of `reason` was written (ms since 1970); -1 where there is none."""
@@ -178,22 +204,25 @@ class Parking:
         for where in _each(DEAD_LETTER, event, dead):
             connection.execute(sa.insert(PARKED).from_select(columns, copied.where(*where)))
             connection.execute(sa.delete(DEAD_LETTER).where(*where))
-        self._give_numbers(connection, [(str(event), at) for at in dead])
+        self.give_numbers(connection, [(str(event), at) for at in dead])
         self._note(connection, event, decision_log.PARKED, [(at, "") for at in dead])
         return len(dead)
 
     def wait(self, connection: sa.Connection, event: EventType, events: Iterable[ToPark]) -> None:
-        """Let numbered `events` wait for the enrolment that they turn out to need; they lose their numbers."""
+        """Let numbered `events` wait for what they turn out to need; they lose their numbers."""
         for each in events:
             connection.execute(
                 sa.update(PARKED)
                 .where(*within(PARKED, event, each.at.origin), PARKED.c.offset == each.at.offset)
                 .where(PARKED.c.state == Parked.NUMBERED)
-                .values(state=Parked.WAITING, release_number=None, digest=each.identifier.digest(self._keys[0]))
+                .values(state=Parked.WAITING, release_number=None, digest=each.digest(self._keys[0]))
             )
 
-    def _give_numbers(self, connection: sa.Connection, events: Iterable[tuple[str, At]]) -> None:
-        """Give parked events (their type, and where they stand) the next release numbers of their partitions."""
+    def give_numbers(self, connection: sa.Connection, events: Iterable[tuple[str, At]]) -> None:
+        """Give parked events (their type, and where they stand) the next release numbers of their partitions.
+
+        The caller's transaction is exclusive, as for `number`.
+        """
         rows = connection.execute(sa.select(RELEASE_COUNTER))
         last = {(row.event, row.source, row.partition): row.last for row in rows}
         updates: list[dict[str, Any]] = []

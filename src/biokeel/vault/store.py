@@ -32,7 +32,7 @@ from biokeel.batch import SealedRejection
 from biokeel.contracts.signatures import PublicKeys
 from biokeel.errors import VaultError, VaultKeyError
 from biokeel.reasons import Reason
-from biokeel.vault import age, decision_log
+from biokeel.vault import age, decision_log, files
 from biokeel.vault.audit import Audit, AuditHead, AuditReport, Entry
 from biokeel.vault.consent import unstated
 from biokeel.vault.database import Database, chunks
@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from biokeel.contracts.topics import EventType
     from biokeel.settings import Settings
     from biokeel.vault.enrolment import PersonEvent
+    from biokeel.vault.files import FileVerdict
     from biokeel.vault.identifiers import Identifier
     from biokeel.vault.tables import Run, Spans
 
@@ -283,6 +284,41 @@ class Vault:
             self._database.insert_new(connection, SPREAD, [{"topic": topic, "partitions": found}])
             return int(connection.execute(sa.select(SPREAD.c.partitions).where(SPREAD.c.topic == topic)).scalar_one())
 
+    # -- files that events claim
+
+    def waits_for_files(self, limit: int) -> list[tuple[EventType, At]]:
+        """Up to `limit` events that wait for the check of their file, those that wait longest first."""
+        with self._database.read() as connection:
+            return self._parking.waits_for_files(connection, limit)
+
+    def of_file(self, event: EventType, at: At) -> tuple[int, bytes] | None:
+        """The generation of people and the event, null where it does not wait for its file (any more)."""
+        with self._database.read() as connection:
+            payload = self._parking.of_file(connection, event, at)
+            generation = int(connection.execute(_GENERATION).scalar_one())
+        return None if payload is None else (generation, payload)
+
+    def file_checked(self, event: EventType, at: At, generation: int, verdict: FileVerdict | None) -> bool:
+        """Write what the check found, and let the event on to be judged by it; null: it is to be judged without.
+
+        All of it or nothing. False, with nothing written, where the event does not wait for its file any more (another
+        worker was first), or people have changed since `generation`, so that the file may be somebody else's by now.
+        """
+        with self._database.write() as connection:
+            if self._parking.of_file(connection, event, at) is None:
+                return False
+            if verdict is not None:
+                if int(connection.execute(_GENERATION).scalar_one()) != generation:
+                    return False
+                files.write(connection, self._database, event, at, verdict)
+            self._parking.give_numbers(connection, [(str(event), at)])
+        return True
+
+    def file_verdicts(self, event: EventType, origin: RawPartition, offsets: Sequence[int]) -> dict[int, FileVerdict]:
+        """By offset, what was found of the files of events of one raw partition."""
+        with self._database.read() as connection:
+            return files.verdicts(connection, event, origin, offsets)
+
     # -- releasing
 
     def ready(self, event: EventType, limit: int, origin: RawPartition | None = None) -> list[ParkedEvent]:
@@ -437,7 +473,8 @@ class Vault:
         return _snapshot(connection, event, snapshot.decided) != snapshot or self._parking.holds_people(connection)
 
     def _is_known(self, connection: sa.Connection, parked: Sequence[ToPark]) -> bool:
-        digests = {each.identifier.digest(key) for each in parked for key in self._keys.lookup}
+        waited = [each.identifier for each in parked if each.identifier is not None]
+        digests = {identifier.digest(key) for identifier in waited for key in self._keys.lookup}
         return bool(find_digests(connection, list(digests)))
 
     # -- after a restore

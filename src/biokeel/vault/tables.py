@@ -30,7 +30,7 @@ class Parked(StrEnum):
     """The life of a parked event; it only goes forward."""
 
     WAITING = "waiting"
-    """Nobody is enrolled under its identifier."""
+    """Nobody is enrolled under its identifier, or its file is not checked yet."""
     NUMBERED = "numbered"
     """Its person has come: it has its release number (or, a person event, it can be applied)."""
     OFFERED = "offered"
@@ -112,6 +112,20 @@ DEAD_LETTER = sa.Table(
     sa.Column("sealed", sa.LargeBinary, nullable=False),
     sa.Column("since", sa.BigInteger, nullable=False),
 )
+
+FILE_VERDICT = sa.Table(
+    "file_verdict",
+    METADATA,
+    *_coordinates(),
+    sa.Column("participant", sa.BigInteger, nullable=False),
+    sa.Column("reason", sa.String(48), nullable=False),
+    sa.Column("detail", sa.String(256), nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("file_format", sa.String(16), nullable=False),
+)
+"""What the check of an event's file found: see `biokeel.vault.files`. `reason` is empty for a good file, of which size,
+hash and format are those of the file that was written anew."""
 
 APPLIED = sa.Table("applied", METADATA, *_coordinates())
 """Coordinates of the person events that were applied."""

@@ -308,6 +308,31 @@ def test_a_table_is_read_in_any_envelope(read: Read, tmp_path: Path, envelope: s
     assert ours == [("breakfast", 300.0, "쌀밥"), ("lunch", 450.5, "된장찌개")]
 
 
+def test_older_observations_of_synthea_without_a_category_are_read_where_their_code_says_enough(
+    read: Read, tmp_path: Path
+) -> None:
+    path = tmp_path / "observations.csv"
+    line = "2024-05-01T09:00:00Z,p,e,{},d,{},{},numeric\n"
+    path.write_text(
+        "DATE,PATIENT,ENCOUNTER,CODE,DESCRIPTION,VALUE,UNITS,TYPE\n"
+        + line.format("8480-6", 120, "mmHg")
+        + line.format("8462-4", 80, "mmHg")
+        + line.format("2339-0", 99, "mg/dL")
+        + line.format("8302-2", 180, "cm")
+        + line.format("2160-0", 1, "mg/dL")
+    )
+    found = read(path)
+    assert found.counts == {"clinical.blood_pressure": 1, "clinical.glucose": 1, "clinical.vital_sign": 1}
+    assert found.problems == [("line 6", "neither a category nor the code says whether it is a laboratory result")]
+
+
+def test_omop_columns_may_be_written_in_capitals(read: Read, tmp_path: Path) -> None:
+    path = tmp_path / "measurement.csv"
+    head, rest = MEASUREMENTS.split("\n", 1)
+    path.write_text(head.upper() + "\n" + rest.replace("2024-05-01,,", "20240501,,"))
+    assert read(path).counts == {"clinical.blood_pressure": 1, "clinical.glucose": 2, "clinical.lab_result": 1}
+
+
 def test_older_allergies_of_synthea_have_the_columns_of_conditions_and_are_no_diagnoses(
     read: Read, shipped: Library, tmp_path: Path
 ) -> None:
