@@ -73,7 +73,7 @@ def test_the_33_users_are_what_an_independent_reading_says(read: Any, shared_dat
 
 CASES = {
     # name: events, problems, or the refusal of the whole file
-    "q_fitbit_dmy": "the day stands before the month",
+    "q_fitbit_dmy": "has the day before the month",
     "q_fitbit_loc": (0, 5),
     "q_fitbit_semi": "do not tell day from month",
     "q_fitbit_sleep": (3, 0),

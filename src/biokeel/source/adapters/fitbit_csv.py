@@ -97,10 +97,10 @@ def _month_first(path: Path, export: Export, declared: str | None) -> bool:
         days = {(row[export.time] or "").partition(" ")[0] for row in _lines(file, path)}
     order = order_of_day_and_month(days)
     if order == "dmy":
-        raise AdapterError(f"{path.name}: the day stands before the month.", "Say so: --day-month dmy.")
+        raise AdapterError(f"{path.name} has the day before the month.", "Say so: --day-month dmy.")
     if order is None and any(_DATE.match(day) for day in days):
         raise AdapterError(
-            f"{path.name}: its dates do not tell day from month.", "Say the order: --day-month mdy, or dmy."
+            f"{path.name} has dates that do not tell day from month.", "Say the order: --day-month mdy, or dmy."
         )
     return True
 
