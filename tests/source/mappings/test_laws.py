@@ -20,14 +20,15 @@ from hypothesis import strategies as st
 from biokeel.contracts.schema import load_schemas
 from biokeel.errors import AdapterError
 from biokeel.settings import PROJECT_ROOT
-from biokeel.source.adapters.base import Unusable
+from biokeel.source.adapters.base import Context, Report, Unusable
 from biokeel.source.adapters.numbers import number_of_text
+from biokeel.source.ids import EventIds
 from biokeel.source.mappings import cells
 from biokeel.source.mappings import table as tables
 from biokeel.source.mappings.model import FileRules
 from biokeel.source.mappings.run import Table
 from biokeel.source.times import in_zone
-from tests.source.mappings.conftest import Found, mapping_of, read_table
+from tests.source.mappings.conftest import RECORDED, Found, mapping_of, read_table
 
 SCHEMAS = load_schemas(PROJECT_ROOT / "schemas")
 GLUCOSE = Table(
@@ -213,6 +214,20 @@ def test_bytes_that_are_no_text_of_the_encoding_cost_only_their_line() -> None:
     found = read(head + good + b"x,P1,2024-05-01,5,mg/dL,\xff\xfe\n" + b"y,P1,2024-05-01,5,mg/dL,\n")
     assert events(found).height == 20_001
     assert found.problems == [("line 20002", "the line is no text in the file's encoding")]
+
+
+def test_no_more_of_a_file_is_held_than_a_piece_and_what_waits(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    line = "{},P{},2024-05-01T09:00:00Z,5,mg/dL,a note of some length\n"
+    with path.open("w") as file:
+        file.write(",".join(HEADER) + "\n")
+        file.writelines(line.format(number, number % 50) for number in range(40_000))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "PIECE_BYTES", 1 << 16)
+        ids, report = EventIds("clinic", b"key"), Report()
+        sizes = [rows.height for _, rows, _ in GLUCOSE(path, Context("clinic", "c", ids, RECORDED), report)]
+    assert sum(sizes) == 40_000
+    assert max(sizes) < 2_000, "frames are handed on piece by piece"
 
 
 def test_a_file_full_of_stray_quotation_marks_is_refused() -> None:

@@ -19,8 +19,8 @@ import polars as pl
 from biokeel.errors import AdapterError
 from biokeel.source.mappings.model import FileRules, Mapping
 
-PIECE_BYTES: Final = 4 << 20
-"""How much of a file is looked at together, some 30,000 records."""
+PIECE_BYTES: Final = 8 << 20
+"""How much of a file is looked at together, some 50,000 records."""
 LONGEST_RECORD: Final = 8 << 20
 """Bytes of the longest record: a quotation mark that nobody closes would swallow the file."""
 HEADER_LINES: Final = 16
