@@ -60,7 +60,7 @@ def test_files_with_hostile_names_are_named_harmlessly_in_every_report(tmp_path)
     (folder / f"{EVIL}.json").write_text("{")
     (folder / "b\nc.json").write_text("")
     (folder / os.fsdecode(b"\xff.csv")).write_text("")
-    common = ("--source-id", "demo", "--dry-run", "--key-file", str(tmp_path / "key"))
+    common = ("--source-id", "demo-one", "--dry-run", "--key-file", str(tmp_path / "key"))
     report = command("publish", str(folder), *common)
     assert harmless(report)
     assert {f"{SHOWN}.json", "b\\nc.json", "\\udcff.csv"} <= {cell.strip() for cell in re.split("[│\n]", report)}

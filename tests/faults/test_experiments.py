@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.faults import broker, clocks, deaths, disks, members, outside, poison, soak, store
+from tests.faults import broker, clocks, deaths, disks, members, outside, poison, soak, sources, store
 from tests.faults.plan import EXPERIMENTS
 
-GROUPS = (deaths, store, broker, members, poison, clocks, outside, disks, soak)
+GROUPS = (deaths, store, broker, members, sources, poison, clocks, outside, disks, soak)
 """They register their experiments when they are imported; this is the order in which those are run."""
 
 

@@ -271,6 +271,7 @@ def test_the_demo_s_events_fare_as_their_labels_say(tmp_path: Path) -> None:
                 "clinical.glucose": 11,
                 "clinical.lab_result": 178,
                 "clinical.medication": 4,
+                "clinical.vital_sign": 62,
                 "person.enrolment": 3,
             },
         ),

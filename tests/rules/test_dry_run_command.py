@@ -93,6 +93,7 @@ def test_as_json_it_is_one_object_of_this_form(run, tmp_path: Path) -> None:  # 
                 "format": "ready records",
                 "failure": None,
                 "problems": [{"place": "line 3", "reason": "event is missing or no event type"}],
+                "unused": 1,
                 "left_out": {},
             }
         ],

@@ -164,6 +164,15 @@ def test_a_key_that_stands_twice_is_named_with_its_line(tmp_path: Path) -> None:
         read_json(path)
 
 
+def test_a_key_that_is_no_field_s_name_is_not_quoted(tmp_path: Path) -> None:
+    path = tmp_path / "a.ndjson"
+    path.write_text('{"800203-2000009": 1, "800203-2000009": 2}\n')
+    _, report = read(path)
+    assert [each.reason for each in report.problems] == [
+        'no JSON: the key "(not a field\'s name)" stands twice in one object'
+    ]
+
+
 @st.composite
 def texts(draw: st.DrawFn) -> str:
     """JSON whose objects may hold a key twice, in any writing."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,57 @@ def test_every_panel_glucose_condition_and_medication_of_a_synthea_bundle_become
         patient = next(r for r in resources if r["resourceType"] == "Patient")
         subjects = {(r["subject_scheme"], r["subject_id"]) for rows in events.values() for r in rows}
         assert subjects == {("hospital/clinic", patient["id"])}
+
+
+def test_every_value_of_the_synthea_bundles_is_what_a_plain_reading_of_them_finds(read: Any, shared_data: Path) -> None:
+    """Counts and values by a few lines that know nothing of the adapter."""
+    units = {"8302-2": "cm", "29463-7": "kg", "8331-1": "Cel"}
+    for path in sorted((shared_data / BUNDLES).glob("*_*.json")):
+        resources = [entry["resource"] for entry in json.loads(path.read_text())["entry"]]
+        wanted: dict[str, list[tuple[Any, ...]]] = {}
+        for each in resources:
+            if each["resourceType"] not in {"Condition", "Observation"}:
+                continue
+            code = each["code"]["coding"][0]["code"]
+            if each["resourceType"] == "Condition":
+                wanted.setdefault("clinical.diagnosis", []).append((code, each["onsetDateTime"][:10]))
+                continue
+            when = datetime.fromisoformat(each["effectiveDateTime"]).timestamp() * 1000
+            if code in {"85354-9", "55284-4"}:
+                parts = {
+                    part["code"]["coding"][0]["code"]: part["valueQuantity"]["value"] for part in each["component"]
+                }
+                wanted.setdefault("clinical.blood_pressure", []).append((when, parts["8480-6"], parts["8462-4"]))
+                continue
+            if "valueQuantity" not in each:
+                continue
+            value, unit = each["valueQuantity"]["value"], each["valueQuantity"]["code"]
+            is_laboratory = each["category"][0]["coding"][0]["code"] == "laboratory"
+            event = "glucose" if code == "2339-0" else "vital_sign" if code in units else "lab_result" * is_laboratory
+            if event:
+                wanted.setdefault(f"clinical.{event}", []).append((when, code, value, unit))
+        events, _ = read(read_fhir, path)
+        found = {
+            "clinical.diagnosis": [(r["code"], day_of(r["onset_at"], r)) for r in events["clinical.diagnosis"]],
+            "clinical.blood_pressure": [
+                (r["occurred_at"], r["systolic"], r["diastolic"]) for r in events["clinical.blood_pressure"]
+            ],
+        }
+        for event in ("glucose", "vital_sign", "lab_result"):
+            rows = events.get(f"clinical.{event}", [])
+            found[f"clinical.{event}"] = [(r["occurred_at"], r["code"], r["value"], r["value_unit"]) for r in rows]
+        assert {name: sorted(rows) for name, rows in found.items() if rows} == {
+            name: sorted(rows) for name, rows in wanted.items()
+        }
+
+
+def day_of(at: int, record: dict[str, Any]) -> str:
+    """The day of a moment where it was."""
+    return (
+        (datetime.fromtimestamp(at / 1000, UTC) + timedelta(minutes=record["occurred_offset_minutes"]))
+        .date()
+        .isoformat()
+    )
 
 
 def test_pressures_are_told_apart_by_code_not_by_order(read: Any, shared_data: Path, tmp_path: Path) -> None:

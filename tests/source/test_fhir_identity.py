@@ -485,4 +485,4 @@ def test_the_resident_number_of_the_cases_is_sent_only_where_the_table_maps_it(o
 
 def test_the_user_of_the_cases_who_is_no_text_is_refused(of: Any, shared_cases: Path) -> None:
     found = of(path=shared_cases / "identity" / "r_omh_header_bad_user.json")
-    assert found.problems == [("entry 0", "header.user_id is no text")]
+    assert found.problems == [("the document", "header.user_id is no text")]

@@ -141,7 +141,7 @@ def read(bundle: dict[str, Any], table: Schemes) -> tuple[dict[str, list[dict[st
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file.json"
         path.write_text(json.dumps(bundle), "utf-8")
-        context = Context("emr", "clinic", EventIds("emr", b"k"), 0, None, None, table)
+        context = Context("emr", "clinic", EventIds("emr", b"k"), 1_780_000_000_000, schemes=table)
         for event, rows, _ in read_fhir(path, context, report):
             events[str(event)] += rows
     return events, report

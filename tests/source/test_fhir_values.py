@@ -368,6 +368,40 @@ def test_what_is_contained_and_not_read_and_an_answer_that_is_an_error_are_probl
     assert report.left_out == {"entry without a resource": 2, "Encounter": 1}
 
 
+@pytest.mark.parametrize("name", ["modifierExtension", "implicitRules"])
+def test_what_may_mean_something_else_than_it_says_is_no_event(name: str) -> None:
+    odd = observation(valueQuantity=amount(13, "g/dL")) | {name: [{"url": "https://x.example/negated"}]}
+    events, report = read(bundle(odd, RESOURCES[5] | {name: "https://x.example/rules"}))
+    assert not events
+    assert [f"{name}: what it says" in each for each in problems(report)] == [True, True]
+
+
+def test_a_component_with_a_modifier_costs_only_itself() -> None:
+    modifier = [{"url": "https://x.example/negated"}]
+    parts = [component("8480-6", 120, "mm[Hg]"), component("8462-4", 80, "mm[Hg]", modifierExtension=modifier)]
+    (record,) = read(observation(code="85354-9", component=parts))[0]["clinical.blood_pressure"]
+    assert (record["systolic"], record["diastolic"]) == (120.0, None)
+    panel = observation(component=[component("718-7", 13, "g/dL", modifierExtension=modifier)])
+    events, report = read(panel)
+    assert not events
+    assert len(report.problems) == 1
+
+
+def test_what_is_measured_of_another_than_the_subject_is_not_the_subjects() -> None:
+    fetus = observation("f", "8867-4", "vital-signs", valueQuantity=amount(140, "/min"), focus=[{"display": "fetus"}])
+    events, report = read(fetus)
+    assert not events
+    assert report.left_out.total() == 1
+    assert not report.problems
+
+
+def test_a_page_of_a_search_says_that_there_is_another_and_parameters_that_they_are_not_read() -> None:
+    page = bundle(RESOURCES[0], type="searchset") | {"link": [{"relation": "next", "url": "https://x.example/2"}]}
+    assert read(page)[1].left_out == {"the next page of a search, which is not in the file": 1}
+    wrapped = {"resourceType": "Parameters", "parameter": [{"name": "return", "resource": RESOURCES[0]}]}
+    assert "send the resource itself" in problems(read(wrapped)[1])[0]
+
+
 def test_a_range_or_an_interpretation_that_is_not_sent_is_counted() -> None:
     more = {"referenceRange": [{"text": "below 5"}], "interpretation": [{"text": "fine"}]}
     events, report = read(observation(valueQuantity=amount(13, "g/dL"), **more))

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from biokeel.contracts.identity import ENTERED_IN_ERROR
 from biokeel.errors import SourceError
 from biokeel.source.adapters.base import Record
+from biokeel.source.files import DryRun, Source, publish_files
 from biokeel.source.memory import Memory, OfOneFile, OnDisk, Past, Trace, memory_at
-from tests.source.fhir_made import Resource, amount, bundle, component, observation, problems, read
+from tests.source.fhir_made import CATALOGUE, Resource, amount, bundle, component, observation, problems, read
 
 CODES = ["2093-3", "2571-8", "2085-9", "2339-0"]
 
@@ -162,6 +163,22 @@ def test_the_cases_of_corrections_and_deletions_end_as_they_should(memory: Memor
     events, report = read(case("7_delete"), memory)
     assert not report.problems
     assert shown(first, events) == {}
+
+
+def test_files_that_are_published_one_after_the_other_remember_one_another(tmp_path: Path) -> None:
+    sent: list[Record] = []
+
+    class Kept(DryRun):
+        def publish(self, event: Any, rows: Any) -> int:
+            sent.extend(rows)
+            return super().publish(event, rows)
+
+    for day, values in ((1, {"2093-3": 180.0, "2571-8": 90.0}), (3, {"2571-8": 95.0})):
+        path = tmp_path / f"{day}.json"
+        path.write_text(json.dumps(panel(values, day)))
+        with memory_at(tmp_path / "records.sqlite") as memory:
+            publish_files([path], Source("h", b"k", memory=memory), Kept(CATALOGUE, 100_000))
+    assert shown({"all": sent}) == {"2571-8": 95.0}
 
 
 # -- the memory itself

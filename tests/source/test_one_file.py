@@ -143,8 +143,8 @@ def test_the_report_for_programs_has_every_place_and_nothing_else_on_its_stream(
     [
         ("a.jsonl", lines(RECORD), Status.ALL_USED, "all could be used"),
         ("a.json", json.dumps({"resourceType": "Encounter"}), Status.ALL_USED, "all could be used"),
-        ("a.jsonl", lines(RECORD, {}), Status.PARTS_UNUSED, "1 parts that should have become events did not"),
-        ("a.jsonl", lines({"event": "lifestyle.exercise"}), Status.PARTS_UNUSED, "1 parts that should"),
+        ("a.jsonl", lines(RECORD, {}), Status.PARTS_UNUSED, "1 part that should have become an event did not"),
+        ("a.jsonl", lines({"event": "lifestyle.exercise"}), Status.PARTS_UNUSED, "1 part that should"),
         ("a.json", "{", Status.FILE_FAILED, "1 of them could not be used"),
     ],
 )

@@ -56,11 +56,13 @@ Text = Callable[..., tuple[list[Record], Report]]
 def read_text(tmp_path: Path, context: Context) -> Text:
     """Reads a text as a file, and knows that it is of the adapter's format."""
 
-    def run(adapter: Adapter, text: str, stated: Stated | None = None) -> tuple[list[Record], Report]:
+    def run(
+        adapter: Adapter, text: str, stated: Stated | None = None, day_month: str | None = None
+    ) -> tuple[list[Record], Report]:
         path, report = tmp_path / f"{len(list(tmp_path.iterdir()))}.csv", Report()
         path.write_text(text, encoding="utf-8")
         assert detect(path).read is adapter
-        batches = adapter(path, replace(context, stated=stated or context.stated), report)
+        batches = adapter(path, replace(context, stated=stated or context.stated, day_month=day_month), report)
         return [row for batch in batches for row in batch.rows], report  # type: ignore[misc]
 
     return run
@@ -160,6 +162,9 @@ def test_a_date_whose_day_and_month_cannot_be_told_refuses_the_sheet_unless_a_ti
         read_text(read_illumina_sheet, text)
     assert read_text(read_illumina_sheet, text, Stated(at=moment("2017-06-11", None)))[0]
     assert read_text(read_illumina_sheet, text.replace("11/06", "06/06"))[0], "the sixth of June either way"
+    for order, at in (("mdy", 1_509_926_400_000), ("dmy", 1_497_139_200_000)):
+        ((row,), _) = read_text(read_illumina_sheet, text, day_month=order)
+        assert (row["occurred_at"], row["occurred_precision"]) == (at, "day")
     with pytest.raises(AdapterError, match="no date"):
         read_text(read_illumina_sheet, text.replace("11/06", "31/31"))
 

@@ -120,7 +120,7 @@ def test_a_count_with_a_fraction_is_refused_and_a_whole_float_is_a_count(read_js
     assert type(record["count_snvs"]) is int
 
 
-@pytest.mark.parametrize("value", [True, "many", "1_000", "３", [], {"x": 1}, "nan", "inf"])
+@pytest.mark.parametrize("value", [True, "many", "31.2", "1_000", "３", [], {"x": 1}, "nan", "inf"])
 def test_what_is_no_number_is_refused_and_not_left_null(read_json: Any, value: Any) -> None:
     rows, report = read_json(sample({**GOOD, "mean_insert_size": value}))
     assert not [row for row in rows if "mean_insert_size" in row]

@@ -209,7 +209,8 @@ def _verdict(results: Sequence[FileResult]) -> str:
     unused = sum(result.unused for result in results)
     said = [
         *([f"{failed:,} of them could not be used"] if failed else []),
-        *([f"{unused:,} parts that should have become events did not"] if unused else []),
+        *(["1 part that should have become an event did not"] if unused == 1 else []),
+        *([f"{unused:,} parts that should have become events did not"] if unused > 1 else []),
     ]
     return "; ".join(said) or "all could be used"
 

@@ -150,6 +150,8 @@ def _with_defect(frame: pl.DataFrame, defect: Defect, rows: np.ndarray) -> pl.Da
         "reason": pl.lit(defect.reason.value),
         "defect": pl.lit(defect.name),
     }
+    if defect.column == "occurred_at" and "ended_at" in frame.columns:  # who reads the file would refuse it as a period
+        changes["ended_at"] = pl.lit(None, frame.schema["ended_at"])
     return frame.with_columns(
         pl.when(here).then(value).otherwise(pl.col(name)).alias(name) for name, value in changes.items()
     )

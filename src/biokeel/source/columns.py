@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ from biokeel.contracts.columns import frame_schema
 from biokeel.contracts.schema import EventSchema
 from biokeel.errors import SourceError
 from biokeel.source.adapters.base import Record
+from biokeel.source.adapters.strict_json import shown
 
 _PLAIN: Final[dict[pl.DataType, pl.DataType]] = {pl.Datetime("ms", "UTC"): pl.Int64(), pl.Date(): pl.Int32()}
 """What a ready record holds for these: the integers of Avro."""
@@ -21,12 +21,8 @@ _ADDED: Final = frozenset({"occurred_precision", "onset_precision"})
 """What reading adds to a record of its own; left out where an event type, or an older schema, has no such field."""
 
 
-_FIELD_NAME: Final = re.compile(r"[A-Za-z_]{1,40}[0-9]{0,3}[A-Za-z_]{0,40}")
-
-
 def _shown(names: Iterable[str]) -> str:
-    """`names` that a source gave to fields. A number may stand there, where a file is keyed by person: not shown."""
-    return ", ".join(sorted({name if _FIELD_NAME.fullmatch(name) else "(not a field's name)" for name in names}))
+    return ", ".join(sorted({shown(name) for name in names}))
 
 
 def _defaults(schema: EventSchema) -> dict[str, Any]:

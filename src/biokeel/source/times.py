@@ -17,7 +17,6 @@ _PARTIAL_DATE: Final = re.compile(r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2}))?)?")
 _TIME: Final = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2})(:[0-9]{2}(?:[.,][0-9]+)?)?(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?"
 )
-_MILLISECOND: Final = timedelta(milliseconds=1)
 _JANUARY_1970: Final = 31 * 86_400_000
 """Milliseconds of a month: seconds since 1970 of every year up to 2054 are fewer."""
 _NUMBERS: Final = re.compile(r"\s*([0-9]{1,2})([/.\-])([0-9]{1,2})\2[0-9]{4}(?![0-9])")
@@ -87,11 +86,16 @@ def in_zone(read: datetime, zone: tzinfo | None, precision: Precision | None = N
     """`read` as a moment; where it has no offset it is taken in `zone`, or as UTC with a null offset."""
     if read.tzinfo is None:
         if zone is None:
-            return Moment((read.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND, None, precision)
+            return Moment(_milliseconds(read.replace(tzinfo=UTC) - _EPOCH), None, precision)
         read = read.replace(tzinfo=zone)
     offset = read.utcoffset()
     assert offset is not None, "a time with a zone has an offset"
-    return Moment((read - _EPOCH) // _MILLISECOND, offset // timedelta(minutes=1), precision)
+    return Moment(_milliseconds(read - _EPOCH), offset.days * 1440 + offset.seconds // 60, precision)
+
+
+def _milliseconds(since: timedelta) -> int:
+    """Whole milliseconds, those before 1970 rounded down too: some times faster than dividing by a timedelta."""
+    return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
 
 
 def may_be_seconds(at: int) -> bool:

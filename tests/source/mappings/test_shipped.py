@@ -36,6 +36,22 @@ def test_every_shipped_mapping_holds_and_says_where_its_columns_come_from(shippe
         assert path.read_text(encoding="utf-8").startswith("# ")
 
 
+def test_a_table_is_recognised_by_its_own_mapping_with_all_its_columns_or_the_needed_ones(
+    shipped: Library, tmp_path: Path
+) -> None:
+    for file, mapping in shipped.shipped.items():
+        path = tmp_path / f"{file.stem}.csv"
+        needed = [names[0] for names in mapping.wanted]
+        every = [column.names[0] for column in mapping.columns.values()]
+        languages = {"Notizen", "Notas", "Keton mmol/L", "Patienteninfo", "Geräteinfo"}
+        for header in (needed, every + [name for name in mapping.ignored if name not in languages]):
+            first = f"{mapping.file.first_line}1,2\n" if mapping.file.first_line else ""
+            path.write_text(first + ",".join(f'"{name}"' for name in header) + "\n", encoding="utf-8")
+            table = shipped.shipped_for(path)
+            assert table is not None, file.name
+            assert table.mapping is mapping, f"{file.name} is taken for {table.mapping.name}"
+
+
 def test_synthea_laboratory_results_and_vital_signs_are_those_of_the_file(read: Read, shared_data: Path) -> None:
     path = shared_data / SYNTHEA / "observations.csv"
     found, rows = read(path), rows_of(path)
@@ -290,6 +306,56 @@ def test_a_table_is_read_in_any_envelope(read: Read, tmp_path: Path, envelope: s
     path.write_bytes(gzip.compress(text.encode()) if envelope == "gzip" else text.encode(envelope))
     ours = read(path).frames["lifestyle.diet"].select("meal", "energy", "food_name").rows()
     assert ours == [("breakfast", 300.0, "쌀밥"), ("lunch", 450.5, "된장찌개")]
+
+
+def test_older_observations_of_synthea_without_a_category_are_read_where_their_code_says_enough(
+    read: Read, tmp_path: Path
+) -> None:
+    path = tmp_path / "observations.csv"
+    line = "2024-05-01T09:00:00Z,p,e,{},d,{},{},numeric\n"
+    path.write_text(
+        "DATE,PATIENT,ENCOUNTER,CODE,DESCRIPTION,VALUE,UNITS,TYPE\n"
+        + line.format("8480-6", 120, "mmHg")
+        + line.format("8462-4", 80, "mmHg")
+        + line.format("2339-0", 99, "mg/dL")
+        + line.format("8302-2", 180, "cm")
+        + line.format("2160-0", 1, "mg/dL")
+    )
+    found = read(path)
+    assert found.counts == {"clinical.blood_pressure": 1, "clinical.glucose": 1, "clinical.vital_sign": 1}
+    assert found.problems == [("line 6", "neither a category nor the code says whether it is a laboratory result")]
+
+
+def test_omop_columns_may_be_written_in_capitals(read: Read, tmp_path: Path) -> None:
+    path = tmp_path / "measurement.csv"
+    head, rest = MEASUREMENTS.split("\n", 1)
+    path.write_text(head.upper() + "\n" + rest.replace("2024-05-01,,", "20240501,,"))
+    assert read(path).counts == {"clinical.blood_pressure": 1, "clinical.glucose": 2, "clinical.lab_result": 1}
+
+
+def test_older_allergies_of_synthea_have_the_columns_of_conditions_and_are_no_diagnoses(
+    read: Read, shipped: Library, tmp_path: Path
+) -> None:
+    text = "START,STOP,PATIENT,ENCOUNTER,CODE,DESCRIPTION\n2024-01-01,,p,e,419474003,Allergy to mould\n"
+    for name, events in (("allergies.csv", {}), ("conditions.csv", {"clinical.diagnosis": 1})):
+        path = tmp_path / name
+        path.write_text(text)
+        assert read(path).counts == events
+    path = tmp_path / "export.csv"
+    path.write_text(text)
+    assert shipped.shipped_for(path) is None
+
+
+def test_a_time_in_a_column_of_its_own_is_put_behind_the_date(read: Read, tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("date,time,meal,food,kcal,price\n2024-05-01,08:30,lunch,a,300,4\n2024-05-01,,lunch,b,300,4\n")
+    found = read(path)
+    times = found.frames["lifestyle.diet"].select("occurred_at", "occurred_precision").rows()
+    assert times == [
+        (datetime(2024, 4, 30, 23, 30, tzinfo=UTC), "minute"),
+        (datetime(2024, 4, 30, 15, tzinfo=UTC), "day"),
+    ]
+    assert dict(found.report.left_out) == {"column price, which the mapping does not read": 1}
 
 
 def test_dexcom_is_read_in_its_languages(read: Read, tmp_path: Path) -> None:

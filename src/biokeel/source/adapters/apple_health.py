@@ -58,6 +58,8 @@ from biokeel.source.adapters.numbers import number_of_text
 from biokeel.source.times import Moment, Precision
 
 _CHUNK: Final = 1 << 20
+_CHUNKS_AT_ONCE: Final = 4
+"""How much is read before its events, some ten thousand, are handed on."""
 _LONGEST_ELEMENT: Final = 16 << 20
 """Bytes that one tag may take; a real one has some hundred."""
 _DEEPEST: Final = 64
@@ -120,14 +122,14 @@ def read_apple_health(path: Path, context: Context, report: Report) -> Iterator[
     reader = _Reader(path, context, report)
     try:
         with open_bytes(path, report) as file:
-            for chunk in _undeclared(file, path):
+            for number, chunk in enumerate(_undeclared(file, path)):
                 reader.feed(chunk)
-                if reader.held.full:
-                    yield from reader.held.hand_on()
+                if number % _CHUNKS_AT_ONCE == 0:
+                    yield from reader.handed_on()
         reader.close()
     except expat.ExpatError as error:
         raise AdapterError(f"{path.name} is no whole XML document: line {error.lineno}.") from None
-    yield from reader.held.hand_on()
+    yield from reader.handed_on()
 
 
 def _undeclared(file: BinaryIO, path: Path) -> Iterator[bytes]:
@@ -154,7 +156,7 @@ class _Reader:
     """What expat tells of a document, as events: those of one record at once, those of several at the end."""
 
     def __init__(self, path: Path, context: Context, report: Report) -> None:
-        self.held = Held()
+        self._held = Held()
         self._path, self._context, self._report = path, context, report
         self._subject = whose(path, context)
         self._prefix = f"{self._subject.scheme}/{self._subject.value}"
@@ -198,6 +200,15 @@ class _Reader:
         for what, times in self._left_out.items():
             for _ in range(times):
                 self._report.leave_out("the document", _shown(what))
+
+    def handed_on(self) -> Iterator[Batch]:
+        """The events that are held, with their ids."""
+        for batch in self._held.hand_on():
+            assert isinstance(batch.rows, list), "records are held"
+            ids = self._context.ids.of_many(batch.event, [record["event_id"] for record in batch.rows])
+            for record, event_id in zip(batch.rows, ids, strict=True):
+                record["event_id"] = event_id
+            yield batch
 
     def _leave_out(self, what: str) -> None:
         """Count a record; where somebody wants to hear of every place, say so at once."""
@@ -274,7 +285,7 @@ class _Reader:
     ) -> None:
         begun, offset, _, created = timed
         record = {
-            "event_id": self._context.ids.of(event, f"{self._prefix}/{key}"),
+            "event_id": f"{self._prefix}/{key}",  # until `handed_on`
             "source_id": self._context.source_id,
             "subject_scheme": self._subject.scheme,
             "subject_id": self._subject.value,
@@ -286,7 +297,7 @@ class _Reader:
         }
         if created is None:  # else there is nothing to judge, and an export has millions
             record |= stated_times(Moment(begun, offset, exact), None, self._context)
-        self.held.add(event, record, place)
+        self._held.add(event, record, place)
 
     def _add_all(self, event: EventType, made: Iterator[Made], exact: Precision = Precision.SECOND) -> None:
         for each in made:

@@ -33,6 +33,7 @@ from biokeel.source.times import in_zone
 _DAY_MS: Final = 86_400_000
 _GAP_MS: Final = 3_600_000
 """What parts two sleeps: an hour of which no source says that the person lay in bed, slept or woke."""
+_DAYS_AT_ONCE: Final = 100
 _MOST: Final = 1e9
 """Steps, or metres, of one sample; the sum of a day must be a number, too."""
 _LONGEST_NIGHT_MS: Final = 48 * 3_600_000
@@ -117,36 +118,44 @@ class Days:
             } | self._summaries.get(day, {})
             yield f"day/{day}", Timed(begun, offset, begun + _DAY_MS, created), payload, f"day {day}"
 
-    def _of_days(self) -> list[Record]:
+    def _of_days(self) -> Iterator[Record]:
+        """The sums of every day, some months at once: all samples together would take ten times as much memory."""
         columns = {name: self._rows[index :: len(_SAMPLES)] for index, name in enumerate(_SAMPLES)}
         samples = pl.DataFrame({**columns, "value": self._values}).with_columns(
-            day=pl.from_epoch(pl.col("begun") + pl.col("offset") * 60, time_unit="s").dt.to_string("%F"),
-            name=pl.col("source").replace_strict(
-                list(self._sources.values()), list(self._sources), return_dtype=pl.String
-            ),
+            pl.col("is_steps").cast(pl.Boolean),
+            pl.col("source").cast(pl.Int32),
+            pl.col("offset").cast(pl.Int16),
+            day=((pl.col("begun") + pl.col("offset") * 60) // 86_400).cast(pl.Int32),
         )
-        # A sample that a restored backup wrote twice is one.
-        once = samples.group_by("is_steps", "name", "day", "begun", "ended").agg(
-            pl.col("value").max(), pl.col("created").max(), pl.col("offset").min()
+        del columns
+        self._rows, self._values = array("q"), array("d")
+        names = pl.DataFrame(
+            {"source": list(self._sources.values()), "name": list(self._sources)},
+            schema={"source": pl.Int32, "name": pl.String},
         )
-        by_source = once.group_by("day", "name").agg(
-            steps=pl.col("value").filter(pl.col("is_steps") == 1).sum(),
-            has_steps=(pl.col("is_steps") == 1).any(),
-            distance=pl.col("value").filter(pl.col("is_steps") == 0).sum(),
-            has_distance=(pl.col("is_steps") == 0).any(),
-            created=pl.col("created").max(),
-            offset=pl.col("offset").sort_by("begun").first(),
-        )
-        best = by_source.sort(["day", "steps", "distance", "name"], descending=[False, True, True, False]).unique(
-            "day", keep="first", maintain_order=True
-        )
-        return best.select(
-            "day",
-            "created",
-            "offset",
-            steps=pl.when("has_steps").then("steps"),
-            distance=pl.when("has_distance").then("distance"),
-        ).to_dicts()
+        for days in sorted((samples["day"] // _DAYS_AT_ONCE).unique()):
+            of_days = samples.filter(pl.col("day") // _DAYS_AT_ONCE == days)
+            yield from _best_of(of_days, names).to_dicts()
+
+
+def _best_of(samples: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
+    """The sums of each day's best source."""
+    # A sample that a restored backup wrote twice is one; sorted, since the sum of floats depends on their order.
+    once = samples.group_by("is_steps", "source", "day", "begun", "ended").agg(
+        pl.col("value").max(), pl.col("created").max(), pl.col("offset").min()
+    )
+    is_steps = pl.col("is_steps")
+    by_source = once.group_by("day", "source").agg(
+        steps=pl.when(is_steps.any()).then(pl.col("value").filter(is_steps).sort().sum()),
+        distance=pl.when((~is_steps).any()).then(pl.col("value").filter(~is_steps).sort().sum()),
+        created=pl.col("created").max(),
+        offset=pl.col("offset").sort_by("begun").first(),
+    )
+    ranked = by_source.join(names, on="source").sort(
+        ["day", "steps", "distance", "name"], descending=[False, True, True, False], nulls_last=True
+    )
+    best = ranked.unique("day", keep="first", maintain_order=True)
+    return best.select(pl.from_epoch("day", time_unit="d").dt.to_string("%F"), "steps", "distance", "created", "offset")
 
 
 _SAMPLES: Final = ("is_steps", "source", "begun", "ended", "offset", "created")

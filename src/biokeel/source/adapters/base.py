@@ -42,7 +42,7 @@ class Batch(NamedTuple):
     places: Sequence[str]
 
 
-BATCH_ROWS: Final = 50_000
+BATCH_ROWS: Final = 20_000
 """Most records that an adapter holds before it hands them on: a long file must not fill the memory."""
 _ROUNDED: Final = re.compile(r"[0-9]+(?:\.[0-9]+[eE][+-]?|[eE]\+)[0-9]+")
 """What a spreadsheet makes of a long number: 1.23457E+09."""

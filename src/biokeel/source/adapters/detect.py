@@ -98,7 +98,7 @@ def detect(path: Path, tables: Library | None = None) -> Format:
     if seen.shape is Shape.OTHER and (table := (tables or library()).shipped_for(path)):
         return _of_table(table)
     if seen.text.startswith(_SAMSUNG):
-        raise _not_read(path, "a table of Samsung Health that is no event of the programme", "Nothing is to be done.")
+        raise _not_read(path, "a table of Samsung Health of which no event is made", "docs/formats/samsung-health.md.")
     what = "text" if seen.shape is Shape.OTHER else "JSON"
     own = " For a table of your own: biokeel source map FILE." if seen.shape is Shape.OTHER else ""
     raise AdapterError(f"{path.name} is {what} of no known format.", f"Known formats: {known()}.{own}")

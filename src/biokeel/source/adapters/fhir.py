@@ -92,6 +92,8 @@ class _File:
             return
         if (version := version_of_any(document)) is not None:
             raise AdapterError(f"{self._name} is {version}: nothing of it is read.", "Export it as FHIR R4 (4.0.1).")
+        if kind == "Bundle" and _is_continued(document):
+            self._report.leave_out(place, "the next page of a search, which is not in the file")
         is_bundle = kind == "Bundle"
         try:
             bundle = Bundle.of(document, self._context, self._report, "the resource" if alone else place)
@@ -130,6 +132,7 @@ class _File:
             if case.is_withdrawn and makes_events(kind):
                 self._hold(withdrawn(case, memory), position)
                 return
+            _require_plain(resource)
             made = _made(maker, case)
             self._hold(made, position)
             # A pressure that waits for its other half is noted with it.
@@ -141,11 +144,15 @@ class _File:
 
     def _note_contained(self, position: str, resource: Resource) -> None:
         """Say of what a resource contains, and nobody reads, that it might have been an event."""
-        contained = resource.get("contained")
+        contained, kind = resource.get("contained"), str(resource.get("resourceType"))
         for each in contained if isinstance(contained, list) else ():
             inside = each.get("resourceType") if isinstance(each, dict) else None
-            if inside in MAKERS and inside not in _READ_WITH.get(str(resource.get("resourceType")), ("Patient",)):
+            if inside in MAKERS and inside not in _READ_WITH.get(kind, ("Patient",)):
                 self._report.problem(position, f"a contained {inside}: only a report or panel is read with its results")
+        parameters = resource.get("parameter") if kind == "Parameters" else None
+        for each in parameters if isinstance(parameters, list) else ():
+            if isinstance(each, dict) and isinstance(each.get("resource"), dict):
+                self._report.problem(position, "Parameters: a resource in it is not read; send the resource itself")
 
     def _pair(self, *, rest: bool) -> None:
         for pair in self._pressures.pairs(rest=rest):
@@ -157,6 +164,21 @@ class _File:
     def _hold(self, made: Iterable[Made], position: str) -> None:
         for event, record in made:
             self.held.add(event, record, position)
+
+
+def _require_plain(resource: Resource) -> None:
+    """Raise `Unusable` where a resource says that it means something else than its elements do.
+
+    R4 forbids to read one with a modifier extension, or implicit rules, that the reader does not know.
+    """
+    for name in ("modifierExtension", "implicitRules"):
+        if resource.get(name):
+            raise Unusable(f"{name}: what it says may turn round what the resource means")
+
+
+def _is_continued(bundle: Resource) -> bool:
+    links = bundle.get("link")
+    return isinstance(links, list) and any(isinstance(each, dict) and each.get("relation") == "next" for each in links)
 
 
 def _made(maker: Maker, case: Case) -> list[Made]:

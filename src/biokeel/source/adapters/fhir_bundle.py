@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -405,7 +405,11 @@ class Bundle:
         """A Patient who is not in the file: by number where the reference has one, else by the server's id."""
         if said.subjects:
             return self._by_numbers(said, "subject.identifier")
-        return subject_of(self._context.schemes.of_server(address.server, self._context.site), address.id, "subject")
+        return _known(self._context.schemes.of_server(address.server, self._context.site), address.id, "subject")
+
+
+_known = lru_cache(maxsize=65_536)(subject_of)
+"""A person has many records, which name them one after the other."""
 
 
 def _entry(position: str, entry: dict[str, Any], *, creates: bool) -> Entry:

@@ -163,7 +163,10 @@ def _dosage(case: Case) -> Record:
     except Unusable as fault:
         case.problem(f"{fault}; it is not sent")
         often = None
-    return _dose(case, rates[0].get("doseQuantity") if len(rates) == 1 else None) | {"doses_per_day": often}
+    dose = rates[0].get("doseQuantity") if len(rates) == 1 else None
+    if rates and dose is None:
+        case.leave_out("dose that is a range, or one of several")
+    return _dose(case, dose) | {"doses_per_day": often}
 
 
 def _dose(case: Case, found: Any) -> Record:

@@ -90,6 +90,10 @@ _TIMES: Final = ("effectiveDateTime", "effectiveInstant", "effectivePeriod", "ef
 def observation(case: Case) -> Iterator[Made]:
     """The events of an Observation; none for surveys and the like that are no event type of ours."""
     resource = case.resource
+    if resource.get("focus"):
+        # Of a fetus, a donor, a spouse: the subject is only whose record it stands in.
+        case.leave_out("Observation of somebody or something else than its subject (focus)")
+        return
     found = codings(resource.get("code"))
     components = parts_of(resource, "component")
     own = codes_in(found, LOINC)
@@ -193,6 +197,8 @@ def _measured(codes: Sequence[Coding]) -> Coding | None:
 
 def _part(case: Case, holder: Resource, codes: Sequence[Coding], part: str) -> Iterator[Made]:
     """The event of what `holder`, the Observation or a component, says of itself. Raises `Unusable`."""
+    if holder.get("modifierExtension"):
+        raise Unusable("modifierExtension: what it says may turn round what the resource means")
     measured = _measured(codes)
     if measured is not None and measured.code in (SYSTOLIC, DIASTOLIC):
         raise Unusable("a systolic or diastolic pressure without the other")
@@ -313,6 +319,9 @@ def _pressure_panel(case: Case, panel: str, components: Sequence[Resource]) -> I
     for component in components:
         found = {*codes_in(codings(component.get("code")), LOINC)}
         code = next((each for each in units if each in found), None)
+        if component.get("modifierExtension"):
+            case.problem("a component with a modifierExtension, which may turn round what it means")
+            continue
         if code is None:
             case.leave_out(f"component of a blood pressure, {_shown(codings(component.get('code')))}")
             continue

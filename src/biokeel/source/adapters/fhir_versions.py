@@ -43,6 +43,7 @@ _ELEMENTS: Final[dict[str, dict[str, str]]] = {
         STU3="comment context",
         DSTU2="comments",
         STU3_or_DSTU2="related",
+        STU3_or_DSTU2_or_R5="valueAttachment",
         R5="bodyStructure instantiatesCanonical instantiatesReference triggeredBy valueReference",
     ),
     "Condition": _by_name(
@@ -66,6 +67,7 @@ _ELEMENTS: Final[dict[str, dict[str, str]]] = {
         STU3="definition notGiven",
         DSTU2="effectiveTimeDateTime effectiveTimePeriod patient practitioner reasonGiven wasNotGiven",
         STU3_or_DSTU2="prescription reasonNotGiven",
+        DSTU2_or_R5="encounter",
         R5="basedOn isSubPotent medication occurenceDateTime occurencePeriod occurenceTiming reason recorded"
         " subPotentReason",
     ),
@@ -90,19 +92,20 @@ _ELEMENTS: Final[dict[str, dict[str, str]]] = {
     "Encounter": _by_name(
         DSTU2="indication patient",
         STU3_or_DSTU2="incomingReferral",
+        STU3_or_DSTU2_or_R5="reason",
         R5="actualPeriod admission careTeam plannedEndDate plannedStartDate subjectStatus virtualService",
     ),
     "Procedure": _by_name(
         STU3="context definition notDone notDoneReason",
         DSTU2="notPerformed notes reasonCodeableConcept reasonNotPerformed request",
         R5="focus occurrenceAge occurrenceDateTime occurrencePeriod occurrenceRange occurrenceString"
-        " occurrenceTiming recorded reportedBoolean reportedReference supportingInfo",
+        " occurrenceTiming reason recorded reportedBoolean reportedReference supportingInfo",
     ),
     "Immunization": _by_name(
         STU3="notGiven practitioner",
         DSTU2="reported requester wasNotGiven",
         STU3_or_DSTU2="date explanation vaccinationProtocol",
-        R5="administeredProduct basedOn informationSource supportingInformation",
+        R5="administeredProduct basedOn informationSource reason supportingInformation",
     ),
     "AllergyIntolerance": _by_name(STU3="assertedDate", DSTU2="onset reporter status substance", R5="participant"),
 }

@@ -50,13 +50,13 @@ _LONGEST_MS: Final = 200 * 366 * 86_400_000
 
 
 class Header(NamedTuple):
-    """What a header says: the data point's id, its schema's name and major version, and when it was written."""
+    """What a header says: whose the data point is, its id, its schema's name and major version, when it was written."""
 
+    user: Subject | None
     key: str
     schema: str
     major: int
     written: Moment
-    users: dict[str, Any]
 
 
 def is_openmhealth(document: dict[str, Any]) -> bool:
@@ -116,7 +116,9 @@ def _event(point: Any, place: str, context: Context, report: Report) -> tuple[Me
     measure = _measure(header, body)
     check(body)
     frame = _frame(body, measure, context)
-    subject = _subject(header, context)
+    subject = (header.user if header else None) or context.subject
+    if subject is None:
+        raise Unusable("no user id in the header, and no --subject")
     payload = measure.build(body, frame, place, report)
     if is_aggregate(body, measure):
         raise LeftOut(_AGGREGATE)
@@ -141,6 +143,7 @@ def _parts(point: Any, context: Context) -> tuple[Header | None, Body]:
 
 def _header(header: dict[str, Any], context: Context) -> Header:
     """Open mHealth's header (id, creation_date_time), or that of IEEE 1752.1 (uuid, source_creation_date_time)."""
+    user = _user(header, context)  # first: of all that may be wrong whose it is matters most
     keys = {header[name] for name in ("id", "uuid") if isinstance(header.get(name), str) and header[name]}
     if any(name in header and not isinstance(header[name], str) for name in ("id", "uuid")):
         raise Unusable("header.id is no text")
@@ -149,9 +152,6 @@ def _header(header: dict[str, Any], context: Context) -> Header:
     times = [name for name in ("creation_date_time", "source_creation_date_time") if name in header]
     if not times:
         raise Unusable("header lacks creation_date_time (or source_creation_date_time)")
-    provenance = header.get("acquisition_provenance") or {}
-    if not isinstance(provenance, dict):
-        raise Unusable("header.acquisition_provenance is no object")
     schema = header.get("schema_id")
     if not isinstance(schema, dict):
         raise Unusable("header lacks schema_id")
@@ -161,16 +161,12 @@ def _header(header: dict[str, Any], context: Context) -> Header:
     stated = _VERSION.fullmatch(version) if isinstance(version, str) else None
     if stated is None or not isinstance(schema.get("name"), str):
         raise Unusable("header.schema_id needs a name and a version")
-    users = {
-        "header.user_id": header.get("user_id"),
-        "header.acquisition_provenance.user_id": provenance.get("user_id"),
-    }
     return Header(
+        user,
         keys.pop(),
         schema["name"].replace("_", "-"),
         int(stated[1]),
         _moment(header[times[0]], f"header.{times[0]}", context),
-        users,
     )
 
 
@@ -208,17 +204,19 @@ def _is_mixed(measures: list[Measure]) -> bool:
     )
 
 
-def _subject(header: Header | None, context: Context) -> Subject:
-    """The user that the header names, in either of two places; the caller's person where it names none."""
-    named = header.users if header else {}
+def _user(header: dict[str, Any], context: Context) -> Subject | None:
+    """The user that the header names, in either of two places; null where it names none."""
+    provenance = header.get("acquisition_provenance") or {}
+    if not isinstance(provenance, dict):
+        raise Unusable("header.acquisition_provenance is no object")
+    named = {
+        "header.user_id": header.get("user_id"),
+        "header.acquisition_provenance.user_id": provenance.get("user_id"),
+    }
     users = {subject_of(f"app/{context.site}", user, name) for name, user in named.items() if user is not None}
     if len(users) > 1:
         raise Unusable("the header names two users")
-    if users:
-        return users.pop()
-    if context.subject is None:
-        raise Unusable("no user id in the header, and no --subject")
-    return context.subject
+    return users.pop() if users else None
 
 
 def _frame(body: Body, measure: Measure, context: Context) -> Frame:

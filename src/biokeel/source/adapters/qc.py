@@ -120,6 +120,13 @@ class Part:
         except Unusable as fault:
             self.faults.append(str(fault))
 
+    def measure_json(self, name: str, value: object, called: str) -> None:
+        """Like `measure`, of a JSON document: a number in quotation marks is a text, and none of its numbers."""
+        if isinstance(value, str) and value.strip() not in NOT_AVAILABLE:
+            self.faults.append(f"{called} is no number")
+        else:
+            self.measure(name, value, called)
+
     def put(self, name: str, value: Metric, called: str) -> None:
         """Set the metric `name`. Raises `Unusable` where the report has said another value."""
         if self.metrics.setdefault(name, value) != value:

@@ -85,10 +85,11 @@ _KARYOTYPE: Final = re.compile(r"[XY0]{2,4}")
 _REGION: Final = "DRAGEN: coverage of a region, not of the genome"
 _ROLES: Final = {"TUMOR ": "tumor", "NORMAL ": "normal"}
 FIRST: Final = re.compile(
-    r"(?:TUMOR |NORMAL )?(?:MAPPING/ALIGNING (?:SUMMARY|PER RG)|COVERAGE SUMMARY|VARIANT CALLER (?:SUMMARY|PREFILTER"
-    r"|POSTFILTER)(?: GVCF)?|PLOIDY ESTIMATION|RUN TIME|TRIMMER STATISTICS|CNV SUMMARY|SV SUMMARY"
-    rf"),|{_OVERALL}"
+    r"(?:TUMOR |NORMAL )?(?:(?:MAPPING/ALIGNING (?:SUMMARY|PER RG)|COVERAGE SUMMARY|PLOIDY ESTIMATION|RUN TIME"
+    r"|VARIANT CALLER (?:SUMMARY|PREFILTER|POSTFILTER)(?: GVCF)?|TRIMMER STATISTICS|CNV SUMMARY|SV SUMMARY),"
+    rf"|{_OVERALL})"
 )
+"""How a file begins, sections too that nothing is read of."""
 
 
 @dataclass(slots=True)

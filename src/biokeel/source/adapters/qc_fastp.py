@@ -33,7 +33,7 @@ def _parts(path: Path, report: Report) -> Iterator[Part]:
         version, before = document["summary"].get("fastp_version"), document["summary"]["before_filtering"]
         part = Part(place, "fastp", f"fastp {version}" if isinstance(version, str) else "fastp")
         if "q30_bases" in before:
-            part.measure("fastq_bp_q30", before["q30_bases"], "before_filtering.q30_bases")
+            part.measure_json("fastq_bp_q30", before["q30_bases"], "before_filtering.q30_bases")
         else:
             part.missing.append("before_filtering.q30_bases")
         yield part

@@ -1,7 +1,8 @@
 """Reports of samtools and bcftools: `samtools stats`, `samtools flagstat`, `bcftools stats`.
 
-Shares are of primary reads that passed the instrument's filter, as GA4GH defines them (pct_reads_mapped: "primary
-alignments", "high quality reads"). Only `bcftools stats -s -` names a sample; for the others it must be stated.
+Shares are of primary reads, as GA4GH has them; of flagstat only those that passed the instrument's filter, while
+samtools stats, GA4GH's reference, does not part them. Only `bcftools stats -s -` names a sample; for the others it must
+be stated.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -19,7 +18,7 @@ from biokeel.errors import AdapterError
 from biokeel.source.adapters.base import Batch, Context, Held, Record, Report, Unusable, content_key, subject_of
 from biokeel.source.adapters.qc import NO_TIME, build_of, sex_of, when
 from biokeel.source.adapters.text import rows
-from biokeel.source.times import Moment, in_zone, moment
+from biokeel.source.times import Moment, moment, order_of_day_and_month
 
 MANIFEST: Final = event_type("genome.sample_manifest")
 IGSR_COLUMNS: Final = ("Sample_name", "Sex", "Biosample_ID")
@@ -29,6 +28,7 @@ ILLUMINA_FIRST: Final = "[Header]"
 _TABLES: Final = ("Data", "BCLConvert_Data")
 """Sections with a line a sample: of v1, and of v2 as BCL Convert reads it."""
 _SEX_COLUMNS: Final = ("Sex", "Gender")
+_MONTHS: Final = 12
 _CELLS: Final = "has more or fewer cells than the table has columns"
 _SLASHED: Final = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})")
 Row: TypeAlias = Mapping[str, str]
@@ -156,32 +156,23 @@ def _illumina(path: Path, report: Report) -> _Illumina:
 
 
 def _date(path: Path, text: str, context: Context) -> Moment | None:
-    """The date of a sheet's header: ISO 8601, or with slashes where only one order of day and month is possible."""
-    slashed = _SLASHED.fullmatch(text)
+    """The date of a sheet's header: ISO 8601, or with slashes where the source or the number itself tells the order."""
     if not text:
         return None
-    if slashed is None:
-        found = moment(text, context.zone)
-    else:
-        first, second, year = map(int, slashed.groups())
-        orders = {(first, second), (second, first)}
-        days = [_day(year, month, day) for month, day in orders]
-        possible = [day for day in days if day is not None]
-        if len(possible) > 1:
+    if slashed := _SLASHED.fullmatch(text):
+        first, second, year = slashed.groups()
+        order = context.day_month or ("mdy" if int(first) == int(second) else order_of_day_and_month([text]))
+        if order is None and max(int(first), int(second)) <= _MONTHS:
             raise AdapterError(
-                f"{path.name}: the day and the month of [Header] Date cannot be told.", "State it with --occurred-at."
+                f"{path.name}: the day and the month of [Header] Date cannot be told.",
+                "Say the order with --day-month, or the time with --occurred-at.",
             )
-        found = in_zone(possible[0], context.zone) if possible else None
+        month, day = (first, second) if order == "mdy" else (second, first)
+        text = f"{year}-{month:0>2}-{day:0>2}"
+    found = moment(text, context.zone)
     if found is None:
         raise AdapterError(f"{path.name}: [Header] Date is no date that is read.", "State it with --occurred-at.")
     return found
-
-
-def _day(year: int, month: int, day: int) -> datetime | None:
-    try:
-        return datetime(year, month, day)  # noqa: DTZ001 - its zone is the context's
-    except ValueError:
-        return None
 
 
 def _event(sample: object, name: str, context: Context, part: str, at: Moment | None = None) -> Record:

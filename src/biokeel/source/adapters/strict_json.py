@@ -12,9 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from biokeel.observe.visible import visible
-
-_MOST_NAME: Final = 60
+_FIELD_NAME: Final = re.compile(r"[A-Za-z_]{1,40}[0-9]{0,3}[A-Za-z_]{0,40}")
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\],]', re.DOTALL)
 TOO_DEEP: Final = "it is nested too deep"
 
@@ -104,5 +102,5 @@ def twins(text: bytes) -> Iterator[Twin]:
 
 
 def shown(name: str) -> str:
-    """A key's name, fit for a report: bounded, and nothing in it is obeyed."""
-    return visible(name if len(name) <= _MOST_NAME else name[:_MOST_NAME] + "...")
+    """A key as a report may name it: a field's name. A number may stand there, where a file is keyed by person."""
+    return name if _FIELD_NAME.fullmatch(name) else "(not a field's name)"

@@ -14,6 +14,7 @@ _TABLE: Final = "Describe it by a mapping: biokeel source map FILE proposes one.
 _UNPACK: Final = "Unpack it, and name the folder."
 _GENOME: Final = "Big files go into the landing bucket: biokeel publish genome (VCF, gVCF, BCF)."
 _TOOLS: Final = "Publish the reports that docs/formats/genome-qc-reports.md names."
+_SHEETS: Final = "Publish an Illumina sample sheet (v1 or v2), or a manifest: docs/formats/sample-sheets.md."
 _ROOT: Final = re.compile(r"<(?:[\w.\-]+:)?([A-Za-z][\w.\-]*)[\s/>]")
 
 
@@ -125,6 +126,8 @@ UNREAD: Final[tuple[Unread, ...]] = (
     ),
     Unread("samtools coverage", _TOOLS, _columns("#rname", "numreads", "meandepth")),
     Unread("MultiQC's collection of reports", _TOOLS, _keys("report_general_stats_data")),
+    Unread("a CASAVA sample sheet", _SHEETS, _columns("FCID", "Lane", "SampleID")),
+    Unread("Element's run manifest", _SHEETS, _begins("[RUNVALUES]", "[SAMPLES]", "[SETTINGS]")),
     Unread("Sentieon's metrics", _TOOLS, _begins("#SentieonCommandLine")),
     Unread("FastQC's data", _TOOLS, _begins("##FastQC")),
     Unread("GATK's table of contamination", _TOOLS, _columns("sample", "contamination", "error")),

@@ -126,7 +126,7 @@ def _gather(metrics: Json, role: str | None, part_of: Any, report: Report) -> No
         elif isinstance(value, dict):
             report.problem(part_of(role).place, "a group of metrics that is none of " + ", ".join([*GROUPS, *ROLES]))
         elif name in METRICS:
-            part_of(role).measure(METRICS[name], value, name)
+            part_of(role).measure_json(METRICS[name], value, name)
         else:
             report.problem(part_of(role).place, f"a metric that is not known: {shown_name(name)}")
 

@@ -157,6 +157,9 @@ def _field(
 ) -> Iterator[Fault]:
     made, field = rule.fields[name], fields[name]
     yield from _columns((*place, "column"), made.column, mapping)
+    yield from _columns((*place, "clock"), [made.clock], mapping)
+    if made.clock is not None and field.kind != TIME:
+        yield Fault((*place, "clock"), f"{field.name} is no time.", "A clock goes with a time.")
     yield from _when((*place, "when"), made.when, mapping)
     if made.when and not rule.together:
         yield Fault((*place, "when"), "a field has a when only where several rows are one event.", "Say together.")

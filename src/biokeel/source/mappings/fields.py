@@ -49,7 +49,7 @@ class Fields:
         offset = self.opened.mapping.times.offset
         found = {offset} if offset else set()
         for rule in self.rule.fields.values():
-            found |= {*rule.column, *rule.when}
+            found |= {*rule.column, *rule.when, *([rule.clock] if rule.clock else [])}
             if isinstance(rule.unit, UnitColumn):
                 found.add(rule.unit.column)
         return frozenset(found)
@@ -102,6 +102,8 @@ class Fields:
         texts = rows.cells[rule.column[0]]
         for further in rule.column[1:]:
             texts = texts.zip_with(texts.is_not_null(), rows.cells[further])
+        if rule.clock is not None:
+            texts = texts + (" " + rows.cells[rule.clock]).fill_null("")
         if rule.when:
             texts = texts.set(~pl.Series(fitting(rule.when, rows.cells, len(rows))), None)
         shown = " or ".join(map(self.opened.shown, rule.column))

@@ -72,11 +72,16 @@ class Library:
                 except AdapterError:
                     heads[encoding] = []
             lines = heads[encoding]
+            if mapping.file.named and mapping.file.named not in path.name.lower():
+                continue
             if mapping.file.first_line and not (lines and lines[0].startswith(mapping.file.first_line)):
                 continue
-            header = find_header(lines, mapping.file, mapping.wanted)
-            if header is not None and not (mapping.file.exact and set(header.names) - mapping.named):
-                yield sum(name in mapping.named for name in header.names), mapping
+            header = find_header(lines, mapping)
+            if header is None:
+                continue
+            known = sum(map(mapping.knows, header.names))
+            if not mapping.file.exact or known == len(header.names):
+                yield known, mapping
 
 
 @cache

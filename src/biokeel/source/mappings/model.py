@@ -8,6 +8,7 @@ one mapping reads the same table in several languages.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Final, Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -87,8 +88,9 @@ def _column(written: object) -> object:
 class FileRules(Part):
     """How the file is written. `missing` are words that stand for no value.
 
-    By `first_line`, how the file's first line begins, and `exact`, that the header has no other columns than those that
-    the mapping names, a file is recognised where its columns alone do not tell.
+    `any_case`: names of columns may be written in capitals or not. Where its columns alone do not tell, a file is
+    recognised by `first_line` (how its first line begins), `exact` (its header has no other columns than those that the
+    mapping names) and `named` (a word in the file's own name).
     """
 
     delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] = ","
@@ -98,6 +100,8 @@ class FileRules(Part):
     missing: Texts = ()
     first_line: str | None = None
     exact: bool = False
+    any_case: bool = False
+    named: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_.-]+$")] | None = None
 
     @model_validator(mode="after")
     def _apart(self) -> FileRules:
@@ -179,8 +183,9 @@ class FieldRule(Part):
 
     `map` translates words (null: no value); one that it does not hold is a problem, or `otherwise`. `empty` and
     `present` are what an empty cell, and one that is not, stand for. `unit` is the number's, which is converted to the
-    field's; `zone` and `formats` are of a time. `bounds` are words for a value out of what can be measured (`Low`:
-    `<40`). `when`: the rows that fill the field, where several rows are one event.
+    field's. `zone` and `formats` are of a time, and `clock` is the column with its hour where that is one of its own.
+    `bounds` are words for a value out of what can be measured (`Low`: `<40`). `when`: the rows that fill the field,
+    where several rows are one event.
     """
 
     column: Annotated[tuple[Ours, ...], BeforeValidator(_pair)] = ()
@@ -192,6 +197,7 @@ class FieldRule(Part):
     unit: str | UnitColumn | None = None
     formats: Forms | None = None
     zone: Zone | None = None
+    clock: Ours | None = None
     bounds: dict[str, str] = {}
     when: When = {}
     same_as: Literal["recorded_at"] | None = None
@@ -240,6 +246,24 @@ class Mapping(Part):
     leave_out: Annotated[tuple[LeftOut, ...], BeforeValidator(_pair)] = ()
     refuse: Annotated[tuple[LeftOut, ...], BeforeValidator(_pair)] = ()
     events: Annotated[tuple[EventRule, ...], BeforeValidator(_pair)] = ()
+
+    def resolved(self, header: Sequence[str]) -> dict[str, list[int]]:
+        """Where in a header each column of the mapping stands: once, not at all, or more often than it may."""
+        names = [self._folded(name) for name in header]
+        wanted = {own: frozenset(map(self._folded, each.names)) for own, each in self.columns.items()}
+        return {own: [at for at, name in enumerate(names) if name in some] for own, some in wanted.items()}
+
+    def fits(self, header: Sequence[str]) -> bool:
+        """Whether a header has every column that must be there."""
+        found = self.resolved(header)
+        return all(found[own] or each.optional for own, each in self.columns.items())
+
+    def knows(self, name: str) -> bool:
+        """Whether the mapping names a column of a header."""
+        return self._folded(name) in map(self._folded, self.named)
+
+    def _folded(self, name: str) -> str:
+        return name.lower() if self.file.any_case else name
 
     @property
     def named(self) -> frozenset[str]:

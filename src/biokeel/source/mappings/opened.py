@@ -52,7 +52,7 @@ class Opened:
             raise AdapterError(f"{self.path.name} names no person.", "Say whose it is: --subject SCHEME=VALUE.")
         read = {index for index in self.names.values() if index is not None}
         for index, name in enumerate(self.header.names):
-            if index not in read and name not in self.mapping.ignored:
+            if self.mapping.events and index not in read and not self.mapping.knows(name):
                 what = f"column {shortened(name)}, which the mapping does not read"
                 self.report.leave_out(f"line {self.header.line}", what)
 
@@ -113,17 +113,15 @@ class Opened:
         return self._seen.setdefault(event, Seen())
 
     def _resolved(self) -> dict[str, int | None]:
-        found: dict[str, int | None] = {}
-        for own, wanted in self.mapping.columns.items():
-            places = [index for index, name in enumerate(self.header.names) if name in wanted.names]
+        found = self.mapping.resolved(self.header.names)
+        for places in found.values():
             if len(places) > 1:
                 name = shortened(self.header.names[places[1]])
                 raise AdapterError(
                     f"{self.path.name}: the header has {name} more than once, or by two names.",
                     "Keep the one that counts, or name it in a mapping of your own.",
                 )
-            found[own] = places[0] if places else None
-        return found
+        return {own: places[0] if places else None for own, places in found.items()}
 
     def _decided(self) -> tuple[str, ...]:
         """The forms of times: declared, or the only ones of some that the whole file, or whoever publishes, allows."""

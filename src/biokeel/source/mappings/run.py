@@ -51,7 +51,7 @@ class Table:
 
     def header(self, path: Path) -> Header:
         """The header of the table at `path`. Raises `AdapterError` where it has none of this mapping."""
-        found = find_header(first_lines(path, self.mapping.file.encoding), self.mapping.file, self.mapping.wanted)
+        found = find_header(first_lines(path, self.mapping.file.encoding), self.mapping)
         if found is None:
             raise AdapterError(
                 f"{path.name} has not the columns of the mapping {self.mapping.name}.",

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from biokeel.errors import AdapterError
-from biokeel.source.mappings.model import FileRules
+from biokeel.source.mappings.model import FileRules, Mapping
 
 PIECE_BYTES: Final = 4 << 20
 """How much of a file is looked at together, some 30,000 records."""
@@ -58,11 +58,11 @@ def column(index: int) -> str:
     return f"c{index}"
 
 
-def find_header(first_lines: Sequence[str], rules: FileRules, wanted: Sequence[Sequence[str]]) -> Header | None:
-    """The first line that holds one of the names of each column `wanted`; null where none does."""
+def find_header(first_lines: Sequence[str], mapping: Mapping) -> Header | None:
+    """The first line that names every column that `mapping` wants; null where none does."""
     for number, line in enumerate(first_lines[:HEADER_LINES], 1):
-        names = header_names(line, rules.delimiter)
-        if all(any(name in names for name in some) for some in wanted):
+        names = header_names(line, mapping.file.delimiter)
+        if names and mapping.fits(names):
             return Header(names, number)
     return None
 
