@@ -12,12 +12,15 @@ import pytest
 from biokeel.contracts.ids import encode_ids
 from biokeel.contracts.topics import event_type
 from biokeel.contracts.variants import READY
+from biokeel.errors import EngineError, StoreUnavailable
 from biokeel.files import child
 from biokeel.files.child import Answer
+from biokeel.files.metrics import FilesMetrics
+from biokeel.files.worker import turn
 from biokeel.reasons import Reason
 from biokeel.vault.decisions import Decisions
 from biokeel.vault.files import FileVerdict
-from tests.files.checked_world import LANDING, SAMPLE, Files
+from tests.files.checked_world import LANDING, SAMPLE, Files, FolderBucket
 from tests.pseudonymise.conftest import World, offsets, origin, tmp_path, world
 from tests.pseudonymise.test_crashes import Died, books, die_at
 from tests.variant_files import vcf
@@ -254,6 +257,49 @@ def test_what_waits_for_its_file_is_in_the_books_and_no_verdict_tells_of_a_perso
     assert log is not None
     assert log.frame.filter(pl.col("event") == str(READY))["place"].to_list() == ["parked", "released"]
     decisions.close()
+
+
+@pytest.mark.parametrize("method", ["size_of", "fetch", "put_file_new"])
+def test_a_store_that_is_away_refuses_no_file(files: Files, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    wall = files.world.wall()
+    files.world.enrol(wall, SAMPLE)
+    wall.process(files.claim(files.put()))
+
+    def away(*_):
+        raise StoreUnavailable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderBucket, method, away)
+        with pytest.raises(StoreUnavailable):
+            files.check(wall)
+    assert files.books(wall) == [(0, "parked", None)]
+    files.check(wall)
+    assert len(files.release(wall)) == 1
+
+
+def test_a_check_that_comes_to_nothing_keeps_its_event_waiting_and_lets_the_others_on(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wall = files.world.wall()
+    files.world.enrol(wall, SAMPLE)
+    wall.process(files.claim(files.put(), files.put()))
+    real, runs = child.run, 0
+
+    def run(*given):
+        nonlocal runs
+        runs += 1
+        if runs == 1:
+            raise EngineError("ended by somebody")
+        return real(*given)
+
+    monkeypatch.setattr(child, "run", run)
+    metrics = FilesMetrics()
+    assert not turn(files.checker(wall), metrics)
+    assert [offset for offset, place, _ in files.books(wall) if place == "parked"] == [0, 1]
+    assert [row["first_offset"] for row in files.release(wall)] == [1]
+    assert turn(files.checker(wall), metrics)
+    assert [row["first_offset"] for row in files.release(wall)] == [0]
+    assert metrics.registry.get_sample_value("biokeel_files_checked_total", {"reason": "good"}) == 2
 
 
 # -- death at every step

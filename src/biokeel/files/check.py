@@ -27,7 +27,7 @@ import polars as pl
 from biokeel.batch import RawBatch
 from biokeel.contracts.ids import encode_ids
 from biokeel.contracts.topics import Domain
-from biokeel.errors import LandingError
+from biokeel.errors import LandingError, StoreRefused, StoreUnavailable
 from biokeel.files import child
 from biokeel.reasons import Reason
 from biokeel.s3 import Content, content_of
@@ -187,7 +187,9 @@ class Checker:
         with self._nameless() as source, self._nameless() as target:
             try:
                 self.landing.fetch(key, source)
-            except LandingError:
+            except (StoreUnavailable, StoreRefused):
+                raise
+            except LandingError:  # it went away since it was looked for
                 return refused(Reason.FILE_MISSING, "uri")
             source.seek(0)
             if content_of(source) != claim.content:

@@ -18,10 +18,12 @@ The same file, build and names give the same bytes, as long as htslib is the sam
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import re
 import resource
+import signal
 import sys
 import zlib
 from dataclasses import asdict, dataclass
@@ -46,6 +48,8 @@ _BGZF_END: Final = bytes.fromhex("1f8b08040000000000ff0600424302001b000300000000
 """The empty block that BGZF ends with (SAM specification, 4.1.2)."""
 _GZIP: Final = b"\x1f\x8b"
 _BGZF: Final = b"\x1f\x8b\x08\x04"
+_PR_SET_PDEATHSIG: Final = 1
+"""Of prctl(2) on Linux."""
 _HEADER_KINDS: Final = ("INFO", "FORMAT", "FILTER")
 
 
@@ -264,6 +268,7 @@ def main() -> None:
     task = Task(**json.load(sys.stdin))
     import pysam  # noqa: F401 - before memory is bounded, so that the bound is for the file
 
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # of use to nobody once its parent is gone
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (task.address_bytes, task.address_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (task.cpu_seconds, task.cpu_seconds + 5))

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from biokeel.errors import EngineError, StoreUnavailable, VaultUnavailable, describe
+from biokeel.errors import EngineError, LandingError, StoreRefused, StoreUnavailable, VaultUnavailable, describe
 from biokeel.files.check import Checker
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def checker_of(settings: Settings) -> Checker:
 def turn(checker: Checker, metrics: FilesMetrics) -> bool:
     """Check what waits now; whether there was any, and all of it came to an end.
 
-    Raises `VaultUnavailable` and `StoreUnavailable`; what was checked by then is done.
+    Raises `VaultUnavailable`, `StoreUnavailable` and `StoreRefused`; what was checked by then is done.
     """
     waiting = checker.vault.waits_for_files(AT_A_TIME)
     whole = bool(waiting)
@@ -62,7 +62,9 @@ def turn(checker: Checker, metrics: FilesMetrics) -> bool:
         metrics.beat()
         try:
             verdict = checker.check(event, at)
-        except EngineError as error:
+        except (StoreUnavailable, StoreRefused):
+            raise
+        except (EngineError, LandingError) as error:
             log.error("The file of an event at %s was not checked: %s", at.of(event), describe(error))  # noqa: TRY400 - what it quotes is not logged
             whole = False
             continue
