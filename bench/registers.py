@@ -38,11 +38,11 @@ _UNLIMITED: Final = Quota(produce_bytes_per_second=10**9, request_percentage=10_
 
 
 def of_a_clinic() -> tuple[Source, ...]:
-    """An office and a clinic, which enrols, too: 64 raw partitions."""
+    """An office and a clinic, which enrols, too, 64 raw partitions; and 4 of vital signs, which its bundles hold, too."""
     office = [str(event) for event in PERSON_EVENTS if event.name != "withdrawal"]
     return (
         _source(OFFICE_ID, office, CLINIC_PARTITIONS),
-        _source(CLINIC_ID, [*map(str, MADE_EVENTS), _ENROLMENT], CLINIC_PARTITIONS),
+        _source(CLINIC_ID, [*map(str, MADE_EVENTS), "clinical.vital_sign", _ENROLMENT], CLINIC_PARTITIONS),
     )
 
 

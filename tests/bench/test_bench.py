@@ -30,7 +30,7 @@ def test_everything_that_was_published_lands_and_is_followed(tmp_path):
         spool_events=1_000,
         single_events=100,
         rate=400,
-        rate_seconds=2.0,
+        rate_seconds=6.0,
         small_seconds=2.0,
         flush_seconds=1.0,
         json=file,
