@@ -38,7 +38,7 @@ _UNLIMITED: Final = Quota(produce_bytes_per_second=10**9, request_percentage=10_
 
 
 def of_a_clinic() -> tuple[Source, ...]:
-    """An office and a clinic, which enrols, too, 64 raw partitions; and 4 of vital signs, which its bundles hold, too."""
+    """An office and a clinic, which enrols, too: 64 raw partitions, and 4 of vital signs, which its bundles hold."""
     office = [str(event) for event in PERSON_EVENTS if event.name != "withdrawal"]
     return (
         _source(OFFICE_ID, office, CLINIC_PARTITIONS),
