@@ -23,8 +23,8 @@ FILLING: Final = {
     "ExplanationOfBenefit": 5_200,
 }
 """Bytes of text in resources that are no events of ours."""
-EVENTS: Final = 1 + ENCOUNTERS * 5 + 2
-"""Events of one bundle: the enrolment, panels and results, a diagnosis and a medication."""
+EVENTS: Final = 1 + ENCOUNTERS * 6 + 2
+"""Events of one bundle: the enrolment, panels, vital signs and results, a diagnosis and a medication."""
 
 Resource = dict[str, Any]
 
