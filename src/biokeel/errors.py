@@ -126,6 +126,10 @@ class OversizedEvent(DeliveryError):  # noqa: N818
     """An event is larger than one may be: a fault of the event, seen before anything was sent."""
 
 
+class NoTopic(DeliveryError):  # noqa: N818
+    """Kafka has no topic for a source's events of a type, which it was not granted, perhaps: nothing was sent."""
+
+
 class SpoolError(SourceError):
     """The disk between a source and Kafka fails."""
 

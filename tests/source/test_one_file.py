@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
 from biokeel.cli import build
 from biokeel.contracts.catalogue import DirectoryCatalogue
-from biokeel.errors import SettingsError
+from biokeel.contracts.topics import EventType
+from biokeel.errors import NoTopic, SettingsError
 from biokeel.source.adapters import base, detect
-from biokeel.source.adapters.base import Batch, Context, Report
+from biokeel.source.adapters.base import Batch, Context, Record, Report
 from biokeel.source.adapters.detect import FORMATS, Format
 from biokeel.source.files import DryRun, Source, Status, find_files, publish_files, status_of
 
@@ -65,6 +67,35 @@ def test_an_event_that_is_too_large_costs_itself_and_has_its_place(tmp_path: Pat
     ((problem,), ()) = [result.report.problems for result in results]
     assert problem.position == "line 2"
     assert "500 are allowed" in problem.reason
+    assert status_of(results) is Status.PARTS_UNUSED
+
+
+class Ungranted(DryRun):
+    """Kafka has no topic for events of one type, as where the source was not granted it."""
+
+    def publish(self, event: EventType, rows: pl.DataFrame | Sequence[Record]) -> int:
+        if str(event) == RECORD["event"]:
+            raise NoTopic("Kafka has no topic, or hides it.", "Have it applied.")
+        return super().publish(event, rows)
+
+    def publish_raw(self, event: EventType, values: Sequence[bytes | None], partition: int = 0) -> list[int]:
+        if str(event) == RECORD["event"]:
+            raise NoTopic("Kafka has no topic, or hides it.", "Have it applied.")
+        return super().publish_raw(event, values, partition)
+
+
+def test_events_of_a_type_that_was_not_granted_are_problems_with_their_places_and_the_others_go(
+    tmp_path: Path, catalogue: DirectoryCatalogue
+) -> None:
+    sleep = RECORD | {"event": "lifestyle.sleep", "ended_at": "2024-05-01T08:00:00+09:00", "minutes_asleep": 50.0}
+    del sleep["activity"]
+    raw = [{"event": event, "raw_hex": "00"} for event in ("lifestyle.exercise", "lifestyle.sleep")]
+    (tmp_path / "a.jsonl").write_text(lines(RECORD, sleep, RECORD | {"key": 2}, *raw))
+    (tmp_path / "b.jsonl").write_text(lines(sleep | {"key": 3}))
+    results = publish_files(find_files([tmp_path]), Source("s", b""), Ungranted(catalogue, 500))
+    assert [result.sent for result in results] == [{"lifestyle.sleep": 2}, {"lifestyle.sleep": 1}]
+    assert [each.position for each in results[0].report.problems] == ["line 4", "line 1", "line 3"]
+    assert {each.reason for each in results[0].report.problems} == {"Kafka has no topic, or hides it. Have it applied."}
     assert status_of(results) is Status.PARTS_UNUSED
 
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 from biokeel.contracts.catalogue import Catalogue
 from biokeel.contracts.codec import Codec
 from biokeel.contracts.topics import EventType
-from biokeel.errors import DeliveryError
+from biokeel.errors import DeliveryError, NoTopic
 from biokeel.settings import Settings
 from biokeel.source.adapters.base import Record
 from biokeel.source.encoding import Encoder
@@ -230,8 +230,9 @@ class Publisher:
             if found.error is not None and found.error.code() in FORBIDDEN:
                 raise self._not_authorised([topic])
             if found.error is not None and found.error.code() != kafka.KafkaError.LEADER_NOT_AVAILABLE:
-                raise DeliveryError(
-                    f"Kafka has no topic {topic}, or hides it.", "Have the programme run biokeel source apply."
+                raise NoTopic(
+                    f"Kafka has no topic {topic}, or hides it.",
+                    "Have the programme grant the event type and run biokeel source apply.",
                 )
             if found.partitions and all(part.leader >= 0 for part in found.partitions.values()):
                 return len(found.partitions)

@@ -19,6 +19,7 @@ from biokeel.errors import (
     AdapterError,
     BiokeelError,
     DeliveryError,
+    NoTopic,
     OversizedEvent,
     SourceError,
     UnknownSchema,
@@ -233,20 +234,20 @@ def messages_of(result: FileResult) -> list[Message]:
 def refused(send: Callable[[Sequence[T]], object], some: Sequence[T]) -> Iterator[tuple[T, BiokeelError]]:
     """Hand `some` to `send`, in halves where it refuses a record; yield each that it refuses alone, and why.
 
-    So is each refused where there is no such event type (`UnknownSchema`).
+    So is each refused where there is no such event type (`UnknownSchema`), or none for this source (`NoTopic`).
 
-    A `DeliveryError` is no fault of a record, so it goes on, but for `OversizedEvent`: nothing was sent then.
+    Any other `DeliveryError` is no fault of a record, so it goes on, but for `OversizedEvent`: nothing was sent then.
     """
     error: BiokeelError
     try:
         send(some)
     except OversizedEvent as raised:
         error = raised
-    except DeliveryError:
-        raise
-    except UnknownSchema as raised:
+    except (UnknownSchema, NoTopic) as raised:
         yield from ((each, raised) for each in some)
         return
+    except DeliveryError:
+        raise
     except SourceError as raised:
         error = raised
     except (*MALFORMED, pl.exceptions.PolarsError) as raised:
@@ -270,11 +271,16 @@ def _publish_file(result: FileResult, source: Source, waiting: Waiting, enroller
             waiting.add(
                 result, kind, records, places if kind == event else [f"enrolment of {places[0]}"] * len(records)
             )
-    messages: dict[EventType, list[bytes | None]] = {}
-    for event, value, _ in messages_of(result):
-        messages.setdefault(event, []).append(value)
-    for event, values in messages.items():
-        result.sent[str(event)] += len(waiting.sink.publish_raw(event, values))
+    messages: dict[EventType, list[Message]] = {}
+    for message in messages_of(result):
+        messages.setdefault(message.event, []).append(message)
+    for event, some in messages.items():
+        for message, error in refused(partial(_send_messages, result, waiting.sink, event), some):
+            result.report.problem(message.place, str(error))
+
+
+def _send_messages(result: FileResult, sink: Sink, event: EventType, some: Sequence[Message]) -> None:
+    result.sent[str(event)] += len(sink.publish_raw(event, [each.value for each in some]))
 
 
 class _Record(NamedTuple):
