@@ -5,12 +5,12 @@ Labels are ids of sources, event types, places and kinds of alarms: few words, a
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import Counter, Gauge
 
 from biokeel.books.alarms import KINDS
+from biokeel.observe.metrics import ProcessMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,14 +19,11 @@ if TYPE_CHECKING:
     from biokeel.books.balance import Books
 
 
-class BooksMetrics:
-    """The metrics of one follower, in a registry of their own; see `biokeel.observe.serve.Observed`."""
-
-    worker = "books"
+class BooksMetrics(ProcessMetrics):
+    """The metrics of one follower, in a registry of their own."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self._beat = time.monotonic()
+        super().__init__("books")
         labels = ["source", "place"]
         self._events = Gauge("biokeel_books_events", "Raw events by where they lie.", labels, registry=self.registry)
         self._taken_at = Gauge(
@@ -43,12 +40,6 @@ class BooksMetrics:
             "biokeel_source_alarm",
             "1 while something is strange about a source.",
             ["source", "kind"],
-            registry=self.registry,
-        )
-        self._waiting = Gauge(
-            "biokeel_waiting_seconds",
-            "For how long the worker has waited for something outside; 0 while it answers.",
-            ["worker"],
             registry=self.registry,
         )
 
@@ -75,15 +66,3 @@ class BooksMetrics:
         for source in registered:
             for kind in KINDS:
                 self._alarms.labels(source, kind).set((source, kind) in raised)
-
-    def waiting(self, seconds: float) -> None:
-        """Set for how long something outside has not answered."""
-        self._waiting.labels(self.worker).set(seconds)
-
-    def beat(self) -> None:
-        """Say that the loop turns."""
-        self._beat = time.monotonic()
-
-    def silence(self) -> float:
-        """Seconds since the last `beat`."""
-        return time.monotonic() - self._beat

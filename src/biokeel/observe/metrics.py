@@ -78,14 +78,40 @@ STAGE_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
 """Seconds: a micro-batch of 20,000 rows takes a stage 2 to 50 ms, a landing a few tenths of a second."""
 
 
-class WorkerMetrics:
-    """The metrics of one worker process, in a registry of their own."""
+class ProcessMetrics:
+    """What every worker process shows, in a registry of its own: that its loop turns, and how long it waits."""
 
     def __init__(self, worker: str) -> None:
-        """`worker` is the worker's kind, `pseudonymise` or `curate`; the process is told apart by its run file."""
+        """`worker` is the worker's kind (`curate`, `books`, …); the process is told apart by its run file."""
         self.worker = worker
         self.registry = CollectorRegistry()
         self._beat = time.monotonic()
+        self._waiting = Gauge(
+            "biokeel_waiting_seconds",
+            "For how long the worker has waited for something outside; 0 while it answers.",
+            ["worker"],
+            registry=self.registry,
+        )
+
+    def waiting(self, seconds: float) -> None:
+        """Set for how long the worker has waited for something outside; 0 when that answers."""
+        self._waiting.labels(self.worker).set(seconds)
+
+    def beat(self) -> None:
+        """Say that the worker is alive and not stuck: call it in every turn of the main loop, idle ones too."""
+        self._beat = time.monotonic()
+
+    def silence(self) -> float:
+        """Seconds since the last `beat`."""
+        return time.monotonic() - self._beat
+
+
+class WorkerMetrics(ProcessMetrics):
+    """The metrics of one worker process of the applications."""
+
+    def __init__(self, worker: str) -> None:
+        """`worker` is `pseudonymise` or `curate`."""
+        super().__init__(worker)
         self._events = Counter(
             "biokeel_events",
             "Events by the step of their way that they took.",
@@ -147,12 +173,6 @@ class WorkerMetrics:
             ["event", "table"],
             registry=self.registry,
         )
-        self._waiting = Gauge(
-            "biokeel_waiting_seconds",
-            "For how long the worker has waited for the object store or the vault; 0 while they answer.",
-            ["worker"],
-            registry=self.registry,
-        )
         self._held = Gauge(
             "biokeel_held_bytes",
             "Bytes of rows that were judged and have not landed.",
@@ -196,10 +216,6 @@ class WorkerMetrics:
         """Count a message that was left out because the vault zone did not sign it."""
         self._unsigned.labels(self.worker, str(event)).inc()
 
-    def waiting(self, seconds: float) -> None:
-        """Set for how long the worker has waited for something outside; 0 when that answers."""
-        self._waiting.labels(self.worker).set(seconds)
-
     def held(self, size: int) -> None:
         """Set how many bytes wait to land."""
         self._held.labels(self.worker).set(size)
@@ -223,14 +239,6 @@ class WorkerMetrics:
     def parked(self, event: EventType, n: int) -> None:
         """Set how many events of a type wait in the vault for an enrolment."""
         self._parked.labels(str(event)).set(n)
-
-    def beat(self) -> None:
-        """Say that the worker is alive and not stuck: call it in every turn of the main loop, idle ones too."""
-        self._beat = time.monotonic()
-
-    def silence(self) -> float:
-        """Seconds since the last `beat` or `passed`."""
-        return time.monotonic() - self._beat
 
     def serve(
         self, state_dir: Path, port: int = 0, *, host: str = "127.0.0.1", stuck_after: float = 300.0
