@@ -135,11 +135,7 @@ def read_json(path: Path, encoding: str | None = None) -> Any:
 
 def peek(path: Path, encoding: str | None = None) -> Peek:
     """How `path` begins. Raises `AdapterError` where it cannot be read."""
-    try:
-        seen = path.stat()
-    except OSError as error:
-        raise AdapterError(f"Cannot read {path.name}: {error.strerror}.") from None
-    return _peek(path, encoding, seen.st_mtime_ns, seen.st_size)
+    return _peek(path, encoding, *_state_of(path))
 
 
 @lru_cache(maxsize=1)
@@ -288,11 +284,16 @@ def _fault(element: dict[str, Any]) -> str:
 
 
 def _whole(path: Path, encoding: str | None) -> tuple[Any, dict[int, tuple[str, int]]]:
+    return _read_whole(path, encoding, *_state_of(path))
+
+
+def _state_of(path: Path) -> tuple[int, int]:
+    """When `path` changed, and its size: what was read of it counts while both are the same. Raises `AdapterError`."""
     try:
         seen = path.stat()
     except OSError as error:
         raise AdapterError(f"Cannot read {path.name}: {error.strerror}.") from None
-    return _read_whole(path, encoding, seen.st_mtime_ns, seen.st_size)
+    return seen.st_mtime_ns, seen.st_size
 
 
 @lru_cache(maxsize=1)
