@@ -62,6 +62,12 @@ class Files:
         world.landing = LANDING
         self.landing, self.checked = FolderBucket(world.folder, LANDING), FolderBucket(world.folder, "biokeel-genome")
 
+    def wall(self) -> Wall:
+        return self.world.wall()
+
+    def close(self) -> None:
+        self.world.close()
+
     def checker(self, wall: Wall) -> Checker:
         buckets = self.landing, self.checked
         return Checker(wall._vault, self.world.codec, lambda: REGISTER, *buckets, self.world.folder)

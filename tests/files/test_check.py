@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import shutil
 from pathlib import Path
 
 import polars as pl
@@ -21,11 +20,11 @@ from biokeel.reasons import Reason
 from biokeel.vault.decisions import Decisions
 from biokeel.vault.files import FileVerdict
 from tests.files.checked_world import LANDING, SAMPLE, Files, FolderBucket
-from tests.pseudonymise.conftest import World, offsets, origin, tmp_path, world
-from tests.pseudonymise.test_crashes import Died, books, die_at
+from tests.pseudonymise.conftest import World, offsets, origin, stride, tmp_path, world
+from tests.pseudonymise.test_crashes import books, every_death
 from tests.variant_files import vcf
 
-__all__ = ["tmp_path", "world"]
+__all__ = ["stride", "tmp_path", "world"]
 
 ENROLMENT = event_type("person.enrolment")
 
@@ -307,7 +306,7 @@ def test_a_check_that_comes_to_nothing_keeps_its_event_waiting_and_lets_the_othe
 
 @pytest.mark.parametrize("late", [False, True])
 def test_dying_at_any_statement_of_the_whole_way_of_a_file_loses_and_doubles_nothing(
-    tmp_path: Path, late: bool, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, late: bool, stride: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One good file, one that is refused; with `late`, the person is enrolled after the events came.
 
@@ -336,33 +335,13 @@ def test_dying_at_any_statement_of_the_whole_way_of_a_file_loses_and_doubles_not
         files.check(wall)
         files.release(wall, emit)
 
-    def copy(name: str) -> Files:
-        shutil.copytree(tmp_path / "start", tmp_path / name)
-        return Files(World(tmp_path / name))
-
     def state(files: Files):
         return [books(files.world), len(files.checked.keys())]
 
-    calm = copy("calm")
-    emitted: list[tuple[object, ...]] = []
-    act(calm, calm.world.wall(), emitted.append)
-    want, want_state = [each[:4] for each in emitted], state(calm)
+    def sent(emitted: list[tuple[object, ...]]):
+        """Which events went on, and how many they are with their numbers and contents: one number has one content."""
+        return {each[2] for each in emitted}, len({each[1:] for each in emitted})
+
+    steps, want = every_death(tmp_path, stride, lambda folder: Files(World(folder)), act, act, state, sent)
     assert [each[2] for each in want] == [0]
-    step = 0
-    while True:
-        step += 1
-        files, got = copy(str(step)), []
-        victim = files.world.wall()
-        died = die_at(victim._vault, step)
-        try:
-            act(files, victim, got.append)
-        except Died:
-            act(files, files.world.wall(), got.append)
-        assert {each[2] for each in got} == {each[2] for each in want}, f"step {step}"
-        assert len({each[1:] for each in got}) == len(want), f"step {step}: one number, one content"
-        assert state(files) == want_state, f"step {step}"
-        files.world.close()
-        shutil.rmtree(files.world.folder)
-        if not died["reached"]:
-            break
-    assert step > 20
+    assert steps >= 20

@@ -54,38 +54,51 @@ def books(world: World):
 
 
 def every_step(tmp_path: Path, stride, prepare, act, again=None):
-    """Run `act` once undisturbed; then, each time on a fresh copy, die at a step and run it, or `again`, again.
+    """`every_death` in a world that `prepare` makes; `act`, and `again`, have what it returned for their batches.
 
-    The steps begin with the first and are `stride` apart; returned is the last one, or one up to `stride` behind it.
     `act(wall, batches, emit)` calls `emit` with what reached Kafka: at least once each, whenever the process died.
     """
     start = World(tmp_path / "start")
     batches = prepare(start, start.wall())
     start.close()
 
+    def on(what):
+        return lambda _world, wall, emit: what(wall, batches, emit)
+
+    return every_death(tmp_path, stride, World, on(act), on(again or act), books, set)[0]
+
+
+def every_death(tmp_path: Path, stride, opened, act, again, state, sent):
+    """Run `act` once undisturbed; then, each time on a fresh copy, die at a step and run `again`.
+
+    A world stands in `start`; `opened` opens a copy of it. The steps begin with the first and are `stride` apart;
+    returned is the last one, or one up to `stride` behind it, and what was emitted undisturbed. What `state` says of a
+    world, and `sent` of what was emitted, must be as undisturbed. `act(world, wall, emit)`, so `again`.
+    """
+
     def copy(name):
         shutil.copytree(tmp_path / "start", tmp_path / name)
-        return World(tmp_path / name)
+        return opened(tmp_path / name)
 
     calm, want_emitted = copy("calm"), []
-    act(calm.wall(), batches, want_emitted.append)
-    want = books(calm)
+    act(calm, calm.wall(), want_emitted.append)
+    want = state(calm)
     calm.close()
     step = 1
     while True:
         world, emitted = copy(str(step)), []
         victim = world.wall()
-        state = die_at(victim._vault, step)
+        died = die_at(victim._vault, step)
         try:
-            act(victim, batches, emitted.append)
+            act(world, victim, emitted.append)
         except Died:
-            (again or act)(world.wall(), batches, emitted.append)
-        assert set(emitted) == set(want_emitted), f"step {step}"
-        assert books(world) == want, f"step {step}"
+            again(world, world.wall(), emitted.append)
+        assert sent(emitted) == sent(want_emitted), f"step {step}"
+        assert state(world) == want, f"step {step}"
         world.close()
-        shutil.rmtree(world.folder)
-        if not state["reached"]:
-            return step - 1
+        shutil.rmtree(tmp_path / str(step))
+        if not died["reached"]:
+            return step - 1, want_emitted
         step += stride
 
 
