@@ -29,8 +29,8 @@ def test_everything_that_was_published_lands_and_is_followed(tmp_path):
         hospital_people=3,
         spool_events=1_000,
         single_events=100,
-        rate=100,
-        rate_seconds=3.0,
+        rate=400,
+        rate_seconds=2.0,
         small_seconds=2.0,
         flush_seconds=1.0,
         json=file,
@@ -40,7 +40,7 @@ def test_everything_that_was_published_lands_and_is_followed(tmp_path):
     assert run["balanced"]
     assert run["settled"] == run["events"] == 2_000
     assert run["quarantined"] == 10
-    assert figures["latency"]["events"] == 300
+    assert figures["latency"]["events"] == 800
     assert figures["publish"]["files"] == 3
     assert [each["events"] for each in figures["spool"]] == [1_000, 1_000, 100, 2, 100]
     cores = figures["small_load"]["cores"]
