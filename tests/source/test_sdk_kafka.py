@@ -133,7 +133,7 @@ def test_an_event_that_the_topic_never_takes_is_put_aside_and_the_others_arrive(
     assert len(list((tmp_path / "refused").iterdir())) == 1
 
 
-@pytest.mark.parametrize("sync", ["sync", "no sync"])
+@pytest.mark.parametrize("sync", [pytest.param("sync", marks=pytest.mark.long), "no sync"])
 def test_all_that_send_has_returned_for_is_in_kafka_after_kills_at_random(stack, tmp_path, sync):
     prefix = f"test.kill-{sync.replace(' ', '-')}"
     topic = f"{prefix}.clinical.glucose"
