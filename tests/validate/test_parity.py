@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from biokeel.validate.columns import Columns
 from biokeel.validate.compile import compile_expectation, row_types
+from biokeel.validate.findings import Faults
 from tests.validate.real_gx import unexpected_rows
 
 TYPES = {
@@ -259,7 +260,8 @@ ARGUMENTS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
 
 
 def ours(frame: pl.DataFrame, kind: str, kwargs: dict[str, Any]) -> list[int]:
-    compiled = compile_expectation(kind, kwargs, COLUMNS)
+    compiled = compile_expectation(kind, kwargs, COLUMNS, faults := Faults())
+    assert compiled is not None, faults.found
     assert compiled.unexpected is not None
     _, view = COLUMNS.view(sorted(compiled.columns))
     flags = frame.select(view).select(compiled.unexpected.alias("unexpected"))["unexpected"]

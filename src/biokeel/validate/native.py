@@ -11,7 +11,8 @@ import json
 import os
 from typing import Any
 
-from biokeel.validate.lint import Finding, place_of
+from biokeel.validate.findings import Finding
+from biokeel.validate.lint import place_of
 
 
 def native_findings(text: str) -> list[Finding]:
