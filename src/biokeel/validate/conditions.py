@@ -4,7 +4,7 @@
 - `condition_parser` `great_expectations`: `col("x") > 5`, `col("x").notNull()`;
 - `condition_parser` `pandas`: what `DataFrame.query` takes, of which comparisons (also chained, with the value first, or
   of two columns), `in`, `and`, `or`, `not`, `.isnull()`, `.notnull()` and `.isin([...])` are compiled, and everything
-  else is refused. It is read as pandas reads it: `&` and `|` are `and` and `or`, with their precedence, and `=` is `==`.
+  else is refused. It is read as pandas reads it: `&` and `|` are `and` and `or`, with their precedence.
 
 Missing values are pandas': a comparison with one is false, except `!=` and `not in`, which are true.
 """
@@ -53,7 +53,7 @@ _LEGACY: Final = re.compile(
 )
 """`great_expectations.expectations.legacy_row_conditions`, which takes no letters beyond Latin-1 in a text."""
 _FLIPPED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
-_LIKE_PANDAS: Final = {"&": (tokenize.NAME, "and"), "|": (tokenize.NAME, "or"), "=": (tokenize.OP, "==")}
+_LIKE_PANDAS: Final = {"&": (tokenize.NAME, "and"), "|": (tokenize.NAME, "or")}
 _PARSERS: Final = ("pandas", "great_expectations")
 _KEYS: Final = {
     "comparison": {"type", "column", "operator", "parameter"},
@@ -64,6 +64,7 @@ _KEYS: Final = {
 }
 _LONGEST: Final = 2_000
 """Characters of a condition that is a text."""
+_DEEPEST: Final = 20
 _MOST_CONDITIONS: Final = 100
 """GX's own limit (`great_expectations.expectations.row_conditions.MAX_CONDITIONS`)."""
 
@@ -196,13 +197,15 @@ def _as_pandas_reads(text: str) -> str:
     return str(tokenize.untokenize(tokens)).strip()
 
 
-def _query_node(node: ast.expr, columns: Columns, used: set[str]) -> pl.Expr:
+def _query_node(node: ast.expr, columns: Columns, used: set[str], depth: int = 0) -> pl.Expr:
+    if depth > _DEEPEST:
+        raise SuiteError(f"row_condition is nested more than {_DEEPEST} deep.", "Write it more plainly.")
     match node:
         case ast.BoolOp(op=op, values=values):
-            parts = [_query_node(each, columns, used) for each in values]
+            parts = [_query_node(each, columns, used, depth + 1) for each in values]
             return every(parts) if isinstance(op, ast.And) else some(parts)
         case ast.UnaryOp(op=ast.Not() | ast.Invert(), operand=operand):
-            return ~_query_node(operand, columns, used)
+            return ~_query_node(operand, columns, used, depth + 1)
         case ast.Call(
             func=ast.Attribute(value=ast.Name(id=name), attr="isnull" | "notnull" | "isna" | "notna" as test),
             args=[],
