@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pytest
 
 from biokeel.contracts.schema import load_schema
 from biokeel.contracts.topics import event_type
@@ -83,7 +82,11 @@ def text_of(case: dict[str, Any]) -> str:
         case {"meta": dict(meta)}:
             return suite(expectation(meta=meta | {"rule": "a.b"}))
     kwargs = named(case["kwargs"])
-    return suite(expectation(type=case.get("type", NOT_NULL), kwargs={"column": "code"} | kwargs if "type" not in case else kwargs))
+    return suite(
+        expectation(
+            type=case.get("type", NOT_NULL), kwargs={"column": "code"} | kwargs if "type" not in case else kwargs
+        )
+    )
 
 
 def unexpected(case: dict[str, Any]) -> list[int]:

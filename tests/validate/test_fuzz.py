@@ -25,18 +25,88 @@ from tests.event_types import LANDED_EVENTS
 SCHEMAS = load_schemas(PROJECT_ROOT / "schemas")
 TEXTS = {event: suite_path(PROJECT_ROOT / "expectations", event).read_text("utf-8") for event in LANDED_EVENTS}
 NASTY: list[Any] = [
-    None, True, False, 0, -1, 1, 2.5, 10**30, -(10**30), 1e308, float("nan"), float("inf"), 2**63, "", "\0", "a" * 5_000, "[",
-    "(?=a)", "a{99999999999}", r"\w{900}", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2024-01-01T00:00:00Z",
-    "value", "occurred_at", "age_years", "\ud800", "not " * 500 + "x", "x" + " and x" * 300, [], {}, [None], [[]], [{}],
-    ["a", None], [1, "a"], ["final", "amended"], [["a", 1], ["b", None]], {"type": "comparison"}, {"type": []}, {"$PARAMETER": "a"},
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1,
+    2.5,
+    10**30,
+    -(10**30),
+    1e308,
+    float("nan"),
+    float("inf"),
+    2**63,
+    "",
+    "\0",
+    "a" * 5_000,
+    "[",
+    "(?=a)",
+    "a{99999999999}",
+    r"\w{900}",
+    "0001-01-01T00:00:00+23:59",
+    "9999-12-31T23:59:59-23:59",
+    "2024-01-01T00:00:00Z",
+    "value",
+    "occurred_at",
+    "age_years",
+    "\ud800",
+    "not " * 500 + "x",
+    "x" + " and x" * 300,
+    [],
+    {},
+    [None],
+    [[]],
+    [{}],
+    ["a", None],
+    [1, "a"],
+    ["final", "amended"],
+    [["a", 1], ["b", None]],
+    {"type": "comparison"},
+    {"type": []},
+    {"$PARAMETER": "a"},
     {"type": "and", "conditions": [{"type": "nullity", "column": {"name": "status"}, "is_null": True}] * 3},
     {"type": "comparison", "column": {"name": "value"}, "operator": ">", "parameter": 10**400},
     {"type": "pass_through", "pass_through_filter": "value > 1 & sex == 'female'"},
-    "value > 1", "any", "all", "warning", "critical", ["critical"], [["any"]], *sorted(ANSWERS),
-]  # fmt: skip
-KEYS = ["row_condition", "condition_parser", "mostly", "min_value", "max_value", "strict_min", "regex", "regex_list", "value_set",
-        "column", "column_A", "column_B", "column_list", "value_pairs_set", "ignore_row_if", "sum_total", "match_on", "value",
-        "or_equal", "rule", "notes", "severity", "type", "kwargs", "meta", "expectation_type", "wanted_later"]  # fmt: skip
+    "value > 1",
+    "any",
+    "all",
+    "warning",
+    "critical",
+    ["critical"],
+    [["any"]],
+    *sorted(ANSWERS),
+]
+KEYS = [
+    "row_condition",
+    "condition_parser",
+    "mostly",
+    "min_value",
+    "max_value",
+    "strict_min",
+    "regex",
+    "regex_list",
+    "value_set",
+    "column",
+    "column_A",
+    "column_B",
+    "column_list",
+    "value_pairs_set",
+    "ignore_row_if",
+    "sum_total",
+    "match_on",
+    "value",
+    "or_equal",
+    "rule",
+    "notes",
+    "severity",
+    "type",
+    "kwargs",
+    "meta",
+    "expectation_type",
+    "wanted_later",
+]
 
 
 def nodes(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -96,7 +166,12 @@ def fuzz(data: st.DataObject) -> None:
     event = data.draw(st.sampled_from(LANDED_EVENTS))
     document = json.loads(TEXTS[event])
     document["expectations"] = data.draw(
-        st.lists(st.sampled_from(document["expectations"]), min_size=1, max_size=4, unique_by=lambda each: each["meta"]["rule"])
+        st.lists(
+            st.sampled_from(document["expectations"]),
+            min_size=1,
+            max_size=4,
+            unique_by=lambda each: each["meta"]["rule"],
+        )
     )
     document = copy.deepcopy(document)
     for _ in range(data.draw(st.integers(1, 3))):

@@ -14,18 +14,145 @@ from hypothesis import strategies as st
 from biokeel.errors import SuiteError
 from biokeel.validate.patterns import translate
 
-CHARACTERS = ["a", "b", "K", "i", "1", "٢", "²", "_", "-", "<", ">", "]", "[", "^", "$", ".", "\\", "{", "}", ",", "&", "~",
-              "|", "(", ")", " ", "\t", "\n", "\r", "\x0b", "\x1c", "\x85", "\u2028", "\u200d", "\0", "é", "e\u0301",
-              "가", "ß", "ſ", "İ", "ı", "K", "😀", "\U0010ffff", "\u0345", "Ⅷ", "½", "〇", "\u00a0"]  # fmt: skip
+CHARACTERS = [
+    "a",
+    "b",
+    "K",
+    "i",
+    "1",
+    "٢",
+    "²",
+    "_",
+    "-",
+    "<",
+    ">",
+    "]",
+    "[",
+    "^",
+    "$",
+    ".",
+    "\\",
+    "{",
+    "}",
+    ",",
+    "&",
+    "~",
+    "|",
+    "(",
+    ")",
+    " ",
+    "\t",
+    "\n",
+    "\r",
+    "\x0b",
+    "\x1c",
+    "\x85",
+    "\u2028",
+    "\u200d",
+    "\0",
+    "é",
+    "e\u0301",
+    "가",
+    "ß",
+    "ſ",
+    "İ",
+    "ı",
+    "K",
+    "😀",
+    "\U0010ffff",
+    "\u0345",
+    "Ⅷ",
+    "½",
+    "〇",
+    "\u00a0",
+]
 TEXTS = st.lists(st.sampled_from(CHARACTERS), max_size=6).map("".join)
 ATOMS = st.sampled_from(
-    [".", "^", "$", r"\d", r"\D", r"\w", r"\W", r"\s", r"\S", r"\A", r"\Z", r"\b", r"\<", r"\>", r"\.", r"\-", r"\]", r"\[",
-     r"\x41", r"\u00e9", r"\0", r"\07", r"\n", r"\t", r"\v", r"\f", r"\a", r"\_", r"\é", r"\&", r"\~", r"\ ", r"\{", r"\}",
-     r"\N{DIGIT ONE}", r"\1", r"\pL", r"\Q", r"\E", r"\C", r"\z", r"\h", "{", "}", "]", "{1", "a{,2}", "a{0}", "a{1,2}",
-     "(?i)", "(?i:k)", "(?=a)", "(?!a)", "(?P<n>a)", "(?P=n)", "(?#c)", "(?>a)", "a*+", "[[:alpha:]]", "[^[:digit:]]",
-     "[a&&b]", "[a--b]", "[a~~b]", "[a||b]", "[]a]", "[^]a]", "[-a]", "[a-]", r"[\b]", r"[\d_]", r"[^\w]", r"[\s\S]",
-     r"[^\s\S]", r"[\x00-\x1f]", "[가-힣]", "[!-~]", "[+--]", r"[\]\-\\]", "[^a]", "[^\n]", "[.$^]", r"[\W1]"]
-)  # fmt: skip
+    [
+        ".",
+        "^",
+        "$",
+        r"\d",
+        r"\D",
+        r"\w",
+        r"\W",
+        r"\s",
+        r"\S",
+        r"\A",
+        r"\Z",
+        r"\b",
+        r"\<",
+        r"\>",
+        r"\.",
+        r"\-",
+        r"\]",
+        r"\[",
+        r"\x41",
+        r"\u00e9",
+        r"\0",
+        r"\07",
+        r"\n",
+        r"\t",
+        r"\v",
+        r"\f",
+        r"\a",
+        r"\_",
+        r"\é",
+        r"\&",
+        r"\~",
+        r"\ ",
+        r"\{",
+        r"\}",
+        r"\N{DIGIT ONE}",
+        r"\1",
+        r"\pL",
+        r"\Q",
+        r"\E",
+        r"\C",
+        r"\z",
+        r"\h",
+        "{",
+        "}",
+        "]",
+        "{1",
+        "a{,2}",
+        "a{0}",
+        "a{1,2}",
+        "(?i)",
+        "(?i:k)",
+        "(?=a)",
+        "(?!a)",
+        "(?P<n>a)",
+        "(?P=n)",
+        "(?#c)",
+        "(?>a)",
+        "a*+",
+        "[[:alpha:]]",
+        "[^[:digit:]]",
+        "[a&&b]",
+        "[a--b]",
+        "[a~~b]",
+        "[a||b]",
+        "[]a]",
+        "[^]a]",
+        "[-a]",
+        "[a-]",
+        r"[\b]",
+        r"[\d_]",
+        r"[^\w]",
+        r"[\s\S]",
+        r"[^\s\S]",
+        r"[\x00-\x1f]",
+        "[가-힣]",
+        "[!-~]",
+        "[+--]",
+        r"[\]\-\\]",
+        "[^a]",
+        "[^\n]",
+        "[.$^]",
+        r"[\W1]",
+    ]
+)
 PIECES = st.one_of(ATOMS, st.sampled_from(CHARACTERS).map(re.escape), st.sampled_from(CHARACTERS))
 
 
@@ -37,7 +164,9 @@ def patterns(draw: st.DrawFn, depth: int = 2) -> str:
         if depth and draw(st.booleans()):
             inner = draw(patterns(depth=depth - 1))
             piece = draw(st.sampled_from(["({})", "(?:{})", "(?:{}|a)", "{}|"])).format(inner)
-        parts.append(piece + draw(st.sampled_from(["", "", "", "?", "*", "+", "{2}", "{1,3}", "{1,}", "*?", "{,2}", "++"])))
+        parts.append(
+            piece + draw(st.sampled_from(["", "", "", "?", "*", "+", "{2}", "{1,3}", "{1,}", "*?", "{,2}", "++"]))
+        )
     return "".join(parts)
 
 
@@ -88,11 +217,26 @@ def test_each_class_holds_each_character_as_python_does(pattern: str, character:
 
 @pytest.mark.parametrize(
     "pattern",
-    [r"^\<[0-9]+$", r"^[0-9]{1,7}-[0-9]$", r"^\d{3}$", r"^\w+\s\w+$", r"[\]\-\\]", r"\x41|\u00e9|\0", "(?P<name>a)|b$", "{", "a{2",
-     r"^(?:final|amended)$", "[!-~]", r"\.", "^[^,]*$"],
-)  # fmt: skip
+    [
+        r"^\<[0-9]+$",
+        r"^[0-9]{1,7}-[0-9]$",
+        r"^\d{3}$",
+        r"^\w+\s\w+$",
+        r"[\]\-\\]",
+        r"\x41|\u00e9|\0",
+        "(?P<name>a)|b$",
+        "{",
+        "a{2",
+        r"^(?:final|amended)$",
+        "[!-~]",
+        r"\.",
+        "^[^,]*$",
+    ],
+)
 def test_what_stewards_write_is_taken(pattern: str) -> None:
-    assert hold(pattern, ["<5", "5", "8480-6", "123", "١٢٣", "a b", "A", "é", "\0", "{", "a{2", "final", "final\n", ",", "]"])
+    assert hold(
+        pattern, ["<5", "5", "8480-6", "123", "١٢٣", "a b", "A", "é", "\0", "{", "a{2", "final", "final\n", ",", "]"]
+    )
 
 
 @pytest.mark.parametrize(

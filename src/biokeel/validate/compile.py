@@ -338,9 +338,8 @@ def _pair_in_set(arguments: Mapping[str, Any], names: tuple[str, ...], columns: 
         raise SuiteError(f"value_pairs_set has {len(pairs):,} pairs, more than {MOST_VALUES:,}.", "Write two rules.")
     dtypes = [pl.Int64() if columns.types[name].is_integer() else columns.types[name] for name in names]
     possible = [pair for pair in pairs if all(map(can_hold, dtypes, pair))]
-    sides = zip("ab", dtypes, map(list, zip(*possible, strict=True)), strict=True) if possible else ()
     held = pl.DataFrame(
-        {side: held_values(values, dtype) for side, dtype, values in sides}, schema=dict(zip("ab", dtypes))
+        [held_values([pair[at] for pair in possible], dtype).alias("ab"[at]) for at, dtype in enumerate(dtypes)]
     )
     both = pl.struct(
         pl.col(name).cast(dtype).alias(side) for side, name, dtype in zip("ab", names, dtypes, strict=True)

@@ -2,9 +2,9 @@
 
 - condition objects (`{"type": "comparison", ...}`, `nullity`, `and`, `or`, `pass_through`), what GX 1.x saves;
 - `condition_parser` `great_expectations`: `col("x") > 5`, `col("x").notNull()`;
-- `condition_parser` `pandas`: what `DataFrame.query` takes, of which comparisons (also chained, with the value first, or
-  of two columns), `in`, `and`, `or`, `not`, `.isnull()`, `.notnull()` and `.isin([...])` are compiled, and everything
-  else is refused. It is read as pandas reads it: `&` and `|` are `and` and `or`, with their precedence.
+- `condition_parser` `pandas`: what `DataFrame.query` takes, of which comparisons (also chained, with the value first,
+  or of two columns), `in`, `and`, `or`, `not`, `.isnull()`, `.notnull()` and `.isin([...])` are compiled, and the rest
+  is refused. It is read as pandas reads it: `&` and `|` are `and` and `or`, with their precedence.
 
 Missing values are pandas': a comparison with one is false, except `!=` and `not in`, which are true.
 """

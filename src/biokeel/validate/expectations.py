@@ -1,6 +1,6 @@
 """What becomes of each expectation of Great Expectations: the one table.
 
-Every core expectation of the installed release has one of three answers, and `tests/validate/test_expectations.py` walks
+Every core expectation of the installed release has one of three answers: `tests/validate/test_expectations.py` walks
 the library's own list to hold that. What is written here beside a name is what a steward is told: by `biokeel suite
 check`, and in `docs/stewards.md`, whose table is held to this one.
 """

@@ -154,7 +154,8 @@ def _suite_findings(document: Mapping[str, Any], event: str, rules: list[Rule]) 
     meta = document.get("meta")
     if meta is not None and not isinstance(meta, dict):
         findings.append(Finding("", "meta is no object.", 'Write "meta": {"version": "1"}.', "meta"))
-    elif meta and (version := meta.get("version")) is not None:
+    elif meta and "version" in meta:
+        version = meta["version"]
         if not isinstance(version, str) or not _VERSION.fullmatch(version):
             fix = "Write a text of up to 40 of these: 0-9 A-Z a-z . _ -"
             findings.append(

@@ -51,22 +51,25 @@ _TIMES: Final = [
     datetime(9999, 12, 31, 23, 59, 59, 999000, UTC),
 ]
 _DATES: Final = [None, date(1, 1, 1), date(1970, 1, 1), date(2024, 2, 29), date(9999, 12, 31)]
+_HELD: Final[dict[type[pl.DataType], range]] = {
+    pl.Int32: range(-(2**31), 2**31),
+    pl.Int64: range(-(2**63), 2**63),
+}
 _ROWS: Final = 64
 
 
 def nasty_values(dtype: pl.DataType) -> list[Any]:
     """The values at the edges of a column of `dtype`, null among them."""
-    kind = kind_of(dtype)
-    if kind is Kind.NUMBER and not dtype.is_float():
-        low, high = (int(pl.select(edge).item()) for edge in (dtype.min(), dtype.max()))
-        return [value for value in _WHOLE if value is None or low <= value <= high]
-    return {
+    if dtype.is_integer():
+        return [value for value in _WHOLE if value is None or value in _HELD[type(dtype)]]
+    values: dict[Kind, list[Any]] = {
         Kind.NUMBER: _FLOATS,
         Kind.TEXT: _TEXTS,
         Kind.TRUTH: [None, True, False],
         Kind.TIME: _TIMES,
         Kind.DATE: _DATES,
-    }[kind]
+    }
+    return values[kind_of(dtype)]
 
 
 @cache
