@@ -168,3 +168,89 @@ def test_great_expectations_is_asked_about_what_only_it_can_run() -> None:
     findings = native_findings(json.dumps(document))
     assert [finding.rule for finding in findings] == ["a.quantiles"]
     assert "quantile_ranges: field required" in findings[0].what
+
+
+def test_every_fault_of_one_expectation_is_found_at_once_with_its_place() -> None:
+    bad = expectation(column="valu", min_value=1, severity=["critical"], rule="Range", row_condition="value >", more=1)
+    text = json.dumps({"name": "clinical.glucose", "expectations": [GOOD, bad | {"meta": {"rule": "a.c"}}]}, indent=1)
+    findings = read_suite(text, SCHEMA).findings
+    assert {finding.rule for finding in findings} == {"a.c"}
+    assert {finding.path.removeprefix("expectations[1].") for finding in findings} == {
+        "meta",
+        "severity",
+        "kwargs",
+        "kwargs.row_condition",
+    }
+    lines = text.splitlines()
+    for finding in findings:
+        assert finding.line is not None
+        assert finding.line > 1
+        key = finding.path.rpartition(".")[2]
+        assert f'"{key}"' in lines[finding.line - 1]
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "words"),
+    [
+        ({"kind": IN_SET, "column": "code", "value_set": [str(each) for each in range(20_001)]}, "more than 20,000"),
+        (
+            {
+                "kind": "expect_column_pair_values_to_be_in_set",
+                "column_A": "code",
+                "column_B": "value",
+                "value_pairs_set": [["a", each] for each in range(20_001)],
+            },
+            "more than 20,000",
+        ),
+        ({"kind": "expect_column_values_to_match_regex_list", "column": "code", "regex_list": ["a"] * 101}, "1 to 100"),
+        ({"kind": REGEX, "column": "code", "regex": "a" * 1_001}, "more than 1,000"),
+        ({"kind": REGEX, "column": "code", "regex": "a", "row_condition": "x" * 2_001}, "more than 2,000"),
+    ],
+)
+def test_what_is_too_large_is_refused_with_its_bound(kwargs: dict[str, Any], words: str) -> None:
+    (finding,) = read(expectation(severity="warning", **kwargs)).findings
+    assert words in str(finding)
+
+
+def test_a_suite_has_bounds_of_its_own() -> None:
+    many = [expectation(column="value", min_value=each, rule=f"a.r{each}") for each in range(501)]
+    assert "more than 500" in str(read(*many).findings[0])
+    kind = "expect_column_values_to_match_regex_list"
+    patterns = [expectation(kind, "warning", f"a.r{each}", column="code", regex_list=["a"] * 100) for each in range(11)]
+    (finding,) = read(*patterns).findings
+    assert "1,100 regular expressions, more than 1,000" in str(finding)
+
+
+def test_findings_beyond_all_reason_are_counted() -> None:
+    findings = read(*[7] * 400).findings
+    assert len(findings) == 201
+    assert "and 200 findings more" in str(findings[-1])
+
+
+@pytest.mark.parametrize("version", [["1"], 1, "", "1+2", "x" * 41, "a\nb"])
+def test_a_version_that_rows_could_not_carry_is_refused(version: Any) -> None:
+    (finding,) = read(GOOD, meta={"version": version}).findings
+    assert finding.path == "meta.version"
+
+
+@pytest.mark.parametrize(
+    ("notes", "read_as"),
+    [
+        ("why", "why"),
+        (["a", "b"], "a\nb"),
+        ({"format": "string", "content": "why"}, "why"),
+        ({"format": "markdown", "content": ["# why", "because"]}, "# why\nbecause"),
+    ],
+)
+@pytest.mark.parametrize("place", ["meta", "expectation"])
+def test_notes_may_have_any_form_that_great_expectations_writes(notes: Any, read_as: str, place: str) -> None:
+    meta = {"rule": "a.b"}
+    reading = read(GOOD | ({"meta": meta | {"notes": notes}} if place == "meta" else {"meta": meta, "notes": notes}))
+    assert not reading.findings
+    assert reading.rules[0].notes == read_as
+
+
+@pytest.mark.parametrize("notes", [None, "", " ", 1, [], [1], {"format": "html", "content": "why"}, {"content": "why"}])
+def test_a_reason_in_no_form_is_none(notes: Any) -> None:
+    (finding,) = read(GOOD | {"meta": {"rule": "a.b", "notes": notes}}).findings
+    assert "meta.notes is missing" in finding.what

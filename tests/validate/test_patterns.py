@@ -259,7 +259,7 @@ def test_what_stewards_write_is_taken(pattern: str) -> None:
 def test_what_is_refused_says_what_to_write(pattern: str, words: str) -> None:
     with pytest.raises(SuiteError) as caught:
         translate(pattern)
-    assert words in str(caught.value).replace("1000.", "1,000.") or words in str(caught.value)
+    assert words in str(caught.value)
 
 
 @pytest.mark.parametrize("pattern", [r"^(a+)+$", r"^(a|aa)+$", r"(x+x+)+y", r"^(?:[a-z]+)*$"])
