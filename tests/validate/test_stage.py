@@ -185,3 +185,37 @@ def test_the_log_names_the_rule_and_no_value(caplog: pytest.LogCaptureFixture) -
 def test_what_no_rule_is_to_blame_for_goes_on(error: BaseException) -> None:
     with pytest.raises(type(error)):
         judge(batch_of([7.0, 500.0]), with_raising(Severity.CRITICAL, error))
+
+
+GLUCOSE = load_schema(PROJECT_ROOT / "schemas", event_type("clinical.glucose"))
+WORDS = ["final", "amended", "8480-6", "mg/dL", "", "\n", "가", None]
+
+
+def text_rule(number: int) -> dict[str, Any]:
+    """One of several rules on one text column, or on two of them."""
+    column = ("status", "value_unit")[number % 2]
+    kwargs: dict[str, Any] = {"column": column, "regex_list": [WORDS[number % 6] or "x", f"^.{{{number % 4}}}$"]}
+    if number % 3 == 0:
+        kwargs |= {"row_condition": "status != 'final' or value_unit.isnull()", "condition_parser": "pandas"}
+    name = ("expect_column_values_to_match_regex_list", "expect_column_values_to_not_match_regex_list")[number % 5 % 2]
+    meta = {"rule": f"a.r{number}", "notes": "why"}
+    severity = ("critical", "warning", "info")[number % 3]
+    return {"type": name, "kwargs": kwargs, "severity": severity, "meta": meta}
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(WORDS)), max_size=6), st.integers(1, 12))
+def test_rules_on_texts_are_asked_about_values_and_say_the_same_of_each_row(
+    words: list[tuple[str | None, str | None]], repeats: int
+) -> None:
+    rules = [text_rule(number) for number in range(24)]
+    suite = read_suite(json.dumps({"name": str(GLUCOSE.event), "expectations": rules}), GLUCOSE).suite
+    assert suite is not None
+    assert {names for names, _ in suite.by_value} == {("status",), ("value_unit",), ("status", "value_unit")}
+    schema = {"status": pl.String(), "value_unit": pl.String()}
+    frame = pl.DataFrame(words * repeats, schema=schema, orient="row")
+    judged = judge(PseudonymisedBatch(GLUCOSE.event, frame), suite)
+    one_by_one = suite.view(frame).select(suite.unexpected)
+    failing = [name for name in one_by_one.columns if one_by_one[name].any()]
+    assert judged.failed.equals(one_by_one.select(failing))
+    assert list(judged.counts) == failing

@@ -26,7 +26,7 @@ from biokeel.validate.columns import Columns, Kind, kind_of
 from biokeel.validate.conditions import compile_condition
 from biokeel.validate.expectations import ANSWERS, How
 from biokeel.validate.findings import Faults
-from biokeel.validate.patterns import translate
+from biokeel.validate.patterns import translate, try_out
 from biokeel.validate.values import (
     MOST_VALUES,
     bound,
@@ -230,15 +230,24 @@ def _within(value: pl.Expr, low: Any, high: Any, arguments: Mapping[str, Any]) -
     return every(sides)
 
 
-def _found(name: str, arguments: Mapping[str, Any], columns: Columns) -> list[pl.Expr]:
-    """For each pattern of `regex_list`, which texts it is found in."""
+def _patterns(arguments: Mapping[str, Any]) -> list[str]:
     patterns = arguments.get("regex_list")
     if not isinstance(patterns, list) or not 0 < len(patterns) <= MOST_PATTERNS:
         raise SuiteError(f"regex_list must be a list of 1 to {MOST_PATTERNS} regular expressions.")
     if not all(isinstance(pattern, str) for pattern in patterns):
         raise SuiteError("regex_list has something that is no text.", "Write each regular expression as a text.")
-    text = _text(name, columns)
-    return [text.str.contains(translate(pattern)) for pattern in patterns]
+    return [translate(pattern) for pattern in patterns]
+
+
+def _any_found(name: str, arguments: Mapping[str, Any], columns: Columns) -> pl.Expr:
+    """Whether any pattern of `regex_list` is found: all are searched for at once, where they fit into one."""
+    text, patterns = _text(name, columns), _patterns(arguments)
+    joined = "|".join(f"(?:{pattern})" for pattern in patterns)
+    try:
+        try_out(joined)
+    except SuiteError:
+        return some([text.str.contains(pattern) for pattern in patterns])
+    return text.str.contains(joined)
 
 
 def _pattern(arguments: Mapping[str, Any]) -> str:
@@ -290,13 +299,14 @@ def _regex_list(arguments: Mapping[str, Any], names: tuple[str, ...], columns: C
     match_on = arguments.get("match_on", "any")
     if match_on not in ("any", "all"):
         raise SuiteError("match_on is not known.", "Write any or all.")
-    found = _found(names[0], arguments, columns)
-    return some(found) if match_on == "any" else every(found)
+    if match_on == "any":
+        return _any_found(names[0], arguments, columns)
+    return every([_text(names[0], columns).str.contains(pattern) for pattern in _patterns(arguments)])
 
 
 @_expectation("expect_column_values_to_not_match_regex_list", Shape.COLUMN, "regex_list")
 def _not_regex_list(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns) -> pl.Expr:
-    return ~some(_found(names[0], arguments, columns))
+    return ~_any_found(names[0], arguments, columns)
 
 
 @_expectation(

@@ -76,7 +76,9 @@ def translate(pattern: str) -> str:
     differently.
     """
     if len(pattern) > LONGEST:
-        raise SuiteError(f"the regular expression has {len(pattern):,} characters, more than {LONGEST:,}.", "Use a set.")
+        raise SuiteError(
+            f"the regular expression has {len(pattern):,} characters, more than {LONGEST:,}.", "Use a set."
+        )
     if not pattern.isascii() and _SURROGATES.search(pattern):
         raise _refused("it has half a character (a lone surrogate)", "Write the whole character.")
     if found := _NO_LOWER_BOUND.search(pattern):
