@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -34,13 +36,15 @@ from biokeel.cli.files_of_a_source import (
 from biokeel.cli.publish_genome import publish_genome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from rich.console import Console
     from rich.table import Table
 
+    from biokeel.settings import Settings
     from biokeel.source.enrol import Enroller
     from biokeel.source.files import FileResult, Sink, Source
+    from biokeel.source.submission import Submission
     from biokeel.source.told import Places
 
 
@@ -95,6 +99,16 @@ def publish(
         ReportForm | None,
         typer.Option(help="json: print what became of every file, with every place, as one JSON object."),
     ] = None,
+    submission: Annotated[
+        Path | None,
+        typer.Option(
+            help="Note in this file what was sent and where it stands; biokeel receipts --submission reads it."
+        ),
+    ] = None,
+    rejected_of: Annotated[
+        Path | None,
+        typer.Option(help="A submission: send of these files what was rejected of it, or never arrived, no more."),
+    ] = None,
 ) -> None:
     """Publish files, each in a format that docs/sources.md lists, or JSON lines of ready records.
 
@@ -109,11 +123,14 @@ def publish(
     from biokeel.source.enrol import Enroller
     from biokeel.source.files import DryRun, status_of
     from biokeel.source.memory import memory_at
+    from biokeel.source.submission import submission_at
     from biokeel.source.told import Places
 
     consented = _consent(consent)
     if consented is not None and not enrol:
         raise typer.BadParameter("--consent says what people consented to whom --enrol enrols: name both.")
+    if submission is not None and dry_run:
+        raise typer.BadParameter("--submission notes what is sent, and --dry-run sends nothing: name one.")
     settings = Settings.load(side_of(source_id))
     source = source_of(
         settings,
@@ -137,20 +154,34 @@ def publish(
     console = terminal(stderr=report is not None)
     places = Places() if report else None
     enroller = Enroller(consented) if enrol else None
+    only = _rejected(settings, rejected_of) if rejected_of else None
+    publish_all = partial(_run, files, enroller=enroller, console=console, places=places, only=only)
     with memory_at(settings.state_dir / "records.sqlite", keeps=not dry_run) as memory:
         source = replace(source, memory=memory)
         if dry_run:
             nowhere = DryRun(catalogue, settings.max_event_bytes)
-            results = _run(files, source, nowhere, enroller, console=console, places=places)
+            results = publish_all(source, nowhere)
         else:
-            with Publisher(settings, catalogue) as publisher:
-                results = _run(files, source, publisher, enroller, console=console, places=places)
+            noted = submission_at(submission, source_id, makes=True) if submission else nullcontext()
+            with noted as kept, Publisher(settings, catalogue, kept.placed if kept else None) as publisher:
+                results = publish_all(source, publisher, submission=kept)
     _show(results, console, dry_run)
     if places is not None:
         for line in places.lines(source_id, results, dry_run=dry_run):
             say(line)
     if status := status_of(results):
         raise typer.Exit(status)
+
+
+def _rejected(settings: Settings, path: Path) -> Container[tuple[str, str]]:
+    """Event types and ids of what is to be sent again of the submission in `path`, by the receipts that there are."""
+    from biokeel.observe.reach import require_kafka
+    from biokeel.source.receipts import Follower, gather
+    from biokeel.source.submission import submission_at
+
+    require_kafka(settings)
+    with submission_at(path, settings.source_id, makes=False) as submission:
+        return submission.rejected(gather(Follower(settings), submission.places(), on=False))
 
 
 def _consent(words: str) -> list[str] | None:
@@ -167,10 +198,12 @@ def _run(
     files: Sequence[Path],
     source: Source,
     sink: Sink,
-    enroller: Enroller | None,
     *,
+    enroller: Enroller | None,
     console: Console,
     places: Places | None,
+    only: Container[tuple[str, str]] | None,
+    submission: Submission | None = None,
 ) -> list[FileResult]:
     from biokeel.source.files import publish_files
 
@@ -189,13 +222,17 @@ def _run(
             if places is not None:
                 result.report.told = places.of(result.path)
 
-        return publish_files(files, source, sink, enroller, bar.done, begun=begun)
+        return publish_files(files, source, sink, enroller, bar.done, begun=begun, submission=submission, only=only)
 
 
 def _show(results: Sequence[FileResult], console: Console, dry_run: bool) -> None:
     console.print(_sent(results, dry_run) or "No event was found.")
     show_problems(results, console)
-    silent = sum(not r.sent and not r.unused and not r.failure for r in results)
+    if alone := sum(result.left_alone for result in results):
+        console.print(
+            f"Left alone: {alone:,} events, since by the submission and its receipts they need not be sent again."
+        )
+    silent = sum(not r.sent and not r.left_alone and not r.unused and not r.failure for r in results)
     if silent:
         what = "Without an event of a person (lists of hospitals or practitioners, for example)"
         console.print(f"{what}: {count_of_files(silent)}.")
