@@ -155,6 +155,22 @@ def test_what_kafka_refuses_is_counted_and_reported(settings: Settings, catalogu
         publisher.publish(DIET, rows)
 
 
+def test_who_gives_up_knows_of_each_event_whether_kafka_has_acknowledged_it(
+    settings: Settings, vault: Settings, catalogue: DirectoryCatalogue
+) -> None:
+    start = ends(vault, DIET)
+    publisher = Publisher(settings, catalogue)
+    publisher.publish(DIET, frame(catalogue, 500, mark="a"))
+    publisher.publish_raw(DIET, [b"x"])
+    assert publisher.flush() == 501
+    publisher.publish(DIET, frame(catalogue, 3 * CHUNK, mark="b"))
+    acknowledged, unanswered = publisher.give_up()
+    assert acknowledged.total() + unanswered.total() == 3 * CHUNK + 501
+    assert acknowledged[str(DIET)] >= 501
+    arrived = sum(ends(vault, DIET).values()) - sum(start.values())
+    assert acknowledged[str(DIET)] <= arrived <= acknowledged[str(DIET)] + unanswered[str(DIET)]
+
+
 def test_a_partition_or_topic_that_is_not_there_is_an_error_that_says_so(publisher: Publisher) -> None:
     with pytest.raises(DeliveryError, match="did not take"):
         publisher.publish_raw(DIET, [b"x"], partition=99)

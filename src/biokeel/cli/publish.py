@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import replace
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -117,6 +116,7 @@ def publish(
     """
     from biokeel.cli.terminal import say, terminal
     from biokeel.contracts.registry import open_catalogue
+    from biokeel.errors import DeliveryError
     from biokeel.observe.reach import require_kafka
     from biokeel.settings import Settings, side_of
     from biokeel.source.client import Publisher
@@ -124,7 +124,7 @@ def publish(
     from biokeel.source.files import DryRun, status_of
     from biokeel.source.memory import memory_at
     from biokeel.source.submission import submission_at
-    from biokeel.source.told import Places
+    from biokeel.source.told import Places, Stopped
 
     consented = _consent(consent)
     if consented is not None and not enrol:
@@ -155,16 +155,25 @@ def publish(
     places = Places() if report else None
     enroller = Enroller(consented) if enrol else None
     only = _rejected(settings, rejected_of) if rejected_of else None
-    publish_all = partial(_run, files, enroller=enroller, console=console, places=places, only=only)
     with memory_at(settings.state_dir / "records.sqlite", keeps=not dry_run) as memory:
         source = replace(source, memory=memory)
+        run = _Run(files, source, enroller, console, places, only=only)
         if dry_run:
-            nowhere = DryRun(catalogue, settings.max_event_bytes)
-            results = publish_all(source, nowhere)
+            run.send(DryRun(catalogue, settings.max_event_bytes))
         else:
             noted = submission_at(submission, source_id, makes=True) if submission else nullcontext()
-            with noted as kept, Publisher(settings, catalogue, kept.placed if kept else None) as publisher:
-                results = publish_all(source, publisher, submission=kept)
+            with noted as kept:
+                publisher = Publisher(settings, catalogue, kept.placed if kept else None)
+                try:
+                    with publisher:
+                        run.send(publisher, kept)
+                except DeliveryError as error:
+                    if places is not None:
+                        stopped = Stopped(error, publisher.give_up())
+                        for line in places.lines(source_id, run.cut_short(), dry_run=False, stopped=stopped):
+                            say(line)
+                    raise
+    results = run.results
     _show(results, console, dry_run)
     if places is not None:
         for line in places.lines(source_id, results, dry_run=dry_run):
@@ -194,35 +203,63 @@ def _consent(words: str) -> list[str] | None:
     return said or None
 
 
-def _run(
-    files: Sequence[Path],
-    source: Source,
-    sink: Sink,
-    *,
-    enroller: Enroller | None,
-    console: Console,
-    places: Places | None,
-    only: Container[tuple[str, str]] | None,
-    submission: Submission | None = None,
-) -> list[FileResult]:
-    from biokeel.source.files import publish_files
+class _Run:
+    """Files on their way; `results` are those that were begun, as far as they are."""
 
-    events = 0
+    def __init__(
+        self,
+        files: Sequence[Path],
+        source: Source,
+        enroller: Enroller | None,
+        console: Console,
+        places: Places | None,
+        *,
+        only: Container[tuple[str, str]] | None,
+    ) -> None:
+        self.results: list[FileResult] = []
+        self._files, self._source, self._enroller = files, source, enroller
+        self._console, self._places = console, places
+        self._only = only
+        self._done: set[Path] = set()
+        self._events = 0
 
-    def sent(result: FileResult | None) -> dict[str, int]:
-        nonlocal events
-        events += result.sent.total() if result else 0
-        return {"events": events}
+    def send(self, sink: Sink, submission: Submission | None = None) -> None:
+        """Publish to `sink`, and note it in `submission`. Raises `DeliveryError`."""
+        from biokeel.source.files import publish_files
 
-    with progress_over(console, "{task.fields[events]:,} events") as progress:
-        bar = Progressing(progress, files, sent)
+        with progress_over(self._console, "{task.fields[events]:,} events") as progress:
+            bar = Progressing(progress, self._files, self._sent)
 
-        def begun(result: FileResult) -> None:
-            bar.begun(result)
-            if places is not None:
-                result.report.told = places.of(result.path)
+            def begun(result: FileResult) -> None:
+                self.results.append(result)
+                bar.begun(result)
+                if self._places is not None:
+                    result.report.told = self._places.of(result.path)
 
-        return publish_files(files, source, sink, enroller, bar.done, begun=begun, submission=submission, only=only)
+            def done(result: FileResult) -> None:
+                self._done.add(result.path)
+                bar.done(result)
+
+            publish_files(
+                self._files,
+                self._source,
+                sink,
+                self._enroller,
+                done,
+                begun=begun,
+                submission=submission,
+                only=self._only,
+            )
+
+    def cut_short(self) -> list[FileResult]:
+        """What became of every file, where the run has ended early."""
+        from biokeel.source.told import cut_short
+
+        return cut_short(self.results, self._done, self._files)
+
+    def _sent(self, result: FileResult | None) -> dict[str, int]:
+        self._events += result.sent.total() if result else 0
+        return {"events": self._events}
 
 
 def _show(results: Sequence[FileResult], console: Console, dry_run: bool) -> None:

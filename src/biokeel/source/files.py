@@ -213,7 +213,7 @@ def batches_of(result: FileResult, source: Source) -> Iterator[tuple[Batch, Cont
         context = source.context(result.path, found.site)
         for batch in found.read(result.path, context, result.report):
             yield batch, context
-    except AdapterError as error:
+    except SourceError as error:
         result.failure = str(error)
     except Unusable as fault:
         result.failure = f"{result.path.name}: {fault}."

@@ -127,6 +127,16 @@ FILE_VERDICT = sa.Table(
 """What the check of an event's file found: see `biokeel.vault.files`. `reason` is empty for a good file, of which size,
 hash and format are those of the file that was written anew."""
 
+DELETED_FILE = sa.Table(
+    "deleted_file",
+    METADATA,
+    sa.Column("key", sa.String(128), primary_key=True),
+    sa.Column("condemned", sa.Boolean, nullable=False),
+    sa.Column("times", sa.BigInteger, nullable=False),
+)
+"""Names of files in the genome bucket: how many `times` one was deleted, and whether it is `condemned`, to be deleted
+again. As long as it is, no verdict may name it; afterwards only one whose file was written since."""
+
 APPLIED = sa.Table("applied", METADATA, *_coordinates())
 """Coordinates of the person events that were applied."""
 
