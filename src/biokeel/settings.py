@@ -56,9 +56,9 @@ class Settings(BaseSettings):
     schema_registry_url: Annotated[
         str, Field(description="Schema registry (Confluent's API) whose ids events carry.", repr=False)
     ] = ""
-    expectations_dir: Annotated[Path, Field(description="The Great Expectations suites.")] = Field(
-        default_factory=lambda: _beside_project("expectations")
-    )
+    expectations_dir: Annotated[
+        Path, Field(description="The Great Expectations suites: drafts, and what a new installation begins with.")
+    ] = Field(default_factory=lambda: _beside_project("expectations"))
     sources_dir: Annotated[Path, Field(description="The register of sources, a file each.")] = Field(
         default_factory=lambda: _beside_project("sources")
     )
@@ -127,6 +127,15 @@ class Settings(BaseSettings):
             description="Public keys (comma list) of the vault zone: a block that none of them has signed is left out."
         ),
     ] = ""
+
+    # -- rules
+    four_eyes: Annotated[
+        bool,
+        Field(description="true or false: whether a draft of a suite must be approved by another than its author."),
+    ] = True
+    steward_key_file: Annotated[Path | None, Field(description="A steward's key file: who submits and approves.")] = (
+        None
+    )
 
     # -- engine
     worker_name: Annotated[

@@ -18,7 +18,7 @@ from biokeel.stack.state import SOURCES, State
 
 FOREIGN = "PYTEST_"
 """NiceGUI behaves differently in a process that it takes for a test: a stack's console is always the real one."""
-OWN = ("KAFKA_", "S3_", "LANDING_ACCESS_", "LANDING_SECRET_", "VAULT_", "BLOCK_", "CONSOLE_TOKEN")
+OWN = ("KAFKA_", "S3_", "LANDING_ACCESS_", "LANDING_SECRET_", "VAULT_", "BLOCK_", "CONSOLE_TOKEN", "STEWARD_")
 """Settings that say where the parts are and how to get in: a process has its own user's or none."""
 
 
