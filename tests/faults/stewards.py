@@ -63,9 +63,8 @@ class Stewards:
 
     def _introduce(self):
         if not self.known:
-            FollowedBook(self.lake.objects, {PRESSURE: self.schema}, begin=Settings().expectations_dir).current(
-                PRESSURE
-            )
+            begin = Settings().expectations_dir
+            FollowedBook(self.lake.objects, {PRESSURE: self.schema}, begin=begin).current(PRESSURE)
             self.review.introduce("author", self.author.public, self.author)
             self.review.introduce("other", self.approver.public, self.author)
             self.known = True

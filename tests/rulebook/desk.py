@@ -11,12 +11,15 @@ from biokeel.contracts.schema import load_schemas
 from biokeel.contracts.topics import event_type
 from biokeel.errors import StoreUnavailable
 from biokeel.land.objects import Objects
-from biokeel.rulebook.follow import FollowedBook
+from biokeel.rulebook.book import Chain, Page, first_version
+from biokeel.rulebook.follow import FollowedBook, Standing
 from biokeel.rulebook.pages import Kind
 from biokeel.rules.drafts import Draft
 from biokeel.rules.keys import StewardKey
 from biokeel.rules.review import Asked, Review, ShareOfLastWeek
 from biokeel.settings import PROJECT_ROOT
+from biokeel.validate.columns import Columns
+from biokeel.validate.rules import CompiledSuite
 from biokeel.validate.suites import suite_path
 
 SLEEP, DIET = event_type("lifestyle.sleep"), event_type("lifestyle.diet")
@@ -109,15 +112,32 @@ class Desk:
         return Draft(suite(limit), pages[-1 if parent is None else parent - 1].stamp, SAMPLES)
 
     def submit(self, limit: float, author: StewardKey = ANNA) -> str:
-        """The digest of what `author` submitted, without asking Great Expectations, which takes seconds."""
+        """The digest of what `author` submitted."""
+        return self.submit_text(suite(limit), author)
+
+    def submit_text(self, text: str, author: StewardKey = ANNA) -> str:
+        """The same for any text, without asking Great Expectations, which takes seconds."""
         review = self.review()
         standing = review.standing(SLEEP)
-        asked = Asked(Kind.DRAFT, suite(limit), author, "because", "")
-        return review._submit(standing, standing.suite, asked).digest
+        return review._submit(standing, standing.suite, Asked(Kind.DRAFT, text, author, "because", "")).digest
 
     def publish(self, limit: float, author: StewardKey = ANNA, approver: StewardKey = BORA) -> str:
         """Put another limit in force; the version's stamp."""
         return self.review(four_eyes=author != approver).approve(SLEEP, self.submit(limit, author), approver).stamp
 
+    def publish_text(self, text: str) -> str:
+        """Put any suite in force; the version's stamp."""
+        return self.review().approve(SLEEP, self.submit_text(text), BORA).stamp
+
     def page(self, number: int) -> str:
         return f"rules/{SLEEP}/{number:06}.json"
+
+
+def standing_of(texts: list[str]) -> Standing:
+    """What is in force of a book whose versions say `texts`; only what they say means anything."""
+    pages = []
+    for number, text in enumerate(texts, start=1):
+        first = first_version(SLEEP, text, "2026-01-01T00:00:00+00:00")
+        pages.append(Page(first.model_copy(update={"number": number}), ""))
+    none = CompiledSuite(SLEEP, "", (), Columns.of(SCHEMAS[SLEEP]))
+    return Standing(Chain(tuple(pages)), pages[-1], none, "")

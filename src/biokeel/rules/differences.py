@@ -63,8 +63,6 @@ def _document(text: str) -> dict[str, Any]:
 
 
 def _of_rule(rule: str, was: Any, now: Any) -> Iterator[str]:
-    if was == now:
-        return
     if not isinstance(was, dict) or not isinstance(now, dict):
         if was is None:
             yield f"{rule}: is new ({_short(now)})."
@@ -96,7 +94,7 @@ def _of_arguments(rule: str, was: Any, now: Any) -> Iterator[str]:
         return
     for name in sorted(was.keys() | now.keys()):
         before, after = was.get(name, _ABSENT), now.get(name, _ABSENT)
-        if before == after and type(before) is type(after):
+        if name in was and name in now and _said(before) == _said(after):
             continue
         word = _WORDS.get(name, name)
         if isinstance(before, list) and isinstance(after, list):
@@ -106,15 +104,16 @@ def _of_arguments(rule: str, was: Any, now: Any) -> Iterator[str]:
 
 
 def _set_change(before: list[Any], after: list[Any]) -> str:
-    gone = [value for value in before if value not in after]
-    new = [value for value in after if value not in before]
+    was, now = [_said(value) for value in before], [_said(value) for value in after]
+    gone = [value for value in was if value not in now]
+    new = [value for value in now if value not in was]
     parts = [f"{word} {_listed(values)}" for word, values in (("loses", gone), ("gains", new)) if values]
     return " and ".join(parts) or "stands in another order"
 
 
-def _listed(values: list[Any]) -> str:
+def _listed(values: list[str]) -> str:
     more = f" and {len(values) - _MOST_VALUES} more" if len(values) > _MOST_VALUES else ""
-    return ", ".join(map(_said, values[:_MOST_VALUES])) + more
+    return ", ".join(values[:_MOST_VALUES]) + more
 
 
 def _becomes(before: Any, after: Any) -> str:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from biokeel.errors import BookBroken, NotApproved
-from biokeel.rulebook.book import Book, Page
+from biokeel.rulebook.book import Book, Page, Stewards
 from biokeel.rulebook.follow import FollowedBook, Standing, compiled, now
 from biokeel.rulebook.pages import (
     STEWARDS,
@@ -103,6 +103,10 @@ class Review:
     def standing(self, event: EventType) -> Standing:
         """What is in force of `event`, read anew. Raises `SuiteError` where nothing is."""
         return FollowedBook(self._objects, self._schemas, four_eyes=self._four_eyes).standing(event)
+
+    def stewards(self) -> Stewards:
+        """Who may submit and approve, read anew."""
+        return self._book.stewards()
 
     def introduce(self, name: str, public: str, by: StewardKey) -> bool:
         """Make a steward known, on the word of `by`; whether that was new. The first one introduces itself.
