@@ -166,7 +166,8 @@ class FollowedBook:
                 stays = f"Version {page.stamp} stays in force."
                 return Standing(chain, page, suite, " ".join([*faults, stays]) if faults else "")
             faults.append(suite)
-        raise SuiteError(" ".join(faults) or f"The book of rules has no version of {event}.", "See docs/stewards.md.")
+        nothing = f"The book of rules has no version of {event} yet: a curate worker begins it when it starts."
+        raise SuiteError(" ".join(faults) or nothing)
 
     def _in_force(self, event: EventType, page: Page) -> CompiledSuite | str:
         """The suite of `page`, stamped as its rows will be, or why it is not in force here."""

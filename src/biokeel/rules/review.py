@@ -177,10 +177,12 @@ class Review:
 
     def waiting(self, event: EventType) -> list[Waiting]:
         """The submissions of `event` that are neither in force nor rejected, oldest first."""
+        folder = _submitted(event)
+        digests = [key.removeprefix(folder).removesuffix(".json") for key in self._objects.keys(folder)]
+        if not digests:
+            return []
         standing = self.standing(event)
         done = {digest_of(page.version.submitted.to_bytes()) for page in standing.chain.pages}
-        folder = _submitted(event)
-        digests = (key.removeprefix(folder).removesuffix(".json") for key in self._objects.keys(folder))
         found = []
         for digest in digests:
             if digest not in done and self._objects.find(rejection_key(event, digest)) is None:

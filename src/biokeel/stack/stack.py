@@ -199,6 +199,10 @@ class Stack:
         """The settings that a process of a zone or of another user is given, whatever our environment says."""
         return self._given(self._of_user(User(who.value)))
 
+    def steward(self) -> Settings:
+        """The settings that a steward is given, whatever our environment says."""
+        return self._given(environment.store_of(STEWARD, self.state))
+
     def source(self, source_id: str) -> Settings:
         """The settings that a registered source is given, whatever our environment says."""
         return self._given(read_settings(Credentials(self.settings(User.ADMIN)).file(source_id)))
