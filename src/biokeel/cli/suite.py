@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from biokeel.cli import suite_backtest
 from biokeel.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def register(app: typer.Typer) -> None:
     group.command("list")(list_suites)
     group.command("check")(check)
     group.command("test")(run_samples_of)
+    suite_backtest.register(group)
     app.add_typer(group, name="suite")
 
 
