@@ -53,12 +53,15 @@ def run(*arguments):
 
 
 @pytest.mark.integration
-def test_a_steward_reads_what_a_draft_would_change_and_a_program_the_same_as_json(lake, draft):
+def test_a_steward_reads_what_a_draft_would_change_and_a_program_the_same_as_json(lake, draft, tmp_path):
     shown = run(draft, "--sweep", "systolic.max=250..320:10").output
     assert "Newly quarantined 1, released 0." in shown
     assert "bp.systolic.range" in shown
     assert "systolic 280.0" in shown
     assert "250  ← the draft's" in shown
+    picture = tmp_path / "backtest.png"
+    run(draft, "--plot", str(picture))
+    assert picture.read_bytes().startswith(b"\x89PNG\r\n")
     told = json.loads(run(draft, "--json", "--source", "hospital-a", "--since", "2026-01-01").output)
     assert (told["rows"], told["newly_quarantined"]) == (3, 1)
     assert json.loads(run(draft, "--json", "--anew").output)["newly_quarantined"] == 1

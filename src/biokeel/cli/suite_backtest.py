@@ -50,6 +50,7 @@ def backtest(
     anew: Annotated[
         bool, typer.Option("--anew", help="Judge every row by both suites, whatever it is stamped with: slower.")
     ] = False,
+    plot: Annotated[Path | None, typer.Option(help="Write the counts as a picture too, a PNG file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all counts as one JSON object.")] = False,
 ) -> None:
     """Say what a draft would change of all that ever landed or was quarantined: exact counts. Nothing is written.
@@ -69,6 +70,10 @@ def backtest(
     scope = Scope(moment(since), last, frozenset(source) if source else None)
     stamps = {} if anew else {other.suite.version: other}
     found = Comparison(lake_of(settings), schema, wanted, other, scope=scope, stamps=stamps, sweep=slid).run()
+    if plot:
+        from biokeel.rules.backtest_plot import png_of
+
+        plot.write_bytes(png_of(found))
     if as_json:
         say(json.dumps(found.as_dict(), ensure_ascii=False, indent=2, default=str), lines=True)
     else:
