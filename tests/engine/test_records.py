@@ -96,6 +96,16 @@ def test_columns_hold_what_aiokafka_unpacks_and_no_more_rows_than_allowed(respon
     assert all(len(records) == rows for records in given_out[:-1])
 
 
+def test_what_the_first_record_of_each_batch_says_of_its_client_goes_with_the_micro_batches():
+    stated = [[("software", b"export/1")], [("software", b"other/2"), ("trace", b"x")], [("software", b"late/3")]]
+    data = batch(0, [(0, b"a", stated[0]), (1, b"b", stated[2])]) + batch(2, [(0, b"c", stated[1]), (1, b"d", [])])
+    one, two = MicroBatches(fetched(data), 3, SIZE, headers=False)
+    assert one.clients == {b"export/1", b"other/2"}
+    assert two.clients <= one.clients
+    (plain_one,) = MicroBatches(fetched(batch(0, plain([b"a"]))), 3, SIZE, headers=False)
+    assert not plain_one.clients
+
+
 @given(response=responses(), rows=st.integers(1, 12))
 def test_what_is_given_out_covers_the_whole_response_and_says_where_nothing_stands(response, rows):
     data, aborted, end, offset = response

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from biokeel.books.state import Told
     from biokeel.books.tables import Tables
+    from biokeel.contracts.clients import Client
     from biokeel.contracts.topics import EventType
     from biokeel.vault.decisions import Decided
 
@@ -54,6 +55,10 @@ class DecisionsReader(Protocol):
 
     def whole(self) -> Decided:
         """All that holds."""
+        ...
+
+    def clients(self) -> list[tuple[str, Client, float]]:
+        """What each source sends with, and when that was noted."""
         ...
 
 

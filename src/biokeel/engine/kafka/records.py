@@ -23,6 +23,7 @@ from aiokafka.consumer import fetcher as driver
 from aiokafka.errors import CorruptRecordException
 
 from biokeel.batch import Refusal
+from biokeel.contracts.clients import HEADER
 from biokeel.contracts.topics import event_of
 from biokeel.errors import OversizedBatch
 from biokeel.reasons import Reason
@@ -57,6 +58,7 @@ class Records:
     the first of a batch has for its value the batch as it was packed, where that can be had; the others have none.
     `covers`: the first offset, and the one behind the last, of which these are all the records that there will ever be:
     the others were aborted or compacted away, or hold a transaction's marker. None: from the first record to the last.
+    `clients` is what the first record of each batch of Kafka's says of the software that sent it.
     """
 
     offsets: npt.NDArray[np.int64]
@@ -65,6 +67,7 @@ class Records:
     timestamp: int
     refused: Refusal | None = None
     covers: tuple[int, int] | None = None
+    clients: frozenset[bytes] = frozenset()
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -107,7 +110,9 @@ class Records:
         if (first, end) == (0, len(self)):
             return self
         headers = None if self.headers is None else self.headers[first:end]
-        return Records(self.offsets[first:end], self.values[first:end], headers, self.timestamp, self.refused)
+        return Records(
+            self.offsets[first:end], self.values[first:end], headers, self.timestamp, self.refused, clients=self.clients
+        )
 
     def emptied(self) -> Records:
         """The same places without what stands there."""
@@ -120,7 +125,9 @@ class Records:
             return parts[0]
         headers = None if parts[0].headers is None else [each for part in parts for each in part.headers or ()]
         values = [value for part in parts for value in part.values]
-        return Records(np.concatenate([part.offsets for part in parts]), values, headers, parts[-1].timestamp)
+        offsets = np.concatenate([part.offsets for part in parts])
+        clients = frozenset().union(*(part.clients for part in parts))
+        return Records(offsets, values, headers, parts[-1].timestamp, clients=clients)
 
 
 class MicroBatches(driver.PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
@@ -250,13 +257,16 @@ def _columns(batch: Any, *, headers: bool) -> Records:
     values: list[bytes | None] = []
     kept: list[Headers] | None = [] if headers else None
     record = None
+    clients: frozenset[bytes] = frozenset()
     for record in batch:
+        if not offsets and record.headers:
+            clients = frozenset(value for key, value in record.headers if key == HEADER and value is not None)
         offsets.append(record.offset)
         values.append(record.value)
         if kept is not None:
             kept.append(record.headers)
     timestamp = -1 if record is None else record.timestamp
-    return Records(np.array(offsets, dtype=np.int64), values, kept, timestamp)
+    return Records(np.array(offsets, dtype=np.int64), values, kept, timestamp, clients=clients)
 
 
 class Fetcher(driver.Fetcher):  # type: ignore[misc]  # aiokafka has no types
