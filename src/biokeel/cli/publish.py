@@ -103,7 +103,7 @@ def publish(
     """
     from biokeel.cli.terminal import say, terminal
     from biokeel.contracts.registry import open_catalogue
-    from biokeel.errors import DeliveryError
+    from biokeel.errors import SourceError
     from biokeel.observe.reach import require_kafka
     from biokeel.settings import Settings, side_of
     from biokeel.source.client import Publisher
@@ -148,7 +148,7 @@ def publish(
             try:
                 with publisher:
                     run.send(publisher)
-            except DeliveryError as error:
+            except SourceError as error:
                 if places is not None:
                     stopped = Stopped(error, publisher.give_up())
                     for line in places.lines(source_id, run.cut_short(), dry_run=False, stopped=stopped):
@@ -191,7 +191,7 @@ class _Run:
         self._events = 0
 
     def send(self, sink: Sink) -> None:
-        """Publish to `sink`. Raises `DeliveryError`."""
+        """Publish to `sink`. Raises `SourceError`."""
         from biokeel.source.files import publish_files
 
         with progress_over(self._console, "{task.fields[events]:,} events") as progress:

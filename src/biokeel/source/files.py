@@ -174,13 +174,14 @@ def publish_files(
     *,
     begun: Callable[[FileResult], None] = lambda _: None,
 ) -> list[FileResult]:
-    """Publish every file and say what became of it; `done` is called after each. Raises `DeliveryError`.
+    """Publish every file and say what became of it; `done` is called after each. Raises `DeliveryError`, and
+    `SourceError` of the source's memory.
 
     `begun` is called before a file is read, and may set what its report tells. One bad file does not stop the others.
     If the process dies in between, publish the same files again.
     """
     results: list[FileResult] = []
-    waiting = Waiting(sink)
+    waiting = Waiting(sink, source.memory)
     told = 0
     for number, path in enumerate(paths, 1):
         result = FileResult(path)
@@ -297,8 +298,9 @@ class Waiting:
     To encode and send some costs 2 ms an event type, however few they are, and a FHIR bundle has some hundred of six.
     """
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, memory: Memory | None) -> None:
         self.sink = sink
+        self._memory = memory
         self.rows = 0
         self._records: dict[EventType, list[_Record]] = {}
 
@@ -319,7 +321,12 @@ class Waiting:
             self.send()
 
     def send(self) -> None:
-        """Send what waits, enrolments first: events of people who are enrolled need not be parked."""
+        """Send what waits, enrolments first: events of people who are enrolled need not be parked.
+
+        What the source remembers of their records is on the disk before. Raises `SourceError`.
+        """
+        if self._memory is not None:
+            self._memory.keep()
         records, self._records, self.rows = self._records, {}, 0
         for event in sorted(records, key=lambda each: not each.is_person):
             # Where one does not fit the schema the others are sent.
