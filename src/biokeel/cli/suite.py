@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from biokeel.cli import suite_backtest, suite_book
 from biokeel.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def register(app: typer.Typer) -> None:
     group.command("check")(check)
     group.command("test")(run_samples_of)
     group.command("convert")(convert)
+    suite_book.register(group)
+    suite_backtest.register(group)
     app.add_typer(group, name="suite")
 
 
