@@ -9,10 +9,12 @@ import pytest
 
 from biokeel.contracts.schema import load_schema
 from biokeel.contracts.topics import event_type
+from biokeel.errors import SuiteError
 from biokeel.settings import PROJECT_ROOT
 from biokeel.validate.expectations import How
 from biokeel.validate.lint import Reading, read_suite
 from biokeel.validate.native import native_findings
+from biokeel.validate.samples import run_samples
 
 SCHEMA = load_schema(PROJECT_ROOT / "schemas", event_type("clinical.glucose"))
 BETWEEN = "expect_column_values_to_be_between"
@@ -254,3 +256,28 @@ def test_notes_may_have_any_form_that_great_expectations_writes(notes: Any, read
 def test_a_reason_in_no_form_is_none(notes: Any) -> None:
     (finding,) = read(GOOD | {"meta": {"rule": "a.b", "notes": notes}}).findings
     assert "meta.notes is missing" in finding.what
+
+
+SAMPLED = read(GOOD).suite
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "cannot be read"),
+        ('{"samples": [], "samples": []}', "written twice"),
+        ('{"samples": 1}', "are empty"),
+        ('{"samples": [1]}', "an object with why and row"),
+        ('{"samples": [{"row": {}, "failed": 1}]}', "a list of rule ids"),
+        ('{"samples": [{"row": {}, "failed": [["a.b"]]}]}', "a list of rule ids"),
+        ('{"samples": [{"row": {"birth_year": 1e30}}]}', "does not suit"),
+        (f'{{"samples": [{{"row": {{"birth_year": {10**30}}}}}]}}', "does not suit"),
+        ('{"samples": [{"row": {"occurred_at": 5}}]}', "does not suit"),
+        ('{"samples": [{"row": {"value": [1]}}]}', "does not suit"),
+    ],
+)
+def test_what_is_wrong_with_samples_is_said_in_words(text: str, words: str) -> None:
+    assert SAMPLED is not None
+    with pytest.raises(SuiteError) as caught:
+        run_samples(SAMPLED, text)
+    assert words in str(caught.value)
