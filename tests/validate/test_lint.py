@@ -60,6 +60,7 @@ def test_a_sound_suite_has_no_findings() -> None:
         (expectation(column="value", min_value=1, min_valu=1), "takes no min_valu"),
         (expectation(column="value", min_value={"$PARAMETER": "x"}), "suite parameters"),
         (expectation(column="value", min_value=1, strict_min="yes"), "true or false"),
+        (expectation(column="value", min_value=1, strict_max="yes"), "true or false"),
         (expectation(column="value", min_value=1, mostly=2), "from 0 to 1"),
         (expectation(column="value", min_value=1, mostly=0.9), "cannot quarantine"),
         (expectation(column="value", min_value=1, rule="Range"), "no rule id"),

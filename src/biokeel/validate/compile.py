@@ -222,11 +222,12 @@ def _within(value: pl.Expr, low: Any, high: Any, arguments: Mapping[str, Any]) -
         raise SuiteError("min_value and max_value are both missing.", "Give one of them.")
     if low is not None and high is not None and low > high:
         raise SuiteError("min_value is above max_value.", "Swap them.")
+    above, below = flag(arguments, "strict_min"), flag(arguments, "strict_max")
     sides = []
     if low is not None:
-        sides.append(value > low if flag(arguments, "strict_min") else value >= low)
+        sides.append(value > low if above else value >= low)
     if high is not None:
-        sides.append(value < high if flag(arguments, "strict_max") else value <= high)
+        sides.append(value < high if below else value <= high)
     return every(sides)
 
 
@@ -369,7 +370,9 @@ def _sum(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns)
     total = arguments.get("sum_total")
     if not matches_kind(total, Kind.NUMBER):
         raise SuiteError("sum_total must be a number.")
-    return pl.sum_horizontal([pl.col(name).cast(pl.Float64) for name in names], ignore_nulls=False) == pl.lit(total)
+    whole = isinstance(total, int) and all(columns.types[name].is_integer() for name in names)
+    dtype = pl.Int128() if whole else pl.Float64()  # exact, and wide enough for the sum of twenty columns
+    return pl.sum_horizontal([pl.col(name).cast(dtype) for name in names], ignore_nulls=False) == pl.lit(total, dtype)
 
 
 @_expectation("expect_multicolumn_values_to_be_equal", Shape.LIST)
