@@ -12,8 +12,9 @@ from biokeel.contracts.topics import event_type
 from biokeel.errors import StoreUnavailable
 from biokeel.land.objects import Objects
 from biokeel.rulebook.book import Chain, Page, first_version
-from biokeel.rulebook.follow import FollowedBook, Standing
+from biokeel.rulebook.follow import FollowedBook
 from biokeel.rulebook.pages import Kind
+from biokeel.rulebook.standing import Standing
 from biokeel.rules.drafts import Draft
 from biokeel.rules.keys import StewardKey
 from biokeel.rules.review import Asked, Review, ShareOfLastWeek

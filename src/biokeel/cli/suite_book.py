@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from biokeel.contracts.topics import EventType
     from biokeel.land.lake import Lake
     from biokeel.rulebook.book import Page
-    from biokeel.rulebook.follow import Standing
+    from biokeel.rulebook.standing import Standing
     from biokeel.rules.history import Span
     from biokeel.rules.keys import StewardKey
     from biokeel.rules.review import Review, Waiting

@@ -13,15 +13,18 @@ from biokeel.books.published import NOBODY, OLD
 from biokeel.errors import BiokeelError
 from biokeel.observe.report import edge_rates
 from biokeel.observe.stats import Snapshot, collect
+from biokeel.rulebook.follow import LOOK_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from biokeel.books.alarms import Alarm
     from biokeel.books.balance import Books
     from biokeel.books.published import Published
+    from biokeel.contracts.topics import EventType
     from biokeel.observe.metrics import Edge
+    from biokeel.rulebook.shown import InForce, ShownRules
 
 STATS_EVERY: Final = 1.5
 """Seconds between two snapshots of the workers."""
@@ -55,6 +58,8 @@ class View:
     """Events a second that sources published, between the last two looks at the books."""
     alarms: tuple[Alarm, ...] = ()
     trouble: str = ""
+    rules: Mapping[EventType, InForce] | str = "not read yet"
+    """What is in force of each event type, or why that is not known."""
     opened: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when somebody opens a page."""
 
@@ -100,3 +105,10 @@ async def watch_books(read: Callable[[], Published | None], view: View, watched:
         except BiokeelError as error:
             view.trouble = str(error)
         await view.rest(BOOKS_EVERY, watched)
+
+
+async def watch_rules(rules: ShownRules, view: View, watched: Callable[[], bool]) -> None:
+    """Keep `view` fresh with the versions of suites in force, for ever."""
+    while True:
+        view.rules = await asyncio.to_thread(rules.look)
+        await view.rest(LOOK_SECONDS, watched)

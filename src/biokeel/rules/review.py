@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from biokeel.errors import BookBroken, NotApproved
 from biokeel.rulebook.book import Book, Page, Stewards
-from biokeel.rulebook.follow import FollowedBook, Standing, compiled, now
 from biokeel.rulebook.pages import (
     STEWARDS,
     Kind,
@@ -36,6 +35,7 @@ from biokeel.rulebook.pages import (
     rejection_key,
     submission_key,
 )
+from biokeel.rulebook.standing import Reader, Standing, compiled, now
 from biokeel.testing.crash import reached
 from biokeel.validate.native import native_findings
 from biokeel.validate.samples import run_samples
@@ -102,7 +102,7 @@ class Review:
 
     def standing(self, event: EventType) -> Standing:
         """What is in force of `event`, read anew. Raises `SuiteError` where nothing is."""
-        return FollowedBook(self._objects, self._schemas, four_eyes=self._four_eyes).standing(event)
+        return Reader(self._book, self._schemas, four_eyes=self._four_eyes).first(event)
 
     def stewards(self) -> Stewards:
         """Who may submit and approve, read anew."""
