@@ -9,7 +9,7 @@ import pytest
 
 from biokeel.cli.status import _rules
 from biokeel.rulebook import shown
-from biokeel.rulebook.shown import InForce, ShownRules
+from biokeel.rulebook.shown import ShownRules, ShownVersion
 from tests.rulebook.desk import DIET, SCHEMAS, SLEEP, Desk
 
 
@@ -63,5 +63,5 @@ def test_an_event_type_of_which_nothing_is_in_force_says_so(desk: Desk) -> None:
     del desk.objects.held[desk.page(1)]
     found = ShownRules(desk.folder).look()
     assert isinstance(found, dict)
-    assert found[SLEEP] == InForce(fault=found[SLEEP].fault)
+    assert found[SLEEP] == ShownVersion(fault=found[SLEEP].fault)
     assert "no version of lifestyle.sleep yet" in found[SLEEP].fault

@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
     from biokeel.books.published import Published
-    from biokeel.contracts.topics import EventType
     from biokeel.observe.stats import Snapshot
-    from biokeel.rulebook.shown import InForce
+    from biokeel.rulebook.shown import Rules
 
 MOST_WITHHELD: Final = 20
 """Fields with withheld values that are shown."""
@@ -72,13 +69,13 @@ def _told(seen: Published | str) -> dict[str, object]:
     return {"books": seen.books.as_json(), "alarms": [alarm._asdict() for alarm in seen.alarms]}
 
 
-def _told_rules(rules: Mapping[EventType, InForce] | str) -> dict[str, object]:
+def _told_rules(rules: Rules) -> dict[str, object]:
     if isinstance(rules, str):
         return {"rules": None}
     return {"rules": {str(event): rule._asdict() for event, rule in rules.items()}}
 
 
-def screen(before: Snapshot, after: Snapshot, seen: Published | str, rules: Mapping[EventType, InForce] | str) -> Group:
+def screen(before: Snapshot, after: Snapshot, seen: Published | str, rules: Rules) -> Group:
     """Everything that `status` shows in a terminal."""
     from rich.console import Group
 
@@ -95,7 +92,7 @@ def screen(before: Snapshot, after: Snapshot, seen: Published | str, rules: Mapp
     )
 
 
-def _rules(rules: Mapping[EventType, InForce] | str) -> Text:
+def _rules(rules: Rules) -> Text:
     """One line for all suites that are as the installation began, one for each other, and what is wrong."""
     from rich.text import Text
 

@@ -16,15 +16,14 @@ from biokeel.observe.stats import Snapshot, collect
 from biokeel.rulebook.follow import LOOK_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from biokeel.books.alarms import Alarm
     from biokeel.books.balance import Books
     from biokeel.books.published import Published
-    from biokeel.contracts.topics import EventType
     from biokeel.observe.metrics import Edge
-    from biokeel.rulebook.shown import InForce, ShownRules
+    from biokeel.rulebook.shown import Rules, ShownRules
 
 STATS_EVERY: Final = 1.5
 """Seconds between two snapshots of the workers."""
@@ -58,8 +57,7 @@ class View:
     """Events a second that sources published, between the last two looks at the books."""
     alarms: tuple[Alarm, ...] = ()
     trouble: str = ""
-    rules: Mapping[EventType, InForce] | str = "not read yet"
-    """What is in force of each event type, or why that is not known."""
+    rules: Rules = "not read yet"
     opened: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when somebody opens a page."""
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from biokeel.contracts.catalogue import DirectoryCatalogue, Schemas
+from biokeel.contracts.topics import EventType
 from biokeel.errors import BiokeelError, SuiteError
 from biokeel.land.lake import Lake
 from biokeel.rulebook.follow import FollowedBook
 from biokeel.settings import OPERATOR, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
-    from biokeel.contracts.topics import EventType
 
-
-class InForce(NamedTuple):
+class ShownVersion(NamedTuple):
     """The version in force of an event type: its stamp, who wrote and approved it, since when (ISO 8601).
 
     `fault` says what is wrong with the book or with later versions. Where nothing is in force only that is said.
@@ -30,6 +29,10 @@ class InForce(NamedTuple):
     fault: str = ""
 
 
+Rules = Mapping[EventType, ShownVersion] | str
+"""What is in force of each event type, or in words why that is not known."""
+
+
 class ShownRules:
     """What is in force of every event type that lands, asked for again and again: a look costs two small GETs."""
 
@@ -38,7 +41,7 @@ class ShownRules:
         self._book: FollowedBook | None = None
         self._schemas: Schemas | None = None
 
-    def look(self) -> Mapping[EventType, InForce] | str:
+    def look(self) -> Rules:
         """What is in force now, or in words why that is not known. Not for several threads at once."""
         try:
             if self._book is None or self._schemas is None:
@@ -51,10 +54,10 @@ class ShownRules:
         except BiokeelError as error:
             return str(error)
 
-    def _of(self, book: FollowedBook, event: EventType) -> InForce:
+    def _of(self, book: FollowedBook, event: EventType) -> ShownVersion:
         try:
             standing = book.standing(event)
         except SuiteError as error:
-            return InForce(fault=str(error))
+            return ShownVersion(fault=str(error))
         version = standing.page.version
-        return InForce(standing.page.stamp, version.submitted.author, version.approver, version.at, standing.fault)
+        return ShownVersion(standing.page.stamp, version.submitted.author, version.approver, version.at, standing.fault)
