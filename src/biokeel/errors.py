@@ -30,6 +30,7 @@ BiokeelError
 ├── LandingError
 │   ├── StoreRefused         the object store does not do what exactly-once landing needs
 │   ├── StoreUnavailable     the object store does not answer; trying again may help
+│   ├── NothingLanded        an event type that has no table yet
 │   └── CommitConflict       another writer landed the same rows; positions must be read again
 ├── EngineError
 │   ├── TransportError       Kafka cannot be reached or misbehaves
@@ -186,6 +187,10 @@ class StoreRefused(LandingError):  # noqa: N818
 
 class StoreUnavailable(LandingError):  # noqa: N818
     """The object store does not answer; trying again may help."""
+
+
+class NothingLanded(LandingError):  # noqa: N818
+    """An event type that has no table yet: no worker has begun with it."""
 
 
 class CommitConflict(LandingError):  # noqa: N818

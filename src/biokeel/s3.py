@@ -1,4 +1,7 @@
-"""The client of an S3-compatible store, and its errors as ours. boto3 and botocore stop here.
+"""The client of an S3-compatible store, and its errors as ours. botocore stops here.
+
+botocore is what boto3 stands on. Its client is the same, without boto3's transfers of files, which nobody wants and
+which take a tenth of a second to import.
 
 Whoever speaks to a store has rights of its own in it: the settings say which.
 """
@@ -8,12 +11,13 @@ from __future__ import annotations
 import base64
 from contextlib import contextmanager
 from hashlib import md5, sha256
-from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, cast
 
 from biokeel.errors import LandingError, StoreRefused, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
@@ -45,10 +49,10 @@ def content_of(file: BinaryIO, read: Callable[[int], None] = lambda _: None) -> 
 
 def client(settings: Settings) -> S3Client:
     """A client with the way in that `settings` hold. Safe to use from several threads."""
-    import boto3
     from botocore.config import Config
+    from botocore.session import get_session
 
-    return boto3.client(
+    made = get_session().create_client(
         "s3",
         endpoint_url=settings.s3_endpoint,
         region_name=settings.s3_region,
@@ -64,6 +68,7 @@ def client(settings: Settings) -> S3Client:
             response_checksum_validation="when_required",
         ),
     )
+    return cast("S3Client", made)
 
 
 def part_bytes(size: int) -> int:
@@ -112,6 +117,15 @@ def status_of(error: Exception) -> int:
     return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
+class Stored(NamedTuple):
+    """An object, or parts of one that was not finished (`upload`): its key, when it was written, its size in bytes."""
+
+    key: str
+    at: datetime
+    size: int
+    upload: str = ""
+
+
 class Bucket:
     """The objects of one bucket, by a client with the rights of `settings`."""
 
@@ -134,6 +148,21 @@ class Bucket:
         """Delete an object; nothing happens where there is none."""
         with mapped(self.name, key):
             self._client.delete_object(Bucket=self.name, Key=key)
+
+    def stored(self) -> Iterator[Stored]:
+        """Every object, then every upload that was begun and neither finished nor given up (its size is not said)."""
+        with mapped(self.name, ""):
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name):
+                for each in page.get("Contents", ()):
+                    yield Stored(each["Key"], each["LastModified"], each["Size"])
+            for uploads in self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self.name):
+                for begun in uploads.get("Uploads", ()):
+                    yield Stored(begun["Key"], begun["Initiated"], 0, begun["UploadId"])
+
+    def give_up(self, unfinished: Stored) -> None:
+        """Delete the parts of an upload; who is just going on with it sends them again."""
+        with mapped(self.name, unfinished.key), answers(404):
+            self._client.abort_multipart_upload(Bucket=self.name, Key=unfinished.key, UploadId=unfinished.upload)
 
     def put_file_new(
         self, key: str, file: BinaryIO, content: Content, sent: Callable[[int], None] = lambda _: None

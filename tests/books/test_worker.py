@@ -17,6 +17,7 @@ from biokeel.books.saved import SavedBooks
 from biokeel.books.state import differences
 from biokeel.books.tables import Tables
 from biokeel.books.worker import QUIET_LOOKS, SAVE_SECONDS, TABLES_EVERY, BooksWorker
+from biokeel.contracts.clients import Client
 from biokeel.contracts.receipts import decode
 from biokeel.contracts.sources import Source
 from biokeel.errors import CommitConflict, StoreUnavailable, TransportError
@@ -35,6 +36,7 @@ REGISTER = {
         schemes=("KR_RRN",),
         time_zone="Asia/Seoul",
         cadence_seconds=60,
+        software=("export/2",),
     )
 }
 
@@ -178,6 +180,17 @@ def test_what_a_steward_moves_while_nothing_comes_is_seen_within_so_many_looks(w
     for _ in range(TABLES_EVERY):
         world.turn(worker)
     assert worker._published.books.total("superseded") == 1
+
+
+def test_a_source_that_sends_with_an_old_client_raises_an_alarm_and_its_update_ends_it_within_a_day(world):
+    worker = world.worker()
+    world.lake.vault.heard = [("hospital-a", Client("export", "1"), world.now)]
+    world.turn(worker)
+    assert "older than 2" in " ".join(alarm.sentence for alarm in worker._published.alarms if alarm.kind == "client")
+    world.lake.vault.heard += [("hospital-a", Client("export", "2"), world.now)]
+    world.now += 25 * 3600
+    world.turn(worker)
+    assert not [alarm for alarm in worker._published.alarms if alarm.kind == "client"]
 
 
 def test_a_source_hears_what_became_of_its_events_and_of_each_change(world):

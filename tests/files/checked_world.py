@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -11,7 +13,7 @@ from biokeel.contracts.variants import READY
 from biokeel.errors import LandingError
 from biokeel.files.check import Checker
 from biokeel.pseudonymise.wall import Wall
-from biokeel.s3 import Content, content_of
+from biokeel.s3 import Content, Stored, content_of
 from tests.pseudonymise.conftest import REGISTER, World, origin
 from tests.variant_files import vcf, write
 
@@ -49,6 +51,14 @@ class FolderBucket:
         aside.write_bytes(file.read())
         aside.rename(path)
         return True
+
+    def stored(self) -> Iterator[Stored]:
+        for key in self.keys():
+            found = (self.folder / key).stat()
+            yield Stored(key, dt.datetime.fromtimestamp(found.st_mtime, dt.UTC), found.st_size)
+
+    def delete(self, key: str) -> None:
+        (self.folder / key).unlink(missing_ok=True)
 
     def keys(self) -> list[str]:
         return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file())

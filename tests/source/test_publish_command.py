@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import pytest
 import typer
 from typer.testing import CliRunner, Result
 
 from biokeel.cli import demo_data, publish
-from biokeel.errors import AdapterError, SettingsError
+from biokeel.contracts.topics import EventType
+from biokeel.errors import AdapterError, DeliveryError, SettingsError
+from biokeel.source.client import Handed
 
 
 @pytest.fixture
@@ -128,6 +133,49 @@ def test_people_without_a_consent_are_told_in_the_end_and_how_to_state_one(run, 
         assert "1 enrolment states no consent." in result.output
         assert "--consent" in result.output
     assert "states no consent" not in run(*command, "--enrol", "--consent", "clinical, lifestyle").output
+
+
+class Ended:
+    """A publisher whose Kafka takes `takes` calls and ends the run then."""
+
+    def __init__(self, takes: int) -> None:
+        self._left = takes
+        self._taken: Counter[str] = Counter()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def publish(self, event: EventType, rows: Sequence[object]) -> int:
+        if not self._left:
+            raise DeliveryError("Kafka did not take 1 events.", "Send again.")
+        self._left -= 1
+        self._taken[str(event)] += len(rows)
+        return len(rows)
+
+    def give_up(self) -> Handed:
+        return Handed(self._taken, Counter({"clinical.glucose": 1}))
+
+
+def test_a_run_that_kafka_ends_says_what_was_sent_and_what_was_not(run, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr("biokeel.observe.reach.require_kafka", lambda _: None)
+    monkeypatch.setattr("biokeel.source.client.Publisher", lambda *_: Ended(takes=1))
+    monkeypatch.setattr("biokeel.source.files.GATHERED", 1)
+    for name in "abc":
+        patient = {"resourceType": "Patient", "id": name, "gender": "female"}
+        (tmp_path / f"{name}.json").write_text(json.dumps(patient))
+    result = run("publish", str(tmp_path), "--source-id", "emr", "--report", "json")
+    assert isinstance(result.exception, DeliveryError), "and the words go to standard error as ever"
+    said = json.loads(result.stdout)
+    assert (said["status"], said["events"]) == (1, {"person.enrolment": 1})
+    why = {"what": "Kafka did not take 1 events.", "todo": "Send again.", "unanswered": {"clinical.glucose": 1}}
+    assert said["stopped"] == why
+    failures = [each["failure"] for each in said["files"]]
+    assert failures[0] is None
+    assert "was not sent to its end" in failures[1]
+    assert "was not read" in failures[2]
 
 
 def test_a_table_of_identifiers_is_named_by_option_or_setting(run, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]

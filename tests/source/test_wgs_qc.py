@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from biokeel.errors import AdapterError
 from biokeel.source.adapters.base import Context, Record, Report
 from biokeel.source.adapters.stated import Stated
 from biokeel.source.adapters.wgs_qc import METRICS, read_metrics
@@ -82,10 +83,23 @@ def test_the_variants_of_argos_pipeline_are_a_report_of_their_own(read_json: Any
     assert (record["report_type"], record["count_snvs"]) == ("ga4gh-vcf-qc", 7)
 
 
-def test_a_list_is_one_event_a_sample_and_a_bad_one_costs_only_itself(read_json: Any) -> None:
-    rows, report = read_json([sample(GOOD), {"biosample": [{"id": "S1"}], "wgs_qc_metrics": GOOD}, 3, sample({})])
+def read_lines(path: Path, lines: Sequence[Any]) -> tuple[list[Record], Report]:
+    report = Report()
+    path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    return [row for batch in read_metrics(path, CONTEXT, report) for row in batch.rows], report  # type: ignore[misc]
+
+
+def test_a_sample_a_line_is_an_event_each_and_a_bad_one_costs_only_itself(tmp_path: Path) -> None:
+    lines = [sample(GOOD), {"biosample": [{"id": "S1"}], "wgs_qc_metrics": GOOD}, 3, sample({})]
+    rows, report = read_lines(tmp_path / "a.ndjson", lines)
     assert len(rows) == 1
-    assert [problem.position for problem in report.problems] == ["entry 1", "entry 2", "entry 3, wgs_qc_metrics"]
+    assert [problem.position for problem in report.problems] == ["line 2", "line 3", "line 4, wgs_qc_metrics"]
+
+
+@pytest.mark.parametrize("samples", [[sample(GOOD)], [sample(GOOD), sample(GOOD) | {"biosample": {"id": "S2"}}]])
+def test_a_list_of_samples_is_refused_whole_and_says_what_to_do(read_json: Any, samples: list[Any]) -> None:
+    with pytest.raises(AdapterError, match=r"a list of samples.*NDJSON"):
+        read_json(samples)
 
 
 def test_tumour_and_normal_are_two_events(read_json: Any) -> None:
@@ -192,11 +206,11 @@ def test_a_correction_names_its_run_and_is_the_same_event(read_json: Any) -> Non
     assert len(set(ids)) == 2, "without a run nobody can tell it from another run"
 
 
-def test_one_run_with_two_values_in_one_file_is_a_problem_and_does_not_replace_itself(read_json: Any) -> None:
-    corrected = GOOD | {"count_snvs": 3_900_001}
-    rows, report = read_json([sample(GOOD, run="r1"), sample(GOOD, run="r1"), sample(corrected, run="r1")])
+def test_one_run_with_two_values_in_one_file_is_a_problem_and_does_not_replace_itself(tmp_path: Path) -> None:
+    lines = [sample(metrics, run="r1") for metrics in (GOOD, GOOD, GOOD | {"count_snvs": 3_900_001})]
+    rows, report = read_lines(tmp_path / "a.ndjson", lines)
     assert {row["count_snvs"] for row in rows} == {3_900_000}
-    assert [problem.position for problem in report.problems] == ["entry 2, wgs_qc_metrics"]
+    assert [problem.position for problem in report.problems] == ["line 3, wgs_qc_metrics"]
 
 
 def test_what_is_stated_of_a_file_counts_as_if_the_report_said_it(read_json: Any) -> None:

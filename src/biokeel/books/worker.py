@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from biokeel.books.alarms import SKEW_SECONDS, Alarm, History, alarms
+from biokeel.books.alarms import SKEW_SECONDS, Alarm, History, SeenClient, alarms
 from biokeel.books.balance import Balancer, Books, Seen
 from biokeel.books.follower import Follower
 from biokeel.books.places import Place
@@ -53,7 +53,7 @@ a steward, change tables then. To ask each of them for its next commit is most o
 SAVE_SECONDS: Final = 5.0
 """Between two savings at least, where there are receipts to send; and twenty times the CPU that the last one took."""
 SELDOM_SECONDS: Final = 60.0
-"""The same where only positions moved. Also: how often what lies aside is listed."""
+"""The same where only positions moved. Also: how often it is looked for what lies aside and what sources send with."""
 CHECK_SECONDS: Final = 3600.0
 """How often it is made sure that the tables are those that were read: a log is cleared after days."""
 LONGEST_SECONDS: Final = 30.0
@@ -88,6 +88,7 @@ class BooksWorker:
     _published: Published | None = None
     _aside: tuple[str, ...] = ()
     _aside_at: float = 0.0
+    _clients: dict[str, list[SeenClient]] = field(default_factory=dict)
     _marks: Watermarks | None = None
     _looked: object = None
     _quiet: int = 0
@@ -253,7 +254,7 @@ class BooksWorker:
             alarm
             for source, history in self._histories.items()
             if source in register
-            for alarm in alarms(source, history, register[source].cadence_seconds, now)
+            for alarm in alarms(register[source], history, now, self._clients.get(source, ()))
         ]
         self.metrics.alarms(register, found)
         return tuple(found)
@@ -274,6 +275,9 @@ class BooksWorker:
     def _seen(self, now: float) -> Seen:
         if now >= self._aside_at:
             self._aside, self._aside_at = self.aside(), now + SELDOM_SECONDS
+            self._clients = {}
+            for source, client, seen in self.vault.clients():
+                self._clients.setdefault(source, []).append(SeenClient(client, seen))
         return Seen(now, self.replays(), self._aside, self._saved.at or None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -34,13 +35,15 @@ from biokeel.cli.files_of_a_source import (
 from biokeel.cli.publish_genome import publish_genome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from rich.console import Console
     from rich.table import Table
 
+    from biokeel.settings import Settings
     from biokeel.source.enrol import Enroller
     from biokeel.source.files import FileResult, Sink, Source
+    from biokeel.source.submission import Submission
     from biokeel.source.told import Places
 
 
@@ -95,6 +98,16 @@ def publish(
         ReportForm | None,
         typer.Option(help="json: print what became of every file, with every place, as one JSON object."),
     ] = None,
+    submission: Annotated[
+        Path | None,
+        typer.Option(
+            help="Note in this file what was sent and where it stands; biokeel receipts --submission reads it."
+        ),
+    ] = None,
+    rejected_of: Annotated[
+        Path | None,
+        typer.Option(help="A submission: send of these files what was rejected of it, or never arrived, no more."),
+    ] = None,
 ) -> None:
     """Publish files, each in a format that docs/sources.md lists, or JSON lines of ready records.
 
@@ -103,17 +116,21 @@ def publish(
     """
     from biokeel.cli.terminal import say, terminal
     from biokeel.contracts.registry import open_catalogue
+    from biokeel.errors import SourceError
     from biokeel.observe.reach import require_kafka
     from biokeel.settings import Settings, side_of
     from biokeel.source.client import Publisher
     from biokeel.source.enrol import Enroller
     from biokeel.source.files import DryRun, status_of
     from biokeel.source.memory import memory_at
-    from biokeel.source.told import Places
+    from biokeel.source.submission import submission_at
+    from biokeel.source.told import Places, Stopped
 
     consented = _consent(consent)
     if consented is not None and not enrol:
         raise typer.BadParameter("--consent says what people consented to whom --enrol enrols: name both.")
+    if submission is not None and dry_run:
+        raise typer.BadParameter("--submission notes what is sent, and --dry-run sends nothing: name one.")
     settings = Settings.load(side_of(source_id))
     source = source_of(
         settings,
@@ -137,20 +154,43 @@ def publish(
     console = terminal(stderr=report is not None)
     places = Places() if report else None
     enroller = Enroller(consented) if enrol else None
+    only = _rejected(settings, rejected_of) if rejected_of else None
     with memory_at(settings.state_dir / "records.sqlite", keeps=not dry_run) as memory:
         source = replace(source, memory=memory)
+        run = _Run(files, source, enroller, console, places, only=only)
         if dry_run:
-            nowhere = DryRun(catalogue, settings.max_event_bytes)
-            results = _run(files, source, nowhere, enroller, console=console, places=places)
+            run.send(DryRun(catalogue, settings.max_event_bytes))
         else:
-            with Publisher(settings, catalogue) as publisher:
-                results = _run(files, source, publisher, enroller, console=console, places=places)
+            noted = submission_at(submission, source_id, makes=True) if submission else nullcontext()
+            with noted as kept:
+                publisher = Publisher(settings, catalogue, kept.placed if kept else None)
+                try:
+                    with publisher:
+                        run.send(publisher, kept)
+                except SourceError as error:
+                    if places is not None:
+                        stopped = Stopped(error, publisher.give_up())
+                        for line in places.lines(source_id, run.cut_short(), dry_run=False, stopped=stopped):
+                            say(line)
+                    raise
+    results = run.results
     _show(results, console, dry_run)
     if places is not None:
         for line in places.lines(source_id, results, dry_run=dry_run):
             say(line)
     if status := status_of(results):
         raise typer.Exit(status)
+
+
+def _rejected(settings: Settings, path: Path) -> Container[tuple[str, str]]:
+    """Event types and ids of what is to be sent again of the submission in `path`, by the receipts that there are."""
+    from biokeel.observe.reach import require_kafka
+    from biokeel.source.receipts import Follower, gather
+    from biokeel.source.submission import submission_at
+
+    require_kafka(settings)
+    with submission_at(path, settings.source_id, makes=False) as submission:
+        return submission.rejected(gather(Follower(settings), submission.places(), on=False))
 
 
 def _consent(words: str) -> list[str] | None:
@@ -163,39 +203,73 @@ def _consent(words: str) -> list[str] | None:
     return said or None
 
 
-def _run(
-    files: Sequence[Path],
-    source: Source,
-    sink: Sink,
-    enroller: Enroller | None,
-    *,
-    console: Console,
-    places: Places | None,
-) -> list[FileResult]:
-    from biokeel.source.files import publish_files
+class _Run:
+    """Files on their way; `results` are those that were begun, as far as they are."""
 
-    events = 0
+    def __init__(
+        self,
+        files: Sequence[Path],
+        source: Source,
+        enroller: Enroller | None,
+        console: Console,
+        places: Places | None,
+        *,
+        only: Container[tuple[str, str]] | None,
+    ) -> None:
+        self.results: list[FileResult] = []
+        self._files, self._source, self._enroller = files, source, enroller
+        self._console, self._places = console, places
+        self._only = only
+        self._done: set[Path] = set()
+        self._events = 0
 
-    def sent(result: FileResult | None) -> dict[str, int]:
-        nonlocal events
-        events += result.sent.total() if result else 0
-        return {"events": events}
+    def send(self, sink: Sink, submission: Submission | None = None) -> None:
+        """Publish to `sink`, and note it in `submission`. Raises `SourceError`."""
+        from biokeel.source.files import publish_files
 
-    with progress_over(console, "{task.fields[events]:,} events") as progress:
-        bar = Progressing(progress, files, sent)
+        with progress_over(self._console, "{task.fields[events]:,} events") as progress:
+            bar = Progressing(progress, self._files, self._sent)
 
-        def begun(result: FileResult) -> None:
-            bar.begun(result)
-            if places is not None:
-                result.report.told = places.of(result.path)
+            def begun(result: FileResult) -> None:
+                self.results.append(result)
+                bar.begun(result)
+                if self._places is not None:
+                    result.report.told = self._places.of(result.path)
 
-        return publish_files(files, source, sink, enroller, bar.done, begun=begun)
+            def done(result: FileResult) -> None:
+                self._done.add(result.path)
+                bar.done(result)
+
+            publish_files(
+                self._files,
+                self._source,
+                sink,
+                self._enroller,
+                done,
+                begun=begun,
+                submission=submission,
+                only=self._only,
+            )
+
+    def cut_short(self) -> list[FileResult]:
+        """What became of every file, where the run has ended early."""
+        from biokeel.source.told import cut_short
+
+        return cut_short(self.results, self._done, self._files)
+
+    def _sent(self, result: FileResult | None) -> dict[str, int]:
+        self._events += result.sent.total() if result else 0
+        return {"events": self._events}
 
 
 def _show(results: Sequence[FileResult], console: Console, dry_run: bool) -> None:
     console.print(_sent(results, dry_run) or "No event was found.")
     show_problems(results, console)
-    silent = sum(not r.sent and not r.unused and not r.failure for r in results)
+    if alone := sum(result.left_alone for result in results):
+        console.print(
+            f"Left alone: {alone:,} events, since by the submission and its receipts they need not be sent again."
+        )
+    silent = sum(not r.sent and not r.left_alone and not r.unused and not r.failure for r in results)
     if silent:
         what = "Without an event of a person (lists of hospitals or practitioners, for example)"
         console.print(f"{what}: {count_of_files(silent)}.")

@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
     vault.command("restore")(restore)
     vault.command("accept")(accept)
     vault.command("redrive")(redrive)
+    vault.command("tidy-files")(tidy_files)
     vault.command("event-id")(event_id)
     vault.command("block-keys")(block_keys)
     audit.command("verify")(verify)
@@ -205,6 +206,33 @@ def redrive(
                 say(f"{count} events of {each} are judged again; biokeel status shows what becomes of them.")
     finally:
         vault.close()
+
+
+def tidy_files(
+    older_than_hours: Annotated[int, typer.Option(help="Files that are younger are left alone.", min=1)] = 72,
+    *,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete; without it they are only counted.")] = False,
+) -> None:
+    """Count, or delete, checked genome files that no event names: what a check left behind that came to no end.
+
+    Safe while workers check files; where the command ends early, the next one goes on.
+    """
+    from biokeel.files.tidy import tidy_files as tidy
+    from biokeel.s3 import Bucket
+
+    settings = _settings()
+    settings.require("s3_endpoint", "s3_access_key")
+    before = dt.datetime.now(dt.UTC) - dt.timedelta(hours=older_than_hours)
+    vault = _open()
+    try:
+        found = tidy(vault, Bucket(settings, settings.genome_bucket), before, delete=delete)
+    finally:
+        vault.close()
+    say(f"Named by no event, and older than {older_than_hours} h: {found.files} files of {found.size:,} bytes.")
+    say(f"Uploads that were never finished: {found.unfinished}.")
+    if found.kept:
+        say(f"Left alone: {found.kept} from before an older vault was accepted, which may have lost what names them.")
+    say(f"{found.deleted} files deleted." if delete else "Add --delete to delete them.")
 
 
 def head() -> None:

@@ -11,18 +11,20 @@ what goes on is written anew from what was read, and only these lines (VCF 4.1 t
 | `FILTER`, `ALT` | `ID`, `Description` |
 | `reference` | the name of the build, as it was declared and is shown by the contigs |
 
-A description in which a folder, an address or a long number stands is left empty.
+A description in which a folder, an address or a long number stands is left empty. What a record uses and no line
+defines is defined anew where the standard reserves the word (`biokeel.contracts.variant_words`).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import BinaryIO, Final, NamedTuple
 
 from biokeel.contracts.topics import event_type
+from biokeel.contracts.variant_words import reserved
 from biokeel.errors import NotAVariantFile
 
 READY: Final = event_type("genome.variant_file_ready")
@@ -130,12 +132,25 @@ class VariantHeader:
         ]
         return fitting[0] if chromosomes and len(fitting) == 1 else None
 
+    def with_reserved(self, kind: str, words: Iterable[str]) -> VariantHeader:
+        """The header with a line for each of `words` of a `kind` that the standard reserves; others get none."""
+        lines = [
+            Definition(kind, _line(word, *found, self.file_format))
+            for word in sorted(words)
+            if (found := reserved(self.file_format, kind, word))
+        ]
+        return replace(self, definitions=(*self.definitions, *lines))
+
     def rewritten(self, build: str, samples: Sequence[str]) -> str:
         """The header that goes on: of reference `build`, with `samples` in place of the file's own."""
         lines = [f"##fileformat={self.file_format}", f"##reference={build}"]
         lines += [each.text() for each in self.definitions]
         columns = [*FIXED, "FORMAT", *samples] if samples else list(FIXED)
         return "\n".join([*lines, "#" + "\t".join(columns), ""])
+
+
+def _line(word: str, number: str, kind: str, file_format: str) -> tuple[tuple[str, str], ...]:
+    return (("ID", word), ("Number", number), ("Type", kind), ("Description", f'"As {file_format} reserves it"'))
 
 
 def read_start(file: BinaryIO) -> tuple[bool, VariantHeader]:

@@ -137,6 +137,9 @@ class PseudonymiseWorker(Worker):
         reached("pseudonymise.before_wall")
         if void := void_of(deliveries):
             self.runner.run("void", self._wall.leave_out, event, void)
+        for delivery in deliveries:
+            if delivery.records.clients:
+                self._wall.heard(raw_of(delivery.topic)[0], delivery.records.clients)
         batch = self.runner.run("collect", raw_batch, event, deliveries)
         self.runner.passed(event, Edge.READ_RAW, len(batch))
         result = self.runner.run("wall", self._wall.process, batch)

@@ -18,7 +18,7 @@ that happens during step 4, the file stays, as what has landed does, and no even
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 import numpy as np
@@ -96,8 +96,8 @@ class Checker:
         """Check the file of a parked event and let the event on; the verdict, null where there is none to be given.
 
         That is so where somebody else was first, and where the event cannot go on for another reason than its file: the
-        wall says for which. Raises `VaultUnavailable`, `StoreUnavailable`, `StoreRefused`, `EngineError`: then the
-        event waits as before.
+        wall says for which. Raises `VaultUnavailable`, `VaultError`, `StoreUnavailable`, `StoreRefused`, `EngineError`:
+        then the event waits as before.
         """
         while (asked := self._asked(event, at)) is not None:
             reached("files.begun")
@@ -208,8 +208,10 @@ class Checker:
             kind = "gvcf.gz" if claim.file.file_format.startswith("gvcf") else "vcf.gz"
             if not still():
                 return None
-            self.checked.put_file_new(f"{name}/{made.sha256}.{kind}", target, made)
-        return FileVerdict(participant, size=made.size, sha256=made.sha256, file_format=kind)
+            verdict = FileVerdict(participant, size=made.size, sha256=made.sha256, file_format=kind)
+            verdict = replace(verdict, deletions=self.vault.file_deletions(verdict.key))
+            self.checked.put_file_new(verdict.key, target, made)
+        return verdict
 
     def _nameless(self) -> BinaryIO:
         """A file that is gone with the process, however that ends: nobody's genome is left behind."""

@@ -9,7 +9,9 @@ In steps, each of which may refuse the file:
 
 1. The container is what was claimed, and whole (BGZF ends with its empty block).
 2. The header can be read (`biokeel.contracts.variants`); build and samples are what was claimed.
-3. htslib reads every record, and meets nothing that the header does not define.
+3. htslib reads every record, and meets nothing that neither the header nor the standard defines: VCF reserves words of
+   INFO and FORMAT "albeit optional", so a file may use them without a line for them. It gets one, and is read with it
+   once more, as the reserved type. Of any other word nobody can tell what stands there.
 4. Every record is printable, has its columns, and lies in order within a contig of the header. Records of a VCF go on
    byte for byte; those of a BCF as htslib writes them. None holds a sample's own name.
 
@@ -50,7 +52,10 @@ _GZIP: Final = b"\x1f\x8b"
 _BGZF: Final = b"\x1f\x8b\x08\x04"
 _PR_SET_PDEATHSIG: Final = 1
 """Of prctl(2) on Linux."""
-_HEADER_KINDS: Final = ("INFO", "FORMAT", "FILTER")
+_NAMED: Final = 5
+"""Undefined words that a refusal names."""
+_SHOWN: Final = re.compile(r"(?:1000G|[A-Za-z_](?:[A-Za-z_.]|[0-9]{1,3}(?![0-9])){0,23})")
+"""Words that a refusal may name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,26 +91,63 @@ def rewrite(task: Task) -> int:
     source, target = f"/dev/fd/{task.source}", f"/dev/fd/{task.target}"
     is_bcf, header = _start(source, task)
     _judge(header, task)
-    lines = header.rewritten(task.build, task.names)
     search = _search(task.samples)
-    if search is not None and search.search(lines.rpartition("\n#CHROM")[0].encode()):
-        raise Refused(Reason.LEAK, "A definition of the header holds the name of a sample.")
+    _search_lines(header, task, search)
     import pysam
 
     pysam.set_verbosity(0)
-    read = _of_htslib(source, header, copied=is_bcf)
+    if not is_bcf:
+        header = _with_what_is_used(source, header, search)
     records = _Records(header, len(task.samples), search)
     with pysam.BGZFile(target, "wb", None) as file:
-        file.write(lines.encode())
-        if is_bcf:
-            for chunk in _chunks(each.encode() for each in read):
-                file.write(records.checked(chunk))
-        else:
-            for _ in read:
-                pass
-            for chunk in _body(source):
-                file.write(records.checked(chunk))
+        file.write(header.rewritten(task.build, task.names).encode())
+        for chunk in _copied(source, header) if is_bcf else _body(source):
+            file.write(records.checked(chunk))
     return records.count
+
+
+def _copied(source: str, header: VariantHeader) -> Iterator[bytes]:
+    """The records of a BCF, whose header defines all: they name words by the numbers of its lines."""
+    try:
+        yield from _chunks(str(each).encode() for each in _of_htslib(source, header))
+    except _Undefined:
+        raise Refused(Reason.FILE_NOT_A_VCF, "htslib finds a word in a record that no line defines.") from None
+
+
+def _search_lines(header: VariantHeader, task: Task, search: re.Pattern[bytes] | None) -> None:
+    lines = header.rewritten(task.build, task.names).rpartition("\n#CHROM")[0]
+    if search is not None and search.search(lines.encode()):
+        raise Refused(Reason.LEAK, "A definition of the header holds the name of a sample.")
+
+
+def _with_what_is_used(source: str, header: VariantHeader, search: re.Pattern[bytes] | None) -> VariantHeader:
+    """Let htslib read every record; `header` with a line for each reserved word that has none. Raises `Refused`."""
+    try:
+        _read_all(source, header)
+    except _Undefined as used:
+        found = header
+        for kind, words in used.words.items():
+            found = found.with_reserved(kind, words)
+        left = {kind: words - found.names(kind) for kind, words in used.words.items()}
+        if told := [f"{kind} {_shown(words, search)}" for kind, words in left.items() if words]:
+            what = f"No line of the header defines what records use: {'; '.join(told)}."
+            raise Refused(Reason.FILE_NOT_A_VCF, what) from None
+        _read_all(source, found)
+        return found
+    return header
+
+
+def _read_all(source: str, header: VariantHeader) -> None:
+    for _ in _of_htslib(source, header):
+        pass
+
+
+def _shown(words: Iterable[str], search: re.Pattern[bytes] | None) -> str:
+    """The first of `words`, in order, as far as they are words of a tool: others might be a name or a number."""
+    plain = [each for each in words if _SHOWN.fullmatch(each) and not (search and search.search(each.encode()))]
+    named = sorted(plain)[:_NAMED]
+    others = len(set(words)) - len(named)
+    return ", ".join([*named, *([f"{others} more"] if others else [])])
 
 
 def _start(source: str, task: Task) -> tuple[bool, VariantHeader]:
@@ -139,8 +181,16 @@ def _judge(header: VariantHeader, task: Task) -> None:
         raise Refused(Reason.FILE_SAMPLES, "The header's samples are not those of sample_names.")
 
 
-def _of_htslib(source: str, header: VariantHeader, *, copied: bool) -> Iterator[str]:
-    """Let htslib read every record; each as it writes it, or empty unless `copied`. Raises `Refused`."""
+class _Undefined(Exception):  # noqa: N818 - never leaves this module
+    """Records use words that the header does not define: `words`, by the kind of line that should."""
+
+    def __init__(self, words: dict[str, set[str]]) -> None:
+        super().__init__()
+        self.words = words
+
+
+def _of_htslib(source: str, header: VariantHeader) -> Iterator[object]:
+    """Each record, as htslib reads it by `header`. Raises `Refused`, and `_Undefined` at the end."""
     import pysam
 
     # As standard input: of what has a name, pysam asks for the position, which plain gzip has none of.
@@ -148,16 +198,17 @@ def _of_htslib(source: str, header: VariantHeader, *, copied: bool) -> Iterator[
         os.dup2(named.fileno(), 0)
     try:
         with pysam.VariantFile("-") as file:
-            for record in file:
-                yield str(record) if copied else ""
+            known = {"INFO": file.header.info, "FORMAT": file.header.formats, "FILTER": file.header.filters}
+            for each in header.definitions:
+                if each.kind in known and each.name not in known[each.kind]:
+                    file.header.add_line(each.text())
+            yield from file
             # What the header does not define htslib adds to it, as text.
-            found = file.header
-            known = {"INFO": found.info, "FORMAT": found.formats, "FILTER": found.filters}
-            undefined = [kind for kind in _HEADER_KINDS if set(known[kind]) - header.names(kind) - {"PASS"}]
+            undefined = {kind: set(words) - header.names(kind) - {"PASS"} for kind, words in known.items()}
     except (OSError, ValueError, NotImplementedError, UnicodeError):
         raise Refused(Reason.FILE_NOT_A_VCF, "htslib cannot read the file's header, or one of its records.") from None
-    if undefined:
-        raise Refused(Reason.FILE_NOT_A_VCF, f"A record has a word that no {undefined[0]} line of the header defines.")
+    if any(undefined.values()):
+        raise _Undefined(undefined)
 
 
 def _body(source: str) -> Iterator[bytes]:

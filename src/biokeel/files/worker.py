@@ -13,7 +13,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from biokeel.errors import EngineError, LandingError, StoreRefused, StoreUnavailable, VaultUnavailable, describe
+from biokeel.errors import (
+    EngineError,
+    LandingError,
+    StoreRefused,
+    StoreUnavailable,
+    VaultError,
+    VaultUnavailable,
+    describe,
+)
 from biokeel.files.check import Checker
 
 if TYPE_CHECKING:
@@ -62,9 +70,9 @@ def turn(checker: Checker, metrics: FilesMetrics) -> bool:
         metrics.beat()
         try:
             verdict = checker.check(event, at)
-        except (StoreUnavailable, StoreRefused):
+        except (StoreUnavailable, StoreRefused, VaultUnavailable):
             raise
-        except (EngineError, LandingError) as error:
+        except (EngineError, LandingError, VaultError) as error:
             log.error("The file of an event at %s was not checked: %s", at.of(event), describe(error))  # noqa: TRY400 - what it quotes is not logged
             whole = False
             continue

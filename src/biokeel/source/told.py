@@ -4,7 +4,8 @@
 | --- | --- |
 | `source_id`, `dry_run` | whose files, and whether anything was sent |
 | `status` | the exit status (`biokeel.source.files.Status`) |
-| `events` | by event type, how many were sent |
+| `events` | by event type, how many were sent; where the run was stopped, how many Kafka has acknowledged |
+| `stopped` | null, or why the run ended early: `what`, `todo`; `unanswered`, by event type, may have arrived |
 | `files` | each `file`: its `format`, `events`, `failure` (null: none), number of `problems`, `left_out` by reason |
 | `problems` | `file`, `place`, `reason` of each part that should have become an event, or a field of one, and did not |
 | `left_out` | `file`, `place` and `what` of each part that is well formed and no event of ours |
@@ -14,16 +15,44 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from biokeel.errors import SourceError
 from biokeel.source.adapters.base import Told
-from biokeel.source.files import FileResult, status_of, summary
+from biokeel.source.client import Handed
+from biokeel.source.files import FileResult, Status, status_of, summary
 
 _HELD_BYTES: Final = 8 << 20
 """Places beyond this lie in a temporary file."""
 _WORDS: Final = {"problems": "reason", "left_out": "what"}
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """`error` has ended the run; `handed` is what Kafka was given until then."""
+
+    error: SourceError
+    handed: Handed
+
+    def told(self) -> dict[str, object]:
+        """As a program is told."""
+        return {"what": self.error.what, "todo": self.error.todo, "unanswered": dict(self.handed.unanswered)}
+
+
+def cut_short(results: Sequence[FileResult], done: Collection[Path], files: Sequence[Path]) -> list[FileResult]:
+    """What became of each of `files` in a run that ended early: `results` are those that were begun, some are `done`.
+
+    Of a file that was begun and not done some events may have been sent.
+    """
+    for result in results:
+        if result.path not in done and not result.failure:
+            result.failure = f"{result.path.name} was not sent to its end: the run was stopped."
+    begun = {result.path for result in results}
+    rest = [FileResult(path, failure=f"{path.name} was not read: the run was stopped.") for path in files]
+    return [*results, *(each for each in rest if each.path not in begun)]
 
 
 class Places:
@@ -44,13 +73,16 @@ class Places:
 
         return told
 
-    def lines(self, source_id: str, results: Sequence[FileResult], *, dry_run: bool) -> Iterator[str]:
-        """The lines of the object, once all files are read."""
+    def lines(
+        self, source_id: str, results: Sequence[FileResult], *, dry_run: bool, stopped: Stopped | None = None
+    ) -> Iterator[str]:
+        """The lines of the object, once all files are read, or no further can be (`stopped`)."""
         head = {
             "source_id": source_id,
             "dry_run": dry_run,
-            "status": int(status_of(results)),
-            "events": dict(summary(results)),
+            "status": int(Status.FILE_FAILED if stopped else status_of(results)),
+            "events": dict(stopped.handed.acknowledged if stopped else summary(results)),
+            "stopped": stopped and stopped.told(),
         }
         yield json.dumps(head)[:-1] + ","
         yield from _array("files", (json.dumps(_file(result)) for result in results))

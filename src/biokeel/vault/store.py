@@ -41,12 +41,13 @@ from biokeel.vault.enrolment import Roll, Waits, apply, create, named
 from biokeel.vault.event_ids import EventIdCipher, require_ids
 from biokeel.vault.keys import Keys, load_key_file
 from biokeel.vault.merges import before_merges
-from biokeel.vault.parking import ParkedEvent, Parking, ToPark
+from biokeel.vault.parking import ParkedEvent, Parking, ToPark, now_ms
 from biokeel.vault.people import People, find_digests
 from biokeel.vault.seal import Sealer
 from biokeel.vault.tables import (
     APPLIED,
     AUDIT,
+    CLIENT,
     DEAD_LETTER,
     IDENTIFIER,
     META,
@@ -63,11 +64,12 @@ from biokeel.vault.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import numpy.typing as npt
 
     from biokeel.batch import At, RawBatch, RawPartition
+    from biokeel.contracts.clients import Client
     from biokeel.contracts.signatures import Signer
     from biokeel.contracts.topics import EventType
     from biokeel.settings import Settings
@@ -265,6 +267,12 @@ class Vault:
             runs = [{"reason": "", **origin._asdict(), "first": first, "last": last} for origin, first, last in void]
             decision_log.write_runs(connection, self._database, event, decision_log.VOID, runs)
 
+    def heard(self, source: str, clients: Iterable[Client]) -> None:
+        """Note that `source` sends with `clients`. Repeating it changes no more than the time."""
+        rows = [{"source": source, **client._asdict(), "seen": now_ms()} for client in clients]
+        with self._database.write(shared=True) as connection:
+            self._database.upsert(connection, CLIENT, rows)
+
     def create(self, identifiers: Sequence[Identifier]) -> None:
         """Make a participant for each identifier that is nobody's (policy `create`). Repeating it changes nothing."""
         for some in chunks(identifiers, _EVENTS_A_TRANSACTION):
@@ -303,6 +311,7 @@ class Vault:
 
         All of it or nothing. False, with nothing written, where the event does not wait for its file any more (another
         worker was first), or people have changed since `generation`, so that the file may be somebody else's by now.
+        Raises `VaultError` where the new file was deleted since it was written, or is being.
         """
         with self._database.write() as connection:
             if self._parking.of_file(connection, event, at) is None:
@@ -318,6 +327,37 @@ class Vault:
         """By offset, what was found of the files of events of one raw partition."""
         with self._database.read() as connection:
             return files.verdicts(connection, event, origin, offsets)
+
+    def named_files(self) -> tuple[set[str], int]:
+        """The keys of all files that an event names, and since when (ms) that is known: see `biokeel.vault.files`."""
+        with self._database.read() as connection:
+            return files.named(connection), files.known_since(connection)
+
+    def file_deletions(self, key: str) -> int:
+        """What a verdict about the file `key` must say. Raises `VaultError` where it is being deleted."""
+        with self._database.read() as connection:
+            return files.deletions(connection, key)
+
+    def condemned_files(self) -> list[str]:
+        """What is to be deleted, and may not have been."""
+        with self._database.read() as connection:
+            return files.condemned(connection)
+
+    def condemn_file(self, key: str) -> bool:
+        """Let no verdict name the file `key` until `delete_file`; false, and nothing written, where one does."""
+        with self._database.write() as connection:
+            return files.condemn(connection, self._database, key)
+
+    def delete_file(self, key: str, delete: Callable[[str], None]) -> bool:
+        """Call `delete` with a condemned `key`, and note it; false, and nothing done, where it is not condemned.
+
+        If the process dies here, `key` stays condemned and the next one deletes it once more: no verdict names it.
+        """
+        with self._database.write() as connection:
+            if not files.deleted(connection, key):
+                return False
+            delete(key)
+        return True
 
     # -- releasing
 

@@ -127,6 +127,16 @@ FILE_VERDICT = sa.Table(
 """What the check of an event's file found: see `biokeel.vault.files`. `reason` is empty for a good file, of which size,
 hash and format are those of the file that was written anew."""
 
+DELETED_FILE = sa.Table(
+    "deleted_file",
+    METADATA,
+    sa.Column("key", sa.String(128), primary_key=True),
+    sa.Column("condemned", sa.Boolean, nullable=False),
+    sa.Column("times", sa.BigInteger, nullable=False),
+)
+"""Names of files in the genome bucket: how many `times` one was deleted, and whether it is `condemned`, to be deleted
+again. As long as it is, no verdict may name it; afterwards only one whose file was written since."""
+
 APPLIED = sa.Table("applied", METADATA, *_coordinates())
 """Coordinates of the person events that were applied."""
 
@@ -157,6 +167,16 @@ DECISION = sa.Table(
 )
 """What was decided of which offsets, in the order of commits: see `biokeel.vault.decision_log`. `mark` is random: by it
 a reader knows that a number is still the decision that it read, and not one of a vault that was restored since."""
+
+CLIENT = sa.Table(
+    "client",
+    METADATA,
+    sa.Column("source", sa.String(40), primary_key=True),
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("version", sa.String(16), primary_key=True),
+    sa.Column("seen", sa.BigInteger, nullable=False),
+)
+"""Which client software each source sends with, as it states, and when that was last noted (ms since 1970)."""
 
 RELEASE_COUNTER = sa.Table(
     "release_counter",

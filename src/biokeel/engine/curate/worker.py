@@ -17,6 +17,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -70,6 +71,8 @@ LEAST_BYTES: Final = 4 << 20
 WAIT_SECONDS: Final = 1.0
 """Rows wait much longer to land."""
 TICK_SECONDS: Final = 0.25
+REST_SECONDS: Final = 2.0
+"""Between two ticks where nothing waits to land."""
 IDLE_SECONDS: Final = 10.0
 """After this long without a delivery, snapshots are written and the participants table is made anew."""
 ASSIGNMENT_SECONDS: Final = 45.0
@@ -130,6 +133,8 @@ class CurateWorker(Worker):
         self._recovered: dict[Partition, Recovered] = {}
         self._standings: dict[Partition, Snapshot] = {}
         self._last_delivery = monotonic()
+        self._news = asyncio.Event()
+        """Set when something was taken."""
         self._stages = ThreadPoolExecutor(1, "stages")
 
     async def take(self, deliveries: Sequence[Delivery]) -> None:
@@ -160,6 +165,7 @@ class CurateWorker(Worker):
             self._standings[delivery.at] = judged.standings[delivery.partition]
         self.runner.passed(event, Edge.REPEATED, judged.repeats)
         await self._landing.add(event, deliveries, judged)
+        self._news.set()
 
     def _judged(self, event: EventType, deliveries: Sequence[Delivery]) -> Judged:
         """The rows of `deliveries`, judged and linked, and the standings of their partitions after them."""
@@ -193,7 +199,7 @@ class CurateWorker(Worker):
         Both when nothing arrives, and hourly where something always does.
         """
         while True:
-            await asyncio.sleep(TICK_SECONDS)
+            await self._rest()
             self.runner.metrics.beat()
             try:
                 async with self._turn:
@@ -202,6 +208,14 @@ class CurateWorker(Worker):
                 await self.outage.wait("recovering or saving", error)
             else:
                 self.outage.over("recovering or saving")
+
+    async def _rest(self) -> None:
+        """Wait for the next tick: longer where nothing waits to land, but no longer than until something does."""
+        if not self._landing.buffers and not self._landing.dropped:
+            self._news.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), REST_SECONDS)
+        await asyncio.sleep(TICK_SECONDS)
 
     async def _tick(self) -> None:
         await self._recover_dropped()

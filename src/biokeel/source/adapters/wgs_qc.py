@@ -1,4 +1,4 @@
-"""GA4GH WGS quality control (JSON): one sample, or a list of samples; nested as the standard has it, or flat.
+"""GA4GH WGS quality control (JSON): one sample in a file, or one a line; nested as the standard has it, or flat.
 
 ```
 {"biosample": {"id": …}, "wgs_qc_metrics": {"aln_metrics": {…}, "variant_metrics": {…}}}     npm-sample-qc
@@ -17,8 +17,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from biokeel.errors import AdapterError
 from biokeel.source.adapters.base import Batch, Context, Report, Unusable
-from biokeel.source.adapters.envelope import documents
+from biokeel.source.adapters.envelope import Shape, documents, peek
 from biokeel.source.adapters.qc import Part, events, shown_name
 from biokeel.source.times import moment
 
@@ -70,7 +71,12 @@ _KNOWN: Final = frozenset({"biosample", *REPORTS, *(name for names in DECLARED.v
 
 
 def read_metrics(path: Path, context: Context, report: Report) -> Iterator[Batch]:
-    """Yield the quality metrics of one sample or of a list of samples."""
+    """Yield the quality metrics of one sample, or of one a line. Raises `AdapterError` where it is a list of them."""
+    if peek(path).shape is Shape.ARRAY:
+        raise AdapterError(
+            f"{path.name} is a list of samples, and a report of GA4GH WGS-QC is of one.",
+            "Write a file, or a line (NDJSON), for each sample.",
+        )
     yield from events(path, _parts(path, context, report), context, report)
 
 
