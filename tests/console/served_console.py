@@ -106,10 +106,7 @@ class Rules:
         edited = ShownVersion(
             "3+0f12ab34cd56", "anna", "bora", "2026-11-30T12:00:00+00:00", "rules/x/000004.json <b>is junk"
         )
-        return {
-            event_type("clinical.glucose"): edited,
-            event_type("lifestyle.diet"): ShownVersion(fault="nothing holds"),
-        }
+        return {GLUCOSE: edited, event_type("lifestyle.diet"): ShownVersion(fault="nothing holds")}
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ class Desk:
         """The same for any text, without asking Great Expectations, which takes seconds."""
         review = self.review()
         standing = review.standing(SLEEP)
-        return review._submit(standing, standing.suite, Asked(Kind.DRAFT, text, author, "because", "")).digest
+        return review._submit(standing, Asked(Kind.DRAFT, text, author, "because", "")).digest
 
     def publish(self, limit: float, author: StewardKey = ANNA, approver: StewardKey = BORA) -> str:
         """Put another limit in force; the version's stamp."""
