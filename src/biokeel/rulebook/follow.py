@@ -15,7 +15,7 @@ import logging
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
-from biokeel.errors import LandingError, SuiteError
+from biokeel.errors import BiokeelError, SuiteError
 from biokeel.rulebook.book import Book
 from biokeel.rulebook.standing import Reader
 
@@ -61,19 +61,12 @@ class FollowedBook:
         self._reading = Lock()
 
     def events(self) -> tuple[EventType, ...]:
-        """The event types with a version in force. Of others the book is read, and begun where it is empty.
+        """The event types with a version in force, as far as the last look found them; only the first call looks.
 
-        What is wrong with one is logged once. Raises `StoreUnavailable` only where nothing is known yet.
+        Raises `StoreUnavailable` where the first call cannot read the book.
         """
-        for event in self._schemas:
-            try:
-                self.current(event)
-            except SuiteError as error:
-                self._tell(event, f"{event} is not taken up: {error}", logging.ERROR)
-            except LandingError as error:
-                if not self._held:
-                    raise
-                self._tell(event, f"The rules of {event} cannot be read yet: {error}")
+        if not self._held:
+            self._take_up()
         return tuple(event for event in self._schemas if event in self._held)
 
     def current(self, event: EventType) -> CompiledSuite:
@@ -94,19 +87,35 @@ class FollowedBook:
         return held
 
     def look(self) -> None:
-        """Take up what is new in the book; call it every `LOOK_SECONDS`. Raises nothing that the store may answer."""
+        """Take up what is new in the book, and begin it for new event types; call it every `LOOK_SECONDS`.
+
+        It may take as long as the store lets it wait, and raises none of our errors.
+        """
         try:
             with self._reading:
                 newest = self._book.newest()
-                events = list(self._held)
-                self._turn += 1
-                for event in events if newest != self._newest else [events[self._turn % len(events)]] if events else []:
+                for event in self._due(newest):
                     self._advance(event)
                 self._newest = newest
-        except LandingError as error:
+            self._take_up()
+        except BiokeelError as error:
             self._tell(None, f"The book of rules cannot be read, the versions in force stay: {error}")
         else:
             self._told.pop(None, None)
+
+    def _due(self, newest: bytes | None) -> list[EventType]:
+        """All event types that are held where the hint has changed, else the one whose turn it is."""
+        events = list(self._held)
+        self._turn += 1
+        return events if newest != self._newest or not events else [events[self._turn % len(events)]]
+
+    def _take_up(self) -> None:
+        """Read the book of event types that are not held yet; what is wrong with one is logged once."""
+        for event in self._schemas:
+            try:
+                self.standing(event)
+            except SuiteError as error:
+                self._tell(event, f"{event} is not taken up: {error}", logging.ERROR)
 
     def _advance(self, event: EventType) -> None:
         """Take up the versions of `event` that came since; what does not hold is told, and changes nothing."""
