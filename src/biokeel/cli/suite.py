@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from biokeel.cli import suite_backtest
+from biokeel.cli import suite_backtest, suite_report
 from biokeel.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
     group.command("check")(check)
     group.command("test")(run_samples_of)
     suite_backtest.register(group)
+    suite_report.register(group)
     app.add_typer(group, name="suite")
 
 

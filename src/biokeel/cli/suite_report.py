@@ -1,0 +1,110 @@
+"""`biokeel suite report`: what is new about failures."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from biokeel.cli.suite_backtest import in_force, lake_of, moment, operators_settings
+
+if TYPE_CHECKING:
+    from biokeel.contracts.topics import EventType
+    from biokeel.rules.backtest_suites import Written
+    from biokeel.rules.report_pages import Page
+    from biokeel.settings import Settings
+
+Events = Annotated[list[str] | None, typer.Argument(help="Event types; all that land where none is named.")]
+
+
+def register(group: typer.Typer) -> None:
+    """Add the commands of this file to `biokeel suite`."""
+    group.command("report")(report)
+
+
+def report(
+    events: Events = None,
+    *,
+    since: Annotated[
+        str, typer.Option(help="What landed since: yesterday, today, 2026-11-01, a time with its zone (UTC).")
+    ] = "yesterday",
+    markdown: Annotated[Path | None, typer.Option(help="Write it as Markdown to this file.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write it as an HTML page to this file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as one JSON object.")] = False,
+) -> None:
+    """Say which failures are new, came back, go on or are gone, by rule and source, of what landed since a time.
+
+    And which rules no row ever failed, which always fail together, and what share was withheld. Never a value.
+    """
+    from biokeel.cli.terminal import say
+    from biokeel.errors import NothingLanded
+    from biokeel.rules import report_pages
+    from biokeel.rules.report import EventReport, report_on
+
+    settings = operators_settings()
+    begin, now = moment(since), dt.datetime.now(dt.UTC)
+    if begin is None or begin > now:
+        raise typer.BadParameter("--since is a time that has been.")
+    chosen = _events(settings, events)
+    lake = lake_of(settings)
+    reports: list[EventReport] = []
+    silent = []
+    for event in chosen:
+        try:
+            reports.append(report_on(lake, event, _force(settings, event), begin, now))
+        except NothingLanded:
+            silent.append(str(event))
+    page = report_pages.page_of(reports, silent, begin, now)
+    if markdown:
+        markdown.write_text(report_pages.markdown(page), "utf-8")
+    if html:
+        html.write_text(report_pages.html(page), "utf-8")
+    if as_json:
+        told = {"since": begin, "now": now, "events": [asdict(each) for each in reports], "nothing_landed": silent}
+        say(json.dumps(told, ensure_ascii=False, indent=2, default=str), lines=True)
+    elif not markdown and not html:
+        _show(page)
+
+
+def _events(settings: Settings, names: list[str] | None) -> list[EventType]:
+    from biokeel.contracts.catalogue import landed_events
+    from biokeel.errors import SuiteError
+
+    landed = {str(event): event for event in landed_events(settings.schemas_dir)}
+    if unknown := [name for name in names or () if name not in landed]:
+        raise SuiteError(f"{', '.join(unknown)}: no event type that lands.", f"There are {', '.join(landed)}.")
+    return [landed[name] for name in names] if names else list(landed.values())
+
+
+def _force(settings: Settings, event: EventType) -> Written | str:
+    """The suite in force, or why it cannot be read: what stands on rows is told all the same."""
+    from biokeel.contracts.schema import load_schema
+    from biokeel.errors import SuiteError
+
+    try:
+        return in_force(settings, load_schema(settings.schemas_dir, event))
+    except SuiteError as error:
+        return str(error)
+
+
+def _show(page: Page) -> None:
+    from biokeel.cli.files_of_a_source import table
+    from biokeel.cli.terminal import terminal
+
+    console = terminal()
+    console.print(f"{page.title}\n{page.summary}", highlight=False, soft_wrap=True)
+    for section in page.sections:
+        console.print(f"\n{section.title}", style="bold", highlight=False)
+        for sentence in section.sentences:
+            console.print(sentence, highlight=False, soft_wrap=True)
+        for each in section.tables:
+            # The notes are in the pages: beside seven columns there is no room for them.
+            shown = [at for at, heading in enumerate(each.headings) if heading != "notes"]
+            made = table(each.title, *(each.headings[at] for at in shown))
+            for row in each.rows:
+                made.add_row(*(row[at] for at in shown))
+            console.print(made)
