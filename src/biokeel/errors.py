@@ -25,6 +25,8 @@ BiokeelError
 │   ├── VaultRefused         the vault's database does not take what it was given
 │   └── VaultUnavailable     the vault's database does not answer; trying again may help
 ├── SuiteError               a suite that cannot be read, compiled or run
+│   ├── BookBroken           a page of the book of rules that is missing, was changed, or is not signed
+│   └── NotApproved          a draft that may not be submitted, approved or put in force as it is
 ├── LandingError
 │   ├── StoreRefused         the object store does not do what exactly-once landing needs
 │   ├── StoreUnavailable     the object store does not answer; trying again may help
@@ -165,6 +167,14 @@ class VaultUnavailable(VaultError):  # noqa: N818
 
 class SuiteError(BiokeelError):
     """A suite that cannot be read, compiled or run."""
+
+
+class BookBroken(SuiteError):  # noqa: N818
+    """A page of the book of rules that is missing, was changed, or is not signed by who may."""
+
+
+class NotApproved(SuiteError):  # noqa: N818
+    """A draft that may not be submitted, approved or put in force as it is."""
 
 
 class LandingError(BiokeelError):
