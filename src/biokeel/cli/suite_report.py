@@ -49,7 +49,7 @@ def report(
     begin, now = moment(since), dt.datetime.now(dt.UTC)
     if begin is None or begin > now:
         raise typer.BadParameter("--since is a time that has been.")
-    chosen = _events(settings, events)
+    chosen = events_named(settings, events)
     lake = lake_of(settings)
     reports: list[EventReport] = []
     silent = []
@@ -70,7 +70,8 @@ def report(
         _show(page)
 
 
-def _events(settings: Settings, names: list[str] | None) -> list[EventType]:
+def events_named(settings: Settings, names: list[str] | None) -> list[EventType]:
+    """The event types of these names, all that land where none is named. Raises `SuiteError`."""
     from biokeel.contracts.catalogue import landed_events
     from biokeel.errors import SuiteError
 
