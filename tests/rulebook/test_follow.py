@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from biokeel.errors import BookBroken, StoreUnavailable, SuiteError
-from biokeel.rulebook import follow
+from biokeel.rulebook import follow, standing
 from biokeel.rulebook.book import Book, first_version
 from biokeel.rulebook.pages import Kind, Submission, Version, digest_of
 from biokeel.validate.suites import suite_path
@@ -241,7 +241,7 @@ def test_a_suite_on_which_reading_itself_raises_stops_nothing(desk: Desk, monkey
     def raises(*_: object) -> None:
         raise TypeError("a defect")
 
-    monkeypatch.setattr(follow, "read_suite", raises)
+    monkeypatch.setattr(standing, "read_suite", raises)
     assert look(worker) == stamp
     assert "cannot be read by this release (TypeError" in worker.standing(SLEEP).fault
 

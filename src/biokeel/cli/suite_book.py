@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from biokeel.contracts.topics import EventType
     from biokeel.land.lake import Lake
     from biokeel.rulebook.book import Page
-    from biokeel.rulebook.follow import Standing
+    from biokeel.rulebook.standing import Standing
     from biokeel.rules.history import Span
     from biokeel.rules.keys import StewardKey
     from biokeel.rules.review import Review, Waiting
@@ -241,13 +241,17 @@ class _Desk:
         from biokeel.contracts.catalogue import DirectoryCatalogue, Schemas
         from biokeel.land.lake import Lake
         from biokeel.observe.reach import require_store
+        from biokeel.rules.of_the_book import last_week
         from biokeel.rules.review import Review
 
         settings = _settings()
         require_store(settings)
         lake = Lake.of(settings)
         schemas = Schemas(DirectoryCatalogue(settings.schemas_dir), landed=True)
-        return cls(settings, lake, schemas, Review(lake.objects, schemas, four_eyes=settings.four_eyes))
+        review = Review(
+            lake.objects, schemas, four_eyes=settings.four_eyes, share_of_last_week=last_week(lake, schemas)
+        )
+        return cls(settings, lake, schemas, review)
 
     def event(self, name: str) -> EventType:
         from biokeel.errors import SuiteError
