@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from biokeel.cli.suite_backtest import in_force, lake_of, moment, operators_settings
+from biokeel.cli.suite_backtest import moment
+from biokeel.cli.suite_book import Desk
 from biokeel.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -36,20 +37,19 @@ def profile(
     The draft is the suite in force with the suggestions behind its rules, as warnings. How data are says nothing about
     how they should be: write into each rule's notes which guideline says so.
     """
-    from biokeel.cli.suite_report import events_named
-    from biokeel.contracts.schema import load_schema
     from biokeel.errors import SuiteError
     from biokeel.rules import profile as profiles
     from biokeel.rules.backtest_rows import Scope
+    from biokeel.rules.of_the_book import versions_of
 
-    settings = operators_settings()
-    (kind,) = events_named(settings, [event])
-    schema = load_schema(settings.schemas_dir, kind)
     file = to or Path(f"{event}.profiled.json")
     if not as_json and file.exists():
         raise SuiteError(f"{file} is there already.", "Name another with --to: a draft is not written over.")
-    force = in_force(settings, schema)
-    found = profiles.profile(lake_of(settings), schema, force, scope=Scope(moment(since), last), least=people)
+    desk = Desk.open()
+    kind = desk.event(event)
+    schema, standing = desk.schemas[kind], desk.review.standing(kind)
+    force = versions_of(standing, schema)[standing.page.stamp]
+    found = profiles.profile(desk.lake, schema, force, scope=Scope(moment(since), last), least=people)
     if as_json:
         say(json.dumps(asdict(found), ensure_ascii=False, indent=2), lines=True)
         return

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from biokeel.cli.suite_backtest import in_force, lake_of, moment, operators_settings
+from biokeel.cli.suite_backtest import moment
+from biokeel.cli.suite_book import Desk
 
 if TYPE_CHECKING:
     from biokeel.contracts.topics import EventType
     from biokeel.rules.backtest_suites import Written
     from biokeel.rules.report_pages import Page
-    from biokeel.settings import Settings
 
 Events = Annotated[list[str] | None, typer.Argument(help="Event types; all that land where none is named.")]
 
@@ -45,17 +45,15 @@ def report(
     from biokeel.rules import report_pages
     from biokeel.rules.report import EventReport, report_on
 
-    settings = operators_settings()
     begin, now = moment(since), dt.datetime.now(dt.UTC)
     if begin is None or begin > now:
         raise typer.BadParameter("--since is a time that has been.")
-    chosen = events_named(settings, events)
-    lake = lake_of(settings)
+    desk = Desk.open()
     reports: list[EventReport] = []
     silent = []
-    for event in chosen:
+    for event in [desk.event(name) for name in events] if events else desk.schemas:
         try:
-            reports.append(report_on(lake, event, _force(settings, event), begin, now))
+            reports.append(report_on(desk.lake, event, _force(desk, event), begin, now))
         except NothingLanded:
             silent.append(str(event))
     page = report_pages.page_of(reports, silent, begin, now)
@@ -70,24 +68,14 @@ def report(
         _show(page)
 
 
-def events_named(settings: Settings, names: list[str] | None) -> list[EventType]:
-    """The event types of these names, all that land where none is named. Raises `SuiteError`."""
-    from biokeel.contracts.catalogue import landed_events
-    from biokeel.errors import SuiteError
-
-    landed = {str(event): event for event in landed_events(settings.schemas_dir)}
-    if unknown := [name for name in names or () if name not in landed]:
-        raise SuiteError(f"{', '.join(unknown)}: no event type that lands.", f"There are {', '.join(landed)}.")
-    return [landed[name] for name in names] if names else list(landed.values())
-
-
-def _force(settings: Settings, event: EventType) -> Written | str:
+def _force(desk: Desk, event: EventType) -> Written | str:
     """The suite in force, or why it cannot be read: what stands on rows is told all the same."""
-    from biokeel.contracts.schema import load_schema
     from biokeel.errors import SuiteError
+    from biokeel.rules.of_the_book import versions_of
 
     try:
-        return in_force(settings, load_schema(settings.schemas_dir, event))
+        standing = desk.review.standing(event)
+        return versions_of(standing, desk.schemas[event])[standing.page.stamp]
     except SuiteError as error:
         return str(error)
 
