@@ -34,7 +34,15 @@ demo: $(STAMP) ## the whole way on real parts: PEOPLE=300 SEED=7 DEMO_DATA="fold
 check: $(STAMP) ## format, lint, types, import order, spelling, schemas, suites, sources
 	@$(BIN)/ruff format --check --quiet src tests bench
 	@$(BIN)/ruff check --quiet src tests bench
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target check-types check-rest
+
+# Types take as long as all the rest: the two run beside each other.
+.PHONY: check-types
+check-types:
 	@$(BIN)/mypy --no-error-summary
+
+.PHONY: check-rest
+check-rest:
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/codespell src tests bench docs README.md CHANGELOG.md Makefile
 	@$(BIN)/biokeel schema check
@@ -53,6 +61,10 @@ faults: $(STAMP) ## the fault experiments, some 45 minutes: FAULTS="--fault-minu
 .PHONY: runbooks
 runbooks: $(STAMP) ## the runbooks of docs/operations.md as they stand there, and other long ways, some 15 minutes
 	@$(BIN)/python -m pytest -v -m long tests --ignore tests/faults --ignore tests/conformance --run-long
+
+.PHONY: laws
+laws: $(STAMP) ## the property tests with ten times as many examples, some 15 minutes
+	@$(BIN)/python -m pytest -n 2 -m hypothesis --run-long
 
 .PHONY: bench
 bench: $(STAMP) ## how fast it is, on a stack of its own: BENCH="pressures --events 200000" (ten minutes)

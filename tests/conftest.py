@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
-from hypothesis import HealthCheck, settings
 
 from biokeel.admin.users import User
 from biokeel.settings import PROJECT_ROOT
 from biokeel.stack.stack import Stack
+from tests.examples import load_profile
 
 TEST_TOPICS = "test."
 TEST_RAW_TOPICS = "raw.test-"
@@ -33,13 +33,13 @@ BROWSER_FLAGS = [
     "--no-first-run",
 ]
 
-# A shared machine is slow at times; that is no defect of the laws that are tested.
-settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("unhurried")
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--run-long", action="store_true", help="also what takes minutes: long experiments, runbooks")
+    parser.addoption(
+        "--run-long",
+        action="store_true",
+        help="also what takes minutes, and ten times as many examples",
+    )
     parser.addoption(
         "--runs", choices=("scaled", "full"), default="scaled", help="runs of each: what time allows, or all"
     )
@@ -48,6 +48,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--soak-events", type=int, default=1_000_000, help="events of the soak; 10 million take some six minutes"
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    load_profile(long=config.getoption("--run-long"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

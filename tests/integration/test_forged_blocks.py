@@ -25,7 +25,7 @@ from biokeel.testing.events import SOURCE
 from biokeel.vault.keys import load_key_file, prepare_block_key, use_block_key
 from tests.faults.traffic import ENROLMENT, LATE, PRESSURE, enrolments, pressures
 from tests.signing import OTHER, signed
-from tests.stack.stack_helpers import until
+from tests.stack.stack_helpers import balanced
 
 pytestmark = pytest.mark.integration
 
@@ -50,11 +50,12 @@ class World:
         with Publisher(self.stack.source(SOURCE), self.catalogue) as publisher:
             self.sent += publisher.publish(ENROLMENT, people) + publisher.publish(PRESSURE, rows)
 
-        def look():
-            books = Bookkeeper.of(self.stack.state_dir).look()
-            return books.balanced and books.total("raw") == self.sent and not books.total("parked")
+        def in_place(books):
+            return books.total("raw") == self.sent and not books.total("parked")
 
-        until(look, 90, f"what was sent {tag} is in its place")
+        books = balanced(Bookkeeper.of(self.stack.state_dir), in_place, 90)
+        assert books.balanced, f"what was sent {tag}: {books.as_json()}"
+        assert in_place(books), f"what was sent {tag}: {books.as_json()}"
 
     def forge(self, *messages):
         """Write (topic, partition, value, headers) with the rights of the pseudonymise worker, and nothing else."""

@@ -81,9 +81,11 @@ def since(settings: Settings, event: EventType, start: dict[int, int]) -> dict[i
     consumer.assign([TopicPartition(event.raw_topic(SOURCE), partition, offset) for partition, offset in start.items()])
     wanted = sum(end.values()) - sum(start.values())
     found: dict[int, list[Message]] = {partition: [] for partition in start}
-    while sum(map(len, found.values())) < wanted:
-        messages = consumer.consume(10_000, timeout=10)
+    while wanted:
+        # It waits its whole time for as many as are asked for.
+        messages = consumer.consume(min(wanted, 10_000), timeout=10)
         assert messages, "Kafka holds fewer messages than its offsets say"
+        wanted -= len(messages)
         for message in messages:
             found[message.partition()].append(message)
     consumer.close()

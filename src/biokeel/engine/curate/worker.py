@@ -39,6 +39,7 @@ from biokeel.land.recovery import Recovered, recover
 from biokeel.land.tables import EventTables
 from biokeel.link.state import Snapshot, from_bytes
 from biokeel.observe.metrics import Edge
+from biokeel.rulebook.follow import LOOK_SECONDS
 from biokeel.testing.crash import reached
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ if TYPE_CHECKING:
     from biokeel.engine.kafka.topics import Events
     from biokeel.land.lake import Lake
     from biokeel.observe.metrics import WorkerMetrics
+    from biokeel.rulebook.follow import FollowedBook
     from biokeel.settings import Settings
-    from biokeel.validate.suites import SuiteStore
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +118,7 @@ class CurateWorker(Worker):
         metrics: WorkerMetrics,
         lake: Lake,
         schemas: Mapping[EventType, EventSchema],
-        suites: SuiteStore,
+        book: FollowedBook,
         *,
         keys: PublicKeys,
     ) -> None:
@@ -125,7 +126,8 @@ class CurateWorker(Worker):
         self._lake = lake
         self._schemas = schemas
         self._reader = BlockReader(lake, _Columns(schemas), metrics, settings.set_aside_blocks, keys)
-        self._judge = Judge(settings, self.runner, suites)
+        self._book = book
+        self._judge = Judge(settings, self.runner, book)
         self._saver = SnapshotSaver(settings, self.runner, lake)
         self._landing = Landing(self, self._saver)
         self._recovered: dict[Partition, Recovered] = {}
@@ -183,6 +185,15 @@ class CurateWorker(Worker):
         return {each.partition: was.decide for each, was in found if each.first <= was.decided_up_to}
 
     async def run(self) -> None:
+        """Tend what was judged, and follow the book of rules beside it: a book that is away holds nothing up."""
+        await asyncio.gather(self._tend(), self._follow_the_book())
+
+    async def _follow_the_book(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.to_thread(self._book.look)
+
+    async def _tend(self) -> None:
         """Land what has grown old; write snapshots and refresh the participants table.
 
         Both when nothing arrives, and hourly where something always does.
