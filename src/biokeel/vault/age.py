@@ -85,14 +85,20 @@ def forget_acceptance(connection: sa.Connection) -> None:
     connection.execute(sa.delete(META).where(META.c.name == _ACCEPTED))
 
 
-def accept(connection: sa.Connection, database: Database, audit: Audit, taken: Mapping[Place, int]) -> None:
-    """Go on from `taken` (every raw partition → the offset behind all that was taken); in an exclusive transaction.
+def accept(connection: sa.Connection, database: Database, audit: Audit, goes_on: Mapping[Place, int]) -> None:
+    """Go on from `goes_on` (every raw partition → the offset that Kafka gives next); in an exclusive transaction.
 
-    Person events are left as they are: whoever calls this lets Kafka give them again.
+    Person events are left as they are, since Kafka gives them again after those that the vault knows; but for those
+    that retention took before that. What it took counts as decided: else a quiet partition would leave the vault behind
+    for good, and it would stay accepted that it is.
     """
-    landed = {place for place in taken if not raw_of(place[0])[1].is_person}
-    ahead = {place: next_ - 1 for place, next_ in taken.items() if place in landed and next_ > 0}
-    here = known(connection, ahead)
+    here = known(connection, goes_on)
+    landed = {place for place in goes_on if not raw_of(place[0])[1].is_person}
+    ahead = {
+        place: next_ - 1
+        for place, next_ in goes_on.items()
+        if next_ > 0 and (place in landed or next_ - 1 > here[place])
+    }
     database.upsert(
         connection,
         PROGRESS,
