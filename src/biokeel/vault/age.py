@@ -14,7 +14,8 @@ worker refuses to start on it (`biokeel.engine.consistency`) until an operator s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
@@ -49,9 +50,16 @@ def known(connection: sa.Connection, places: Iterable[Place]) -> dict[Place, int
 
 def _last(connection: sa.Connection, table: sa.Table, column: sa.Column[int], place: Place) -> int:
     # One partition at a time the primary key answers at once, however many rows there are.
-    query = sa.select(sa.func.max(column)).where(*within(table, *_known_as(place)))
-    last = connection.execute(query).scalar()
+    last = connection.execute(_newest_of(table, column), _columns(place)).scalar()
     return -1 if last is None else int(last)
+
+
+@cache
+def _newest_of(table: sa.Table, column: sa.Column[int]) -> sa.Select[Any]:
+    """Made once a table: to make it for each of 1,620 partitions took ten times as long as to run it."""
+    return sa.select(sa.func.max(column)).where(
+        *(table.c[name] == sa.bindparam(name) for name in ("event", "source", "partition"))
+    )
 
 
 def forgotten(
