@@ -117,7 +117,7 @@ class RunFigures:
 
 
 @contextmanager
-def bench_stack(folder: Path, plan: Plan, say: Say) -> Iterator[Stack]:
+def bench_stack(folder: Path, plan: Plan, say: Say, *, console: bool = False) -> Iterator[Stack]:
     """A stack with one worker of each kind and the plan's settings."""
     write_register(folder / "register", plan.sources)
     settings = {
@@ -129,7 +129,7 @@ def bench_stack(folder: Path, plan: Plan, say: Say) -> Iterator[Stack]:
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
     try:
-        with Stack.start(folder, workers=1, say=say) as stack:
+        with Stack.start(folder, workers=1, console=console, say=say) as stack:
             yield stack
     finally:
         for name, value in before.items():
@@ -243,9 +243,9 @@ def _watch(stack: Stack, events: int, deadline: float) -> list[Look]:
         time.sleep(LOOK_SECONDS)
 
 
-def used(stack: Stack) -> dict[str, Usage]:
-    """What each process of the stack has used so far."""
-    return {name: usage(_pid(stack, name)) for name in PROCESSES}
+def used(stack: Stack, processes: Iterable[str] = PROCESSES) -> dict[str, Usage]:
+    """What each of these processes of the stack has used so far."""
+    return {name: usage(_pid(stack, name)) for name in processes}
 
 
 def _look(stack: Stack) -> Look:

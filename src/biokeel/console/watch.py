@@ -31,8 +31,8 @@ STATS_EVERY: Final = 1.5
 BOOKS_EVERY: Final = 2.0
 """Seconds between two looks at what the follower of the books has seen."""
 
-SELDOM: Final = 15.0
-"""The same while nobody has a page open; whoever opens one is waited for no longer than a look takes."""
+SELDOM: Final = 60.0
+"""Both while nobody has a page open: for the plot's past. Whoever opens one waits no longer than a look takes."""
 
 KEPT: Final = 80
 """Snapshots that the plot shows: two minutes."""
