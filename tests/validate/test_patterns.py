@@ -171,7 +171,7 @@ def patterns(draw: st.DrawFn, depth: int = 2) -> str:
 
 
 def found_by_polars(pattern: str, texts: list[str]) -> list[bool]:
-    return pl.Series(texts, dtype=pl.String).str.contains(translate(pattern), strict=True).to_list()
+    return pl.Series(texts, dtype=pl.String).str.contains(translate(pattern).written, strict=True).to_list()
 
 
 def found_by_pandas(pattern: str, texts: list[str]) -> list[bool]:
