@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bench.backtest import BacktestFigures
+    from bench.books import BooksFigures
     from bench.end_to_end import RunFigures
     from bench.latency import LatencyFigures, SmallLoad
     from bench.machine import Machine
@@ -31,6 +32,8 @@ class Report:
     runs: list[RunFigures] = field(default_factory=list)
     latency: LatencyFigures | None = None
     small_load: SmallLoad | None = None
+    idle: SmallLoad | None = None
+    books: list[BooksFigures] = field(default_factory=list)
     publish: PublishFigures | None = None
     spool: list[SpoolFigures] = field(default_factory=list)
     backtests: list[BacktestFigures] = field(default_factory=list)
@@ -61,6 +64,10 @@ class Report:
             console.print(_latency(self.latency))
         if self.small_load is not None:
             console.print(_small_load(self.small_load))
+        if self.idle is not None:
+            console.print(_small_load(self.idle))
+        if self.books:
+            console.print(_books(self.books))
         if self.publish is not None:
             console.print(_publish(self.publish))
         if self.spool:
@@ -182,6 +189,20 @@ def _small_load(figures: SmallLoad) -> Table:
     table = _table(f"At {figures.rate} events/s for {figures.seconds:.0f} s", "process", "of one core")
     for name, share in figures.cores.items():
         table.add_row(name, f"{share:.1%}")
+    return table
+
+
+def _books(figures: list[BooksFigures]) -> Table:
+    table = _table("Books, CPU s", "events", "raw partitions", "MB saved", "to write", "to read", "to balance")
+    for each in figures:
+        table.add_row(
+            f"{each.events:,}",
+            f"{each.partitions:,}",
+            f"{each.size / 1e6:.1f}",
+            f"{each.write:.2f}",
+            f"{each.read:.2f}",
+            f"{each.balance:.2f}",
+        )
     return table
 
 

@@ -186,7 +186,8 @@ def test_a_vault_that_can_only_be_read_is_away_until_it_can_be_written_too(world
         looks[0] += 1
         return look()
 
-    monkeypatch.setattr("biokeel.engine.pseudonymise.RELEASE_SECONDS", 0.01)
+    for pause in ("RELEASE_SECONDS", "REST_SECONDS"):
+        monkeypatch.setattr(f"biokeel.engine.pseudonymise.{pause}", 0.01)
     monkeypatch.setattr(worker._wall._vault, "decide", written)
     monkeypatch.setattr(worker._wall, "ready_at", counted)
 

@@ -17,7 +17,7 @@ before it was read, or rows are taken out that the books did not have.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
@@ -105,17 +105,17 @@ class Follower:
         """The tables of `event` that are not those that were read."""
         return [each for each in TABLES if not self.tables.is_known(event, each, self._position(event, each))]
 
-    def look(self, *, thorough: bool = True, tables: bool = True) -> list[Told]:
+    def look(self, *, thorough: bool = True, only: Collection[EventType] | None = None) -> list[Told]:
         """Take in what is new; not `thorough`: of quiet event types only whether anything has landed.
 
-        Not `tables`: of the vault only, for who knows that nothing is on its way to a table.
+        `only`: of tables those of these event types, for who knows that nothing is on its way to the others.
 
         Raises `StoreUnavailable`, `VaultUnavailable`; what was taken in before stays taken in, and is told by the next
         look that succeeds: nothing is lost if the caller saves nothing in between.
         """
         told = self._untold
         self._looks += 1
-        for event, tellers, found in self._found(thorough=thorough) if tables else ():
+        for event, tellers, found in self._found(thorough=thorough, only=only):
             count = len(told)
             for teller in tellers:
                 told += self._followed(event, teller, found)
@@ -124,10 +124,14 @@ class Follower:
         self._untold = []
         return told
 
-    def _found(self, *, thorough: bool) -> list[tuple[EventType, Sequence[Teller], Found]]:
+    def _found(
+        self, *, thorough: bool, only: Collection[EventType] | None
+    ) -> list[tuple[EventType, Sequence[Teller], Found]]:
         """Of each event type which tables are looked at, and what is new there; several are asked at the same time."""
         asked: list[tuple[EventType, Sequence[Teller]]] = []
         for event in self.landed():
+            if only is not None and event not in only:
+                continue
             quiet = self._quiet.get(event, 0) >= LIVELY and self._looks % LIVELY and not thorough
             asked.append((event, TABLES[:1] if quiet else TABLES))
         with ThreadPoolExecutor(_ASKED_AT_A_TIME) as pool:

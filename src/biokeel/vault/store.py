@@ -534,10 +534,10 @@ class Vault:
         with self._database.write() as connection:
             age.forget_acceptance(connection)
 
-    def accept(self, taken: Mapping[age.Place, int]) -> None:
-        """Accept what a restored older vault has lost: see `biokeel.vault.age`."""
+    def accept(self, goes_on: Mapping[age.Place, int]) -> None:
+        """Accept what a restored older vault has lost, and go on from there: see `biokeel.vault.age.accept`."""
         with self._database.write() as connection:
-            age.accept(connection, self._database, self._audit, taken)
+            age.accept(connection, self._database, self._audit, goes_on)
 
     # -- seeing it
 

@@ -68,23 +68,29 @@ class RawWatermarks:
         self._settings = settings
         self._client: Consumer | None = None
         self._lows: dict[tuple[str, int], int] = {}
+        self._highs: dict[tuple[str, int], int] = {}
+        self._marks: Watermarks = {}
         self._seldom_at = 0.0
 
     def look(self) -> Watermarks:
-        """As `raw_watermarks`. Raises `TransportError`."""
+        """As `raw_watermarks`; the same object again where nothing has changed. Raises `TransportError`."""
         deadline = monotonic() + _TIMEOUT
         try:
             if self._client is None:
                 require_kafka(self._settings)
                 self._client = _client(self._settings)
+            lows = self._lows
             if monotonic() >= self._seldom_at:
-                self._lows = _offsets(self._client, _partitions(self._client, is_raw), _EARLIEST, deadline)
+                lows = _offsets(self._client, _partitions(self._client, is_raw), _EARLIEST, deadline)
                 self._seldom_at = monotonic() + SELDOM
-            highs = _offsets(self._client, self._lows, _LATEST, deadline)
+            highs = _offsets(self._client, lows, _LATEST, deadline)
         except KafkaException as error:
             self._client, self._seldom_at = None, 0.0
             raise _failed(error) from None
-        return _by_event({place: (low, highs[place]) for place, low in sorted(self._lows.items())})
+        if (lows, highs) != (self._lows, self._highs):
+            self._marks = _by_event({place: (low, highs[place]) for place, low in sorted(lows.items())})
+            self._lows, self._highs = lows, highs
+        return self._marks
 
 
 def pseudo_watermarks(settings: Settings, event: EventType) -> dict[int, tuple[int, int]]:

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 from xml.parsers import expat
 
+import polars as pl
+
 from biokeel.contracts.topics import EventType
 from biokeel.errors import AdapterError
+from biokeel.source.adapters.apple_columns import by_type_and_unit, read_samples
 from biokeel.source.adapters.apple_food import FOOD, Foods
 from biokeel.source.adapters.apple_samples import (
+    METRES,
     Attributes,
     Sample,
     Timed,
@@ -32,6 +36,7 @@ from biokeel.source.adapters.apple_samples import (
 from biokeel.source.adapters.apple_sums import (
     ANOTHER_NIGHT,
     ANOTHER_WORKOUT,
+    MOST,
     Days,
     Made,
     Nights,
@@ -104,8 +109,19 @@ _PRESSURES: Final = {
 _STEPS: Final = f"{_QUANTITY}StepCount"
 _DISTANCE: Final = f"{_QUANTITY}DistanceWalkingRunning"
 _SLEEP: Final = "HKCategoryTypeIdentifierSleepAnalysis"
+_FACTORS: Final = {
+    **{(type_, unit): factor for type_, (_, units) in _VITAL_SIGNS.items() for unit, (_, factor) in units.items()},
+    **{(_DISTANCE, unit): factor for unit, factor in METRES.items()},
+}
+_VITAL_UNITS: Final = {
+    (type_, unit): ours for type_, (_, units) in _VITAL_SIGNS.items() for unit, (ours, _) in units.items()
+}
+_BY_DAY: Final = (_STEPS, _DISTANCE)
 _NOT_READ: Final = frozenset({"ClinicalRecord", "Audiogram", "VisionPrescription"})
 _REASONS: Final = frozenset({ANOTHER_NIGHT, ANOTHER_WORKOUT})
+_TOGETHER: Final = frozenset({*_VITAL_SIGNS, *_BY_DAY})
+"""Types of which an export has most."""
+_PER_CENT: Final = 100
 _IN_SUMMARIES: Final = frozenset({f"{_QUANTITY}ActiveEnergyBurned", f"{_QUANTITY}AppleExerciseTime"})
 
 
@@ -168,6 +184,10 @@ class _Reader:
         self._workout: tuple[Attributes, list[Attributes]] | None = None
         self._depth = 0
         self._fed = 0
+        self._samples: list[Attributes] = []
+        self._lines: list[int] = []
+        """Samples that are read together, and where they stand."""
+        self._line: int | None = None
         self._takers: dict[str, Callable[[Attributes], None]] = {
             **dict.fromkeys(_VITAL_SIGNS, self._vital_sign),
             **dict.fromkeys(_PRESSURES, self._pressure),
@@ -185,6 +205,7 @@ class _Reader:
     def feed(self, chunk: bytes) -> None:
         """Take some more bytes. Raises `AdapterError` for a tag without end."""
         self._parser.Parse(chunk, False)
+        self._read_samples()
         self._fed += len(chunk)
         if self._fed - self._parser.CurrentByteIndex > _LONGEST_ELEMENT:
             raise AdapterError(f"{self._path.name}: line {self._parser.CurrentLineNumber} has a tag without an end.")
@@ -192,6 +213,7 @@ class _Reader:
     def close(self) -> None:
         """Take the end, and make the events that all of the file is needed for."""
         self._parser.Parse(b"", True)
+        self._read_samples()
         self._add_all(DIET, self._foods.alone(self._report))
         self._add_all(BLOOD_PRESSURE, self._pressures.made())
         self._add_all(EXERCISE, unparted(self._workouts, self._left_out))
@@ -221,7 +243,7 @@ class _Reader:
         raise AdapterError(f"{self._path.name} has a declaration that no export of Apple Health has.")
 
     def _place(self) -> str:
-        return f"line {self._parser.CurrentLineNumber}"
+        return f"line {self._parser.CurrentLineNumber if self._line is None else self._line}"
 
     def _start(self, name: str, attributes: Attributes) -> None:
         self._depth += 1
@@ -232,6 +254,10 @@ class _Reader:
                 self._correlation[2].append(attributes)
             else:
                 type_ = attributes.get("type", "")
+                if type_ in _TOGETHER:
+                    self._samples.append(attributes)
+                    self._lines.append(self._parser.CurrentLineNumber)
+                    return
                 take = self._takers.get(type_)
                 if take is None:
                     self._leave_out(type_)
@@ -310,6 +336,50 @@ class _Reader:
         type_, timed = attributes["type"], timed_of(attributes)
         key = key_of(type_, source_of(attributes), timed)
         self._add(VITAL_SIGN, key, timed, _vital_sign(type_, attributes, timed), self._place())
+
+    def _read_samples(self) -> None:
+        """Take the samples that wait: those that are plainly right together, the others one by one."""
+        samples, lines = self._samples, self._lines
+        self._samples, self._lines = [], []
+        if not samples:
+            return
+        found, others = read_samples(samples, _FACTORS, _STEPS)
+        by_day = pl.col("type").is_in(_BY_DAY)
+        limits = (
+            pl.when(by_day)
+            .then(pl.col("value") <= MOST)
+            .otherwise(
+                (pl.col("ended") - pl.col("begun") <= _LONGEST_MEASUREMENT_MS)
+                & ((pl.col("unit") != "%") | (pl.col("value") <= _PER_CENT))
+            )
+        )
+        within = found.filter(limits)
+        others += found.filter(~limits)["row"].to_list()
+        self._days.take_many(within.filter(by_day), _STEPS)
+        self._vital_signs(within.filter(~by_day), lines)
+        for row in sorted(others):
+            self._line = lines[row]
+            self._guard(self._takers[samples[row]["type"]], samples[row])
+        self._line = None
+
+    def _vital_signs(self, samples: pl.DataFrame, lines: Sequence[int]) -> None:
+        codes = {type_: code for type_, (code, _) in _VITAL_SIGNS.items()}
+        records = samples.select(
+            pl.format("{}/{}/{}/{}/{}", pl.lit(self._prefix), "type", "source", "begun", "ended").alias("event_id"),
+            pl.lit(self._context.source_id).alias("source_id"),
+            pl.lit(self._subject.scheme).alias("subject_scheme"),
+            pl.lit(self._subject.value).alias("subject_id"),
+            pl.col("begun").alias("occurred_at"),
+            pl.col("offset").alias("occurred_offset_minutes"),
+            pl.lit(str(Precision.SECOND)).alias("occurred_precision"),
+            pl.col("created").alias("recorded_at"),
+            pl.col("type").replace_strict(codes, default=None, return_dtype=pl.String).alias("code"),
+            "value",
+            by_type_and_unit(_VITAL_UNITS, pl.String).alias("value_unit"),
+            pl.lit("final").alias("status"),
+        )
+        for record, row in zip(records.iter_rows(named=True), samples["row"], strict=True):
+            self._held.add(VITAL_SIGN, record, f"line {lines[row]}")
 
     def _pressure(self, attributes: Attributes) -> None:
         self._pressures.component(_PRESSURES[attributes["type"]], sample_of(attributes), self._place())

@@ -34,7 +34,7 @@ _DAY_MS: Final = 86_400_000
 _GAP_MS: Final = 3_600_000
 """What parts two sleeps: an hour of which no source says that the person lay in bed, slept or woke."""
 _DAYS_AT_ONCE: Final = 100
-_MOST: Final = 1e9
+MOST: Final = 1e9
 """Steps, or metres, of one sample; the sum of a day must be a number, too."""
 _LONGEST_NIGHT_MS: Final = 48 * 3_600_000
 _FIRST_YEAR: Final = "2007"
@@ -75,13 +75,27 @@ class Days:
         self._take(attributes, 0, value_of(attributes) if metres is None else metres)
 
     def _take(self, attributes: Attributes, is_steps: int, value: float) -> None:
-        if value > _MOST:
+        if value > MOST:
             raise Unusable("value is larger than any person's")
         begun, offset, ended, created = timed_of(attributes)
         source = source_of(attributes)
         number = self._sources.setdefault(source, len(self._sources))
         self._rows.extend((is_steps, number, begun // 1000, ended // 1000, offset or 0, (created or 0) // 1000))
         self._values.append(value)
+
+    def take_many(self, samples: pl.DataFrame, steps: str) -> None:
+        """Take samples of `apple_columns`, of which those of the type `steps` are steps, and the others metres."""
+        numbers = {each: self._sources.setdefault(each, len(self._sources)) for each in samples["source"].unique()}
+        rows = samples.select(
+            (pl.col("type") == steps).cast(pl.Int64),
+            pl.col("source").replace_strict(list(numbers), list(numbers.values()), return_dtype=pl.Int64),
+            pl.col("begun") // 1000,
+            pl.col("ended") // 1000,
+            "offset",
+            pl.col("created") // 1000,
+        )
+        self._rows.frombytes(rows.to_numpy(order="c").tobytes())
+        self._values.frombytes(samples["value"].to_numpy().tobytes())
 
     def summary(self, attributes: Attributes) -> None:
         """Take Apple's summary of a day. Raises `Unusable`."""
