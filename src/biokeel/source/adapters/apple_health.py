@@ -121,6 +121,8 @@ _NOT_READ: Final = frozenset({"ClinicalRecord", "Audiogram", "VisionPrescription
 _REASONS: Final = frozenset({ANOTHER_NIGHT, ANOTHER_WORKOUT})
 _TOGETHER: Final = frozenset({*_VITAL_SIGNS, *_BY_DAY})
 """Types of which an export has most."""
+_SAMPLES: Final = 10_000
+"""How many are read together, and some more: what is in one chunk. Each is some 2 kB until then."""
 _PER_CENT: Final = 100
 _IN_SUMMARIES: Final = frozenset({f"{_QUANTITY}ActiveEnergyBurned", f"{_QUANTITY}AppleExerciseTime"})
 
@@ -205,7 +207,8 @@ class _Reader:
     def feed(self, chunk: bytes) -> None:
         """Take some more bytes. Raises `AdapterError` for a tag without end."""
         self._parser.Parse(chunk, False)
-        self._read_samples()
+        if len(self._samples) >= _SAMPLES:
+            self._read_samples()
         self._fed += len(chunk)
         if self._fed - self._parser.CurrentByteIndex > _LONGEST_ELEMENT:
             raise AdapterError(f"{self._path.name}: line {self._parser.CurrentLineNumber} has a tag without an end.")
