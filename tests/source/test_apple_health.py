@@ -507,7 +507,7 @@ def test_samples_that_are_read_together_come_to_what_they_come_to_one_by_one(
     path.write_text("<HealthData>\n" + "\n".join(records) + "\n</HealthData>")
     with pytest.MonkeyPatch.context() as patch:
         together = everything(path)
-        patch.setattr(apple_health, "_TOGETHER", frozenset())
+        patch.setattr(apple_health, "_TOGETHER", frozenset[str]())
         assert everything(path) == together
 
 

@@ -7,17 +7,15 @@ below zero) is left to the way of single samples, which says what is wrong with 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from biokeel.source.adapters.apple_samples import Attributes
+from biokeel.source.adapters.apple_samples import Attributes, source_of
 
-_TEXTS: Final = {"type": "type", "source": "sourceName", "unit": "unit", "value": "value"}
 _NUMBER: Final = r"^[0-9]{1,15}(?:\.[0-9]{1,15})?$"
-_SEPARATOR: Final = "\x1f"
 _FORM: Final = "0000-00-00 00:00:00 +0000"
 _DIGITS: Final = [at for at, sign in enumerate(_FORM) if sign == "0"]
 _SIGN: Final = _FORM.index("+")
@@ -25,47 +23,42 @@ _OTHERS: Final = [at for at, sign in enumerate(_FORM) if sign in "- :"]
 _WRITTEN: Final = np.frombuffer(_FORM.encode(), dtype=np.uint8)
 
 Numbers = npt.NDArray[np.int64]
-
-Factors = Mapping[tuple[str, str], float]
-"""By type and unit, what a number is multiplied with."""
+Mask = npt.NDArray[np.bool_]
 
 
-def read_samples(
-    attributes: Sequence[Attributes], factors: Factors, without_unit: str
-) -> tuple[pl.DataFrame, list[int]]:
-    """The samples of `attributes` that are plainly right, and the numbers of the others.
+class Samples(NamedTuple):
+    """Samples of one type by columns; of those that are not `right` the numbers mean nothing.
 
-    Columns: `row` (its number), `type`, `source`, `unit`, `value` Float64 (multiplied with its factor; of the type
-    `without_unit` as it is), `begun`, `ended`, `created` Int64 (ms since 1970), `offset` Int64 (minutes).
+    `value` is multiplied with the factor of its unit; times are ms since 1970, the offset is minutes.
     """
-    texts = {ours: [each.get(theirs) for each in attributes] for ours, theirs in _TEXTS.items()}
-    begun, offset, good = moments([each.get("startDate", "") for each in attributes])
+
+    begun: Numbers
+    ended: Numbers
+    offset: Numbers
+    created: Numbers
+    value: npt.NDArray[np.float64]
+    right: Mask
+    units: Sequence[str]
+    sources: Sequence[str]
+
+
+def read_samples(attributes: Sequence[Attributes], factors: Mapping[str, float] | None) -> Samples:
+    """The samples of one type, whose units have `factors`; null where the unit says nothing."""
+    begun, offset, begins = moments([each.get("startDate", "") for each in attributes])
     ended, _, ends = moments([each.get("endDate", "") for each in attributes])
     created, _, says = moments([each.get("creationDate", "") for each in attributes])
-    unit = by_type_and_unit({names: float(factor) for names, factor in factors.items()}, pl.Float64)
-    number = pl.when(pl.col("value").str.contains(_NUMBER)).then(pl.col("value").cast(pl.Float64, strict=False))
-    read = pl.DataFrame(
-        {**texts, "begun": begun, "ended": ended, "created": created, "offset": offset, "good": good & ends & says},
-        schema_overrides=dict.fromkeys(texts, pl.String),
-    ).with_columns(
-        pl.int_range(pl.len()).alias("row"),
-        pl.col("source").fill_null(""),
-        number * pl.when(pl.col("type") == without_unit).then(1.0).otherwise(unit),
-    )
-    right = (pl.col("good") & pl.col("value").is_not_null() & (pl.col("ended") >= pl.col("begun"))).alias("right")
-    plain = read.select(right)["right"]
-    found = read.filter(plain)
-    return found, [] if found.height == read.height else read.filter(~plain)["row"].to_list()
+    units = [each.get("unit", "") for each in attributes]
+    texts = pl.Series([each.get("value", "") for each in attributes], dtype=pl.String)
+    is_number = texts.str.contains(_NUMBER).to_numpy()
+    value = np.where(is_number, texts.cast(pl.Float64, strict=False).fill_null(0.0).to_numpy(), 0.0)
+    right = begins & ends & says & is_number & (ended >= begun)
+    if factors is not None:
+        right &= np.fromiter((each in factors for each in units), np.bool_, len(units))
+        value = value * np.fromiter((factors.get(each, 0.0) for each in units), np.float64, len(units))
+    return Samples(begun, ended, offset, created, value, right, units, [*map(source_of, attributes)])
 
 
-def by_type_and_unit(said: Mapping[tuple[str, str], object], dtype: type[pl.DataType]) -> pl.Expr:
-    """What `said` says of the columns `type` and `unit`; null where it says nothing."""
-    known = {_SEPARATOR.join(names): each for names, each in said.items()}
-    name = pl.concat_str("type", pl.lit(_SEPARATOR), "unit")
-    return name.replace_strict(list(known), list(known.values()), default=None, return_dtype=dtype)
-
-
-def moments(texts: Sequence[str]) -> tuple[Numbers, Numbers, npt.NDArray[np.bool_]]:
+def moments(texts: Sequence[str]) -> tuple[Numbers, Numbers, Mask]:
     """What texts like `2024-05-01 09:00:00 +0900` name: ms since 1970, offset in minutes, and whether each is one.
 
     Of what is none the numbers mean nothing. No leap second, and no offset beyond 14 hours, is one here.
