@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from bench.backtest import run_backtest
 from bench.end_to_end import (
     Plan,
     bench_stack,
@@ -43,6 +44,7 @@ PARTS = {
     "rules": 60,
     "publish": 30,
     "spool": 30,
+    "backtest": 20,
     "mix": 70,
     "thin": 110,
     "people": 260,
@@ -68,6 +70,9 @@ def main(
     hospital_people: Annotated[int, typer.Option(help="FHIR bundles to publish.", min=1)] = 400,
     spool_events: Annotated[int, typer.Option(help="Events that the SDK sends at once.", min=1)] = 1_000_000,
     single_events: Annotated[int, typer.Option(help="Events that it sends one by one.", min=50)] = 100_000,
+    backtest_events: Annotated[
+        int, typer.Option(help="Landed events of a backtest; 50000000 takes minutes.", min=1)
+    ] = (1_000_000),
     rate: Annotated[int, typer.Option(help="Events a second when latency is measured.", min=20)] = 20_000,
     rate_seconds: Annotated[float, typer.Option(help="How long that rate is kept up.")] = 20.0,
     small_seconds: Annotated[float, typer.Option(help="How long ten events a second are kept up.")] = 20.0,
@@ -98,6 +103,9 @@ def main(
         sizes = Sizes(rows=rows, people=people, land_rows=min(SIZES.land_rows, events), runs=runs)
         with tempfile.TemporaryDirectory(prefix="biokeel-bench-") as folder:
             report.stages.extend(stages(Path(folder), sizes))
+    if wanted("backtest"):
+        with tempfile.TemporaryDirectory(prefix="biokeel-bench-") as folder:
+            report.backtests.extend(run_backtest(Path(folder), backtest_events))
     if set(OF_PRESSURES) & set(chosen):
         plan = Plan("blood pressures", people, flush_seconds=flush_seconds, seconds=seconds)
         with _on_a_stack(plan, console) as (stack, enrolled):

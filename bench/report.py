@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from bench.backtest import BacktestFigures
     from bench.end_to_end import RunFigures
     from bench.latency import LatencyFigures, SmallLoad
     from bench.machine import Machine
@@ -32,6 +33,7 @@ class Report:
     small_load: SmallLoad | None = None
     publish: PublishFigures | None = None
     spool: list[SpoolFigures] = field(default_factory=list)
+    backtests: list[BacktestFigures] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     """Parts for which there was no time."""
 
@@ -63,6 +65,8 @@ class Report:
             console.print(_publish(self.publish))
         if self.spool:
             console.print(_spool(self.spool))
+        if self.backtests:
+            console.print(_backtests(self.backtests))
         if self.left_out:
             console.print(f"Left out, because time was up: {', '.join(self.left_out)}.")
 
@@ -203,5 +207,14 @@ def _spool(figures: list[SpoolFigures]) -> Table:
             f"{each.events / each.taken_seconds:,.0f}",
             f"{each.events / each.seconds:,.0f}",
             f"{each.cpu_seconds / each.events * 1e6:.1f}",
+        )
+    return table
+
+
+def _backtests(figures: list[BacktestFigures]) -> Table:
+    table = _table("A draft tried on all that landed", "how", "events", "seconds", "CPU seconds", "peak MiB")
+    for each in figures:
+        table.add_row(
+            each.way, f"{each.events:,}", f"{each.seconds:.2f}", f"{each.cpu_seconds:.2f}", f"{each.peak_mib:,.0f}"
         )
     return table

@@ -372,18 +372,14 @@ def test_partitions_are_not_gathered_past_the_bound_though_they_have_few_records
     ids=["nothing in hand", "records in hand", "nothing came", "records in hand and nothing more"],
 )
 def test_the_broker_gathers_shortly_with_records_in_hand_and_long_but_for_one_byte_where_nothing_came(
-    monkeypatch, in_hand, busy, asks
+    in_hand, busy, asks
 ):
     fetcher = Fetcher.__new__(Fetcher)
     fetcher._records, fetcher._busy = in_hand, busy
     fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms = 4096, 800
-
-    def request(self, _assignment):
-        return self._fetch_min_bytes, self._fetch_max_wait_ms
-
-    monkeypatch.setattr(driver.Fetcher, "_get_actions_per_node", request)
-    assert fetcher._get_actions_per_node(None) == asks
-    assert request(fetcher, None) == (4096, 800)
+    fetcher._fetch_max_bytes, fetcher._max_partition_fetch_bytes, fetcher._isolation_level = SIZE, SIZE, 1
+    bounds = fetcher._bounds()
+    assert (bounds.least, bounds.wait_ms) == asks
 
 
 def test_a_broker_is_busy_from_an_answer_with_records_to_one_without(monkeypatch):

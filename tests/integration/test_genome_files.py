@@ -21,12 +21,14 @@ from biokeel.contracts.receipts import Outcome
 from biokeel.contracts.sources import file_of, written
 from biokeel.contracts.topics import Zone, event_type
 from biokeel.contracts.variants import READY
+from biokeel.files.tidy import Tidied, tidy_files
 from biokeel.land.lake import Lake
 from biokeel.reasons import Reason
 from biokeel.source.client import Publisher
 from biokeel.source.sdk import SourceClient
 from biokeel.stack.stack import Stack
 from biokeel.testing.crash import POINTS
+from biokeel.vault.store import Vault
 from tests import commands
 from tests.registers import source
 from tests.variant_files import vcf, write
@@ -149,6 +151,18 @@ def test_a_file_lands_once_and_another_is_sealed_by_name_though_the_worker_dies_
     finally:
         living.terminate()
         living.wait(SECONDS)
+    assert list(checked(stack)) == [key]
+
+    # What a check has left behind is found and deleted; what the event names is not.
+    settings = stack.settings(Zone.VAULT)
+    bucket, vault = s3.Bucket(settings, settings.genome_bucket), Vault.open(settings)
+    left = key.replace("/", "/0", 1)
+    s3.client(settings).put_object(Bucket=bucket.name, Key=left, Body=b"left")
+    s3.client(settings).create_multipart_upload(Bucket=bucket.name, Key=left)
+    later = dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
+    assert tidy_files(vault, bucket, later, delete=True) == Tidied(files=1, size=4, unfinished=1, deleted=1)
+    assert tidy_files(vault, bucket, later, delete=True) == Tidied()
+    vault.close()
     assert list(checked(stack)) == [key]
 
     deadline = time.monotonic() + SECONDS

@@ -15,11 +15,13 @@ from biokeel.land.lake import Lake
 from biokeel.land.reading import scan
 from biokeel.stack.stack import Stack
 from biokeel.testing.crash import VARIABLE
+from tests.source.fhir_made import bundle, component, concept, observation
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 GLUCOSE = event_type("clinical.glucose")
 SLEEP = event_type("lifestyle.sleep")
+LAB, DIAGNOSIS = event_type("clinical.lab_result"), event_type("clinical.diagnosis")
 COUNT = 40
 HOUR = 3_600_000
 RECORDED = 1_700_000_000_000
@@ -63,7 +65,10 @@ class Source:
         self.lake = Lake.of(stack.settings(Zone.RESEARCH))
 
     def command(self, *arguments, **more):
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("BIOKEEL_")}
+        kept = "BIOKEEL_SOURCES_DIR"
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("BIOKEEL_") or name == kept
+        }
         environment |= {"BIOKEEL_STATE_DIR": str(self.stack.state_dir), **more}
         environment["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, sys.path))
         command = [sys.executable, "-m", "biokeel", *arguments]
@@ -76,6 +81,14 @@ class Source:
         consented = ("--enrol", "--consent", "clinical,lifestyle")
         done = self.command("publish", str(path), "--source-id", "demo-one", *consented)
         assert done.returncode == 0, done.stderr
+        return self.balanced()
+
+    def publish_fhir(self, document, name):
+        path = self.folder / name
+        path.write_text(json.dumps(document))
+        consented = ("--enrol", "--consent", "clinical,lifestyle")
+        done = self.command("publish", str(path), "--source-id", "demo-one", "--site", "a", *consented)
+        assert done.returncode == 0, done.stdout + done.stderr
         return self.balanced()
 
     def balanced(self):
@@ -143,3 +156,44 @@ def test_what_a_source_sends_again_corrects_and_takes_back(source):
     assert source.curated().height == COUNT - 1
     assert source.curated().filter(value=6.1).height == 1
     assert source.curated(SLEEP).height == 3
+
+
+def panel(*components, issued="2024-05-01T10:00:00+09:00"):
+    return observation("panel", "24331-1", component=list(components), issued=issued)
+
+
+def test_what_a_fhir_server_corrects_and_deletes_is_gone_from_tables_and_from_the_person_s_view(source):
+    condition = {
+        "resourceType": "Condition",
+        "id": "c-1",
+        "subject": {"reference": "Patient/p-1"},
+        "code": concept("E11.9", "http://hl7.org/fhir/sid/icd-10"),
+        "recordedDate": "2024-05-01T10:00:00+09:00",
+        "onsetDateTime": "2024-05-01",
+        "verificationStatus": concept("confirmed", "http://terminology.hl7.org/CodeSystem/condition-ver-status"),
+    }
+    first = panel(component("2093-3", 180, "mg/dL"), component("2571-8", 90, "mg/dL"), component("2085-9", 50, "mg/dL"))
+    books = source.publish_fhir(bundle(first, observation("single"), condition), "first.json")
+    assert (of(books, Place.CURATED, LAB), of(books, Place.CURATED, DIAGNOSIS)) == (4, 1)
+
+    # A panel with one component less and another value; an error; and a deletion that names nothing but a URL.
+    later = "2024-06-01T10:00:00+09:00"
+    corrected = panel(component("2093-3", 180, "mg/dL"), component("2085-9", 55, "mg/dL"), issued=later)
+    error = concept("entered-in-error", "http://terminology.hl7.org/CodeSystem/condition-ver-status")
+    source.publish_fhir(
+        bundle(corrected, condition | {"verificationStatus": error, "recordedDate": later}), "corrected.json"
+    )
+    gone = {"request": {"method": "DELETE", "url": "Observation/single"}, "response": {"lastModified": later}}
+    history = {"resourceType": "Bundle", "type": "history", "entry": [gone]}
+    source.publish_fhir(history, "deleted.json")
+
+    assert source.command("lake", "tidy").returncode == 0
+    assert source.balanced().balanced
+    rows = source.curated(LAB)
+    assert sorted(rows.select("code", "value").rows()) == [("2085-9", 55.0), ("2093-3", 180.0)]
+    assert source.curated(DIAGNOSIS).is_empty()
+    (participant,) = rows["participant_id"].unique()
+    shown = source.command("participant", "show", participant, "--json")
+    events = json.loads(shown.stdout)["events"]
+    assert sorted(each["fields"]["value"] for each in events if each["event"] == str(LAB)) == [55.0, 180.0]
+    assert not [each for each in events if each["event"] == str(DIAGNOSIS)]

@@ -226,3 +226,51 @@ def test_a_memory_that_is_none_is_said_by_name(tmp_path: Path) -> None:
     path.write_bytes(b"no database" * 400)
     with pytest.raises(SourceError, match=r"Cannot use .*records\.sqlite"), memory_at(path):
         pass
+
+
+def test_what_two_processes_note_of_one_record_at_once_is_kept_of_the_first_only(tmp_path: Path) -> None:
+    path = tmp_path / "records.sqlite"
+    one, other = (Past(at, frozenset(), frozenset(), "hospital/one", "P-1") for at in (1, 2))
+    with memory_at(path) as first, memory_at(path) as second:
+        second.ahead([b"1", b"2"])
+        first.note(b"1", one)
+        first.keep()
+        second.note(b"2", other)
+        second.keep()  # of another record
+        assert second.recall(b"1") == one
+        second.ahead([b"3"])
+        first.note(b"3", one)
+        first.keep()
+        second.note(b"3", other)
+        with pytest.raises(SourceError, match="Publish these files again"):
+            second.keep()
+        assert first.recall(b"3") == one
+
+
+def test_a_note_made_from_a_stale_look_is_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "records.sqlite"
+    past = Past(1, frozenset(), frozenset(), "hospital/one", "P-1")
+    with memory_at(path) as first, memory_at(path) as second:
+        second.ahead([b"1"])
+        first.note(b"1", past)
+        first.keep()
+        second.note(b"1", past)
+        with pytest.raises(SourceError):
+            second.keep()
+
+
+@given(st.lists(st.tuples(st.sampled_from(["ahead", "note", "recall", "keep"]), st.integers(0, 5)), max_size=30))
+def test_a_memory_on_disk_says_what_one_that_knows_all_says(tmp_path_factory: Any, steps: Any) -> None:
+    known = OfOneFile()
+    with memory_at(tmp_path_factory.mktemp("memory") / "records.sqlite") as memory:
+        for version, (step, number) in enumerate(steps):
+            key = bytes([number])
+            if step == "ahead":
+                memory.ahead([key, bytes([number + 1])])
+            elif step == "keep":
+                memory.keep()
+            elif step == "note":
+                past = Past(version, frozenset(), frozenset(), "hospital/one", "P-1")
+                memory.note(key, past)
+                known.note(key, past)
+            assert memory.recall(key) == known.recall(key)

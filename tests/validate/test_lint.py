@@ -10,7 +10,7 @@ import pytest
 from biokeel.contracts.schema import load_schema
 from biokeel.contracts.topics import event_type
 from biokeel.settings import PROJECT_ROOT
-from biokeel.validate.compile import How
+from biokeel.validate.expectations import How
 from biokeel.validate.lint import Reading, read_suite
 from biokeel.validate.native import native_findings
 
@@ -70,8 +70,10 @@ def test_a_sound_suite_has_no_findings() -> None:
         (expectation(IN_SET, column="code", value_set=["a", None]), "each value a text"),
         (expectation(REGEX, column="value", regex="a"), "Compare columns of one kind"),
         (expectation(REGEX, column="code", regex="["), "malformed"),
-        (expectation(REGEX, column="code", regex=r"^\d+$"), "Write [0-9]"),
-        (expectation(REGEX, column="code", regex=r"[\w]"), "differ between engines"),
+        (expectation(REGEX, column="code", regex=r"\bfinal"), "differ between engines"),
+        (expectation(REGEX, column="code", regex=r"final\Z"), "Write $"),
+        (expectation(REGEX, column="code", regex="a{,3}"), "Write {0,n}"),
+        (expectation(REGEX, column="code", regex="[[:alpha:]]"), "bracket or a set operation"),
         (expectation(REGEX, column="code", regex="(?=a)b"), "look-around"),
         (expectation(REGEX, column="code", regex="(?i)a"), "inline flags"),
         (expectation(REGEX, column="code", regex=r"(a)\1"), "back-references"),
@@ -81,12 +83,20 @@ def test_a_sound_suite_has_no_findings() -> None:
         (expectation(PAIR, column_A="value", column_B="code"), "columns of one kind"),
         (expectation(PAIR, column_A="value", column_B="birth_year", ignore_row_if="never"), "ignore_row_if"),
         (expectation("expect_column_values_to_match_like_pattern", column="code", like_pattern="a%"), "match_regex"),
-        (expectation("unexpected_rows_expectation", unexpected_rows_query="select"), "not known, or needs SQL"),
+        (expectation("unexpected_rows_expectation", unexpected_rows_query="select"), "a query of SQL"),
         (expectation("expect_column_mean_to_be_between", column="value", min_value=1), "cannot quarantine a row"),
-        (expectation(column="value", min_value=1, row_condition="value > 1"), "no form that"),
+        (expectation(column="value", min_value=1, row_condition="value > 1"), "condition_parser is missing"),
         (
             expectation(column="value", min_value=1, row_condition="value + 1 > 1", condition_parser="pandas"),
-            "not compiled",
+            "no column",
+        ),
+        (
+            expectation(column="value", min_value=1, row_condition="value > 1", condition_parser="spark"),
+            "condition_parser is not known",
+        ),
+        (
+            expectation(column="value", min_value=1, row_condition="value > @limit", condition_parser="pandas"),
+            "Write column names plainly",
         ),
         (
             expectation(column="value", min_value=1, row_condition="__import__('os')", condition_parser="pandas"),
@@ -108,10 +118,29 @@ def test_every_fault_of_a_suite_is_found_at_once() -> None:
     assert len(reading.findings) == 5
 
 
-def test_a_window_expectation_is_labelled_and_judges_no_row() -> None:
-    reading = read(
-        GOOD, expectation("expect_column_mean_to_be_between", "warning", "a.mean", column="value", min_value=1)
-    )
+MEAN = expectation("expect_column_mean_to_be_between", "warning", "a.mean", column="value", min_value=1)
+
+
+def later(wish: dict[str, Any]) -> dict[str, Any]:
+    return wish | {"meta": wish["meta"] | {"wanted_later": True}}
+
+
+def test_what_this_version_does_not_run_is_no_rule_unless_its_author_wants_it_later() -> None:
+    (finding,) = read(GOOD, MEAN).findings
+    assert finding.rule == "a.mean"
+    assert "is no rule" in finding.what
+    assert "wanted_later" in finding.fix
+    (finding,) = read(later(GOOD)).findings
+    assert "stands at a rule that runs" in finding.what
+
+
+def test_a_suite_of_wishes_only_is_refused_like_an_empty_one() -> None:
+    (finding,) = read(later(MEAN)).findings
+    assert "lands unjudged" in str(finding)
+
+
+def test_a_wish_is_labelled_and_judges_no_row() -> None:
+    reading = read(GOOD, later(MEAN))
     assert reading.suite is not None
     window = reading.suite.rules[1]
     assert window.how is How.WINDOW
@@ -135,7 +164,7 @@ def test_great_expectations_is_asked_about_what_only_it_can_run() -> None:
     sound = expectation(kind, "warning", "a.median", column="value", quantile_ranges=ranges)
     broken = expectation(kind, "warning", "a.quantiles", column="value")
     document = {"name": "clinical.glucose", "expectations": [GOOD, sound, broken]}
-    assert not read(sound, broken).findings
+    assert not read(GOOD, later(sound), later(broken)).findings
     findings = native_findings(json.dumps(document))
     assert [finding.rule for finding in findings] == ["a.quantiles"]
     assert "quantile_ranges: field required" in findings[0].what

@@ -116,7 +116,7 @@ def publish(
     """
     from biokeel.cli.terminal import say, terminal
     from biokeel.contracts.registry import open_catalogue
-    from biokeel.errors import DeliveryError
+    from biokeel.errors import SourceError
     from biokeel.observe.reach import require_kafka
     from biokeel.settings import Settings, side_of
     from biokeel.source.client import Publisher
@@ -167,7 +167,7 @@ def publish(
                 try:
                     with publisher:
                         run.send(publisher, kept)
-                except DeliveryError as error:
+                except SourceError as error:
                     if places is not None:
                         stopped = Stopped(error, publisher.give_up())
                         for line in places.lines(source_id, run.cut_short(), dry_run=False, stopped=stopped):
@@ -224,7 +224,7 @@ class _Run:
         self._events = 0
 
     def send(self, sink: Sink, submission: Submission | None = None) -> None:
-        """Publish to `sink`, and note it in `submission`. Raises `DeliveryError`."""
+        """Publish to `sink`, and note it in `submission`. Raises `SourceError`."""
         from biokeel.source.files import publish_files
 
         with progress_over(self._console, "{task.fields[events]:,} events") as progress:

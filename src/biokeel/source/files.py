@@ -179,14 +179,15 @@ def publish_files(
     submission: Submission | None = None,
     only: Container[tuple[str, str]] | None = None,
 ) -> list[FileResult]:
-    """Publish every file and say what became of it; `done` is called after each. Raises `DeliveryError`.
+    """Publish every file and say what became of it; `done` is called after each. Raises `DeliveryError`, and
+    `SourceError` of the source's memory.
 
     `begun` is called before a file is read, and may set what its report tells. One bad file does not stop the others.
     `submission` keeps where events stand. Where `only` is given, the events in it (event type, id) are sent alone.
     If the process dies in between, publish the same files again.
     """
     results: list[FileResult] = []
-    waiting = Waiting(sink, submission, only)
+    waiting = Waiting(sink, source.memory, submission, only)
     told = 0
     for number, path in enumerate(paths, 1):
         result = FileResult(path)
@@ -301,9 +302,14 @@ class Waiting:
     """
 
     def __init__(
-        self, sink: Sink, submission: Submission | None = None, only: Container[tuple[str, str]] | None = None
+        self,
+        sink: Sink,
+        memory: Memory | None,
+        submission: Submission | None = None,
+        only: Container[tuple[str, str]] | None = None,
     ) -> None:
         self._sink = sink
+        self._memory = memory
         self._submission = submission
         self._only = only
         self.rows = 0
@@ -333,7 +339,12 @@ class Waiting:
             self.send()
 
     def send(self) -> None:
-        """Send what waits, enrolments first: events of people who are enrolled need not be parked."""
+        """Send what waits, enrolments first: events of people who are enrolled need not be parked.
+
+        What the source remembers of their records is on the disk before. Raises `SourceError`.
+        """
+        if self._memory is not None:
+            self._memory.keep()
         records, self._records, self.rows = self._records, {}, 0
         for event in sorted(records, key=lambda each: not each.is_person):
             # Where one does not fit the schema the others are sent.

@@ -5,14 +5,16 @@ no longer has, and what a deletion takes away that names nothing but a URL, only
 source, beside its secret, and holds for each record the ids of its events, when they occurred and whose they are:
 whoever may read it may read the source's files too. Without it, nothing but what is lost so is different.
 
-What is noted here may not have been sent yet when the process dies. Then the files are sent again, and note the same;
+What is noted is on the disk before the events that were made are handed on (`keep`), also where the power goes: an
+event that was sent and is not remembered could not be taken back by a later version. The other way round nothing is
+lost: what was noted may not have been sent when the process dies; then the files are sent again, and note the same, and
 an event that is withdrawn and was never sent is no harm.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,12 @@ from biokeel.errors import SourceError
 
 WAIT_SECONDS: Final = 60.0
 """How long to wait while another process of the source writes."""
+
+
+_MAKE: Final = "CREATE TABLE IF NOT EXISTS main.record (key BLOB PRIMARY KEY, past BLOB NOT NULL) WITHOUT ROWID"
+_NOTE: Final = "INSERT OR REPLACE INTO main.record (key, past) VALUES (?, ?)"
+_ASKED: Final = 500
+"""Records that one statement asks for."""
 
 
 class Trace(NamedTuple):
@@ -51,6 +59,9 @@ class Past:
 class Memory(Protocol):
     """Remembers records by the digest of their keys (`EventIds.digest`)."""
 
+    def ahead(self, keys: Iterable[bytes]) -> None:
+        """Records that are going to be recalled: to look for many at once costs a fraction of one after the other."""
+
     def recall(self, key: bytes) -> Past | None:
         """What the record was made into; None for one that is not known."""
 
@@ -67,6 +78,9 @@ class OfOneFile:
     def __init__(self) -> None:
         self._known: dict[bytes, Past] = {}
 
+    def ahead(self, keys: Iterable[bytes]) -> None:
+        """All is known at once."""
+
     def recall(self, key: bytes) -> Past | None:
         """What the record was made into."""
         return self._known.get(key)
@@ -80,29 +94,85 @@ class OfOneFile:
 
 
 class OnDisk:
-    """Remembers in a SQLite file (mode 0600). With `keeps` false nothing is written: for a dry run."""
+    """Remembers in a SQLite file (mode 0600). `tables` hold records, the last of them those that are noted.
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, *, keeps: bool) -> None:
+    Notes are held until `keep` writes them in one transaction. Another process of the source may write meanwhile: what
+    it says of other records is seen, and of the same record only one of the two is kept (`keep`).
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, tables: Sequence[str]) -> None:
         self._connection = connection
         self._path = path
-        self._keeps = keeps
+        self._tables = tables
+        self._ahead: dict[bytes, bytes | None] = {}
+        """What stands in the file of records that were asked for last; null: nothing."""
+        self._noted: dict[bytes, tuple[Past, bytes | None]] = {}
+        """Notes that are not in the file, and what stood there of the record when it was recalled."""
+        self._version = self._data_version()
+
+    def ahead(self, keys: Iterable[bytes]) -> None:
+        """Read what stands of `keys`. Raises `SourceError`."""
+        self._ahead = self._stands([key for key in keys if key not in self._noted])
 
     def recall(self, key: bytes) -> Past | None:
         """What the record was made into. Raises `SourceError`."""
-        with self._mapped():
-            row = self._connection.execute("SELECT past FROM record WHERE key = ?", (key,)).fetchone()
-        return _read(row[0]) if row else None
+        if (noted := self._noted.get(key)) is not None:
+            return noted[0]
+        written = self._written(key)
+        return None if written is None else _read(written)
 
     def note(self, key: bytes, past: Past) -> None:
         """Remember it. Raises `SourceError`."""
-        with self._mapped():
-            self._connection.execute("INSERT OR REPLACE INTO record (key, past) VALUES (?, ?)", (key, _written(past)))
+        noted = self._noted.get(key)
+        self._noted[key] = past, noted[1] if noted is not None else self._written(key)
 
     def keep(self) -> None:
-        """Commit. Raises `SourceError`."""
-        if self._keeps:
-            with self._mapped():
+        """Write all notes, durably. Raises `SourceError`, with nothing written, where another process was first.
+
+        That is so where it has noted one of the same records since this one recalled it: then each knows of the record
+        only what it has seen itself, and what the other made could not be taken back any more.
+        """
+        if not self._noted:
+            return
+        with self._mapped():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                if (version := self._data_version()) != self._version:
+                    self._require_unchanged()
+                rows = [(key, _written(past)) for key, (past, _) in self._noted.items()]
+                self._connection.executemany(_NOTE, rows)
                 self._connection.commit()
+            finally:
+                self._connection.rollback()
+            self._version = version
+        self._noted.clear()
+        self._ahead.clear()
+
+    def _require_unchanged(self) -> None:
+        for key, written in self._stands(list(self._noted)).items():
+            if written != self._noted[key][1]:
+                raise SourceError(
+                    "Another process publishes records of this source, of which one is the same.",
+                    "Publish these files again when it is done: event ids repeat.",
+                )
+
+    def _written(self, key: bytes) -> bytes | None:
+        return self._ahead[key] if key in self._ahead else self._stands([key])[key]
+
+    def _stands(self, keys: list[bytes]) -> dict[bytes, bytes | None]:
+        found: dict[bytes, bytes | None] = dict.fromkeys(keys)
+        with self._mapped():
+            for start in range(0, len(keys), _ASKED):
+                some = keys[start : start + _ASKED]
+                marks = ",".join("?" * len(some))
+                for table in self._tables:
+                    ask = f"SELECT key, past FROM {table} WHERE key IN ({marks})"  # noqa: S608 - nothing of a source
+                    found.update(self._connection.execute(ask, some))
+        return found
+
+    def _data_version(self) -> int:
+        with self._mapped():
+            return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
 
     @contextmanager
     def _mapped(self) -> Iterator[None]:
@@ -116,26 +186,31 @@ class OnDisk:
 def memory_at(path: Path, *, keeps: bool = True) -> Iterator[Memory]:
     """The memory in `path`, made where there is none. Raises `SourceError` where the file is none.
 
-    With `keeps` false nothing is made or written, and what is noted is forgotten.
+    With `keeps` false, for a dry run, nothing is made or written there, and what is noted lies in a nameless file that
+    is gone in the end.
     """
-    if not keeps and not path.exists():
-        yield OfOneFile()
-        return
     connection = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        connection = sqlite3.connect(path, timeout=WAIT_SECONDS)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("CREATE TABLE IF NOT EXISTS record (key BLOB PRIMARY KEY, past BLOB NOT NULL) WITHOUT ROWID")
-        connection.commit()
+        if keeps:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+        connection = sqlite3.connect(path if keeps else "", timeout=WAIT_SECONDS, isolation_level=None)
+        tables = ["main.record"]
+        if keeps:
+            connection.execute("PRAGMA journal_mode = WAL")
+            # Not NORMAL: in write-ahead mode the last commits may be gone after a power loss then.
+            connection.execute("PRAGMA synchronous = FULL")
+        elif path.exists():
+            connection.execute("ATTACH ? AS kept", (str(path),))
+            if connection.execute("SELECT 1 FROM kept.sqlite_master WHERE name = 'record'").fetchone():
+                tables.insert(0, "kept.record")
+        connection.execute(_MAKE)
     except (sqlite3.Error, OSError) as error:
         if connection is not None:
             connection.close()
         raise _unusable(path, error) from None
     try:
-        yield OnDisk(connection, path, keeps=keeps)
+        yield OnDisk(connection, path, tables)
     finally:
         connection.close()
 

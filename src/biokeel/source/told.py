@@ -5,7 +5,7 @@
 | `source_id`, `dry_run` | whose files, and whether anything was sent |
 | `status` | the exit status (`biokeel.source.files.Status`) |
 | `events` | by event type, how many were sent; where the run was stopped, how many Kafka has acknowledged |
-| `stopped` | null, or why Kafka ended the run: `what`, `todo`; `unanswered`, by event type, may have arrived |
+| `stopped` | null, or why the run ended early: `what`, `todo`; `unanswered`, by event type, may have arrived |
 | `files` | each `file`: its `format`, `events`, `failure` (null: none), number of `problems`, `left_out` by reason |
 | `problems` | `file`, `place`, `reason` of each part that should have become an event, or a field of one, and did not |
 | `left_out` | `file`, `place` and `what` of each part that is well formed and no event of ours |
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from biokeel.errors import DeliveryError
+from biokeel.errors import SourceError
 from biokeel.source.adapters.base import Told
 from biokeel.source.client import Handed
 from biokeel.source.files import FileResult, Status, status_of, summary
@@ -32,9 +32,9 @@ _WORDS: Final = {"problems": "reason", "left_out": "what"}
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Kafka has ended the run by `error`; `handed` is what it was given until then."""
+    """`error` has ended the run; `handed` is what Kafka was given until then."""
 
-    error: DeliveryError
+    error: SourceError
     handed: Handed
 
     def told(self) -> dict[str, object]:

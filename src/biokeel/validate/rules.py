@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from biokeel.validate.compile import How
+from biokeel.validate.expectations import How
 
 if TYPE_CHECKING:
     from biokeel.contracts.topics import EventType
@@ -45,7 +45,7 @@ class Rule:
     def runs(self) -> str:
         """How the rule runs, in a sentence for the steward."""
         if self.how is How.WINDOW:
-            return "window: judged beside the stream, never a row; not run by this version"
+            return "wanted later: about a window of rows; not run by this version, and no rule until then"
         does = {
             Severity.CRITICAL: "a failing row is quarantined",
             Severity.WARNING: "a failing row lands with a flag",

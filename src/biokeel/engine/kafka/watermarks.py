@@ -14,7 +14,7 @@ from biokeel.errors import TransportError
 from biokeel.observe.reach import require_kafka
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from biokeel.contracts.topics import EventType
     from biokeel.settings import Settings
@@ -32,6 +32,8 @@ _LATEST: Final = -1
 _TIMEOUT: Final = 15.0
 """Seconds that Kafka may take to answer."""
 SELDOM: Final = 30.0
+ASKED_AT_A_TIME: Final = 400
+"""Partitions. librdkafka looks for each in the list of all that were asked for: half of what 1,620 at once took."""
 _PAUSE: Final = 0.1
 _LEADERLESS: Final = (
     KafkaError.LEADER_NOT_AVAILABLE,
@@ -156,9 +158,9 @@ def _offsets(
     found: dict[tuple[str, int], int] = {}
     left = list(partitions)
     while left:
-        answers = client.offsets_for_times([TopicPartition(*place, time) for place in left], timeout=_TIMEOUT)
+        asked = [TopicPartition(*place, time) for place in left]
         left = []
-        for answer in answers:
+        for answer in _answers(client, asked):
             if answer.error is None:
                 found[answer.topic, answer.partition] = answer.offset
             elif answer.error.code() in _LEADERLESS and monotonic() < deadline:
@@ -168,3 +170,8 @@ def _offsets(
         if left:
             sleep(_PAUSE)
     return found
+
+
+def _answers(client: Consumer, asked: list[TopicPartition]) -> Iterator[TopicPartition]:
+    for start in range(0, len(asked), ASKED_AT_A_TIME):
+        yield from client.offsets_for_times(asked[start : start + ASKED_AT_A_TIME], timeout=_TIMEOUT)

@@ -76,8 +76,6 @@ class _File:
 
     def hand_on(self) -> list[Batch]:
         """The events that are held."""
-        if self._context.memory is not None:
-            self._context.memory.keep()
         return self.held.hand_on()
 
     def read(self, place: str, document: Resource) -> None:
