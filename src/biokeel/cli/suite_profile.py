@@ -60,6 +60,7 @@ def profile(
         return
     file.write_text(profiles.draft_of(schema, force.text, kept), "utf-8")
     say(f"{file}: the suite in force and {len(kept)} rules more. Try it: biokeel suite backtest {file}")
+    say(f"To submit it, put it in the place of the file that biokeel suite draft {event} makes.")
 
 
 def _kept(found: Profile, *, ask: bool) -> list[Suggestion]:
