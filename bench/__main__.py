@@ -19,11 +19,11 @@ from bench.end_to_end import (
     Plan,
     bench_stack,
     enrol,
+    made_up_stewards,
     mixed_load,
     pressure_load,
     run_load,
     stop_workers,
-    suite_folder,
     thin_load,
 )
 from bench.latency import run_idle, run_latency, run_small_load
@@ -33,9 +33,8 @@ from bench.registers import MIX_PARTITIONS, THIN_EVENTS, THIN_SOURCES, of_many, 
 from bench.report import Report
 from bench.sources import run_publish
 from bench.spool import run_spool
-from bench.stages import FEW_PEOPLE, MANY_PEOPLE, MANY_RULES, RULES, Sizes, stages, suite_of
+from bench.stages import FEW_PEOPLE, MANY_PEOPLE, MANY_RULES, RULES, SAMPLES, Sizes, stages, suite_of
 from biokeel.settings import Settings
-from biokeel.validate.suites import suite_path
 
 PARTS = {
     "stages": 45,
@@ -121,9 +120,10 @@ def main(
             if wanted("latency"):
                 report.latency = run_latency(stack, plan, rate, rate_seconds)
             if wanted("rules"):
+                stewards = made_up_stewards(stack)
                 for count in (RULES, MANY_RULES):
-                    suite = suite_path(suite_folder(stack.state_dir), PRESSURE)
-                    suite.write_text(suite_of(Settings(), count), "utf-8")
+                    suite = suite_of(Settings(), count)
+                    stewards.put_in_force(PRESSURE, suite, SAMPLES, f"A benchmark of {count} rules.")
                     of_rules = replace(plan, name=f"{count} rules")
                     load = pressure_load(side_events, people)
                     report.runs.append(run_load(stack, of_rules, load, enrolled, console.print))

@@ -45,7 +45,7 @@ class Stewards:
             }
         )
         asked = Asked(Kind.DRAFT, json.dumps(suite), AUTHOR, "because", "")
-        waiting = self.review._submit(standing, standing.suite, asked)
+        waiting = self.review._submit(standing, asked)
         return self.review.approve(PRESSURE, waiting.digest, OTHER).stamp
 
     def limits(self):

@@ -15,7 +15,7 @@ from biokeel.land.lake import Lake
 from biokeel.land.reading import scan
 from biokeel.stack.stack import Stack
 from biokeel.testing.crash import VARIABLE
-from tests.source.fhir_made import bundle, component, concept, observation
+from tests.source.fhir_made import amount, bundle, component, concept, observation
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 
@@ -114,7 +114,7 @@ def source(tmp_path_factory):
 
 
 def of(books, place, event=GLUCOSE):
-    return next(each for each in books.events if each.event == event).places[place]
+    return next(each for each in books.events if each.event == event).sums.places[place]
 
 
 def test_what_a_source_sends_again_corrects_and_takes_back(source):
@@ -173,7 +173,8 @@ def test_what_a_fhir_server_corrects_and_deletes_is_gone_from_tables_and_from_th
         "verificationStatus": concept("confirmed", "http://terminology.hl7.org/CodeSystem/condition-ver-status"),
     }
     first = panel(component("2093-3", 180, "mg/dL"), component("2571-8", 90, "mg/dL"), component("2085-9", 50, "mg/dL"))
-    books = source.publish_fhir(bundle(first, observation("single"), condition), "first.json")
+    single = observation("single", valueQuantity=amount(13.1, "g/dL"))
+    books = source.publish_fhir(bundle(first, single, condition), "first.json")
     assert (of(books, Place.CURATED, LAB), of(books, Place.CURATED, DIAGNOSIS)) == (4, 1)
 
     # A panel with one component less and another value; an error; and a deletion that names nothing but a URL.

@@ -12,8 +12,9 @@ from biokeel.contracts.topics import event_type
 from biokeel.errors import StoreUnavailable
 from biokeel.land.objects import Objects
 from biokeel.rulebook.book import Chain, Page, first_version
-from biokeel.rulebook.follow import FollowedBook, Standing
+from biokeel.rulebook.follow import FollowedBook
 from biokeel.rulebook.pages import Kind
+from biokeel.rulebook.standing import Standing
 from biokeel.rules.drafts import Draft
 from biokeel.rules.keys import StewardKey
 from biokeel.rules.review import Asked, Review, ShareOfLastWeek
@@ -119,7 +120,7 @@ class Desk:
         """The same for any text, without asking Great Expectations, which takes seconds."""
         review = self.review()
         standing = review.standing(SLEEP)
-        return review._submit(standing, standing.suite, Asked(Kind.DRAFT, text, author, "because", "")).digest
+        return review._submit(standing, Asked(Kind.DRAFT, text, author, "because", "")).digest
 
     def publish(self, limit: float, author: StewardKey = ANNA, approver: StewardKey = BORA) -> str:
         """Put another limit in force; the version's stamp."""

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from biokeel.errors import BookBroken, StoreUnavailable, SuiteError
-from biokeel.rulebook import follow
+from biokeel.rulebook import follow, standing
 from biokeel.rulebook.book import Book, first_version
 from biokeel.rulebook.pages import Kind, Submission, Version, digest_of
 from biokeel.validate.suites import suite_path
@@ -241,7 +243,7 @@ def test_a_suite_on_which_reading_itself_raises_stops_nothing(desk: Desk, monkey
     def raises(*_: object) -> None:
         raise TypeError("a defect")
 
-    monkeypatch.setattr(follow, "read_suite", raises)
+    monkeypatch.setattr(standing, "read_suite", raises)
     assert look(worker) == stamp
     assert "cannot be read by this release (TypeError" in worker.standing(SLEEP).fault
 
@@ -264,10 +266,13 @@ def test_an_event_type_that_begins_with_a_broken_suite_waits_and_the_others_flow
     desk.objects.held.clear()
     suite_path(tmp_path, SLEEP).write_text("{")
     worker = desk.worker()
-    assert worker.events() == worker.events() == (DIET,)
+    assert worker.events() == (DIET,)
+    worker.look()
+    assert worker.events() == (DIET,)
     assert len([record for record in caplog.records if record.levelno == logging.ERROR]) == 1
     assert not [key for key in desk.objects.held if str(SLEEP) in key], "a suite that does not compile never enters"
     suite_path(tmp_path, SLEEP).write_text(suite(1))
+    worker.look()
     assert set(worker.events()) == {SLEEP, DIET}
 
 
@@ -288,3 +293,47 @@ def test_a_steward_whose_page_was_changed_has_signed_nothing_any_more(desk: Desk
     assert "not signed by anna" in Book(desk.objects).stewards().fault
     with pytest.raises(BookBroken):
         desk.review().introduce("cho", STRANGER.public, ANNA)
+
+
+NASTY = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    st.text(max_size=5),
+    st.sampled_from(["\ud800", "\x00", "", "00" * 32, "é" * 40, [], {}, [[]], {"a": 1}]),
+)
+
+
+@st.composite
+def mutated(draw: st.DrawFn, data: bytes) -> bytes:
+    """A page in which one place, at any depth, says something else, or whose bytes were cut or turned."""
+    if draw(st.booleans()):
+        at = draw(st.integers(0, len(data) - 1))
+        turned = bytes([data[at] ^ draw(st.integers(0, 255))])
+        return data[:at] + (turned + data[at + 1 :] if draw(st.booleans()) else b"")
+    document = json.loads(data)
+    inside = draw(st.sampled_from([document, document["submitted"]]))
+    name = draw(st.sampled_from([*inside, "more"]))
+    if draw(st.booleans()) and name in inside:
+        del inside[name]
+    else:
+        inside[name] = draw(NASTY)
+    return json.dumps(document).encode("utf-8", "surrogatepass")
+
+
+@given(st.data())
+def test_whatever_stands_in_the_next_page_no_look_raises_and_only_what_was_signed_is_in_force(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    desk = Desk(tmp_path_factory.mktemp("desk"))
+    worker = desk.worker()
+    stamp = worker.current(SLEEP).version
+    good = forged(desk, 2).to_bytes()
+    changed = data.draw(mutated(good))
+    desk.objects.held[desk.page(2)] = changed
+    desk.objects.held["rules/newest"] = b"x"
+    after = look(worker)
+    if after != stamp:
+        assert json.loads(changed) == json.loads(good), "another writing of the same words"
+    assert worker.standing(SLEEP).fault or after != stamp

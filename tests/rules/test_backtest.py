@@ -286,6 +286,15 @@ def test_only_the_columns_of_rules_that_ask_something_else_are_read(
     assert seen == {"systolic", "diastolic"}
 
 
+def test_a_rule_about_the_participant_reads_the_number_behind_the_text_that_landed(lake: PressureLake) -> None:
+    lake.land(events([{"participant": 99}, {"participant": 7}]), LIMIT)
+    number = expectation("bp.who", "critical", "expect_column_values_to_be_in_set", column="participant", value_set=[7])
+    draft = suite(number, between("bp.systolic.range", "critical", max_value=300))
+    found = compare(lake, draft, LIMIT, LIMIT)
+    assert found.counts("bp.who", Change.NEWLY_FAILING) == 1
+    assert [(each.participant_id, each.values) for each in found.examples] == [(encode_id(99), {})]
+
+
 def test_rows_that_were_written_without_a_column_are_judged_without_it_and_counted(tmp_path: Path) -> None:
     avro = json.loads(json.dumps(SCHEMA.avro))
     field = {**next(each for each in avro["fields"] if each["name"] == "heart_rate"), "name": "arm_circumference"}
@@ -347,6 +356,7 @@ def test_for_an_approval_the_share_of_last_week_is_told_by_rule(lake: PressureLa
 def test_a_rule_that_judges_no_row_is_named_as_not_tried(lake: PressureLake) -> None:
     lake.land(events([{}]), LIMIT)
     mean = expectation("bp.mean", "info", "expect_column_mean_to_be_between", column="systolic", max_value=140)
+    mean["meta"]["wanted_later"] = True
     assert compare(lake, suite(mean, between("bp.systolic.range", "critical", max_value=300)), LIMIT).not_tried == (
         "bp.mean",
     )

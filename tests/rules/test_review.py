@@ -127,14 +127,14 @@ def test_without_a_reason_nothing_is_submitted_rejected_or_rolled_back(desk: Des
 def test_what_would_quarantine_more_than_a_share_of_the_last_week_needs_a_reason_of_its_own(desk: Desk) -> None:
     asked: list[Any] = []
 
-    def share(event: Any, suite: Any) -> float:
-        asked.append((event, suite.rules[0].id))
+    def share(standing: Any, text: str) -> float:
+        asked.append((standing.page.number, text))
         return 0.25
 
     review = desk.review(share=share)
     with pytest.raises(NotApproved, match=r"25\.0%.*--force"):
         review.submit(SLEEP, desk.draft(900), ANNA, "because")
-    assert asked == [(SLEEP, "sleep.minutes.range")]
+    assert asked == [(1, suite(900))]
     waiting = review.submit(SLEEP, desk.draft(900), ANNA, "because", "The device was sold with a wrong clock.")
     page = review.approve(SLEEP, waiting.digest, BORA)
     assert page.version.submitted.forced == "The device was sold with a wrong clock."

@@ -310,6 +310,15 @@ def hold(kind: str, data: st.DataObject) -> None:
     assert ours(frame, kind, kwargs) == unexpected_rows(frame, kind, kwargs)
 
 
+def test_whole_numbers_are_summed_exactly() -> None:
+    frame = pl.DataFrame(
+        {"k": [2**53, 2**53 - 1, 2**63 - 1], "i": [1, 1, 1]}, schema_overrides={"k": pl.Int64, "i": pl.Int64}
+    )
+    kwargs = {"column_list": ["k", "i"], "sum_total": 2**53 + 1}
+    kind = "expect_multicolumn_sum_to_equal"
+    assert ours(frame, kind, kwargs) == [1, 2], "Great Expectations makes a float of the total, and takes row 1 too"
+
+
 UNHURRIED = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 

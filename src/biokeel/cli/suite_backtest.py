@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from biokeel.cli.suite_book import Desk
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import Console
     from rich.table import Table
 
-    from biokeel.contracts.schema import EventSchema
-    from biokeel.land.lake import Lake
+    from biokeel.contracts.topics import EventType
+    from biokeel.rulebook.standing import Standing
     from biokeel.rules.backtest import Backtest
     from biokeel.rules.backtest_examples import Example
     from biokeel.rules.backtest_suites import Written
     from biokeel.rules.backtest_sweep import Swept
-    from biokeel.settings import Settings
 
 _BAR: Final = 24
 """Characters of the longest bar."""
@@ -33,11 +36,12 @@ def register(group: typer.Typer) -> None:
 
 
 def backtest(
-    draft: Annotated[str, typer.Argument(help="A suite's file, or an event type: its file in the expectations.")],
+    draft: Annotated[str, typer.Argument(help="A suite's file, or an event type, for its draft.")],
     *,
     against: Annotated[
-        Path | None, typer.Option(help="The suite to compare with: a file; the suite in force if not given.")
-    ] = None,
+        str,
+        typer.Option(help="Compare with this version of the book, or this file; the version in force if not given."),
+    ] = "",
     last: Annotated[int | None, typer.Option(min=1, help="Only the N events that were recorded last.")] = None,
     since: Annotated[
         str, typer.Option(help="Only events recorded since: 2026-11-01, a time with its zone, today, yesterday (UTC).")
@@ -62,14 +66,21 @@ def backtest(
     from biokeel.rules.backtest import Comparison
     from biokeel.rules.backtest_rows import Scope
     from biokeel.rules.backtest_sweep import read_sweep
+    from biokeel.rules.of_the_book import versions_of
 
-    settings = operators_settings()
-    schema, wanted = read_draft(settings, draft)
-    other = read_file(against, schema) if against else in_force(settings, schema)
+    desk = Desk.open()
+    event, wanted = _draft(desk, draft)
+    standing, schema = desk.review.standing(event), desk.schemas[event]
+    versions = versions_of(standing, schema)
+    other = (
+        _read(desk, event, Path(against))
+        if against and not against.isdigit()
+        else _version(standing, versions, against)
+    )
     slid = read_sweep(sweep, wanted, schema) if sweep else None
     scope = Scope(moment(since), last, frozenset(source) if source else None)
-    stamps = {} if anew else {other.suite.version: other}
-    found = Comparison(lake_of(settings), schema, wanted, other, scope=scope, stamps=stamps, sweep=slid).run()
+    stamps = {} if anew else versions
+    found = Comparison(desk.lake, schema, wanted, other, scope=scope, stamps=stamps, sweep=slid).run()
     if plot:
         from biokeel.rules.backtest_plot import png_of
 
@@ -80,57 +91,43 @@ def backtest(
         show(found, terminal())
 
 
-def operators_settings() -> Settings:
-    """The settings of who reads the lake."""
-    from biokeel.settings import OPERATOR, Settings
-
-    return Settings.load(OPERATOR)
-
-
-def lake_of(settings: Settings) -> Lake:
-    """The lake, whose store takes connections. Raises `StoreUnavailable`."""
-    from biokeel.land.lake import Lake
-    from biokeel.observe.reach import require_store
-
-    require_store(settings)
-    return Lake.of(settings)
-
-
-def read_draft(settings: Settings, name: str) -> tuple[EventSchema, Written]:
-    """The suite at the path `name`, or of the event type `name` in the expectations, and its schema.
+def _draft(desk: Desk, name: str) -> tuple[EventType, Written]:
+    """The suite at the path `name`, or of the event type `name` in the folder of drafts, and its event type.
 
     Raises `SuiteError` where there is none, or it cannot be read.
     """
-    from biokeel.contracts.catalogue import landed_events
-    from biokeel.contracts.schema import load_schema
     from biokeel.errors import SuiteError
     from biokeel.validate.suites import suite_path
 
-    events = {str(event): event for event in landed_events(settings.schemas_dir)}
-    path = suite_path(settings.expectations_dir, events[name]) if name in events else Path(name)
+    events = {str(event): event for event in desk.schemas}
+    path = suite_path(desk.settings.expectations_dir, events[name]) if name in events else Path(name)
     try:
         document = json.loads(_text(path))
     except json.JSONDecodeError as error:
         raise SuiteError(f"Suite {path}: not JSON: line {error.lineno}, {error.msg}.") from None
-    event = events.get(document.get("name", "")) if isinstance(document, dict) else None
+    event = events.get(str(document.get("name"))) if isinstance(document, dict) else None
     if event is None:
         raise SuiteError(f"Suite {path}: its name is no event type that lands.", f"There are {', '.join(events)}.")
-    schema = load_schema(settings.schemas_dir, event)
-    return schema, read_file(path, schema)
+    return event, _read(desk, event, path)
 
 
-def in_force(settings: Settings, schema: EventSchema) -> Written:
-    """The suite in force of the event type of `schema`. Raises `SuiteError`."""
-    from biokeel.validate.suites import suite_path
+def _version(standing: Standing, versions: Mapping[str, Written], number: str) -> Written:
+    """The version of the book with that number, the one in force where it is empty. Raises `SuiteError`."""
+    from biokeel.errors import SuiteError
 
-    return read_file(suite_path(settings.expectations_dir, schema.event), schema)
+    pages = [page for page in standing.chain.pages if number and page.number == int(number)]
+    written = versions.get(pages[0].stamp if pages else "" if number else standing.page.stamp)
+    if written is None:
+        raise SuiteError(
+            f"The book holds no version {number} that this release can read.", "See biokeel suite history."
+        )
+    return written
 
 
-def read_file(path: Path, schema: EventSchema) -> Written:
-    """The suite of `schema`'s event type in the file at `path`. Raises `SuiteError`."""
+def _read(desk: Desk, event: EventType, path: Path) -> Written:
     from biokeel.rules.backtest_suites import read_written
 
-    return read_written(_text(path), schema, f"Suite {path}")
+    return read_written(_text(path), desk.schemas[event], f"Suite {path}")
 
 
 def _text(path: Path) -> str:

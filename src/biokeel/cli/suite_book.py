@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from biokeel.contracts.topics import EventType
     from biokeel.land.lake import Lake
     from biokeel.rulebook.book import Page
-    from biokeel.rulebook.follow import Standing
+    from biokeel.rulebook.standing import Standing
     from biokeel.rules.history import Span
     from biokeel.rules.keys import StewardKey
     from biokeel.rules.review import Review, Waiting
@@ -51,7 +51,7 @@ def draft(
     """Take the version in force out as a file to edit, in the folder of suites; its parent is noted beside it."""
     from biokeel.rules.drafts import take_out
 
-    desk = _Desk.open()
+    desk = Desk.open()
     kind = desk.event(event)
     standing = desk.review.standing(kind)
     path = take_out(desk.settings.expectations_dir, kind, standing, replace=replace)
@@ -65,7 +65,7 @@ def rebase(event: Event) -> None:
     """
     from biokeel.rules import drafts
 
-    desk = _Desk.open()
+    desk = Desk.open()
     kind, root = desk.event(event), desk.settings.expectations_dir
     standing = desk.review.standing(kind)
     rebased = drafts.rebase(drafts.read_draft(root, kind), standing)
@@ -86,7 +86,7 @@ def diff(
     from biokeel.rules.differences import differences
     from biokeel.validate.suites import read_text
 
-    desk = _Desk.open()
+    desk = Desk.open()
     kind = desk.event(event)
     standing = desk.review.standing(kind)
     old = standing.page if before is None else _page(standing, before)
@@ -102,7 +102,7 @@ def submit(event: Event, reason: Reason = "", force: Force = "", key_file: KeyFi
     """Submit the draft of an event type for approval. Refused where it does not check, or its samples fail."""
     from biokeel.rules.drafts import read_draft
 
-    desk = _Desk.open()
+    desk = Desk.open()
     kind = desk.event(event)
     waiting = desk.review.submit(
         kind, read_draft(desk.settings.expectations_dir, kind), desk.key(key_file), reason, force
@@ -114,7 +114,7 @@ def review(
     events: Annotated[list[str] | None, typer.Argument(help="Event types; all where none is named.")] = None,
 ) -> None:
     """Show what waits for approval, with what it would change."""
-    desk = _Desk.open()
+    desk = Desk.open()
     kinds = [desk.event(event) for event in events] if events else list(desk.schemas)
     found = 0
     for kind in kinds:
@@ -127,14 +127,14 @@ def review(
 
 def approve(event: Event, submission: Submission, key_file: KeyFile = None) -> None:
     """Put what was submitted in force, as another steward than its author. Workers follow within seconds."""
-    desk = _Desk.open()
+    desk = Desk.open()
     page = desk.review.approve(desk.event(event), submission, desk.key(key_file))
     say(f"{event}: version {page.stamp} is in force; workers follow within seconds.")
 
 
 def reject(event: Event, submission: Submission, reason: Reason = "", key_file: KeyFile = None) -> None:
     """Say that what was submitted is not to be in force, and why; its author may do so, too."""
-    desk = _Desk.open()
+    desk = Desk.open()
     desk.review.reject(desk.event(event), submission, desk.key(key_file), reason)
     say(f"{event}: {submission} is rejected.")
 
@@ -147,7 +147,7 @@ def rollback(
     key_file: KeyFile = None,
 ) -> None:
     """Submit the text of an older version once more; it is approved like any other, and becomes a new version."""
-    desk = _Desk.open()
+    desk = Desk.open()
     kind = desk.event(event)
     waiting = desk.review.roll_back(kind, to, desk.key(key_file), reason, force)
     _say_waiting(kind, waiting, desk.review.standing(kind))
@@ -164,7 +164,7 @@ def history(
     """
     from biokeel.rules.history import judged
 
-    desk = _Desk.open()
+    desk = Desk.open()
     if event is None:
         faults = [_say_in_force(desk, kind) for kind in desk.schemas]
     else:
@@ -202,7 +202,7 @@ def add_steward(
     """Make a steward known to the book, on the word of one that it knows. Makes a key file where no key is given."""
     from biokeel.rules.keys import load_key_file, make_key_file
 
-    desk = _Desk.open()
+    desk = Desk.open()
     if public:
         introducer = desk.key(by)
     else:
@@ -219,7 +219,7 @@ def add_steward(
 
 def list_stewards() -> None:
     """List the stewards with their public keys. Exit status 1 where something is wrong with their pages."""
-    stewards = _Desk.open().review.stewards()
+    stewards = Desk.open().review.stewards()
     for name, key in stewards.keys.items():
         say(f"{name:<24}{key}")
     if stewards.fault:
@@ -227,7 +227,7 @@ def list_stewards() -> None:
         raise typer.Exit(1)
 
 
-class _Desk:
+class Desk:
     """What every command here needs, with a steward's rights."""
 
     def __init__(self, settings: Settings, lake: Lake, schemas: Schemas, review: Review) -> None:
@@ -237,19 +237,25 @@ class _Desk:
         self.review = review
 
     @classmethod
-    def open(cls) -> _Desk:
+    def open(cls) -> Desk:
+        """By the settings. Raises `StoreUnavailable` where the store takes no connections."""
         from biokeel.contracts.catalogue import DirectoryCatalogue, Schemas
         from biokeel.land.lake import Lake
         from biokeel.observe.reach import require_store
+        from biokeel.rules.of_the_book import last_week
         from biokeel.rules.review import Review
 
         settings = _settings()
         require_store(settings)
         lake = Lake.of(settings)
         schemas = Schemas(DirectoryCatalogue(settings.schemas_dir), landed=True)
-        return cls(settings, lake, schemas, Review(lake.objects, schemas, four_eyes=settings.four_eyes))
+        review = Review(
+            lake.objects, schemas, four_eyes=settings.four_eyes, share_of_last_week=last_week(lake, schemas)
+        )
+        return cls(settings, lake, schemas, review)
 
     def event(self, name: str) -> EventType:
+        """The event type of that name. Raises `SuiteError` where none lands."""
         from biokeel.errors import SuiteError
 
         found = next((event for event in self.schemas if str(event) == name), None)
@@ -258,6 +264,7 @@ class _Desk:
         return found
 
     def key(self, file: Path | None) -> StewardKey:
+        """The steward's key, from `file` or where the settings say."""
         from biokeel.rules.keys import load_key_file
 
         return load_key_file(file or self.settings.steward_key_file)
@@ -297,7 +304,7 @@ def _say_waiting(event: EventType, waiting: Waiting, standing: Standing) -> None
     say(f"  Another steward: biokeel suite approve {event} {waiting.digest[:12]} (or reject)")
 
 
-def _say_in_force(desk: _Desk, event: EventType) -> str:
+def _say_in_force(desk: Desk, event: EventType) -> str:
     """Print what is in force of `event`; what is wrong, empty where nothing is."""
     from biokeel.errors import SuiteError
 

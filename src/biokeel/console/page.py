@@ -12,7 +12,7 @@ from nicegui import Client, app, background_tasks, ui
 from nicegui.server import Server
 
 from biokeel.console import draw, guard
-from biokeel.console.watch import View, watch_books, watch_workers
+from biokeel.console.watch import View, watch_books, watch_rules, watch_workers
 from biokeel.errors import PortTaken
 from biokeel.observe.stats import Snapshot
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from biokeel.books.published import Published
+    from biokeel.rulebook.shown import ShownRules
 
 HOST: Final = "127.0.0.1"
 STOP_SECONDS: Final = 0.5
@@ -32,6 +33,7 @@ REFRESH: Final = 1.0
 def serve(
     state_dir: Path,
     read: Callable[[], Published | None],
+    rules: ShownRules,
     port: int,
     announce: Callable[[str], None],
     *,
@@ -40,7 +42,8 @@ def serve(
 ) -> None:
     """Serve the page on 127.0.0.1:`port` (0: any free one) until interrupted; `announce` is called with its URL.
 
-    The workers are found below `state_dir`; `read` gives what the follower of the books has seen.
+    The workers are found below `state_dir`; `read` gives what the follower of the books has seen, `rules` what is in
+    force.
     Only who shows `token` is served (`guard`), by the console's own names or one of `hosts`. Raises `PortTaken`.
     """
     port = _free(port)
@@ -51,6 +54,7 @@ def serve(
         # NiceGUI logs what a background task raises, and cancels it when the server stops.
         background_tasks.create(watch_workers(state_dir, view, watched), name="watch workers")
         background_tasks.create(watch_books(read, view, watched), name="watch books")
+        background_tasks.create(watch_rules(rules, view, watched), name="watch rules")
         background_tasks.create(_announce(port, announce), name="announce")
 
     app.on_startup(start)
@@ -105,6 +109,7 @@ def build(view: View) -> None:
                 part(draw.withheld)
             part(draw.lag_table)
         part(draw.books_table)
+        part(draw.rules_table)
 
     def redraw() -> None:
         for element, drawn in parts:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -61,7 +62,8 @@ class Scope:
 @dataclass(frozen=True, slots=True)
 class Looked:
     """Rows of a piece that are judged: `row` (their number in it), `source_id`, `month` (months since year 0),
-    `suite_version` and `stamped` (ids of rules that they failed). `aside`: how many others of the scope, by why.
+    `suite_version`, `stamped` (ids of rules that they failed), and what more was asked for. `aside`: how many others
+    of the scope, by why.
     """
 
     frame: pl.DataFrame
@@ -98,12 +100,14 @@ class Rows:
         for lies, table in self.tables.items():
             yield from ((lies, piece) for piece in table.pieces)
 
-    def look(self, lies: str, piece: Piece) -> Looked:
-        """The rows of a piece, without any column of their own. Raises `StoreUnavailable`."""
+    def look(self, lies: str, piece: Piece, more: Mapping[str, pl.DataType] = MappingProxyType({})) -> Looked:
+        """The rows of a piece, of their columns only `more`. Raises `StoreUnavailable`."""
         if lies == LANDED:
-            frame = read(self._lake, piece, _WHEN | _STAMPS).with_row_index("row").filter(self.scope.rows())
-            return Looked(_plain(frame, pl.col("warnings")), Counter())
-        columns = _WHEN | _STAMPS | {"reason": _TEXT, "failed_rules": _LIST} | _FIRST | POSITION
+            frame = (
+                read(self._lake, piece, {**_WHEN, **_STAMPS, **more}).with_row_index("row").filter(self.scope.rows())
+            )
+            return Looked(_plain(frame, pl.col("warnings"), more), Counter())
+        columns = {**_WHEN, **_STAMPS, **_FIRST, **POSITION, "reason": _TEXT, "failed_rules": _LIST, **more}
         frame = read(self._lake, piece, columns).with_row_index("row").filter(self.scope.rows())
         stopped = frame.filter(pl.col("reason") == Reason.RULE)
         aside = Counter(dict(frame.filter(pl.col("reason") != Reason.RULE)["reason"].value_counts().iter_rows()))
@@ -111,7 +115,7 @@ class Rows:
         waiting = latest.join(self._released, on=FIRST, how="anti", maintain_order="left")
         aside += Counter({AGAIN: stopped.height - latest.height, RELEASED: latest.height - waiting.height})
         stamped = pl.concat_list(pl.col(name).fill_null([]) for name in ("failed_rules", "warnings"))
-        return Looked(_plain(waiting, stamped), aside)
+        return Looked(_plain(waiting, stamped, more), aside)
 
     def _latest(self, stopped: pl.DataFrame) -> pl.DataFrame:
         """The rows of `stopped` whose event was not judged again later, which left another row here."""
@@ -132,10 +136,10 @@ class Rows:
         return pl.concat(found)
 
 
-def _plain(frame: pl.DataFrame, stamped: pl.Expr) -> pl.DataFrame:
+def _plain(frame: pl.DataFrame, stamped: pl.Expr, more: Iterable[str]) -> pl.DataFrame:
     occurred = pl.col("occurred_at").dt
     month = occurred.year() * 12 + occurred.month().cast(pl.Int32) - 1
-    return frame.select("row", "source_id", month.alias("month"), "suite_version", stamped.alias("stamped"))
+    return frame.select("row", "source_id", month.alias("month"), "suite_version", stamped.alias("stamped"), *more)
 
 
 def _newest(lake: Lake, tables: dict[str, Pieces], scope: Scope, last: int) -> dt.datetime | None:

@@ -29,12 +29,13 @@ STAMPED = frozenset({Severity.CRITICAL, Severity.WARNING})
 class Written:
     """A suite with what each row rule asks: `asks` is rule id → type and arguments, as text that can be compared.
 
-    `arguments`: rule id → the arguments of its expectation.
+    `arguments`: rule id → the arguments of its expectation. `text` is what it was read from.
     """
 
     suite: CompiledSuite
     asks: Mapping[str, str]
     arguments: Mapping[str, Mapping[str, Any]]  # as JSON has them
+    text: str
 
     @property
     def rules(self) -> dict[str, Rule]:
@@ -68,6 +69,7 @@ def read_written(text: str, schema: EventSchema, where: str) -> Written:
         reading.suite,
         {name: _asked(by_rule[name]) for name in ids},
         {name: by_rule[name]["kwargs"] for name in ids},
+        text,
     )
 
 

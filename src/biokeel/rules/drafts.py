@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from biokeel.contracts.topics import EventType
-    from biokeel.rulebook.follow import Standing
+    from biokeel.rulebook.standing import Standing
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from biokeel.errors import BookBroken, NotApproved
 from biokeel.rulebook.book import Book, Page, Stewards
-from biokeel.rulebook.follow import FollowedBook, Standing, compiled, now
 from biokeel.rulebook.pages import (
     STEWARDS,
     Kind,
@@ -36,6 +35,7 @@ from biokeel.rulebook.pages import (
     rejection_key,
     submission_key,
 )
+from biokeel.rulebook.standing import Reader, Standing, compiled, now
 from biokeel.testing.crash import reached
 from biokeel.validate.native import native_findings
 from biokeel.validate.samples import run_samples
@@ -48,11 +48,10 @@ if TYPE_CHECKING:
     from biokeel.land.objects import Objects
     from biokeel.rules.drafts import Draft
     from biokeel.rules.keys import StewardKey
-    from biokeel.validate.rules import CompiledSuite
 
 Document = TypeVar("Document", Submission, Rejection)
-ShareOfLastWeek = Callable[["EventType", "CompiledSuite"], float]
-"""What share (0 to 1) of the rows of the last week a suite would newly quarantine."""
+ShareOfLastWeek = Callable[["Standing", str], float]
+"""What share (0 to 1) of the rows of the last week a draft's text would newly quarantine, held against what stands."""
 MOST_QUARANTINED: Final = 0.01
 """A draft that would newly quarantine a larger share of the last week needs a reason of its own (`--force`)."""
 _SHORTEST: Final = 12
@@ -102,7 +101,7 @@ class Review:
 
     def standing(self, event: EventType) -> Standing:
         """What is in force of `event`, read anew. Raises `SuiteError` where nothing is."""
-        return FollowedBook(self._objects, self._schemas, four_eyes=self._four_eyes).standing(event)
+        return Reader(self._book, self._schemas, four_eyes=self._four_eyes).first(event)
 
     def stewards(self) -> Stewards:
         """Who may submit and approve, read anew."""
@@ -162,7 +161,7 @@ class Review:
             raise NotApproved(
                 f"The draft of {event}: {'; '.join(faults)}.", f"See biokeel suite check and test {event}."
             )
-        return self._submit(standing, suite, Asked(Kind.DRAFT, draft.text, author, reason, forced))
+        return self._submit(standing, Asked(Kind.DRAFT, draft.text, author, reason, forced))
 
     def roll_back(self, event: EventType, to: int, author: StewardKey, reason: str, forced: str = "") -> Waiting:
         """Submit the text of version `to` once more. Raises `NotApproved` where that version does not hold."""
@@ -170,10 +169,9 @@ class Review:
         text = next((page.version.submitted.suite for page in standing.chain.pages if page.number == to), None)
         if text is None:
             raise NotApproved(f"The book holds no version {to} of {event}.", f"See biokeel suite history {event}.")
-        suite = compiled(text, self._schemas[event])
-        if isinstance(suite, str):
-            raise NotApproved(f"Version {to} of {event} {suite}.", "Draft what it said for this release.")
-        return self._submit(standing, suite, Asked(Kind.ROLLBACK, text, author, reason, forced))
+        if isinstance(why := compiled(text, self._schemas[event]), str):
+            raise NotApproved(f"Version {to} of {event}: {why}", "Draft what it said for this release.")
+        return self._submit(standing, Asked(Kind.ROLLBACK, text, author, reason, forced))
 
     def waiting(self, event: EventType) -> list[Waiting]:
         """The submissions of `event` that are neither in force nor rejected, oldest first."""
@@ -242,13 +240,13 @@ class Review:
         if not self._objects.put_new(rejection_key(event, digest), rejection.to_bytes()):
             self._require_open(event, digest)
 
-    def _submit(self, standing: Standing, suite: CompiledSuite, asked: Asked) -> Waiting:
+    def _submit(self, standing: Standing, asked: Asked) -> Waiting:
         self._require_known(asked.author)
         _require_reason(asked.reason)
-        event, text, author = suite.event, asked.text, asked.author
+        event, text, author = standing.suite.event, asked.text, asked.author
         if text == standing.page.version.submitted.suite:
             raise NotApproved(f"It changes nothing: version {standing.page.stamp} of {event} says the same.")
-        self._require_share(event, suite, asked.forced)
+        self._require_share(standing, asked)
         for each in self.waiting(event):
             made = each.submission
             if (made.suite, made.author, each.outdated) == (text, author.name, False):
@@ -268,13 +266,13 @@ class Review:
         self._objects.put_new(submission_key(event, digest_of(data)), data)
         return Waiting(submission, digest_of(data), outdated=False)
 
-    def _require_share(self, event: EventType, suite: CompiledSuite, forced: str) -> None:
-        if self._share is None or forced.strip():
+    def _require_share(self, standing: Standing, asked: Asked) -> None:
+        if self._share is None or asked.forced.strip():
             return
-        share = self._share(event, suite)
+        share = self._share(standing, asked.text)
         if share > MOST_QUARANTINED:
             raise NotApproved(
-                f"It would quarantine {share:.1%} of the last week's rows of {event} that pass now.",
+                f"It would newly quarantine {share:.1%} of the last week's rows of {standing.suite.event}.",
                 f'If that is meant, say why: --force "REASON" (above {MOST_QUARANTINED:.0%}).',
             )
 

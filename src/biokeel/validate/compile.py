@@ -26,7 +26,7 @@ from biokeel.validate.columns import Columns, Kind, kind_of
 from biokeel.validate.conditions import compile_condition
 from biokeel.validate.expectations import ANSWERS, How
 from biokeel.validate.findings import Faults
-from biokeel.validate.patterns import translate
+from biokeel.validate.patterns import Search, translate, try_out
 from biokeel.validate.values import (
     MOST_VALUES,
     bound,
@@ -55,13 +55,13 @@ class Shape(StrEnum):
 class Compiled:
     """An expectation made runnable: `unexpected` is Boolean and never null, over `columns`; None for a window.
 
-    `searches` counts the regular expressions among the arguments.
+    `searches` are the regular expressions among the arguments.
     """
 
     how: How
     unexpected: pl.Expr | None = None
     columns: frozenset[str] = frozenset()
-    searches: int = 0
+    searches: tuple[Search, ...] = ()
 
 
 Meets = Callable[[Mapping[str, Any], tuple[str, ...], Columns], pl.Expr]
@@ -154,8 +154,10 @@ def _row(kind: str, entry: _Entry, arguments: Mapping[str, Any], columns: Column
             selected, more = compile_condition(condition, arguments.get("condition_parser"), columns)
             used |= more
             unexpected = selected & unexpected
-    patterns = arguments.get("regex_list")
-    searches = len(patterns) if isinstance(patterns, list) else int("regex" in arguments)
+    searches: tuple[Search, ...] = ()
+    if not faults.found:  # then these are texts, and have been translated before
+        listed = arguments.get("regex_list", [arguments["regex"]] if "regex" in arguments else [])
+        searches = tuple(translate(pattern) for pattern in listed)
     return Compiled(How.ROW, unexpected, frozenset(used), searches)
 
 
@@ -222,30 +224,40 @@ def _within(value: pl.Expr, low: Any, high: Any, arguments: Mapping[str, Any]) -
         raise SuiteError("min_value and max_value are both missing.", "Give one of them.")
     if low is not None and high is not None and low > high:
         raise SuiteError("min_value is above max_value.", "Swap them.")
+    above, below = flag(arguments, "strict_min"), flag(arguments, "strict_max")
     sides = []
     if low is not None:
-        sides.append(value > low if flag(arguments, "strict_min") else value >= low)
+        sides.append(value > low if above else value >= low)
     if high is not None:
-        sides.append(value < high if flag(arguments, "strict_max") else value <= high)
+        sides.append(value < high if below else value <= high)
     return every(sides)
 
 
-def _found(name: str, arguments: Mapping[str, Any], columns: Columns) -> list[pl.Expr]:
-    """For each pattern of `regex_list`, which texts it is found in."""
+def _patterns(arguments: Mapping[str, Any]) -> list[str]:
     patterns = arguments.get("regex_list")
     if not isinstance(patterns, list) or not 0 < len(patterns) <= MOST_PATTERNS:
         raise SuiteError(f"regex_list must be a list of 1 to {MOST_PATTERNS} regular expressions.")
     if not all(isinstance(pattern, str) for pattern in patterns):
         raise SuiteError("regex_list has something that is no text.", "Write each regular expression as a text.")
-    text = _text(name, columns)
-    return [text.str.contains(translate(pattern)) for pattern in patterns]
+    return [translate(pattern).written for pattern in patterns]
+
+
+def _any_found(name: str, arguments: Mapping[str, Any], columns: Columns) -> pl.Expr:
+    """Whether any pattern of `regex_list` is found: all are searched for at once, where they fit into one."""
+    text, patterns = _text(name, columns), _patterns(arguments)
+    joined = "|".join(f"(?:{pattern})" for pattern in patterns)
+    try:
+        try_out(joined)
+    except SuiteError:
+        return some([text.str.contains(pattern) for pattern in patterns])
+    return text.str.contains(joined)
 
 
 def _pattern(arguments: Mapping[str, Any]) -> str:
     pattern = arguments.get("regex")
     if not isinstance(pattern, str):
         raise SuiteError("regex is missing.", "Write a regular expression.")
-    return translate(pattern)
+    return translate(pattern).written
 
 
 @_expectation("expect_column_values_to_not_be_null", Shape.COLUMN, keeps_missing=True)
@@ -290,13 +302,14 @@ def _regex_list(arguments: Mapping[str, Any], names: tuple[str, ...], columns: C
     match_on = arguments.get("match_on", "any")
     if match_on not in ("any", "all"):
         raise SuiteError("match_on is not known.", "Write any or all.")
-    found = _found(names[0], arguments, columns)
-    return some(found) if match_on == "any" else every(found)
+    if match_on == "any":
+        return _any_found(names[0], arguments, columns)
+    return every([_text(names[0], columns).str.contains(pattern) for pattern in _patterns(arguments)])
 
 
 @_expectation("expect_column_values_to_not_match_regex_list", Shape.COLUMN, "regex_list")
 def _not_regex_list(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns) -> pl.Expr:
-    return ~some(_found(names[0], arguments, columns))
+    return ~_any_found(names[0], arguments, columns)
 
 
 @_expectation(
@@ -359,7 +372,9 @@ def _sum(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns)
     total = arguments.get("sum_total")
     if not matches_kind(total, Kind.NUMBER):
         raise SuiteError("sum_total must be a number.")
-    return pl.sum_horizontal([pl.col(name).cast(pl.Float64) for name in names], ignore_nulls=False) == pl.lit(total)
+    whole = isinstance(total, int) and all(columns.types[name].is_integer() for name in names)
+    dtype = pl.Int128() if whole else pl.Float64()  # exact, and wide enough for the sum of twenty columns
+    return pl.sum_horizontal([pl.col(name).cast(dtype) for name in names], ignore_nulls=False) == pl.lit(total, dtype)
 
 
 @_expectation("expect_multicolumn_values_to_be_equal", Shape.LIST)

@@ -15,8 +15,8 @@ may cost to set up is bounded (`MOST_STATES`), since it is set up for each batch
 from __future__ import annotations
 
 import re
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
 import pyarrow as pa
@@ -69,14 +69,24 @@ _CATEGORIES: Final = {
 }
 
 
-def translate(pattern: str) -> str:
+class Search(NamedTuple):
+    """A pattern as Rust writes it, and what it comes to in ranges of characters once its repeats are written out."""
+
+    written: str
+    states: int
+
+
+@lru_cache(maxsize=1_000)
+def translate(pattern: str) -> Search:
     """`pattern` as polars must search it to find what Great Expectations finds.
 
     Raises `SuiteError` for a pattern that is malformed, too long or too large, or that the engines would understand
     differently.
     """
     if len(pattern) > LONGEST:
-        raise SuiteError(f"the regular expression has {len(pattern)} characters, more than {LONGEST}.", "Use a set.")
+        raise SuiteError(
+            f"the regular expression has {len(pattern):,} characters, more than {LONGEST:,}.", "Use a set."
+        )
     if not pattern.isascii() and _SURROGATES.search(pattern):
         raise _refused("it has half a character (a lone surrogate)", "Write the whole character.")
     if found := _NO_LOWER_BOUND.search(pattern):
@@ -102,7 +112,7 @@ def translate(pattern: str) -> str:
     if not _NO_RE2.search(pattern):
         _ask_re2(pattern)
     try_out(written)
-    return written
+    return Search(written, states)
 
 
 def try_out(written: str) -> None:

@@ -136,6 +136,7 @@ class CurateWorker(Worker):
         self._news = asyncio.Event()
         """Set when something was taken."""
         self._stages = ThreadPoolExecutor(1, "stages")
+        self._looks = ThreadPoolExecutor(1, "looks")
 
     async def take(self, deliveries: Sequence[Delivery]) -> None:
         """As every worker does; it does not return while their event type is dropped, so that no more is fetched.
@@ -191,7 +192,8 @@ class CurateWorker(Worker):
     async def _follow_the_book(self) -> None:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            await asyncio.to_thread(self._book.look)
+            # In a thread of its own: a store that hangs holds up neither the stages nor the end of the process.
+            await asyncio.get_running_loop().run_in_executor(self._looks, self._book.look)
 
     async def _tend(self) -> None:
         """Land what has grown old; write snapshots and refresh the participants table.

@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 from xml.parsers import expat
 
+import numpy as np
+
 from biokeel.contracts.topics import EventType
 from biokeel.errors import AdapterError
+from biokeel.source.adapters.apple_columns import Mask, read_samples
 from biokeel.source.adapters.apple_food import FOOD, Foods
 from biokeel.source.adapters.apple_samples import (
+    METRES,
     Attributes,
     Sample,
     Timed,
@@ -32,6 +37,7 @@ from biokeel.source.adapters.apple_samples import (
 from biokeel.source.adapters.apple_sums import (
     ANOTHER_NIGHT,
     ANOTHER_WORKOUT,
+    MOST,
     Days,
     Made,
     Nights,
@@ -106,6 +112,10 @@ _DISTANCE: Final = f"{_QUANTITY}DistanceWalkingRunning"
 _SLEEP: Final = "HKCategoryTypeIdentifierSleepAnalysis"
 _NOT_READ: Final = frozenset({"ClinicalRecord", "Audiogram", "VisionPrescription"})
 _REASONS: Final = frozenset({ANOTHER_NIGHT, ANOTHER_WORKOUT})
+_TOGETHER: Final = frozenset({*_VITAL_SIGNS, _STEPS, _DISTANCE})
+"""Types of which an export has most."""
+_SAMPLES: Final = 10_000
+"""How many are read together, and some more: what is in one chunk. Each is some 2 kB until then."""
 _IN_SUMMARIES: Final = frozenset({f"{_QUANTITY}ActiveEnergyBurned", f"{_QUANTITY}AppleExerciseTime"})
 
 
@@ -168,6 +178,10 @@ class _Reader:
         self._workout: tuple[Attributes, list[Attributes]] | None = None
         self._depth = 0
         self._fed = 0
+        self._samples: dict[str, tuple[list[Attributes], list[int]]] = {type_: ([], []) for type_ in _TOGETHER}
+        """Samples that are read together, by type, and where they stand."""
+        self._waiting = 0
+        self._line: int | None = None
         self._takers: dict[str, Callable[[Attributes], None]] = {
             **dict.fromkeys(_VITAL_SIGNS, self._vital_sign),
             **dict.fromkeys(_PRESSURES, self._pressure),
@@ -185,6 +199,8 @@ class _Reader:
     def feed(self, chunk: bytes) -> None:
         """Take some more bytes. Raises `AdapterError` for a tag without end."""
         self._parser.Parse(chunk, False)
+        if self._waiting >= _SAMPLES:
+            self._read_samples()
         self._fed += len(chunk)
         if self._fed - self._parser.CurrentByteIndex > _LONGEST_ELEMENT:
             raise AdapterError(f"{self._path.name}: line {self._parser.CurrentLineNumber} has a tag without an end.")
@@ -192,6 +208,7 @@ class _Reader:
     def close(self) -> None:
         """Take the end, and make the events that all of the file is needed for."""
         self._parser.Parse(b"", True)
+        self._read_samples()
         self._add_all(DIET, self._foods.alone(self._report))
         self._add_all(BLOOD_PRESSURE, self._pressures.made())
         self._add_all(EXERCISE, unparted(self._workouts, self._left_out))
@@ -221,7 +238,7 @@ class _Reader:
         raise AdapterError(f"{self._path.name} has a declaration that no export of Apple Health has.")
 
     def _place(self) -> str:
-        return f"line {self._parser.CurrentLineNumber}"
+        return f"line {self._parser.CurrentLineNumber if self._line is None else self._line}"
 
     def _start(self, name: str, attributes: Attributes) -> None:
         self._depth += 1
@@ -232,6 +249,11 @@ class _Reader:
                 self._correlation[2].append(attributes)
             else:
                 type_ = attributes.get("type", "")
+                if (together := self._samples.get(type_)) is not None:
+                    together[0].append(attributes)
+                    together[1].append(self._parser.CurrentLineNumber)
+                    self._waiting += 1
+                    return
                 take = self._takers.get(type_)
                 if take is None:
                     self._leave_out(type_)
@@ -310,6 +332,38 @@ class _Reader:
         type_, timed = attributes["type"], timed_of(attributes)
         key = key_of(type_, source_of(attributes), timed)
         self._add(VITAL_SIGN, key, timed, _vital_sign(type_, attributes, timed), self._place())
+
+    def _read_samples(self) -> None:
+        """Take the samples that wait: those that are plainly right together, the others one by one."""
+        waiting = [(type_, *each) for type_, each in self._samples.items() if each[0]]
+        self._samples, self._waiting = {type_: ([], []) for type_ in self._samples}, 0
+        others: list[tuple[int, Attributes]] = []
+        for type_, attributes, lines in waiting:
+            if type_ in _VITAL_SIGNS:
+                taken = self._vital_signs(type_, attributes, lines)
+            else:
+                samples = read_samples(attributes, METRES if type_ == _DISTANCE else None)
+                taken = samples.right & (samples.value <= MOST)
+                self._days.take_many(samples, taken, is_steps=type_ == _STEPS)
+            others += [(lines[at], attributes[at]) for at in np.flatnonzero(~taken)]
+        for self._line, each in sorted(others, key=lambda other: other[0]):
+            self._guard(self._takers[each["type"]], each)
+        self._line = None
+
+    def _vital_signs(self, type_: str, attributes: Sequence[Attributes], lines: Sequence[int]) -> Mask:
+        """Take vital signs of one type; which of them were."""
+        code, units = _VITAL_SIGNS[type_]
+        samples = read_samples(attributes, {unit: float(factor) for unit, (_, factor) in units.items()})
+        taken = samples.right & (samples.ended - samples.begun <= _LONGEST_MEASUREMENT_MS)
+        if "%" in units:
+            taken &= samples.value <= units["%"][1]
+        columns = (each.tolist() for each in (samples.begun, samples.ended, samples.offset, samples.created))
+        rows = zip(*columns, samples.value.tolist(), samples.units, samples.sources, lines, strict=True)
+        for begun, ended, offset, created, value, unit, source, line in compress(rows, taken):
+            timed = Timed(begun, offset, ended, created)
+            payload = vital_sign(code, value, units[unit][0])
+            self._add(VITAL_SIGN, key_of(type_, source, timed), timed, payload, f"line {line}")
+        return taken
 
     def _pressure(self, attributes: Attributes) -> None:
         self._pressures.component(_PRESSURES[attributes["type"]], sample_of(attributes), self._place())

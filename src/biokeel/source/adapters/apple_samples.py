@@ -14,7 +14,7 @@ from biokeel.source.times import in_zone
 Attributes: TypeAlias = dict[str, str]
 
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}[+-]\d{4}", re.ASCII)
-_METRES: Final = {"m": 1.0, "km": 1000.0, "mi": 1609.344, "ft": 0.3048, "yd": 0.9144, "cm": 0.01, "in": 0.0254}
+METRES: Final = {"m": 1.0, "km": 1000.0, "mi": 1609.344, "ft": 0.3048, "yd": 0.9144, "cm": 0.01, "in": 0.0254}
 KILOCALORIES: Final = {"kcal": 1.0, "Cal": 1.0, "cal": 0.001, "kJ": 1 / 4.184, "J": 1 / 4184}
 GRAMS: Final = {"g": 1.0, "mg": 1e-3, "mcg": 1e-6, "kg": 1e3, "oz": 28.349523125, "lb": 453.59237}
 
@@ -131,7 +131,7 @@ def _midnight(day: str) -> tuple[int, int] | None:
 
 def metres_of(attributes: Attributes, name: str, unit_name: str) -> float | None:
     """The length under `name`; null where there is none. Raises `Unusable`."""
-    return _amount(attributes, name, unit_name, _METRES)
+    return _amount(attributes, name, unit_name, METRES)
 
 
 def energy_of(attributes: Attributes, name: str, unit_name: str) -> float | None:

@@ -12,9 +12,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Final, NamedTuple
 
+import numpy as np
 import polars as pl
 
 from biokeel.source.adapters.activities import DAY
+from biokeel.source.adapters.apple_columns import Mask, Samples
 from biokeel.source.adapters.apple_samples import (
     Attributes,
     Sample,
@@ -34,7 +36,7 @@ _DAY_MS: Final = 86_400_000
 _GAP_MS: Final = 3_600_000
 """What parts two sleeps: an hour of which no source says that the person lay in bed, slept or woke."""
 _DAYS_AT_ONCE: Final = 100
-_MOST: Final = 1e9
+MOST: Final = 1e9
 """Steps, or metres, of one sample; the sum of a day must be a number, too."""
 _LONGEST_NIGHT_MS: Final = 48 * 3_600_000
 _FIRST_YEAR: Final = "2007"
@@ -75,13 +77,32 @@ class Days:
         self._take(attributes, 0, value_of(attributes) if metres is None else metres)
 
     def _take(self, attributes: Attributes, is_steps: int, value: float) -> None:
-        if value > _MOST:
+        if value > MOST:
             raise Unusable("value is larger than any person's")
         begun, offset, ended, created = timed_of(attributes)
         source = source_of(attributes)
         number = self._sources.setdefault(source, len(self._sources))
         self._rows.extend((is_steps, number, begun // 1000, ended // 1000, offset or 0, (created or 0) // 1000))
         self._values.append(value)
+
+    def take_many(self, samples: Samples, taken: Mask, *, is_steps: bool) -> None:
+        """Take the `taken` of samples of steps, or of a distance in metres."""
+        for source in set(samples.sources):
+            self._sources.setdefault(source, len(self._sources))
+        numbers = np.fromiter(map(self._sources.__getitem__, samples.sources), np.int64, len(samples.sources))
+        rows = np.stack(
+            [
+                np.full(len(numbers), is_steps, np.int64),
+                numbers,
+                samples.begun // 1000,
+                samples.ended // 1000,
+                samples.offset,
+                samples.created // 1000,
+            ],
+            axis=1,
+        )
+        self._rows.frombytes(rows[taken].tobytes())
+        self._values.frombytes(samples.value[taken].tobytes())
 
     def summary(self, attributes: Attributes) -> None:
         """Take Apple's summary of a day. Raises `Unusable`."""

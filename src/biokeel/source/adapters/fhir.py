@@ -19,6 +19,7 @@ domain of ours without a table of codes that nobody has agreed on.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -26,12 +27,12 @@ from biokeel.errors import AdapterError
 from biokeel.source.adapters import fhir_clinical, fhir_observations, fhir_patient
 from biokeel.source.adapters.base import MALFORMED, Batch, Context, Held, Report, Unusable
 from biokeel.source.adapters.envelope import documents
-from biokeel.source.adapters.fhir_bundle import Bundle
+from biokeel.source.adapters.fhir_bundle import Bundle, Deletion
 from biokeel.source.adapters.fhir_common import Case, Made, Maker
 from biokeel.source.adapters.fhir_pressures import Pressures
 from biokeel.source.adapters.fhir_references import Resource
 from biokeel.source.adapters.fhir_versions import version_of_any
-from biokeel.source.adapters.fhir_withdrawals import deleted, makes_events, note, withdrawn
+from biokeel.source.adapters.fhir_withdrawals import deleted, digest, makes_events, note, withdrawn
 from biokeel.source.memory import Memory, OfOneFile
 
 MAKERS: Final[dict[str, Maker]] = {
@@ -45,6 +46,8 @@ MAKERS: Final[dict[str, Maker]] = {
 }
 _READ_WITH: Final = dict.fromkeys(("Observation", "DiagnosticReport"), ("Patient", "Observation"))
 """What is read with a resource that contains it, by the type of that; with all others a Patient, as the subject."""
+_TOGETHER: Final = 128
+"""Single resources, one a line, that wait for one another."""
 _WHOLE: Final = "the document"
 """The place of a file's only document."""
 
@@ -60,7 +63,7 @@ def read_fhir(path: Path, context: Context, report: Report) -> Iterator[Batch]:
         file.read(place, document)
         if file.held.full:
             yield from file.hand_on()
-    file.pair_the_rest()
+    file.end()
     yield from file.hand_on()
 
 
@@ -72,6 +75,8 @@ class _File:
         self._context = context
         self._report = report
         self._pressures = Pressures(report)
+        self._waiting: list[Bundle] = []
+        """Single resources: what is remembered of several is asked for at once."""
         self.held = Held()
 
     def hand_on(self) -> list[Batch]:
@@ -92,7 +97,6 @@ class _File:
             raise AdapterError(f"{self._name} is {version}: nothing of it is read.", "Export it as FHIR R4 (4.0.1).")
         if kind == "Bundle" and _is_continued(document):
             self._report.leave_out(place, "the next page of a search, which is not in the file")
-        is_bundle = kind == "Bundle"
         try:
             bundle = Bundle.of(document, self._context, self._report, "the resource" if alone else place)
         except Unusable as fault:
@@ -100,22 +104,47 @@ class _File:
                 raise AdapterError(f"{self._name} {fault}.") from None
             self._report.problem(place, f"{kind}: it {fault}")
             return
-        memory = self._context.memory or (OfOneFile() if bundle.has_versions else None)
-        for position, resource in bundle.resources:
-            self._resource(position, resource, bundle, memory)
-        for deletion in bundle.deletions:
-            try:
-                self._hold(deleted(deletion, self._context, memory), deletion.position)
-            except Unusable as fault:
-                if deletion.kind == "Patient" or makes_events(deletion.kind) or deletion.key is None:
-                    self._report.problem(deletion.position, f"{deletion.kind}: {fault}")
-                else:
-                    self._report.leave_out(deletion.position, f"deletion of {deletion.kind}")
-        self._pair(rest=is_bundle)
+        self._waiting.append(bundle)
+        # What no event is made of may be of any size.
+        if kind not in MAKERS or len(self._waiting) >= _TOGETHER:
+            self._take()
 
-    def pair_the_rest(self) -> None:
-        """Put together the pressures that still wait for their other half; the file has ended."""
+    def end(self) -> None:
+        """The file has ended: read what waits, and put together the pressures that have no other half yet."""
+        self._take()
         self._pair(rest=True)
+
+    def _take(self) -> None:
+        """Hold the events of the documents that wait, in their order."""
+        bundles, self._waiting = self._waiting, []
+        if self._context.memory is not None:
+            self._context.memory.ahead(key for bundle in bundles for key in self._keys(bundle))
+        for bundle in bundles:
+            memory = self._context.memory or (OfOneFile() if bundle.has_versions else None)
+            for position, resource in bundle.resources:
+                self._resource(position, resource, bundle, memory)
+            for deletion in bundle.deletions:
+                self._delete(deletion, memory)
+            self._pair(rest=bundle.is_bundle)
+
+    def _keys(self, bundle: Bundle) -> Iterator[bytes]:
+        """What a memory will be asked for, as far as it can be told."""
+        for _, resource in bundle.resources:
+            if makes_events(str(resource.get("resourceType"))):
+                with suppress(Unusable):
+                    yield digest(self._context, bundle.key(resource))
+        for deletion in bundle.deletions:
+            if deletion.key is not None:
+                yield digest(self._context, deletion.key)
+
+    def _delete(self, deletion: Deletion, memory: Memory | None) -> None:
+        try:
+            self._hold(deleted(deletion, self._context, memory), deletion.position)
+        except Unusable as fault:
+            if deletion.kind == "Patient" or makes_events(deletion.kind) or deletion.key is None:
+                self._report.problem(deletion.position, f"{deletion.kind}: {fault}")
+            else:
+                self._report.leave_out(deletion.position, f"deletion of {deletion.kind}")
 
     def _resource(self, position: str, resource: Resource, bundle: Bundle, memory: Memory | None) -> None:
         kind = str(resource.get("resourceType", "?"))

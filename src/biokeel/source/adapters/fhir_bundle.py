@@ -93,9 +93,15 @@ class Deletion:
 
 
 class Bundle:
-    """The resources of one file: `resources` with their positions, in its order, and its `deletions`."""
+    """The resources of one file: `resources` with their positions, in its order, and its `deletions`.
 
-    def __init__(self, entries: Sequence[Entry], *, is_history: bool, server: _Server, context: Context) -> None:
+    `is_bundle` is false where it is one resource alone.
+    """
+
+    def __init__(
+        self, entries: Sequence[Entry], *, is_history: bool, server: _Server, context: Context, is_bundle: bool
+    ) -> None:
+        self.is_bundle = is_bundle
         self._context = context
         self._server = server
         self._is_history = is_history
@@ -120,17 +126,16 @@ class Bundle:
 
         What is not sent of their people goes into `report`. Raises `Unusable` where the file is nested too deep.
         """
-        is_bundle = document["resourceType"] == "Bundle"
-        written = (
-            [*_written(document, place)] if is_bundle else [_Written(place, {"resource": document}, creates=False)]
-        )
+        if document["resourceType"] != "Bundle":
+            return cls._of_one(document, context, report, place)
+        written = [*_written(document, place)]
         entries = [_entry(each.position, each.entry, creates=each.creates) for each in written if each.is_resource]
         server = _Server(document, entries, context.schemes.own_server)
         for entry in entries:
             if entry.id is not None and not entry.at_own_url:
                 entry.server = server()
-        is_history = is_bundle and document.get("type") == "history"
-        bundle = cls(entries, is_history=is_history, server=server, context=context)
+        is_history = document.get("type") == "history"
+        bundle = cls(entries, is_history=is_history, server=server, context=context, is_bundle=True)
         newer: set[str] = set()
         known = iter(entries)
         for each in written:
@@ -144,6 +149,17 @@ class Bundle:
             if not each.is_resource and not each.is_deletion:
                 _note_empty(each, report)
         bundle._meet_people(report)
+        return bundle
+
+    @classmethod
+    def _of_one(cls, resource: Resource, context: Context, report: Report, place: str) -> Bundle:
+        entry = _entry(place, {"resource": resource}, creates=False)
+        server = _Server(resource, (entry,), context.schemes.own_server)
+        if entry.id is not None:
+            entry.server = server()
+        bundle = cls((entry,), is_history=False, server=server, context=context, is_bundle=False)
+        if entry.kind == _PATIENT:
+            bundle._meet_people(report)
         return bundle
 
     def key(self, resource: Resource) -> str:

@@ -90,16 +90,24 @@ class Coding(NamedTuple):
 def codings(concept: Any) -> list[Coding]:
     """The codings of a CodeableConcept that have a code, in its order."""
     parts = concept.get("coding") if isinstance(concept, dict) else None
-    found: list[Coding] = []
     if not isinstance(parts, list):
-        return found
-    for part in parts:
-        code = part.get("code") if isinstance(part, dict) else None
-        if code and isinstance(code, str):
-            system = part.get("system")
-            known = system_of(system) if isinstance(system, str) else ""
-            found.append(Coding(known, code.strip(), part.get("userSelected") is True))
-    return found
+        return []
+    return [_coding(*each) for each in map(_said, parts) if each[1]]
+
+
+def _said(part: Any) -> tuple[str | None, str, bool]:
+    """System, code and choice of a coding as they are written; the code is empty where there is none."""
+    code = part.get("code") if isinstance(part, dict) else None
+    if not isinstance(code, str):
+        return None, "", False
+    system = part.get("system")
+    return system if isinstance(system, str) else None, code, part.get("userSelected") is True
+
+
+@lru_cache(maxsize=16_384)
+def _coding(system: str | None, code: str, chosen: bool) -> Coding:
+    """Files say the same codings again and again."""
+    return Coding("" if system is None else system_of(system), code.strip(), chosen)
 
 
 def codes_in(found: Iterable[Coding], *systems: str) -> list[str]:
