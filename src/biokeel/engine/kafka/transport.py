@@ -115,16 +115,6 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             wait_seconds=what.wait_seconds,
         )
 
-    async def _keepalive2(self) -> None:
-        """Nothing: Faust would wake up both threads every second, lest calls to this one be overheard.
-
-        A call wakes it up itself.
-        """
-
-    @Service.task
-    async def _thread_keepalive(self) -> None:
-        """Nothing, as `_keepalive2`."""
-
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Commit `offsets`; nothing between a new subscription and its assignment, when aiokafka would raise.
 
