@@ -1,5 +1,7 @@
 # Everything a person does with a checkout. Needs python3 (3.11 or newer) and nothing else.
 .DEFAULT_GOAL := help
+# What we start, tests most of all, starts many processes: each would compile anew whatever it imports.
+unexport PYTHONDONTWRITEBYTECODE
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
@@ -15,7 +17,7 @@ $(STAMP): requirements-dev.lock requirements-uv.lock pyproject.toml
 	@echo "Setting up $(VENV) from the lock files (once; about half a minute with an empty cache)"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.lock
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements-dev.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
@@ -34,7 +36,15 @@ demo: $(STAMP) ## the whole way on real parts: PEOPLE=300 SEED=7 DEMO_DATA="fold
 check: $(STAMP) ## format, lint, types, import order, spelling, schemas, suites, sources
 	@$(BIN)/ruff format --check --quiet src tests bench
 	@$(BIN)/ruff check --quiet src tests bench
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target check-types check-rest
+
+# Types take as long as all the rest: the two run beside each other.
+.PHONY: check-types
+check-types:
 	@$(BIN)/mypy --no-error-summary
+
+.PHONY: check-rest
+check-rest:
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/codespell src tests bench docs README.md CHANGELOG.md Makefile
 	@$(BIN)/biokeel schema check
@@ -44,7 +54,7 @@ check: $(STAMP) ## format, lint, types, import order, spelling, schemas, suites,
 
 .PHONY: test
 test: check ## make check, then every test, on a real Kafka and a real object store
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 30 --durations-min 5
 
 .PHONY: faults
 faults: $(STAMP) ## the fault experiments, some 45 minutes: FAULTS="--fault-minutes 20", FAULTS="--runs full"
@@ -53,6 +63,10 @@ faults: $(STAMP) ## the fault experiments, some 45 minutes: FAULTS="--fault-minu
 .PHONY: runbooks
 runbooks: $(STAMP) ## the runbooks of docs/operations.md as they stand there, and other long ways, some 15 minutes
 	@$(BIN)/python -m pytest -v -m long tests --ignore tests/faults --ignore tests/conformance --run-long
+
+.PHONY: laws
+laws: $(STAMP) ## the property tests with ten times as many examples, some 15 minutes
+	@$(BIN)/python -m pytest -n 2 -m hypothesis --run-long
 
 .PHONY: bench
 bench: $(STAMP) ## how fast it is, on a stack of its own: BENCH="pressures --events 200000" (ten minutes)

@@ -13,27 +13,28 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from bench.backtest import run_backtest
+from bench.books import run_books
 from bench.end_to_end import (
     Plan,
     bench_stack,
     enrol,
+    made_up_stewards,
     mixed_load,
     pressure_load,
     run_load,
     stop_workers,
-    suite_folder,
     thin_load,
 )
-from bench.latency import run_latency, run_small_load
+from bench.latency import run_idle, run_latency, run_small_load
 from bench.machine import machine
 from bench.made import PRESSURE
-from bench.registers import MIX_PARTITIONS, of_many, of_the_mix
+from bench.registers import MIX_PARTITIONS, THIN_EVENTS, THIN_SOURCES, of_many, of_the_mix
 from bench.report import Report
 from bench.sources import run_publish
 from bench.spool import run_spool
-from bench.stages import FEW_PEOPLE, MANY_PEOPLE, MANY_RULES, RULES, Sizes, stages, suite_of
+from bench.stages import FEW_PEOPLE, MANY_PEOPLE, MANY_RULES, RULES, SAMPLES, Sizes, stages, suite_of
 from biokeel.settings import Settings
-from biokeel.validate.suites import suite_path
 
 PARTS = {
     "stages": 45,
@@ -43,8 +44,11 @@ PARTS = {
     "rules": 60,
     "publish": 30,
     "spool": 30,
+    "backtest": 20,
     "mix": 70,
     "thin": 110,
+    "idle": 180,
+    "books": 30,
     "people": 260,
 }
 """Each part and the seconds that it takes on two cores of today; it is not begun when fewer are left."""
@@ -68,9 +72,14 @@ def main(
     hospital_people: Annotated[int, typer.Option(help="FHIR bundles to publish.", min=1)] = 400,
     spool_events: Annotated[int, typer.Option(help="Events that the SDK sends at once.", min=1)] = 1_000_000,
     single_events: Annotated[int, typer.Option(help="Events that it sends one by one.", min=50)] = 100_000,
+    backtest_events: Annotated[
+        int, typer.Option(help="Landed events of a backtest; 50000000 takes minutes.", min=1)
+    ] = (1_000_000),
     rate: Annotated[int, typer.Option(help="Events a second when latency is measured.", min=20)] = 20_000,
     rate_seconds: Annotated[float, typer.Option(help="How long that rate is kept up.")] = 20.0,
     small_seconds: Annotated[float, typer.Option(help="How long ten events a second are kept up.")] = 20.0,
+    idle_seconds: Annotated[float, typer.Option(help="How long the part idle looks on.")] = 60.0,
+    book_events: Annotated[int, typer.Option(help="Most events of the part books.", min=100_000)] = 100_000_000,
     rows: Annotated[int, typer.Option(help="Events of a micro-batch of the stages.", min=1)] = SIZES.rows,
     runs: Annotated[int, typer.Option(help="Runs of each stage; the median counts.", min=1)] = SIZES.runs,
     flush_seconds: Annotated[float, typer.Option(help="Age of the oldest row that causes a landing.")] = 5.0,
@@ -98,6 +107,9 @@ def main(
         sizes = Sizes(rows=rows, people=people, land_rows=min(SIZES.land_rows, events), runs=runs)
         with tempfile.TemporaryDirectory(prefix="biokeel-bench-") as folder:
             report.stages.extend(stages(Path(folder), sizes))
+    if wanted("backtest"):
+        with tempfile.TemporaryDirectory(prefix="biokeel-bench-") as folder:
+            report.backtests.extend(run_backtest(Path(folder), backtest_events))
     if set(OF_PRESSURES) & set(chosen):
         plan = Plan("blood pressures", people, flush_seconds=flush_seconds, seconds=seconds)
         with _on_a_stack(plan, console) as (stack, enrolled):
@@ -108,9 +120,10 @@ def main(
             if wanted("latency"):
                 report.latency = run_latency(stack, plan, rate, rate_seconds)
             if wanted("rules"):
+                stewards = made_up_stewards(stack)
                 for count in (RULES, MANY_RULES):
-                    suite = suite_path(suite_folder(stack.state_dir), PRESSURE)
-                    suite.write_text(suite_of(Settings(), count), "utf-8")
+                    suite = suite_of(Settings(), count)
+                    stewards.put_in_force(PRESSURE, suite, SAMPLES, f"A benchmark of {count} rules.")
                     of_rules = replace(plan, name=f"{count} rules")
                     load = pressure_load(side_events, people)
                     report.runs.append(run_load(stack, of_rules, load, enrolled, console.print))
@@ -130,6 +143,15 @@ def main(
         plan = Plan("of many sources", people, of_many(), MIX_PARTITIONS, flush_seconds, seconds)
         with _on_a_stack(plan, console) as (stack, enrolled):
             report.runs.append(run_load(stack, plan, thin_load(mix_events, people), enrolled, console.print))
+    if wanted("idle"):
+        plan = Plan("of many sources, idle", people, of_many(), MIX_PARTITIONS, flush_seconds, seconds)
+        with (
+            tempfile.TemporaryDirectory(prefix="biokeel-bench-") as folder,
+            bench_stack(Path(folder), plan, console.print, console=True) as stack,
+        ):
+            report.idle = run_idle(stack, idle_seconds)
+    if wanted("books"):
+        report.books.extend(run_books(events, THIN_SOURCES, THIN_EVENTS) for events in (book_events // 10, book_events))
     if wanted("people"):
         plan = Plan(f"of {many_people:,} people", many_people, flush_seconds=flush_seconds, seconds=seconds)
         with _on_a_stack(plan, console) as (stack, enrolled):

@@ -9,7 +9,6 @@ nothing was read yet to the first look at which everything is in its place, so i
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,8 +23,11 @@ from bench.registers import of_a_clinic, raw_partitions, write_register
 from bench.scrape import Said, scrape
 from biokeel.books.bookkeeper import Bookkeeper
 from biokeel.contracts.catalogue import DirectoryCatalogue
+from biokeel.contracts.schema import load_schemas
 from biokeel.contracts.topics import Zone
 from biokeel.demo.programme import Publishers
+from biokeel.demo.stewards import MadeUpStewards
+from biokeel.land.lake import Lake
 from biokeel.observe.metrics import Edge
 from biokeel.settings import Settings
 from biokeel.stack.stack import Stack
@@ -115,12 +117,10 @@ class RunFigures:
 
 
 @contextmanager
-def bench_stack(folder: Path, plan: Plan, say: Say) -> Iterator[Stack]:
-    """A stack with one worker of each kind, the plan's settings, and suites of its own (`suite_folder`)."""
-    shutil.copytree(Settings().expectations_dir, suite_folder(folder))
+def bench_stack(folder: Path, plan: Plan, say: Say, *, console: bool = False) -> Iterator[Stack]:
+    """A stack with one worker of each kind and the plan's settings."""
     write_register(folder / "register", plan.sources)
     settings = {
-        "BIOKEEL_EXPECTATIONS_DIR": str(suite_folder(folder)),
         "BIOKEEL_PSEUDO_PARTITIONS": str(plan.partitions),
         "BIOKEEL_FLUSH_SECONDS": str(plan.flush_seconds),
         "BIOKEEL_SOURCES_DIR": str(folder / "register"),
@@ -129,7 +129,7 @@ def bench_stack(folder: Path, plan: Plan, say: Say) -> Iterator[Stack]:
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
     try:
-        with Stack.start(folder, workers=1, say=say) as stack:
+        with Stack.start(folder, workers=1, console=console, say=say) as stack:
             yield stack
     finally:
         for name, value in before.items():
@@ -139,9 +139,10 @@ def bench_stack(folder: Path, plan: Plan, say: Say) -> Iterator[Stack]:
                 os.environ[name] = value
 
 
-def suite_folder(state_dir: Path) -> Path:
-    """Where a stack of the benchmark has its suites: they may be changed."""
-    return state_dir / "suites"
+def made_up_stewards(stack: Stack) -> MadeUpStewards:
+    """Who puts suites in force in a stack of the benchmark; workers that are started then judge by them."""
+    schemas = load_schemas(Settings().schemas_dir)
+    return MadeUpStewards(Lake.of(stack.steward()).objects, schemas)
 
 
 def enrol(stack: Stack, plan: Plan) -> float:
@@ -242,9 +243,9 @@ def _watch(stack: Stack, events: int, deadline: float) -> list[Look]:
         time.sleep(LOOK_SECONDS)
 
 
-def used(stack: Stack) -> dict[str, Usage]:
-    """What each process of the stack has used so far."""
-    return {name: usage(_pid(stack, name)) for name in PROCESSES}
+def used(stack: Stack, processes: Iterable[str] = PROCESSES) -> dict[str, Usage]:
+    """What each of these processes of the stack has used so far."""
+    return {name: usage(_pid(stack, name)) for name in processes}
 
 
 def _look(stack: Stack) -> Look:

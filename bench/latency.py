@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from confluent_kafka import Consumer, TopicPartition
 
-from bench.end_to_end import LOOK_SECONDS, BenchError, Plan, used
+from bench.end_to_end import LOOK_SECONDS, PROCESSES, BenchError, Plan, used
 from bench.made import PRESSURE, pressures
 from bench.registers import CLINIC_ID
 from bench.scrape import scrape
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 RAW: Final = PRESSURE.raw_topic(CLINIC_ID)
 TICKS: Final = 20
 """Portions that a second's events are published in."""
+REST_SECONDS: Final = 90.0
+"""After this long snapshots are written, and the books look seldom (`biokeel.books.worker.QUIET_LOOKS`)."""
+IDLE_PROCESSES: Final = (*PROCESSES, "console")
 LEAST_SHARE: Final = 0.95
 """Of the wanted rate; below it the source, not the workers, was measured."""
 
@@ -61,6 +64,15 @@ def run_small_load(stack: Stack, plan: Plan, rate: int, seconds: float) -> Small
     spent, after = time.monotonic() - began, used(stack)
     _settled(stack, wanted + count, plan.seconds)
     return SmallLoad(rate, spent, {name: after[name].since(before[name]).seconds / spent for name in after})
+
+
+def run_idle(stack: Stack, seconds: float) -> SmallLoad:
+    """What the processes use for `seconds` while nothing comes, after `REST_SECONDS` for them to see that."""
+    time.sleep(REST_SECONDS)
+    began, before = time.monotonic(), used(stack, IDLE_PROCESSES)
+    time.sleep(seconds)
+    spent, after = time.monotonic() - began, used(stack, IDLE_PROCESSES)
+    return SmallLoad(0, spent, {name: after[name].since(before[name]).seconds / spent for name in after})
 
 
 @dataclass(frozen=True, slots=True)

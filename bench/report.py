@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from bench.backtest import BacktestFigures
+    from bench.books import BooksFigures
     from bench.end_to_end import RunFigures
     from bench.latency import LatencyFigures, SmallLoad
     from bench.machine import Machine
@@ -30,8 +32,11 @@ class Report:
     runs: list[RunFigures] = field(default_factory=list)
     latency: LatencyFigures | None = None
     small_load: SmallLoad | None = None
+    idle: SmallLoad | None = None
+    books: list[BooksFigures] = field(default_factory=list)
     publish: PublishFigures | None = None
     spool: list[SpoolFigures] = field(default_factory=list)
+    backtests: list[BacktestFigures] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     """Parts for which there was no time."""
 
@@ -59,10 +64,16 @@ class Report:
             console.print(_latency(self.latency))
         if self.small_load is not None:
             console.print(_small_load(self.small_load))
+        if self.idle is not None:
+            console.print(_small_load(self.idle))
+        if self.books:
+            console.print(_books(self.books))
         if self.publish is not None:
             console.print(_publish(self.publish))
         if self.spool:
             console.print(_spool(self.spool))
+        if self.backtests:
+            console.print(_backtests(self.backtests))
         if self.left_out:
             console.print(f"Left out, because time was up: {', '.join(self.left_out)}.")
 
@@ -181,6 +192,20 @@ def _small_load(figures: SmallLoad) -> Table:
     return table
 
 
+def _books(figures: list[BooksFigures]) -> Table:
+    table = _table("Books, CPU s", "events", "raw partitions", "MB saved", "to write", "to read", "to balance")
+    for each in figures:
+        table.add_row(
+            f"{each.events:,}",
+            f"{each.partitions:,}",
+            f"{each.size / 1e6:.1f}",
+            f"{each.write:.2f}",
+            f"{each.read:.2f}",
+            f"{each.balance:.2f}",
+        )
+    return table
+
+
 def _publish(figures: PublishFigures) -> Table:
     table = _table("biokeel publish, FHIR bundles", "files", "MB", "events", "MB/s", "MB/CPU s", "events/s")
     table.add_row(
@@ -203,5 +228,14 @@ def _spool(figures: list[SpoolFigures]) -> Table:
             f"{each.events / each.taken_seconds:,.0f}",
             f"{each.events / each.seconds:,.0f}",
             f"{each.cpu_seconds / each.events * 1e6:.1f}",
+        )
+    return table
+
+
+def _backtests(figures: list[BacktestFigures]) -> Table:
+    table = _table("A draft tried on all that landed", "how", "events", "seconds", "CPU seconds", "peak MiB")
+    for each in figures:
+        table.add_row(
+            each.way, f"{each.events:,}", f"{each.seconds:.2f}", f"{each.cpu_seconds:.2f}", f"{each.peak_mib:,.0f}"
         )
     return table

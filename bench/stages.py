@@ -308,6 +308,10 @@ class _Bench:
         )
 
 
+SAMPLES = '{"samples": [{"why": "a good one", "row": {"systolic": 120, "diastolic": 80}}]}'
+"""What stands beside a suite of the benchmark."""
+
+
 def suite_of(settings: Settings, count: int) -> str:
     """A suite of `count` rules: the first `RULES` of blood pressures with a lower bound, each copy with its own."""
     whole = json.loads(suite_path(settings.expectations_dir, PRESSURE).read_text("utf-8"))

@@ -25,9 +25,12 @@ BiokeelError
 │   ├── VaultRefused         the vault's database does not take what it was given
 │   └── VaultUnavailable     the vault's database does not answer; trying again may help
 ├── SuiteError               a suite that cannot be read, compiled or run
+│   ├── BookBroken           a page of the book of rules that is missing, was changed, or is not signed
+│   └── NotApproved          a draft that may not be submitted, approved or put in force as it is
 ├── LandingError
 │   ├── StoreRefused         the object store does not do what exactly-once landing needs
 │   ├── StoreUnavailable     the object store does not answer; trying again may help
+│   ├── NothingLanded        an event type that has no table yet
 │   └── CommitConflict       another writer landed the same rows; positions must be read again
 ├── EngineError
 │   ├── TransportError       Kafka cannot be reached or misbehaves
@@ -166,6 +169,14 @@ class SuiteError(BiokeelError):
     """A suite that cannot be read, compiled or run."""
 
 
+class BookBroken(SuiteError):  # noqa: N818
+    """A page of the book of rules that is missing, was changed, or is not signed by who may."""
+
+
+class NotApproved(SuiteError):  # noqa: N818
+    """A draft that may not be submitted, approved or put in force as it is."""
+
+
 class LandingError(BiokeelError):
     """Something is wrong between a batch and its table."""
 
@@ -176,6 +187,10 @@ class StoreRefused(LandingError):  # noqa: N818
 
 class StoreUnavailable(LandingError):  # noqa: N818
     """The object store does not answer; trying again may help."""
+
+
+class NothingLanded(LandingError):  # noqa: N818
+    """An event type that has no table yet: no worker has begun with it."""
 
 
 class CommitConflict(LandingError):  # noqa: N818

@@ -1,4 +1,7 @@
-"""The client of an S3-compatible store, and its errors as ours. boto3 and botocore stop here.
+"""The client of an S3-compatible store, and its errors as ours. botocore stops here.
+
+botocore is what boto3 stands on. Its client is the same, without boto3's transfers of files, which nobody wants and
+which take a tenth of a second to import.
 
 Whoever speaks to a store has rights of its own in it: the settings say which.
 """
@@ -8,7 +11,7 @@ from __future__ import annotations
 import base64
 from contextlib import contextmanager
 from hashlib import md5, sha256
-from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, cast
 
 from biokeel.errors import LandingError, StoreRefused, StoreUnavailable
 
@@ -46,10 +49,10 @@ def content_of(file: BinaryIO, read: Callable[[int], None] = lambda _: None) -> 
 
 def client(settings: Settings) -> S3Client:
     """A client with the way in that `settings` hold. Safe to use from several threads."""
-    import boto3
     from botocore.config import Config
+    from botocore.session import get_session
 
-    return boto3.client(
+    made = get_session().create_client(
         "s3",
         endpoint_url=settings.s3_endpoint,
         region_name=settings.s3_region,
@@ -65,6 +68,7 @@ def client(settings: Settings) -> S3Client:
             response_checksum_validation="when_required",
         ),
     )
+    return cast("S3Client", made)
 
 
 def part_bytes(size: int) -> int:

@@ -2,9 +2,9 @@
 
 Each setting is an environment variable `BIOKEEL_<NAME>`. `biokeel stack up` writes the settings of the local stack into
 files in the state directory, one for each side: `vault.env` and `research.env` for the zones of the privacy wall,
-`sources/<id>.env` for each source, `operator.env` for who watches, `books.env` for who keeps the books and `admin.env`
-for who registers sources. Each holds its own side's ways in and no other's, and who loads settings names the sides that
-it needs. What stands in the environment wins over the files.
+`sources/<id>.env` for each source, `operator.env` for who watches, `books.env` for who keeps the books, `admin.env` for
+who registers sources and `steward.env` for who owns the rules. Each holds its own side's ways in and no other's, and
+who loads settings names the sides that it needs. What stands in the environment wins over the files.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from biokeel.errors import SettingsError
 
-OPERATOR, BOOKS, ADMIN = "operator", "books", "admin"
-"""The sides that are no zone: who watches, keeps the books, registers sources; a source's is what `side_of` says."""
+OPERATOR, BOOKS, ADMIN, STEWARD = "operator", "books", "admin", "steward"
+"""The sides that are no zone: who watches, keeps the books, registers sources, owns the rules; a source's is what
+`side_of` says."""
 
 
 def side_of(source: str) -> str:
@@ -56,9 +57,9 @@ class Settings(BaseSettings):
     schema_registry_url: Annotated[
         str, Field(description="Schema registry (Confluent's API) whose ids events carry.", repr=False)
     ] = ""
-    expectations_dir: Annotated[Path, Field(description="The Great Expectations suites.")] = Field(
-        default_factory=lambda: _beside_project("expectations")
-    )
+    expectations_dir: Annotated[
+        Path, Field(description="The Great Expectations suites: drafts, and what a new installation begins with.")
+    ] = Field(default_factory=lambda: _beside_project("expectations"))
     sources_dir: Annotated[Path, Field(description="The register of sources, a file each.")] = Field(
         default_factory=lambda: _beside_project("sources")
     )
@@ -127,6 +128,15 @@ class Settings(BaseSettings):
             description="Public keys (comma list) of the vault zone: a block that none of them has signed is left out."
         ),
     ] = ""
+
+    # -- rules
+    four_eyes: Annotated[
+        bool,
+        Field(description="true or false: whether a draft of a suite must be approved by another than its author."),
+    ] = True
+    steward_key_file: Annotated[Path | None, Field(description="A steward's key file: who submits and approves.")] = (
+        None
+    )
 
     # -- engine
     worker_name: Annotated[

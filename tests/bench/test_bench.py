@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 from bench.__main__ import main
+from bench.backtest import WAYS, run_backtest
 from bench.made import thin
 from bench.registers import THIN_EVENTS, of_a_clinic, of_many, of_the_mix, raw_partitions
 from bench.stages import Sizes, stages
@@ -17,6 +18,12 @@ def test_every_stage_is_measured(tmp_path):
     assert [each.stage for each in figures if each.cpu_microseconds < 0 or each.wall_microseconds <= 0] == []
     measured = {each.stage for each in figures}
     assert {"decode", "look-up", "scan", "wall", "blocks, split", "validate", "link", "land"} <= measured
+
+
+def test_a_backtest_is_measured_over_all_events_in_each_way(tmp_path):
+    figures = list(run_backtest(tmp_path, 3_000))
+    assert [(each.way, each.events) for each in figures] == [(way, 3_000) for way in WAYS]
+    assert all(each.seconds > 0 and each.peak_mib > 50 for each in figures)
 
 
 @pytest.mark.integration

@@ -30,6 +30,7 @@ class FakeVault:
     def __init__(self):
         self.decided = []
         self.generation = 1
+        self.heard = []
 
     def decide(self, *decisions):
         self.decided += decisions
@@ -49,6 +50,9 @@ class FakeVault:
         if last == -1:
             return Decided(self._frame([]), -1, 0)
         return Decided(self._frame(self.decided[number + 1 : last + 1]), last, self.generation)
+
+    def clients(self):
+        return self.heard
 
     def whole(self):
         lies = {}

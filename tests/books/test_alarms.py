@@ -2,8 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biokeel.books.alarms import DAYS, HOUR, KEPT_HOURS, KINDS, History, Hour, alarms
+from biokeel.books.alarms import DAYS, HOUR, KEPT_HOURS, KINDS, History, Hour, SeenClient, alarms
 from biokeel.books.places import Place
+from biokeel.contracts.clients import Client
+from tests.registers import source
 
 NOW = 500_000 * HOUR + 1_800.0
 THIS = 500_000
@@ -18,8 +20,13 @@ def every_hour(*counts):
     return dict.fromkeys(range(KEPT_HOURS), counts)
 
 
+def told(found, cadence=3600, software=(), clients=()):
+    registered = source("hospital-a", cadence_seconds=cadence, software=software)
+    return alarms(registered, found, NOW, clients)
+
+
 def kinds(found, cadence=3600):
-    return [alarm.kind for alarm in alarms("hospital-a", found, cadence, NOW)]
+    return [alarm.kind for alarm in told(found, cadence)]
 
 
 def test_a_source_that_does_as_always_raises_no_alarm():
@@ -29,7 +36,7 @@ def test_a_source_that_does_as_always_raises_no_alarm():
 
 def test_a_source_is_silent_once_nothing_came_for_longer_than_its_cadence():
     assert kinds(history({}, moved=NOW - 3_600)) == []
-    (alarm,) = alarms("hospital-a", history({}, moved=NOW - 7_200), 3_600, NOW)
+    (alarm,) = told(history({}, moved=NOW - 7_200), 3_600)
     assert alarm.kind == "silent"
     assert alarm.sentence.startswith(
         "hospital-a has sent nothing for 2 hours, and is expected to every 60 minutes: ask"
@@ -71,11 +78,32 @@ def test_a_clock_that_is_ahead_is_told_for_two_hours():
     assert kinds(history({}, ahead=(300.0, NOW))) == []
 
 
+@pytest.mark.parametrize(
+    ("client", "ago", "is_told"),
+    [
+        (Client("biokeel-python", "0.1.9"), 0, True),
+        (Client("biokeel-python", "0.2"), 0, False),
+        (Client("biokeel-python", "0.10"), 0, False),
+        (Client("biokeel-python", ""), 0, True),
+        (Client("export", ""), 0, False),
+        (Client("", ""), 0, True),
+        (Client("", ""), 25 * HOUR, False),
+    ],
+)
+def test_a_client_that_is_old_or_not_registered_is_told_for_a_day(client, ago, is_told):
+    found = told(history({}), software=("biokeel-python/0.2", "export"), clients=[SeenClient(client, NOW - ago)])
+    assert [alarm.kind for alarm in found] == (["client"] if is_told else [])
+
+
+def test_a_source_that_may_use_any_client_raises_no_alarm_by_one():
+    assert told(history({}), clients=[SeenClient(Client("", ""), NOW)]) == []
+
+
 def test_each_alarm_says_what_to_do():
     strange = history(
         every_hour(1_000, 1_000, 1) | {0: (99_999, 9_999, 9_999), 1: (0, 0, 0)}, NOW - HOUR * 9, ahead=(1e9, NOW)
     )
-    found = alarms("hospital-a", strange, 60, NOW)
+    found = told(strange, 60, ("export/2",), [SeenClient(Client("export", "1"), NOW)])
     assert tuple(alarm.kind for alarm in found) == KINDS
     assert all(alarm.sentence.startswith("hospital-a ") and alarm.sentence.endswith(".") for alarm in found)
 

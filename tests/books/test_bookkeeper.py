@@ -25,6 +25,7 @@ from biokeel.errors import TransportError
 from biokeel.land.lake import Lake
 from biokeel.settings import BOOKS, Settings
 from biokeel.stack.stack import Stack
+from tests import commands
 from tests.event_types import EVENTS
 
 pytestmark = pytest.mark.integration
@@ -77,16 +78,12 @@ def land(stack, kind, event, partition, offsets, stream="raw"):
 
 
 def environment(stack, **more):
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("BIOKEEL_", "PYTEST"))}
-    own["BIOKEEL_STATE_DIR"] = str(stack.state_dir)
-    own["BIOKEEL_SOURCES_DIR"] = os.environ["BIOKEEL_SOURCES_DIR"]
-    own["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, sys.path))
-    return own | more
+    register = os.environ["BIOKEEL_SOURCES_DIR"]
+    return commands.environment(BIOKEEL_STATE_DIR=str(stack.state_dir), BIOKEEL_SOURCES_DIR=register, **more)
 
 
 def biokeel(stack, *arguments):
-    command = [sys.executable, "-m", "biokeel", *arguments]
-    return subprocess.run(command, check=False, capture_output=True, text=True, env=environment(stack), timeout=240)
+    return commands.biokeel(*arguments, given=environment(stack))
 
 
 @contextmanager

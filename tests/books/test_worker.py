@@ -17,6 +17,7 @@ from biokeel.books.saved import SavedBooks
 from biokeel.books.state import differences
 from biokeel.books.tables import Tables
 from biokeel.books.worker import QUIET_LOOKS, SAVE_SECONDS, TABLES_EVERY, BooksWorker
+from biokeel.contracts.clients import Client
 from biokeel.contracts.receipts import decode
 from biokeel.contracts.sources import Source
 from biokeel.errors import CommitConflict, StoreUnavailable, TransportError
@@ -35,6 +36,7 @@ REGISTER = {
         schemes=("KR_RRN",),
         time_zone="Asia/Seoul",
         cadence_seconds=60,
+        software=("export/2",),
     )
 }
 
@@ -122,9 +124,9 @@ def looks_at_tables(monkeypatch):
     looks = []
     look = Follower.look
 
-    def counted(self, *, thorough=True, tables=True):
-        looks.append(tables)
-        return look(self, thorough=thorough, tables=tables)
+    def counted(self, *, thorough=True, only=None):
+        looks.append(only is None or bool(only))
+        return look(self, thorough=thorough, only=only)
 
     monkeypatch.setattr(Follower, "look", counted)
     return looks
@@ -151,13 +153,9 @@ def test_where_all_is_accounted_for_tables_are_looked_at_seldom_and_at_once_when
 ):
     worker = world.worker()
     world.land(CURATED, range(10))
-    for _ in range(QUIET_LOOKS + 2):
+    for _ in range(2 * TABLES_EVERY):
         world.turn(worker)
-    assert all(looks_at_tables[:QUIET_LOOKS])
-    looks_at_tables.clear()
-    for _ in range(TABLES_EVERY):
-        world.turn(worker)
-    assert looks_at_tables.count(True) == 1
+    assert looks_at_tables.count(True) == 2
     world.high += 1
     looks_at_tables.clear()
     for _ in range(2 * QUIET_LOOKS):  # it is on its way, for as long as it takes
@@ -178,6 +176,17 @@ def test_what_a_steward_moves_while_nothing_comes_is_seen_within_so_many_looks(w
     for _ in range(TABLES_EVERY):
         world.turn(worker)
     assert worker._published.books.total("superseded") == 1
+
+
+def test_a_source_that_sends_with_an_old_client_raises_an_alarm_and_its_update_ends_it_within_a_day(world):
+    worker = world.worker()
+    world.lake.vault.heard = [("hospital-a", Client("export", "1"), world.now)]
+    world.turn(worker)
+    assert "older than 2" in " ".join(alarm.sentence for alarm in worker._published.alarms if alarm.kind == "client")
+    world.lake.vault.heard += [("hospital-a", Client("export", "2"), world.now)]
+    world.now += 25 * 3600
+    world.turn(worker)
+    assert not [alarm for alarm in worker._published.alarms if alarm.kind == "client"]
 
 
 def test_a_source_hears_what_became_of_its_events_and_of_each_change(world):

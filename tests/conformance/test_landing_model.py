@@ -27,7 +27,7 @@ from biokeel.land.reading import scan
 from tests.conformance.landing_world import EVENT, Died, Worker, multiples, topic
 
 BLOCKS = topic(partitions=1, blocks=6, size=6)
-QUICK, LONG = 50, 2_000
+QUICK, LONG = 25, 2_000
 """Runs in `make test` and in `make faults`."""
 WORKERS = st.integers(0, 1)
 DIVISORS = st.integers(2, 5)

@@ -24,6 +24,7 @@ from biokeel.land.tables import EventTables
 from biokeel.land.tidy import STEPS, Tidied, begin_again, tidy
 from tests.books.telling import lies
 from tests.conformance.landing_world import DAY, EVENT, SCHEMA, Died, rows
+from tests.examples import examples
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 # Rows of a topic: event, value (None withdraws it), minutes until it was recorded.
@@ -94,7 +95,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(8), suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(st.lists(EVENTS, min_size=1, max_size=3), st.booleans())
 def test_the_newest_version_is_shown_unless_it_was_withdrawn(tmp_path_factory, blocks, often):
     world = World(tmp_path_factory.mktemp("tidy"))

@@ -21,6 +21,7 @@ from biokeel.console.page import serve
 from biokeel.contracts.topics import PERSON_EVENTS, event_type
 from biokeel.observe.metrics import Edge, WorkerMetrics
 from biokeel.reasons import Reason
+from biokeel.rulebook.shown import ShownVersion
 from tests.event_types import EVENTS
 
 FOLDER, TOKEN = Path(sys.argv[1]), sys.argv[2]
@@ -98,8 +99,18 @@ def work(wall, curate):
         time.sleep(0.1)
 
 
+class Rules:
+    """Two suites: one was edited and has a later version that does not hold, of the other nothing is in force."""
+
+    def look(self):
+        edited = ShownVersion(
+            "3+0f12ab34cd56", "anna", "bora", "2026-11-30T12:00:00+00:00", "rules/x/000004.json <b>is junk"
+        )
+        return {GLUCOSE: edited, event_type("lifestyle.diet"): ShownVersion(fault="nothing holds")}
+
+
 if __name__ == "__main__":
     wall, curate = WorkerMetrics("pseudonymise"), WorkerMetrics("curate")
     with wall.serve(FOLDER), curate.serve(FOLDER):
         threading.Thread(target=work, args=(wall, curate), daemon=True).start()
-        serve(FOLDER, seen, 0, lambda url: print(url, flush=True), token=TOKEN)
+        serve(FOLDER, seen, Rules(), 0, lambda url: print(url, flush=True), token=TOKEN)

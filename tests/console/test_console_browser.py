@@ -118,10 +118,18 @@ def test_tables_show_their_versions_and_workers_their_health_in_words(page):
     assert page.get_by_test_id("worker-curate").text_content().endswith(": ok")
 
 
+def test_rules_in_force_are_shown_with_who_wrote_and_approved_them_and_what_is_wrong(page):
+    told = ("version", "author", "approver")
+    cells = [page.get_by_test_id(f"rules-clinical.glucose-{name}").text_content() for name in told]
+    assert cells == ["3+0f12ab34cd56", "anna", "bora"]
+    assert "rules/x/000004.json <b>is junk" in page.get_by_test_id("rules-clinical.glucose-fault").text_content()
+    assert page.get_by_test_id("rules-lifestyle.diet-version").text_content() == "–"
+
+
 def test_the_page_can_be_read_by_a_screen_reader(page):
     assert page.get_by_role("img", name="The way of an event").count() == 1
     assert page.get_by_role("heading", level=1).count() == 1
-    assert page.get_by_role("table").count() == 4
+    assert page.get_by_role("table").count() == 5
     assert page.locator("html").get_attribute("lang") == "en-US"
 
 

@@ -1,9 +1,6 @@
 """Who keeps the books can open neither the vault nor a raw event: on the real parts, with the vault's keys away."""
 
-import os
 import socket
-import subprocess
-import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -24,6 +21,7 @@ from biokeel.settings import BOOKS, OPERATOR, Settings
 from biokeel.stack.stack import Stack
 from biokeel.vault.decisions import Decisions
 from biokeel.vault.store import Vault
+from tests import commands
 
 pytestmark = pytest.mark.integration
 
@@ -50,11 +48,7 @@ def kept(tmp_path_factory):
 
 
 def biokeel(stack, *arguments):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("BIOKEEL_")}
-    environment |= {"BIOKEEL_STATE_DIR": str(stack.state_dir)}
-    environment["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, sys.path))
-    command = [sys.executable, "-m", "biokeel", *arguments]
-    return subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=120)
+    return commands.biokeel(*arguments, given=commands.environment(BIOKEEL_STATE_DIR=str(stack.state_dir)))
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from biokeel.land.columns import curated_columns
 from biokeel.land.lake import Lake
 from biokeel.land.reading import scan
 from biokeel.observe.metrics import WorkerMetrics
+from biokeel.rulebook.follow import FollowedBook
 from biokeel.settings import Settings
-from biokeel.validate.suites import SuiteStore
 from tests.signing import KEYS, SIGNER, signed
 
 PRESSURE = event_type("clinical.blood_pressure")
@@ -72,9 +72,8 @@ def damaged(record):
 def made_worker(lake, keys=KEYS, **changed):
     settings = Settings(**({"flush_rows": 1_000_000, "flush_seconds": 1e6} | changed))
     schemas = {PRESSURE: SCHEMA}
-    return CurateWorker(
-        settings, WorkerMetrics("curate"), lake, schemas, SuiteStore(settings.expectations_dir, schemas), keys=keys
-    )
+    book = FollowedBook(lake.objects, schemas, begin=settings.expectations_dir)
+    return CurateWorker(settings, WorkerMetrics("curate"), lake, schemas, book, keys=keys)
 
 
 async def assign(worker, *partitions):

@@ -3,21 +3,28 @@
 import asyncio
 from concurrent.futures import Future
 
+import numpy as np
 import pytest
 
+from biokeel.contracts.clients import Client
+from biokeel.contracts.sources import Register
 from biokeel.engine import outage
 from biokeel.engine.kafka.deliveries import Partition
 from biokeel.engine.kafka.records import Records
 from biokeel.engine.pseudonymise import WINDOW, PseudonymiseWorker
 from biokeel.errors import RegistryUnavailable, TransportError, VaultUnavailable
 from biokeel.observe.metrics import WorkerMetrics
+from biokeel.pseudonymise.wall import Wall
 from biokeel.settings import Settings
+from biokeel.vault.database import Database
+from biokeel.vault.decisions import Decisions
 from tests.pseudonymise.conftest import CATALOGUE, GLUCOSE, SOURCES, World, world
+from tests.registers import source
 from tests.signing import SIGNER
 
 __all__ = ["world"]
 
-AT, OTHER = (Partition(GLUCOSE.raw_topic(source), 0) for source in SOURCES)
+AT, OTHER = (Partition(GLUCOSE.raw_topic(each), 0) for each in SOURCES)
 """The same partition of two sources (`origin` 0 and 1)."""
 
 
@@ -179,7 +186,8 @@ def test_a_vault_that_can_only_be_read_is_away_until_it_can_be_written_too(world
         looks[0] += 1
         return look()
 
-    monkeypatch.setattr("biokeel.engine.pseudonymise.RELEASE_SECONDS", 0.01)
+    for pause in ("RELEASE_SECONDS", "REST_SECONDS"):
+        monkeypatch.setattr(f"biokeel.engine.pseudonymise.{pause}", 0.01)
     monkeypatch.setattr(worker._wall._vault, "decide", written)
     monkeypatch.setattr(worker._wall, "ready_at", counted)
 
@@ -352,3 +360,21 @@ def test_the_same_partition_and_offset_of_two_sources_are_two_events_wherever_th
     assert world.vault().waiting() == {GLUCOSE: 2}
     world.enrol(world.wall(), "P-9")
     assert published(world.glucose("P-1"))[0] == ["hospital-one/0:0-0", "hospital-one/0:2-2", "hospital-two/0:0-0"]
+
+
+def test_what_a_client_states_is_noted_with_its_batch(world):
+    registered = source(SOURCES[0], software=("export",))
+    wall = Wall(world.codec, world.vault(), world.schemas, lambda: Register([registered]))
+    worker = PseudonymiseWorker(Settings(), WorkerMetrics("pseudonymise"), wall, CATALOGUE, Kafka(), signer=SIGNER)
+    worker.ledger.assign(AT, 0)
+    records = Records(np.arange(1), [b"no event"], None, 0, clients=frozenset({b"export/1.2"}))
+    delivery = worker.ledger.deliver(AT, records)
+
+    async def scenario():
+        await worker.take([delivery])
+        await worker._arrived()
+
+    asyncio.run(scenario())
+    reader = Decisions(Database(str(world.settings.vault_url), read_only=True))
+    assert [(of, client) for of, client, _ in reader.clients()] == [(SOURCES[0], Client("export", "1.2"))]
+    reader.close()

@@ -96,6 +96,16 @@ def test_columns_hold_what_aiokafka_unpacks_and_no_more_rows_than_allowed(respon
     assert all(len(records) == rows for records in given_out[:-1])
 
 
+def test_what_the_first_record_of_each_batch_says_of_its_client_goes_with_the_micro_batches():
+    stated = [[("software", b"export/1")], [("software", b"other/2"), ("trace", b"x")], [("software", b"late/3")]]
+    data = batch(0, [(0, b"a", stated[0]), (1, b"b", stated[2])]) + batch(2, [(0, b"c", stated[1]), (1, b"d", [])])
+    one, two = MicroBatches(fetched(data), 3, SIZE, headers=False)
+    assert one.clients == {b"export/1", b"other/2"}
+    assert two.clients <= one.clients
+    (plain_one,) = MicroBatches(fetched(batch(0, plain([b"a"]))), 3, SIZE, headers=False)
+    assert not plain_one.clients
+
+
 @given(response=responses(), rows=st.integers(1, 12))
 def test_what_is_given_out_covers_the_whole_response_and_says_where_nothing_stands(response, rows):
     data, aborted, end, offset = response
@@ -362,18 +372,14 @@ def test_partitions_are_not_gathered_past_the_bound_though_they_have_few_records
     ids=["nothing in hand", "records in hand", "nothing came", "records in hand and nothing more"],
 )
 def test_the_broker_gathers_shortly_with_records_in_hand_and_long_but_for_one_byte_where_nothing_came(
-    monkeypatch, in_hand, busy, asks
+    in_hand, busy, asks
 ):
     fetcher = Fetcher.__new__(Fetcher)
     fetcher._records, fetcher._busy = in_hand, busy
     fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms = 4096, 800
-
-    def request(self, _assignment):
-        return self._fetch_min_bytes, self._fetch_max_wait_ms
-
-    monkeypatch.setattr(driver.Fetcher, "_get_actions_per_node", request)
-    assert fetcher._get_actions_per_node(None) == asks
-    assert request(fetcher, None) == (4096, 800)
+    fetcher._fetch_max_bytes, fetcher._max_partition_fetch_bytes, fetcher._isolation_level = SIZE, SIZE, 1
+    bounds = fetcher._bounds()
+    assert (bounds.least, bounds.wait_ms) == asks
 
 
 def test_a_broker_is_busy_from_an_answer_with_records_to_one_without(monkeypatch):

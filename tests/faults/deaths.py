@@ -1,14 +1,11 @@
 """Workers die by SIGKILL: at every named point, at random, and where a verdict or a parking stands alone."""
 
-import json
-import shutil
 import time
 
-from biokeel.settings import PROJECT_ROOT
+from biokeel.rulebook.follow import LOOK_SECONDS
 from biokeel.testing.crash import POINTS
-from biokeel.validate.suites import suite_path
 from tests.faults.plan import experiment
-from tests.faults.traffic import LATE, PRESSURE
+from tests.faults.traffic import LATE
 from tests.faults.world import KINDS
 
 PAIRS = list(zip(*([point for point in POINTS if point.startswith(kind)] for kind in KINDS), strict=True))
@@ -58,37 +55,43 @@ def changed_suite(run):
     first, then = highest if run.number % 2 == 0 else reversed(highest)
     world.fixed_suite = False
     world.end("curate-1")
+    world.stewards.publish(first)
     point = run.rng.choice(["curate.land.decided", "curate.land.decision_known"])
-    world.start("curate-1", f"{point}:{run.rng.randint(1, PLACES)}", BIOKEEL_EXPECTATIONS_DIR=str(suites(world, first)))
+    world.start("curate-1", f"{point}:{run.rng.randint(1, PLACES)}")
     world.send(rows=900)
     world.await_deaths("curate-1", sending=400)
     run.harmed()
-    world.start("curate-1", BIOKEEL_EXPECTATIONS_DIR=str(suites(world, then)))
+    world.stewards.publish(then)
+    world.start("curate-1")
     run.recovered(world, timed=False)
-    world.fixed_suite = True
+    put_back(run)
+
+
+@experiment("suites change while events flow and workers die", full=20, least=2, seconds=45)
+def suites_change_in_the_stream(run):
+    """Versions come in force while rows flow; in between a worker dies. No restart is needed for any of them."""
+    world = run.world
+    world.fixed_suite = False
+    for highest in (200, run.rng.choice([110, 125, 140]), 190):
+        world.stewards.publish(highest)
+        world.live(LOOK_SECONDS + run.rng.uniform(0, 2), rows=300, every=1.0)
+        if run.rng.random() < 0.5:
+            world.kill("curate-1")
+            world.start("curate-1")
+            run.harmed()
+    run.harmed()
+    run.recovered(world, timed=False)
+    world.stewards.check()
+    put_back(run)
+
+
+def put_back(run):
+    """The rules that an installation begins with are in force again, also in the worker that runs."""
+    world = run.world
+    world.stewards.roll_back()
     world.end("curate-1")
     world.start("curate-1")
-
-
-def suites(world, highest):
-    """A folder of suites of which that of blood pressures takes no systolic value above `highest`."""
-    folder = world.folder / f"suites-{highest}"
-    if not folder.exists():
-        shutil.copytree(PROJECT_ROOT / "expectations", folder)
-        path = suite_path(folder, PRESSURE)
-        suite = json.loads(path.read_text("utf-8"))
-        suite["meta"]["version"] = f"1-{highest}"
-        rule = {"rule": f"bp.systolic.at_most_{highest}", "notes": "A rule of an experiment: it changes the verdict."}
-        suite["expectations"].append(
-            {
-                "type": "expect_column_values_to_be_between",
-                "kwargs": {"column": "systolic", "max_value": highest},
-                "severity": "critical",
-                "meta": rule,
-            }
-        )
-        path.write_text(json.dumps(suite), "utf-8")
-    return folder
+    world.fixed_suite = True
 
 
 @experiment("crash after parking before the offset commit, enrolment, restart", full=20, seconds=9)

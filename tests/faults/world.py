@@ -22,6 +22,7 @@ from biokeel.vault.event_ids import EventIdCipher
 from biokeel.vault.keys import load_key_file
 from tests.faults.proofs import Content, Leaks, Positions
 from tests.faults.proxy import Http, Kafka, Proxy
+from tests.faults.stewards import Stewards
 from tests.faults.traffic import (
     BROKEN,
     ENROLMENT,
@@ -97,7 +98,9 @@ class World:
         self.positions = Positions(self.bucket)
         keys = load_key_file(self.stack.state_dir / "vault" / "vault.keys")
         ids = EventIdCipher(keys.event_ids)
-        self.content = Content(Lake.of(self.stack.settings(Zone.RESEARCH)), PRESSURE, HIGHEST, ids)
+        lake = Lake.of(self.stack.settings(Zone.RESEARCH))
+        self.content = Content(lake, PRESSURE, HIGHEST, ids)
+        self.stewards = Stewards(lake, self.schema)
         self.leaks = Leaks(self.stack, self.logs)
         self.enrol("steady", range(STEADY))
 

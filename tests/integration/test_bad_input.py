@@ -8,9 +8,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import confluent_kafka
@@ -37,7 +34,9 @@ from biokeel.source.client import Publisher
 from biokeel.source.columns import conform
 from biokeel.stack.stack import Stack
 from biokeel.vault.store import Vault
+from tests import commands
 from tests.event_types import EVENTS
+from tests.stack.stack_helpers import balanced
 
 pytestmark = pytest.mark.integration
 
@@ -154,10 +153,7 @@ def sent(stack):
         publisher.publish_raw(PRESSURE, pressures)
     foreign(settings, good[6])
     expected = dict(zip(offsets, (reason for _, reason in messages), strict=True))
-    bookkeeper, deadline = Bookkeeper.of(stack.state_dir), time.monotonic() + PATIENCE
-    books = bookkeeper.look()
-    while not (books.balanced and books.total("raw") == SENT) and time.monotonic() < deadline:
-        books = bookkeeper.look()
+    books = balanced(Bookkeeper.of(stack.state_dir), lambda books: books.total("raw") == SENT, PATIENCE)
     return expected, books
 
 
@@ -237,13 +233,10 @@ def places_outside_the_vault(stack: Stack):
 
 def biokeel(stack: Stack, *arguments: str) -> tuple[int, bytes, bytes]:
     """Exit status, output and errors of a command, as an operator of this stack would run it."""
-    unknown = {name for name in os.environ if name.startswith("BIOKEEL_")} - {"BIOKEEL_SOURCES_DIR"}
-    environment = {name: value for name, value in os.environ.items() if name not in unknown}
-    environment |= {"BIOKEEL_STATE_DIR": str(stack.state_dir), "COLUMNS": "200"}
-    done = subprocess.run(
-        [sys.executable, "-m", "biokeel", *arguments], capture_output=True, env=environment, timeout=120, check=False
-    )
-    return done.returncode, done.stdout, done.stderr
+    register = os.environ["BIOKEEL_SOURCES_DIR"]
+    own = {"BIOKEEL_STATE_DIR": str(stack.state_dir), "BIOKEEL_SOURCES_DIR": register, "COLUMNS": "200"}
+    done = commands.biokeel(*arguments, given=commands.environment(**own))
+    return done.returncode, done.stdout.encode(), done.stderr.encode()
 
 
 COMMANDS = (

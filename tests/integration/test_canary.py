@@ -8,7 +8,6 @@ Every assertion counts canaries and names where one was found, never the canary 
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import httpx
@@ -36,6 +35,7 @@ from biokeel.source.ids import source_key
 from biokeel.stack.stack import Stack
 from tests.block_bytes import memory
 from tests.event_types import LANDED_EVENTS
+from tests.stack.stack_helpers import balanced
 
 pytestmark = pytest.mark.integration
 
@@ -131,10 +131,7 @@ def published(shared_data: Path, writings: list[str | int], tmp_path_factory: py
                         frame.drop("person", strict=False).row(0, named=True),
                     )
                     publisher.publish(event, spoiled(schema, good, writings))
-            bookkeeper, deadline = Bookkeeper.of(stack.state_dir), time.monotonic() + PATIENCE
-            books = bookkeeper.look()
-            while not books.balanced and time.monotonic() < deadline:
-                books = bookkeeper.look()
+            books = balanced(Bookkeeper.of(stack.state_dir), lambda _: True, PATIENCE)
             refresh_participants(Lake.of(stack.settings(User.RESEARCH)), from_snapshots)
             yield stack, books
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from biokeel.source.files import Source, find_files, publish_files
 from biokeel.stack.stack import Stack
 from biokeel.validate.suites import SuiteStore
 from tests.event_types import LANDED_EVENTS
+from tests.stack.stack_helpers import balanced
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 
@@ -84,10 +84,7 @@ def test_files_fare_on_the_stack_as_the_dry_run_said(
         assert sum(counts[Fate.LANDED] for counts in said.values()) > 1_800
         with Publisher(settings, catalogue) as publisher:
             publish_files(files, source, publisher, Enroller(CONSENT_WORDS))
-        bookkeeper, deadline = Bookkeeper.of(stack.state_dir), time.monotonic() + PATIENCE
-        books = bookkeeper.look()
-        while not (books.balanced and books.total("raw")) and time.monotonic() < deadline:
-            books = bookkeeper.look()
+        books = balanced(Bookkeeper.of(stack.state_dir), lambda books: books.total("raw") > 0, PATIENCE)
         assert books.balanced, books.as_json()
     for each in books.events:
         if not each.event.is_person:  # the enroller adds enrolments

@@ -1,7 +1,5 @@
 """The whole way on the real parts: raw events in, tables out, and every coordinate in exactly one place."""
 
-import time
-
 import polars as pl
 import pytest
 
@@ -16,20 +14,11 @@ from biokeel.stack.stack import Stack
 from biokeel.vault.event_ids import EventIdCipher
 from biokeel.vault.keys import load_key_file
 from tests.event_types import LANDED_EVENTS
+from tests.stack.stack_helpers import balanced
 
 pytestmark = pytest.mark.integration
 
 PEOPLE = 60
-
-
-def balanced(bookkeeper, enough, seconds=180):
-    """The books once they balance and `enough` says so; the last ones seen if that takes too long."""
-    deadline = time.monotonic() + seconds
-    while True:
-        books = bookkeeper.look()
-        if (books.balanced and enough(books)) or time.monotonic() > deadline:
-            return books
-        time.sleep(1)
 
 
 @pytest.fixture(scope="module")

@@ -274,6 +274,59 @@ def test_the_command_tells_a_source_the_same(stack, sent):
     assert sum(last - first + 1 for each in parked for first, last in each["offsets"]) == books.sources[CENTRE].raw
 
 
+def test_what_became_of_a_file_is_told_by_its_lines_and_only_what_was_rejected_is_sent_again(stack, sent, tmp_path):
+    del sent
+    noted, path = tmp_path / "june.sqlite", tmp_path / "sleeps.jsonl"
+
+    def command(*arguments):
+        done = subprocess.run(
+            [sys.executable, "-m", "biokeel", *arguments],
+            check=False,
+            capture_output=True,
+            text=True,
+            env=environment(stack),
+            timeout=180,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    def write(minutes):
+        slept = {"event": str(SLEEP), "subject_scheme": "app/a", "status": "final"}
+        slept |= {"occurred_at": "2026-03-01T23:00:00+09:00", "ended_at": "2026-03-02T06:00:00+09:00"}
+        lines = (
+            slept | {"record_key": f"file-{number}", "subject_id": f"u-{number}", "minutes_asleep": each}
+            for number, each in enumerate(minutes)
+        )
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    def became():
+        done = command("receipts", "--source", APP, "--submission", str(noted), "--follow", "--json")
+        found = {
+            stands["place"]: (told["outcome"], told["rules"])
+            for told in map(json.loads, done.stdout.splitlines())
+            for stands in told["stands"]
+        }
+        return done.returncode, found
+
+    write([400.0, 4_000.0, 410.0])
+    published = command("publish", str(path), "--source-id", APP, "--site", "a", "--submission", str(noted))
+    assert published.returncode == 0, published.stdout + published.stderr
+    status, found = became()
+    assert status == 2
+    assert {place: outcome for place, (outcome, _) in found.items()} == {
+        "line 1": "landed",
+        "line 2": "quarantined",
+        "line 3": "landed",
+    }
+    words = command("receipts", "--source", APP, "--submission", str(noted)).stdout
+    assert f"line 2: {SLEEP} quarantined because rule.failed by {', '.join(found['line 2'][1])} of suite" in words
+    write([400.0, 405.0, 410.0])
+    again = command("publish", str(path), "--source-id", APP, "--rejected-of", str(noted), "--submission", str(noted))
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "Left alone: 2 events" in again.stdout
+    assert became() == (0, dict.fromkeys(("line 1", "line 2", "line 3"), ("landed", [])))
+
+
 def test_the_zones_stay_apart(stack):
     research = stack.settings(Zone.RESEARCH).kafka_client()
     assert refusal(research, SLEEP.raw_topic(APP)) == "TOPIC_AUTHORIZATION_FAILED"

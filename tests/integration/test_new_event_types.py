@@ -30,6 +30,7 @@ from biokeel.source.files import Source, publish_files
 from biokeel.stack.stack import Stack
 from biokeel.validate.samples import samples_path
 from biokeel.validate.suites import suite_path
+from tests.stack.stack_helpers import balanced
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 
@@ -172,10 +173,7 @@ def test_event_types_that_are_added_while_events_flow_land_without_a_restart(fol
         assert (rows(lake, VITAL_SIGN), rows(lake, QUESTIONNAIRE)) == (20, 9)
         assert len(before) == 3
         assert workers(stack) == before, "no worker was started anew"
-        bookkeeper = Bookkeeper.of(stack.state_dir)
-        books = bookkeeper.look()
-        while not books.balanced and time.monotonic() < deadline:
-            books = bookkeeper.look()
+        books = balanced(Bookkeeper.of(stack.state_dir), lambda _: True, PATIENCE)
         assert books.balanced, books.as_json()
         counted = {str(each.event): each.figures() for each in books.events}
         assert counted[str(VITAL_SIGN)]["curated"] == 20

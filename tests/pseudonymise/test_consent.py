@@ -22,6 +22,7 @@ from biokeel.pseudonymise.wall import Wall
 from biokeel.reasons import Reason
 from biokeel.vault.consent import CONSENT, to_words
 from biokeel.vault.tables import AUDIT
+from tests.examples import examples
 from tests.pseudonymise.conftest import GLUCOSE, MEMORY, START, World, drain
 
 EVERYTHING = ["clinical", "genome", "lifestyle"]
@@ -101,7 +102,7 @@ def long_lived() -> Iterator[World]:
 NUMBERS = count()
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(25))
 @given(arrivals=said())
 def test_in_any_order_of_arrival_consent_is_what_was_decided_and_no_enrolment_widens_it(long_lived, arrivals):
     world, subject = long_lived, f"L-{next(NUMBERS)}"

@@ -18,6 +18,7 @@ from biokeel.demo import demo_corpus
 from biokeel.reasons import Reason
 from tests.block_bytes import memory
 from tests.event_types import LANDED_EVENTS
+from tests.examples import examples
 from tests.good_events import sample_event
 from tests.pseudonymise.conftest import GLUCOSE, SCHEMAS, World
 from tests.signing import SIGNER
@@ -75,7 +76,7 @@ def test_good_values_of_every_event_type_cross_and_nothing_is_withheld(house) ->
 
 @pytest.mark.parametrize("event", LANDED_EVENTS, ids=str)
 @given(text=st.text(min_size=SHORTEST, max_size=24))
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(5), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_text_crosses_in_any_kept_field_unless_it_has_the_fields_form(house, event, text) -> None:
     names = [field.name for each, field in TEXTS if each == event]
     assume(text.encode() not in crossed(house, event, *({} for _ in names))[1])
@@ -140,7 +141,7 @@ def test_no_registration_number_crosses_as_a_number_however_its_point_is_set(hou
 
 @pytest.mark.parametrize("case", NUMBERS, ids=ids)
 @given(data=st.data())
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(5), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_number_crosses_unchanged_within_its_range_and_not_at_all_beyond(house, case, data) -> None:
     event, field = case
     kinds = {

@@ -4,6 +4,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from biokeel.batch import RawBatch
+from tests.examples import examples
 from tests.pseudonymise.conftest import GLUCOSE, World, drain, numbers, origin
 from tests.pseudonymise.test_crashes import Died, die_at
 
@@ -67,7 +68,7 @@ class Run:
 
 
 @given(data=st.data())
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(10), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_is_fetched_together_and_whenever_it_dies_every_event_is_in_one_place_as_one_person(
     tmp_path_factory, data
 ):

@@ -19,6 +19,7 @@ from biokeel.errors import DeliveryError, SettingsError
 from biokeel.settings import Settings
 from biokeel.source.client import CHUNK, Publisher
 from biokeel.source.columns import frame_of
+from biokeel.source.encoding import event_id_in
 from biokeel.source.partition import partitions_of
 from biokeel.stack.stack import Stack
 
@@ -80,9 +81,11 @@ def since(settings: Settings, event: EventType, start: dict[int, int]) -> dict[i
     consumer.assign([TopicPartition(event.raw_topic(SOURCE), partition, offset) for partition, offset in start.items()])
     wanted = sum(end.values()) - sum(start.values())
     found: dict[int, list[Message]] = {partition: [] for partition in start}
-    while sum(map(len, found.values())) < wanted:
-        messages = consumer.consume(10_000, timeout=10)
+    while wanted:
+        # It waits its whole time for as many as are asked for.
+        messages = consumer.consume(min(wanted, 10_000), timeout=10)
         assert messages, "Kafka holds fewer messages than its offsets say"
+        wanted -= len(messages)
         for message in messages:
             found[message.partition()].append(message)
     consumer.close()
@@ -104,6 +107,25 @@ def test_every_row_arrives_once_in_its_partition_in_order_and_reads_back_as_it_w
         outcome = codec.decode(RawBatch.of(DIET, [(RawPartition(SOURCE, partition), np.arange(len(values)), values)]))
         assert not outcome.rejected
         assert outcome.accepted.frame.equals(rows.filter(pl.lit(pl.Series(expected == partition))))
+
+
+def test_who_wants_to_know_hears_where_kafka_put_each_event(
+    settings: Settings, vault: Settings, catalogue: DirectoryCatalogue
+) -> None:
+    start = ends(vault, DIET)
+    rows = frame(catalogue, CHUNK + 77, mark="b")
+    placed: dict[str, tuple[int, int]] = {}
+    with Publisher(
+        settings, catalogue, lambda _event, partition, offset, event_id: placed.update({event_id: (partition, offset)})
+    ) as publisher:
+        publisher.publish(DIET, rows)
+    found = {
+        event_id_in(message.value() or b""): (partition, message.offset())
+        for partition, messages in since(vault, DIET, start).items()
+        for message in messages
+    }
+    assert placed == found
+    assert placed.keys() == set(rows["event_id"])
 
 
 def test_broken_messages_are_sent_as_they_are_and_their_offsets_are_known(

@@ -17,6 +17,7 @@ from biokeel.source.adapters.fhir import read_fhir
 from biokeel.source.adapters.fhir_people import message_of
 from biokeel.source.ids import EventIds
 from biokeel.source.schemes import Schemes
+from tests.examples import examples
 
 SERVERS = ("https://a.example/fhir", "https://b.example/fhir", "")
 X, Y, UNMAPPED = "urn:oid:2.999.1", "urn:oid:2.999.2", "urn:oid:2.999.3"
@@ -159,7 +160,7 @@ def of_event(record: dict[str, Any]) -> str:
     return message_of(Subject(record["subject_scheme"], record["subject_id"]))
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(100))
 @given(st.data(), people(), st.sampled_from(TABLES))
 def test_no_event_of_one_person_has_a_subject_or_an_id_of_another(
     data: st.DataObject, found: list[dict[str, Any]], table: Schemes

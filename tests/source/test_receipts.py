@@ -11,7 +11,7 @@ from biokeel.contracts.receipts import Outcome, Receipt
 from biokeel.errors import DeliveryError
 from biokeel.reasons import Reason
 from biokeel.settings import Settings
-from biokeel.source.receipts import best, rejected_places
+from biokeel.source.receipts import Fates, best, rejected_places
 from biokeel.source.sdk import SourceClient
 from tests.source.sdk_world import Client, id_in
 from tests.source.spool_world import Transport, World
@@ -115,9 +115,21 @@ def test_a_parked_event_that_is_released_has_come_to_an_end(client, world):
 def test_of_an_event_that_was_sent_twice_it_counts_that_it_landed():
     places = [(EVENT, 0, 1), (EVENT, 0, 9)]
     landed, repeated = receipt(0, 0, [(1, 1)]), receipt(1, 0, [(9, 9)], Outcome.REPEATED)
-    assert best(places, {places[0]: landed, places[1]: repeated}) is landed
-    assert best(places, {places[1]: repeated}) is repeated
-    assert best(places, {}) is None
+    parked = receipt(2, 0, [(9, 9)], Outcome.PARKED)
+
+    def told_by(*receipts):
+        fates = Fates(places)
+        for each in receipts:
+            fates.add(each)
+        return best(places, fates)
+
+    assert told_by(landed, repeated) is landed
+    assert told_by(repeated) is repeated
+    assert told_by(landed, parked) is landed
+    assert told_by(parked) is parked
+    assert told_by(receipt(3, 0, [(1, 1)], Outcome.SEALED), parked) is parked
+    assert told_by(receipt(3, 0, [(1, 1)], Outcome.SEALED), repeated) is repeated
+    assert told_by() is None
 
 
 def test_only_what_was_rejected_and_is_the_sources_to_mend_is_sent_again(client, world):

@@ -243,7 +243,8 @@ def test_a_defect_of_the_transport_is_told_and_the_events_arrive_all_the_same(cl
     assert len(world.values(TOPIC)) == 1
 
 
-def test_a_client_wants_its_own_credentials(tmp_path, catalogue):
+def test_a_client_wants_its_own_credentials(tmp_path, catalogue, monkeypatch):
+    monkeypatch.setattr("biokeel.source.transport.ANSWER_SECONDS", 0.1)
     with pytest.raises(SettingsError, match="no credentials' file"):
         SourceClient.from_file(tmp_path / "hospital-a.env", tmp_path / "spool")
     file = tmp_path / "hospital-a.env"

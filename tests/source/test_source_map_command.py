@@ -18,6 +18,7 @@ from biokeel.settings import PROJECT_ROOT
 from biokeel.source.mappings.load import parse_mapping
 from biokeel.source.mappings.model import Mapping
 from biokeel.source.mappings.propose import propose
+from tests.examples import examples
 
 SCHEMAS = load_schemas(PROJECT_ROOT / "schemas")
 TABLE = "환자번호;검사일시;혈당(mg/dL);비고\nZQ-0012;2024-05-21 09:10;98,7;kimzz\nZQ-0013;2024-05-22 09:30;99,1;leezz\n"
@@ -123,7 +124,7 @@ COLUMNS = st.sampled_from(
     names=st.lists(COLUMNS, min_size=2, max_size=6, unique=True),
     rows=st.lists(st.lists(st.one_of(WORD, st.integers(10**6, 10**9).map(str)), min_size=6, max_size=6), min_size=1),
 )
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(10), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_proposal_never_holds_a_value_of_the_file(names: list[str], rows: list[list[str]], tmp_path: Path) -> None:
     path = tmp_path / "hidden-name.csv"
     lines = [",".join(row[: len(names)]) for row in rows]

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from biokeel.source.spool import drain as draining
 from biokeel.source.spool import index
 from biokeel.source.spool.drain import Drain, Kind, Refusal
+from tests.examples import examples
 from tests.source.spool_world import HASHES, TOPIC, Transport, World, append, drain, make, newest, run, some
 
 OTHER = "test.other"
@@ -381,5 +382,5 @@ class SpoolModel(RuleBasedStateMachine):
                     assert arrived == first
 
 
-SpoolModel.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+SpoolModel.TestCase.settings = settings(max_examples=examples(50), stateful_step_count=40, deadline=None)
 TestSpoolModel = SpoolModel.TestCase

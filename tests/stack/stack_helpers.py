@@ -11,6 +11,9 @@ from pathlib import Path
 
 import psutil
 
+from biokeel.books.balance import Books
+from biokeel.books.bookkeeper import Bookkeeper
+
 
 def biokeel(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     """Start the command in a process of its own."""
@@ -30,6 +33,19 @@ def until(condition: Callable[[], bool], seconds: float, what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
         time.sleep(0.05)
+
+
+def balanced(bookkeeper: Bookkeeper, enough: Callable[[Books], bool], seconds: float = 180) -> Books:
+    """The books once they balance and `enough` says so; the last ones seen if that takes too long.
+
+    Each look costs CPU time that the workers need, so there are two a second at most.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        books = bookkeeper.look()
+        if (books.balanced and enough(books)) or time.monotonic() > deadline:
+            return books
+        time.sleep(0.5)
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:

@@ -253,7 +253,7 @@ def test_java_that_fails_is_one_sentence_with_its_first_line(tmp_path: Path) -> 
 
 @pytest.mark.integration
 def test_secrets_are_in_files_that_only_their_owner_reads_and_each_side_has_its_own(stack: Stack) -> None:
-    private = ("admin.env", "landing.env", "stack/state.json", "vault/vault.keys")
+    private = ("admin.env", "steward.env", "landing.env", "stack/state.json", "vault/vault.keys")
     for name in (*(f"{user}.env" for user in SIDES), *private):
         assert stat.S_IMODE((stack.state_dir / name).stat().st_mode) == 0o600, name
     assert stat.S_IMODE((stack.state_dir / "vault").stat().st_mode) == 0o700

@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from biokeel.admin.users import User
-from biokeel.settings import Settings
+from biokeel.settings import STEWARD, Settings
 from biokeel.stack import objectstore
 from biokeel.stack.stack import Stack
 from biokeel.stack.state import SOURCES
@@ -41,6 +41,9 @@ RIGHTS = {
     (User.RESEARCH, LANDING): dict.fromkeys(ACTIONS, REFUSED),
     (User.OPERATOR, LAKE): {action: None if action in READS else READ_ONLY for action in ACTIONS},
     (User.OPERATOR, LANDING): dict.fromkeys(ACTIONS, REFUSED),
+    (STEWARD, LAKE): ALL,
+    (STEWARD, LANDING): dict.fromkeys(ACTIONS, REFUSED),
+    (STEWARD, GENOME): ELSEWHERE,
     (SOURCES, LAKE): {action: NO_SUCH if action in READS else READ_ONLY for action in ACTIONS},
     (SOURCES, LANDING): ALL,
     (User.VAULT, GENOME): ALL,

@@ -9,10 +9,12 @@ import pytest
 
 from biokeel.contracts.schema import load_schema
 from biokeel.contracts.topics import event_type
+from biokeel.errors import SuiteError
 from biokeel.settings import PROJECT_ROOT
-from biokeel.validate.compile import How
+from biokeel.validate.expectations import How
 from biokeel.validate.lint import Reading, read_suite
 from biokeel.validate.native import native_findings
+from biokeel.validate.samples import run_samples
 
 SCHEMA = load_schema(PROJECT_ROOT / "schemas", event_type("clinical.glucose"))
 BETWEEN = "expect_column_values_to_be_between"
@@ -58,6 +60,7 @@ def test_a_sound_suite_has_no_findings() -> None:
         (expectation(column="value", min_value=1, min_valu=1), "takes no min_valu"),
         (expectation(column="value", min_value={"$PARAMETER": "x"}), "suite parameters"),
         (expectation(column="value", min_value=1, strict_min="yes"), "true or false"),
+        (expectation(column="value", min_value=1, strict_max="yes"), "true or false"),
         (expectation(column="value", min_value=1, mostly=2), "from 0 to 1"),
         (expectation(column="value", min_value=1, mostly=0.9), "cannot quarantine"),
         (expectation(column="value", min_value=1, rule="Range"), "no rule id"),
@@ -70,8 +73,10 @@ def test_a_sound_suite_has_no_findings() -> None:
         (expectation(IN_SET, column="code", value_set=["a", None]), "each value a text"),
         (expectation(REGEX, column="value", regex="a"), "Compare columns of one kind"),
         (expectation(REGEX, column="code", regex="["), "malformed"),
-        (expectation(REGEX, column="code", regex=r"^\d+$"), "Write [0-9]"),
-        (expectation(REGEX, column="code", regex=r"[\w]"), "differ between engines"),
+        (expectation(REGEX, column="code", regex=r"\bfinal"), "differ between engines"),
+        (expectation(REGEX, column="code", regex=r"final\Z"), "Write $"),
+        (expectation(REGEX, column="code", regex="a{,3}"), "Write {0,n}"),
+        (expectation(REGEX, column="code", regex="[[:alpha:]]"), "bracket or a set operation"),
         (expectation(REGEX, column="code", regex="(?=a)b"), "look-around"),
         (expectation(REGEX, column="code", regex="(?i)a"), "inline flags"),
         (expectation(REGEX, column="code", regex=r"(a)\1"), "back-references"),
@@ -81,12 +86,20 @@ def test_a_sound_suite_has_no_findings() -> None:
         (expectation(PAIR, column_A="value", column_B="code"), "columns of one kind"),
         (expectation(PAIR, column_A="value", column_B="birth_year", ignore_row_if="never"), "ignore_row_if"),
         (expectation("expect_column_values_to_match_like_pattern", column="code", like_pattern="a%"), "match_regex"),
-        (expectation("unexpected_rows_expectation", unexpected_rows_query="select"), "not known, or needs SQL"),
+        (expectation("unexpected_rows_expectation", unexpected_rows_query="select"), "a query of SQL"),
         (expectation("expect_column_mean_to_be_between", column="value", min_value=1), "cannot quarantine a row"),
-        (expectation(column="value", min_value=1, row_condition="value > 1"), "no form that"),
+        (expectation(column="value", min_value=1, row_condition="value > 1"), "condition_parser is missing"),
         (
             expectation(column="value", min_value=1, row_condition="value + 1 > 1", condition_parser="pandas"),
-            "not compiled",
+            "no column",
+        ),
+        (
+            expectation(column="value", min_value=1, row_condition="value > 1", condition_parser="spark"),
+            "condition_parser is not known",
+        ),
+        (
+            expectation(column="value", min_value=1, row_condition="value > @limit", condition_parser="pandas"),
+            "Write column names plainly",
         ),
         (
             expectation(column="value", min_value=1, row_condition="__import__('os')", condition_parser="pandas"),
@@ -108,10 +121,29 @@ def test_every_fault_of_a_suite_is_found_at_once() -> None:
     assert len(reading.findings) == 5
 
 
-def test_a_window_expectation_is_labelled_and_judges_no_row() -> None:
-    reading = read(
-        GOOD, expectation("expect_column_mean_to_be_between", "warning", "a.mean", column="value", min_value=1)
-    )
+MEAN = expectation("expect_column_mean_to_be_between", "warning", "a.mean", column="value", min_value=1)
+
+
+def later(wish: dict[str, Any]) -> dict[str, Any]:
+    return wish | {"meta": wish["meta"] | {"wanted_later": True}}
+
+
+def test_what_this_version_does_not_run_is_no_rule_unless_its_author_wants_it_later() -> None:
+    (finding,) = read(GOOD, MEAN).findings
+    assert finding.rule == "a.mean"
+    assert "is no rule" in finding.what
+    assert "wanted_later" in finding.fix
+    (finding,) = read(later(GOOD)).findings
+    assert "stands at a rule that runs" in finding.what
+
+
+def test_a_suite_of_wishes_only_is_refused_like_an_empty_one() -> None:
+    (finding,) = read(later(MEAN)).findings
+    assert "lands unjudged" in str(finding)
+
+
+def test_a_wish_is_labelled_and_judges_no_row() -> None:
+    reading = read(GOOD, later(MEAN))
     assert reading.suite is not None
     window = reading.suite.rules[1]
     assert window.how is How.WINDOW
@@ -135,7 +167,125 @@ def test_great_expectations_is_asked_about_what_only_it_can_run() -> None:
     sound = expectation(kind, "warning", "a.median", column="value", quantile_ranges=ranges)
     broken = expectation(kind, "warning", "a.quantiles", column="value")
     document = {"name": "clinical.glucose", "expectations": [GOOD, sound, broken]}
-    assert not read(sound, broken).findings
+    assert not read(GOOD, later(sound), later(broken)).findings
     findings = native_findings(json.dumps(document))
     assert [finding.rule for finding in findings] == ["a.quantiles"]
     assert "quantile_ranges: field required" in findings[0].what
+
+
+def test_every_fault_of_one_expectation_is_found_at_once_with_its_place() -> None:
+    bad = expectation(column="valu", min_value=1, severity=["critical"], rule="Range", row_condition="value >", more=1)
+    text = json.dumps({"name": "clinical.glucose", "expectations": [GOOD, bad | {"meta": {"rule": "a.c"}}]}, indent=1)
+    findings = read_suite(text, SCHEMA).findings
+    assert {finding.rule for finding in findings} == {"a.c"}
+    assert {finding.path.removeprefix("expectations[1].") for finding in findings} == {
+        "meta",
+        "severity",
+        "kwargs",
+        "kwargs.row_condition",
+    }
+    lines = text.splitlines()
+    for finding in findings:
+        assert finding.line is not None
+        assert finding.line > 1
+        key = finding.path.rpartition(".")[2]
+        assert f'"{key}"' in lines[finding.line - 1]
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "words"),
+    [
+        ({"kind": IN_SET, "column": "code", "value_set": [str(each) for each in range(20_001)]}, "more than 20,000"),
+        (
+            {
+                "kind": "expect_column_pair_values_to_be_in_set",
+                "column_A": "code",
+                "column_B": "value",
+                "value_pairs_set": [["a", each] for each in range(20_001)],
+            },
+            "more than 20,000",
+        ),
+        ({"kind": "expect_column_values_to_match_regex_list", "column": "code", "regex_list": ["a"] * 101}, "1 to 100"),
+        ({"kind": REGEX, "column": "code", "regex": "a" * 1_001}, "more than 1,000"),
+        ({"kind": REGEX, "column": "code", "regex": "a", "row_condition": "x" * 2_001}, "more than 2,000"),
+    ],
+)
+def test_what_is_too_large_is_refused_with_its_bound(kwargs: dict[str, Any], words: str) -> None:
+    (finding,) = read(expectation(severity="warning", **kwargs)).findings
+    assert words in str(finding)
+
+
+def test_a_suite_has_bounds_of_its_own() -> None:
+    many = [expectation(column="value", min_value=each, rule=f"a.r{each}") for each in range(501)]
+    assert "more than 500" in str(read(*many).findings[0])
+    kind = "expect_column_values_to_match_regex_list"
+    patterns = [expectation(kind, "warning", f"a.r{each}", column="code", regex_list=["a"] * 100) for each in range(11)]
+    (finding,) = read(*patterns).findings
+    assert "1,100 regular expressions, more than 1,000" in str(finding)
+    heavy = [expectation(REGEX, "warning", f"a.r{each}", column="code", regex=rf"\w{{20}}{each}") for each in range(10)]
+    (finding,) = read(*heavy).findings
+    assert "ranges of characters, more than 100,000" in str(finding)
+    endless = {"row_condition": " or ".join(["value > 1"] * 150), "condition_parser": "pandas"}
+    looking = [expectation(column="value", min_value=1, rule=f"a.r{each}", **endless) for each in range(100)]
+    (finding,) = read(*looking).findings
+    assert "more than 10,000" in str(finding)
+
+
+def test_findings_beyond_all_reason_are_counted() -> None:
+    findings = read(*[7] * 400).findings
+    assert len(findings) == 201
+    assert "and 200 findings more" in str(findings[-1])
+
+
+@pytest.mark.parametrize("version", [["1"], 1, "", "1+2", "x" * 41, "a\nb"])
+def test_a_version_that_rows_could_not_carry_is_refused(version: Any) -> None:
+    (finding,) = read(GOOD, meta={"version": version}).findings
+    assert finding.path == "meta.version"
+
+
+@pytest.mark.parametrize(
+    ("notes", "read_as"),
+    [
+        ("why", "why"),
+        (["a", "b"], "a\nb"),
+        ({"format": "string", "content": "why"}, "why"),
+        ({"format": "markdown", "content": ["# why", "because"]}, "# why\nbecause"),
+    ],
+)
+@pytest.mark.parametrize("place", ["meta", "expectation"])
+def test_notes_may_have_any_form_that_great_expectations_writes(notes: Any, read_as: str, place: str) -> None:
+    meta = {"rule": "a.b"}
+    reading = read(GOOD | ({"meta": meta | {"notes": notes}} if place == "meta" else {"meta": meta, "notes": notes}))
+    assert not reading.findings
+    assert reading.rules[0].notes == read_as
+
+
+@pytest.mark.parametrize("notes", [None, "", " ", 1, [], [1], {"format": "html", "content": "why"}, {"content": "why"}])
+def test_a_reason_in_no_form_is_none(notes: Any) -> None:
+    (finding,) = read(GOOD | {"meta": {"rule": "a.b", "notes": notes}}).findings
+    assert "meta.notes is missing" in finding.what
+
+
+SAMPLED = read(GOOD).suite
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "cannot be read"),
+        ('{"samples": [], "samples": []}', "written twice"),
+        ('{"samples": 1}', "are empty"),
+        ('{"samples": [1]}', "an object with why and row"),
+        ('{"samples": [{"row": {}, "failed": 1}]}', "a list of rule ids"),
+        ('{"samples": [{"row": {}, "failed": [["a.b"]]}]}', "a list of rule ids"),
+        ('{"samples": [{"row": {"birth_year": 1e30}}]}', "does not suit"),
+        (f'{{"samples": [{{"row": {{"birth_year": {10**30}}}}}]}}', "does not suit"),
+        ('{"samples": [{"row": {"occurred_at": 5}}]}', "does not suit"),
+        ('{"samples": [{"row": {"value": [1]}}]}', "does not suit"),
+    ],
+)
+def test_what_is_wrong_with_samples_is_said_in_words(text: str, words: str) -> None:
+    assert SAMPLED is not None
+    with pytest.raises(SuiteError) as caught:
+        run_samples(SAMPLED, text)
+    assert words in str(caught.value)

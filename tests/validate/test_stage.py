@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,8 +17,9 @@ from biokeel.contracts.schema import load_schema
 from biokeel.contracts.topics import event_type
 from biokeel.reasons import Reason
 from biokeel.settings import PROJECT_ROOT
+from biokeel.validate.expectations import How
 from biokeel.validate.lint import read_suite
-from biokeel.validate.rules import CompiledSuite
+from biokeel.validate.rules import CompiledSuite, Rule, Severity
 from biokeel.validate.stage import judge, validate
 
 EVENT = event_type("lifestyle.sleep")
@@ -128,3 +132,90 @@ def test_a_column_that_the_rows_were_written_without_is_missing() -> None:
     frame = batch_of([500.0, 1.0]).frame.drop("minutes_asleep")
     outcome = validate(PseudonymisedBatch(EVENT, frame), suite_of(rule("c.ten", "critical", 10), present))
     assert outcome.accepted.frame["warnings"].to_list() == [["w.present"]] * 2
+
+
+class Panic(BaseException):
+    """What a panic in polars' own code comes up as."""
+
+
+def raising(name: str, severity: Severity, error: BaseException) -> Rule:
+    """A rule that passed its trial and raises wherever a row has 7 minutes; 1 minute fails it."""
+
+    def judged(minutes: pl.Series) -> pl.Series:
+        if minutes.eq(7.0).any():
+            raise error
+        return minutes.eq_missing(pl.Series([1.0], dtype=pl.Float64))
+
+    unexpected = pl.col("minutes_asleep").map_batches(judged, return_dtype=pl.Boolean, is_elementwise=True)
+    columns = frozenset({"minutes_asleep"})
+    return Rule(name, severity, "expect_column_values_to_be_between", "why", 1.0, How.ROW, unexpected, columns)
+
+
+def with_raising(severity: Severity, error: BaseException) -> CompiledSuite:
+    return replace(SUITE, rules=(*SUITE.rules, raising("r.raises", severity, error)))
+
+
+@settings(max_examples=60)
+@given(MINUTES, st.sampled_from([ValueError("no"), Panic("no"), pl.exceptions.ComputeError("no")]))
+def test_a_row_on_which_a_rule_raises_fails_that_rule_and_no_other_row_does(
+    minutes: list[float | None], error: BaseException
+) -> None:
+    fails = [each in (1.0, 7.0) for each in minutes]
+    flags = judge(batch_of(minutes), with_raising(Severity.WARNING, error))
+    assert flags.counts.get("r.raises", 0) == sum(fails)
+    assert not sum(fails) or flags.failed["r.raises"].to_list() == fails
+    calm = judge(batch_of(minutes), SUITE)
+    assert flags.failed.drop("r.raises", strict=False).equals(calm.failed)
+    stopped = validate(batch_of(minutes), with_raising(Severity.CRITICAL, error)).rejected.frame
+    expect = [at for at, each in enumerate(minutes) if fails[at] or expected(each, *CRITICAL)]
+    assert stopped["raw_offset"].to_list() == expect
+    for row in stopped.iter_rows(named=True):
+        assert ("r.raises" in row["failed_rules"]) == fails[row["raw_offset"]]
+
+
+def test_the_log_names_the_rule_and_no_value(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR):
+        judge(batch_of([7.0, 500.0, 7.0]), with_raising(Severity.INFO, ValueError("a value")))
+    (record,) = caplog.records
+    assert "rule r.raises cannot be evaluated on 2 of 3 rows (ValueError)" in record.getMessage()
+    assert "a value" not in caplog.text
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError(), OSError()])
+def test_what_no_rule_is_to_blame_for_goes_on(error: BaseException) -> None:
+    with pytest.raises(type(error)):
+        judge(batch_of([7.0, 500.0]), with_raising(Severity.CRITICAL, error))
+
+
+GLUCOSE = load_schema(PROJECT_ROOT / "schemas", event_type("clinical.glucose"))
+WORDS = ["final", "amended", "8480-6", "mg/dL", "", "\n", "가", None]
+
+
+def text_rule(number: int) -> dict[str, Any]:
+    """One of several rules on one text column, or on two of them."""
+    column = ("status", "value_unit")[number % 2]
+    kwargs: dict[str, Any] = {"column": column, "regex_list": [WORDS[number % 6] or "x", f"^.{{{number % 4}}}$"]}
+    if number % 3 == 0:
+        kwargs |= {"row_condition": "status != 'final' or value_unit.isnull()", "condition_parser": "pandas"}
+    name = ("expect_column_values_to_match_regex_list", "expect_column_values_to_not_match_regex_list")[number % 5 % 2]
+    meta = {"rule": f"a.r{number}", "notes": "why"}
+    severity = ("critical", "warning", "info")[number % 3]
+    return {"type": name, "kwargs": kwargs, "severity": severity, "meta": meta}
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(WORDS)), max_size=6), st.integers(1, 12))
+def test_rules_on_texts_are_asked_about_values_and_say_the_same_of_each_row(
+    words: list[tuple[str | None, str | None]], repeats: int
+) -> None:
+    rules = [text_rule(number) for number in range(24)]
+    suite = read_suite(json.dumps({"name": str(GLUCOSE.event), "expectations": rules}), GLUCOSE).suite
+    assert suite is not None
+    assert {names for names, _ in suite.by_value} == {("status",), ("value_unit",), ("status", "value_unit")}
+    schema = {"status": pl.String(), "value_unit": pl.String()}
+    frame = pl.DataFrame(words * repeats, schema=schema, orient="row")
+    judged = judge(PseudonymisedBatch(GLUCOSE.event, frame), suite)
+    one_by_one = suite.view(frame).select(suite.unexpected)
+    failing = [name for name in one_by_one.columns if one_by_one[name].any()]
+    assert judged.failed.equals(one_by_one.select(failing))
+    assert list(judged.counts) == failing

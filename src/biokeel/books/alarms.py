@@ -7,6 +7,7 @@
 | drop | in the hour before this one less than a `DROP`th of what is usual at that time of the day |
 | rejects | of what was judged within the last two hours a share was rejected that is `JUMP` times the usual one |
 | clock | events say that they were recorded in the future |
+| client | within a day it stated client software that the register does not let it use, or too old a version of one |
 
 An event counts when Kafka has it, so an outage of ours is nobody's silence. Counted is by hours of `KEPT_HOURS`; no
 alarm is raised of what is not known for long enough to call anything usual.
@@ -19,9 +20,12 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from biokeel.books.places import Place
+from biokeel.contracts.clients import Client, complaint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from biokeel.contracts.sources import Source
 
 HOUR: Final = 3600
 KEPT_HOURS: Final = 8 * 24
@@ -46,7 +50,14 @@ class Alarm(NamedTuple):
     sentence: str
 
 
-KINDS: Final = ("silent", "burst", "drop", "rejects", "clock")
+KINDS: Final = ("silent", "burst", "drop", "rejects", "clock", "client")
+
+
+class SeenClient(NamedTuple):
+    """Software that a source stated, and when that was last noted (seconds since 1970)."""
+
+    client: Client
+    seen: float
 
 
 class Hour(NamedTuple):
@@ -101,16 +112,17 @@ class History:
         return cls(read["since"], read["moved"], read["high"], hours, tuple(read["ahead"]))
 
 
-def alarms(source: str, history: History, cadence_seconds: int, now: float) -> list[Alarm]:
-    """What is strange about `source` now."""
+def alarms(source: Source, history: History, now: float, clients: Sequence[SeenClient] = ()) -> list[Alarm]:
+    """What is strange about `source` now. `clients`: what it states that it sends with."""
     found = {
-        "silent": _silent(history, cadence_seconds, now),
+        "silent": _silent(history, source.cadence_seconds, now),
         "burst": _burst(history, now),
         "drop": _drop(history, now),
         "rejects": _rejects(history, now),
         "clock": _clock(history, now),
+        "client": _client(clients, source.software, now),
     }
-    return [Alarm(source, kind, f"{source} {sentence}") for kind, sentence in found.items() if sentence]
+    return [Alarm(source.id, kind, f"{source.id} {sentence}") for kind, sentence in found.items() if sentence]
 
 
 def _silent(history: History, cadence_seconds: int, now: float) -> str:
@@ -171,6 +183,11 @@ def _clock(history: History, now: float) -> str:
     if ahead <= SKEW_SECONDS or now - seen > 2 * HOUR:
         return ""
     return f"sends events that were recorded up to {_told(ahead)} in the future: ask its contact to set its clock."
+
+
+def _client(clients: Sequence[SeenClient], registered: Sequence[str], now: float) -> str:
+    found = sorted({complaint(each.client, registered) for each in clients if now - each.seen <= 24 * HOUR} - {""})
+    return f"{' '.join(found)} Ask its contact to bring it up to date, or change the register." if found else ""
 
 
 def _is_known(history: History, now: float) -> bool:

@@ -8,6 +8,7 @@ since, and balances; so what it costs goes by what is new, and nobody need trust
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -67,8 +68,11 @@ class Bookkeeper:
     def look(self, watermarks: Watermarks | None = None) -> Books:
         """Balance all event types against `watermarks` (default: those of now)."""
         taken_at = time.time()
-        marks = self.watermarks() if watermarks is None else watermarks
-        follower = self._begun()
+        # Kafka may be asked while the saved books are read, which are older than it anyway; the tables only after it.
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(self.watermarks if watermarks is None else lambda: watermarks)
+            follower = self._begun()
+            marks = asked.result()
         follower.look()
         return Books.of(self._balancer.balance(follower.state, marks), self._seen(taken_at))
 

@@ -17,6 +17,8 @@ before it was read, or rows are taken out that the books did not have.
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -28,10 +30,11 @@ from biokeel.books.state import BEGINNING, Part, Position, Saying, State
 from biokeel.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from biokeel.books.state import Told
-    from biokeel.books.tables import Tables
+    from biokeel.books.tables import News, Tables
+    from biokeel.contracts.clients import Client
     from biokeel.contracts.topics import EventType
     from biokeel.vault.decisions import Decided
 
@@ -40,9 +43,12 @@ log = logging.getLogger(__name__)
 LIVELY: Final = 8
 """Looks for which all tables of an event type are looked at after something came. Then only its quarantine table is,
 because every landing begins with a commit there, and all of them at every such look, for `tidy`."""
+_ASKED_AT_A_TIME: Final = 8
+"""Event types whose tables are asked at the same time: a store far away takes 20 ms to say that nothing came."""
 _RELEASED: Final = "released"
 
 Decision = tuple[Part, Label | None, Intervals]
+Found = Mapping[Teller, "News | None"]
 
 
 class DecisionsReader(Protocol):
@@ -54,6 +60,10 @@ class DecisionsReader(Protocol):
 
     def whole(self) -> Decided:
         """All that holds."""
+        ...
+
+    def clients(self) -> list[tuple[str, Client, float]]:
+        """What each source sends with, and when that was noted."""
         ...
 
 
@@ -81,38 +91,73 @@ class Follower:
 
         Raises `StoreUnavailable`.
         """
+        landed = self.landed()
+        with ThreadPoolExecutor(_ASKED_AT_A_TIME) as pool:
+            unknown = list(pool.map(self._unknown, landed))
         return [
             told
-            for event in self.landed()
-            for teller in TABLES
-            if not self.tables.is_known(event, teller, self._position(event, teller))
+            for event, tellers in zip(landed, unknown, strict=True)
+            for teller in tellers
             for told in self._whole(event, teller)
         ]
 
-    def look(self, *, thorough: bool = True, tables: bool = True) -> list[Told]:
+    def _unknown(self, event: EventType) -> list[Teller]:
+        """The tables of `event` that are not those that were read."""
+        return [each for each in TABLES if not self.tables.is_known(event, each, self._position(event, each))]
+
+    def look(self, *, thorough: bool = True, only: Collection[EventType] | None = None) -> list[Told]:
         """Take in what is new; not `thorough`: of quiet event types only whether anything has landed.
 
-        Not `tables`: of the vault only, for who knows that nothing is on its way to a table.
+        `only`: of tables those of these event types, for who knows that nothing is on its way to the others.
 
         Raises `StoreUnavailable`, `VaultUnavailable`; what was taken in before stays taken in, and is told by the next
         look that succeeds: nothing is lost if the caller saves nothing in between.
         """
         told = self._untold
         self._looks += 1
-        for event in self.landed() if tables else ():
-            quiet = self._quiet.get(event, 0) >= LIVELY and self._looks % LIVELY and not thorough
+        for event, tellers, found in self._found(thorough=thorough, only=only):
             count = len(told)
-            for teller in TABLES[:1] if quiet else TABLES:
-                told += self._followed(event, teller)
+            for teller in tellers:
+                told += self._followed(event, teller, found)
             self._quiet[event] = 0 if len(told) > count else self._quiet.get(event, 0) + 1
         told += self.decided()
         self._untold = []
         return told
 
-    def _followed(self, event: EventType, teller: Teller) -> Iterator[Told]:
+    def _found(
+        self, *, thorough: bool, only: Collection[EventType] | None
+    ) -> list[tuple[EventType, Sequence[Teller], Found]]:
+        """Of each event type which tables are looked at, and what is new there; several are asked at the same time."""
+        asked: list[tuple[EventType, Sequence[Teller]]] = []
+        for event in self.landed():
+            if only is not None and event not in only:
+                continue
+            quiet = self._quiet.get(event, 0) >= LIVELY and self._looks % LIVELY and not thorough
+            asked.append((event, TABLES[:1] if quiet else TABLES))
+        with ThreadPoolExecutor(_ASKED_AT_A_TIME) as pool:
+            found = list(pool.map(lambda each: self._news(*each), asked))
+        return [(event, tellers, each) for (event, tellers), each in zip(asked, found, strict=True)]
+
+    def _news(self, event: EventType, tellers: Sequence[Teller]) -> Found:
+        """What is new in the tables of `event`, in order; nothing of one that cannot tell, nor of those after it."""
+        found: dict[Teller, News | None] = {}
+        for teller in tellers:
+            try:
+                found[teller] = self.tables.news(event, teller, self._position(event, teller))
+            except StoreUnavailable:
+                break  # `_followed` asks again, and hears why
+        return found
+
+    def _followed(self, event: EventType, teller: Teller, found: Found) -> Iterator[Told]:
+        """Take in what was `found` in a table, and then what came meanwhile."""
+        begun = False
         while True:
             try:
-                news = self.tables.news(event, teller, self._position(event, teller))
+                if not begun and teller in found:
+                    news = found[teller]
+                else:
+                    news = self.tables.news(event, teller, self._position(event, teller))
+                begun = True
                 if news is None:
                     return
                 told = self.state.rows(news.added, news.removed)

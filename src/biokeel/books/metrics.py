@@ -24,6 +24,9 @@ class BooksMetrics(ProcessMetrics):
 
     def __init__(self) -> None:
         super().__init__("books")
+        self._shown: object = None
+        """What was set last of `Books.sources`: where nothing came it is the same again."""
+        self._raised: dict[tuple[str, str], bool] = {}
         labels = ["source", "place"]
         self._events = Gauge("biokeel_books_events", "Raw events by where they lie.", labels, registry=self.registry)
         self._taken_at = Gauge(
@@ -45,9 +48,11 @@ class BooksMetrics(ProcessMetrics):
 
     def books(self, books: Books) -> None:
         """Set what the books came to: events by place, and `missing` and `doubled` ones."""
-        for source, sums in books.sources.items():
-            for place, count in sums.figures().items():
-                self._events.labels(source, place).set(count)
+        if books.sources is not self._shown:
+            for source, sums in books.sources.items():
+                for place, count in sums.figures().items():
+                    self._events.labels(source, place).set(count)
+            self._shown = books.sources
         self._taken_at.set(books.taken_at)
 
     def saved(self, at: float, size: int) -> None:
@@ -63,6 +68,7 @@ class BooksMetrics(ProcessMetrics):
     def alarms(self, registered: Iterable[str], alarms: Iterable[Alarm]) -> None:
         """Set which alarms there are."""
         raised = {(alarm.source, alarm.kind) for alarm in alarms}
-        for source in registered:
-            for kind in KINDS:
-                self._alarms.labels(source, kind).set((source, kind) in raised)
+        shown = {(source, kind): (source, kind) in raised for source in registered for kind in KINDS}
+        for labels, is_raised in shown.items() - self._raised.items():
+            self._alarms.labels(*labels).set(is_raised)
+        self._raised |= shown

@@ -101,6 +101,8 @@ class ReceiptSender:
         self._producer: Producer | None = None
         self._failure: KafkaError | None = None
         self._without: set[str] = set()
+        self._with: set[str] = set()
+        """Sources whose topic was seen."""
 
     def send(self, records: Sequence[tuple[str, bytes]]) -> None:
         """Write `records` in order; all are in Kafka when this returns.
@@ -112,7 +114,10 @@ class ReceiptSender:
         if not records:
             return
         producer = self._open()
-        missing = {source for source, _ in records} - self._known(producer)
+        missing = {source for source, _ in records} - self._with
+        if missing:
+            self._with = self._known(producer)
+            missing -= self._with
         if new := missing - self._without:
             log.warning("No receipts for %s: there is no topic (biokeel source apply).", ", ".join(sorted(new)))
         self._without = missing
@@ -173,5 +178,6 @@ class ReceiptSender:
         if self._producer is not None:
             self._producer.purge()
             self._producer = None
+        self._with = set()
         name = error.name() if error is not None else f"no answer within {FLUSH_SECONDS:g} s"
         return TransportError(f"Kafka did not take receipts: {name}.", "They are sent again.")

@@ -7,6 +7,7 @@ follows beside another, or slept while another took over, hears that its number 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -99,18 +100,25 @@ def from_bytes(data: bytes) -> Saved | None:
             tables={(event, Teller(teller)): Position(*at) for event, teller, *at in rest["tables"]},
             vault=Position(*rest["vault"]),
         )
-        for row in table.to_pylist():
-            books = state.parts.setdefault(Part(row["source"], row["event"], row["partition"]), PartState())
-            offsets = Intervals.from_bytes(row["offsets"])
-            if row["teller"] == _TOLD["teller"]:
+        columns = [table[name].to_pylist() for name in (*Part._fields, *_LABELS, "offsets")]
+        for source, event, partition, *words, data_of in zip(*columns, strict=True):
+            books = state.parts.setdefault(Part(source, event, partition), PartState())
+            offsets = Intervals.from_bytes(data_of)
+            label = _label(*words)
+            if label is None:
                 books.told = offsets
-                continue
-            label = Label(Teller(row["teller"]), Place(row["place"]), *(row[name] for name in _LABELS[2:]))
-            books.labels[label] = Bag((*books.labels.get(label, Bag()).layers, offsets))
+            else:
+                books.labels[label] = Bag((*books.labels.get(label, Bag()).layers, offsets))
         outbox = [(source, record.encode()) for source, record in rest["outbox"]]
         return Saved(state, rest["at"], rest["sent"], outbox, rest["history"])
     except (pa.ArrowException, KeyError, TypeError, ValueError, IndexError, OSError):
         return None
+
+
+@lru_cache(maxsize=4096)
+def _label(teller: str, place: str, *words: str) -> Label | None:
+    """The label that these words stand for, None for what was told; there are few, and very many rows."""
+    return None if teller == _TOLD["teller"] else Label(Teller(teller), Place(place), *words)
 
 
 @dataclass(frozen=True, slots=True)

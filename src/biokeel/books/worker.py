@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from biokeel.books.alarms import SKEW_SECONDS, Alarm, History, alarms
+from biokeel.books.alarms import SKEW_SECONDS, Alarm, History, SeenClient, alarms
 from biokeel.books.balance import Balancer, Books, Seen
 from biokeel.books.follower import Follower
 from biokeel.books.places import Place
@@ -47,13 +47,13 @@ QUIET_SECONDS: Final = 10.0
 """Between two looks once nothing has come for `QUIET_LOOKS` of them: what lands then is seen that much later."""
 QUIET_LOOKS: Final = 10
 TABLES_EVERY: Final = 6
-"""Quiet looks for one at the tables, all of them, where all that Kafka holds is accounted for: only who tidies up, and
-a steward, change tables then. To ask each of them for its next commit is most of what a look costs.
+"""Looks for one at the tables of event types of which all that Kafka holds is accounted for: only who tidies up, and a
+steward, change those then. To ask each table for its next commit is most of what a look costs, here and in the store.
 """
 SAVE_SECONDS: Final = 5.0
 """Between two savings at least, where there are receipts to send; and twenty times the CPU that the last one took."""
 SELDOM_SECONDS: Final = 60.0
-"""The same where only positions moved. Also: how often what lies aside is listed."""
+"""The same where only positions moved. Also: how often it is looked for what lies aside and what sources send with."""
 CHECK_SECONDS: Final = 3600.0
 """How often it is made sure that the tables are those that were read: a log is cleared after days."""
 LONGEST_SECONDS: Final = 30.0
@@ -88,9 +88,11 @@ class BooksWorker:
     _published: Published | None = None
     _aside: tuple[str, ...] = ()
     _aside_at: float = 0.0
+    _clients: dict[str, list[SeenClient]] = field(default_factory=dict)
     _marks: Watermarks | None = None
     _looked: object = None
     _quiet: int = 0
+    _looks: int = 0
     _save_at: float = 0.0
     _check_at: float = 0.0
 
@@ -150,8 +152,9 @@ class BooksWorker:
         now = self.clock()
         marks = self.watermarks()
         follower = self._begun(now)
-        settled = self._settled(marks)
-        new = follower.look(thorough=settled, tables=not (settled and self._quiet % TABLES_EVERY))
+        seldom = self._published is None or not self._looks % TABLES_EVERY
+        new = follower.look(thorough=seldom, only=None if seldom else self._moving(marks))
+        self._looks += 1
         if now >= self._check_at:
             new += follower.begin()
             self._check_at = now + CHECK_SECONDS
@@ -166,14 +169,14 @@ class BooksWorker:
         if now >= self._save_at and (self._told or self._unsent or now >= self._save_at + SELDOM_SECONDS):
             self.save()
 
-    def _settled(self, marks: Watermarks) -> bool:
-        """Whether nothing can have landed since the last look: all that Kafka holds lies somewhere, and is as then."""
-        return (
-            self._quiet >= QUIET_LOOKS
-            and self._marks == marks
-            and self._published is not None
-            and not self._published.books.total("missing")
-        )
+    def _moving(self, marks: Watermarks) -> set[EventType]:
+        """The event types of which something can have landed since the last look: not all that Kafka holds lay
+        somewhere then, or it holds more by now.
+        """
+        assert self._published is not None
+        missing = {each.event for each in self._published.books.events if each.sums.missing}
+        before = self._marks or {}
+        return {event for event, bounds in marks.items() if event in missing or bounds != before.get(event)}
 
     def _balanced(self, follower: Follower, marks: Watermarks, now: float) -> Books:
         """The books as of `now`; where nothing came they are those that were shown last, and cost nothing."""
@@ -219,7 +222,7 @@ class BooksWorker:
             self._number, self._unsent, self._told = number, bool(self._saved.outbox), []
             self._positions = dict(self._saved.state.tables), self._saved.state.vault
             self._histories = {source: History.from_json(each) for source, each in self._saved.history.items()}
-            self._balancer, self._looked, self._quiet = Balancer(), None, 0
+            self._balancer, self._looked, self._quiet, self._looks = Balancer(), None, 0, 0
             follower = Follower(self.tables, self.vault, self._saved.state)
             self._told += follower.begin()
             self._check_at = now + CHECK_SECONDS
@@ -253,7 +256,7 @@ class BooksWorker:
             alarm
             for source, history in self._histories.items()
             if source in register
-            for alarm in alarms(source, history, register[source].cadence_seconds, now)
+            for alarm in alarms(register[source], history, now, self._clients.get(source, ()))
         ]
         self.metrics.alarms(register, found)
         return tuple(found)
@@ -274,6 +277,9 @@ class BooksWorker:
     def _seen(self, now: float) -> Seen:
         if now >= self._aside_at:
             self._aside, self._aside_at = self.aside(), now + SELDOM_SECONDS
+            self._clients = {}
+            for source, client, seen in self.vault.clients():
+                self._clients.setdefault(source, []).append(SeenClient(client, seen))
         return Seen(now, self.replays(), self._aside, self._saved.at or None)
 
 

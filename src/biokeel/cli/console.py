@@ -32,6 +32,7 @@ def console(
     from biokeel.console.page import serve
     from biokeel.land.lake import Lake
     from biokeel.observe.logs import configure_logs
+    from biokeel.rulebook.shown import ShownRules
     from biokeel.settings import OPERATOR, Settings
 
     settings = Settings.load()
@@ -46,6 +47,7 @@ def console(
     serve(
         settings.state_dir,
         lambda: Published.read(objects()),
+        ShownRules(settings.state_dir),
         settings.console_port if port is None else port,
         lambda url: say(f"Console: {url if given else with_token(url, token)}"),
         token=token,

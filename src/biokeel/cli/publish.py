@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -34,13 +35,15 @@ from biokeel.cli.files_of_a_source import (
 from biokeel.cli.publish_genome import publish_genome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from rich.console import Console
     from rich.table import Table
 
+    from biokeel.settings import Settings
     from biokeel.source.enrol import Enroller
     from biokeel.source.files import FileResult, Sink, Source
+    from biokeel.source.submission import Submission
     from biokeel.source.told import Places
 
 
@@ -95,6 +98,16 @@ def publish(
         ReportForm | None,
         typer.Option(help="json: print what became of every file, with every place, as one JSON object."),
     ] = None,
+    submission: Annotated[
+        Path | None,
+        typer.Option(
+            help="Note in this file what was sent and where it stands; biokeel receipts --submission reads it."
+        ),
+    ] = None,
+    rejected_of: Annotated[
+        Path | None,
+        typer.Option(help="A submission: send of these files what was rejected of it, or never arrived, no more."),
+    ] = None,
 ) -> None:
     """Publish files, each in a format that docs/sources.md lists, or JSON lines of ready records.
 
@@ -110,11 +123,14 @@ def publish(
     from biokeel.source.enrol import Enroller
     from biokeel.source.files import DryRun, status_of
     from biokeel.source.memory import memory_at
+    from biokeel.source.submission import submission_at
     from biokeel.source.told import Places, Stopped
 
     consented = _consent(consent)
     if consented is not None and not enrol:
         raise typer.BadParameter("--consent says what people consented to whom --enrol enrols: name both.")
+    if submission is not None and dry_run:
+        raise typer.BadParameter("--submission notes what is sent, and --dry-run sends nothing: name one.")
     settings = Settings.load(side_of(source_id))
     source = source_of(
         settings,
@@ -138,22 +154,25 @@ def publish(
     console = terminal(stderr=report is not None)
     places = Places() if report else None
     enroller = Enroller(consented) if enrol else None
+    only = _rejected(settings, rejected_of) if rejected_of else None
     with memory_at(settings.state_dir / "records.sqlite", keeps=not dry_run) as memory:
         source = replace(source, memory=memory)
-        run = _Run(files, source, enroller, console, places)
+        run = _Run(files, source, enroller, console, places, only=only)
         if dry_run:
             run.send(DryRun(catalogue, settings.max_event_bytes))
         else:
-            publisher = Publisher(settings, catalogue)
-            try:
-                with publisher:
-                    run.send(publisher)
-            except SourceError as error:
-                if places is not None:
-                    stopped = Stopped(error, publisher.give_up())
-                    for line in places.lines(source_id, run.cut_short(), dry_run=False, stopped=stopped):
-                        say(line)
-                raise
+            noted = submission_at(submission, source_id, makes=True) if submission else nullcontext()
+            with noted as kept:
+                publisher = Publisher(settings, catalogue, kept.placed if kept else None)
+                try:
+                    with publisher:
+                        run.send(publisher, kept)
+                except SourceError as error:
+                    if places is not None:
+                        stopped = Stopped(error, publisher.give_up())
+                        for line in places.lines(source_id, run.cut_short(), dry_run=False, stopped=stopped):
+                            say(line)
+                    raise
     results = run.results
     _show(results, console, dry_run)
     if places is not None:
@@ -161,6 +180,17 @@ def publish(
             say(line)
     if status := status_of(results):
         raise typer.Exit(status)
+
+
+def _rejected(settings: Settings, path: Path) -> Container[tuple[str, str]]:
+    """Event types and ids of what is to be sent again of the submission in `path`, by the receipts that there are."""
+    from biokeel.observe.reach import require_kafka
+    from biokeel.source.receipts import Follower, gather
+    from biokeel.source.submission import submission_at
+
+    require_kafka(settings)
+    with submission_at(path, settings.source_id, makes=False) as submission:
+        return submission.rejected(gather(Follower(settings), submission.places(), on=False))
 
 
 def _consent(words: str) -> list[str] | None:
@@ -183,15 +213,18 @@ class _Run:
         enroller: Enroller | None,
         console: Console,
         places: Places | None,
+        *,
+        only: Container[tuple[str, str]] | None,
     ) -> None:
         self.results: list[FileResult] = []
         self._files, self._source, self._enroller = files, source, enroller
         self._console, self._places = console, places
+        self._only = only
         self._done: set[Path] = set()
         self._events = 0
 
-    def send(self, sink: Sink) -> None:
-        """Publish to `sink`. Raises `SourceError`."""
+    def send(self, sink: Sink, submission: Submission | None = None) -> None:
+        """Publish to `sink`, and note it in `submission`. Raises `SourceError`."""
         from biokeel.source.files import publish_files
 
         with progress_over(self._console, "{task.fields[events]:,} events") as progress:
@@ -207,7 +240,16 @@ class _Run:
                 self._done.add(result.path)
                 bar.done(result)
 
-            publish_files(self._files, self._source, sink, self._enroller, done, begun=begun)
+            publish_files(
+                self._files,
+                self._source,
+                sink,
+                self._enroller,
+                done,
+                begun=begun,
+                submission=submission,
+                only=self._only,
+            )
 
     def cut_short(self) -> list[FileResult]:
         """What became of every file, where the run has ended early."""
@@ -223,7 +265,11 @@ class _Run:
 def _show(results: Sequence[FileResult], console: Console, dry_run: bool) -> None:
     console.print(_sent(results, dry_run) or "No event was found.")
     show_problems(results, console)
-    silent = sum(not r.sent and not r.unused and not r.failure for r in results)
+    if alone := sum(result.left_alone for result in results):
+        console.print(
+            f"Left alone: {alone:,} events, since by the submission and its receipts they need not be sent again."
+        )
+    silent = sum(not r.sent and not r.left_alone and not r.unused and not r.failure for r in results)
     if silent:
         what = "Without an event of a person (lists of hospitals or practitioners, for example)"
         console.print(f"{what}: {count_of_files(silent)}.")

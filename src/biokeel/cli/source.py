@@ -138,7 +138,8 @@ def add(
     bytes_per_second: Annotated[int | None, typer.Option(help="Its quota of produced bytes a second.")] = None,
     request_percentage: Annotated[int | None, typer.Option(help="Its quota of a broker thread, per cent.")] = None,
     software: Annotated[
-        str | None, typer.Option(help="Client software that it may state, by comma; none: any.")
+        str | None,
+        typer.Option(help="Client software that it may state, by comma: name, or name/oldest version; none: any."),
     ] = None,
     new_password: Annotated[
         bool, typer.Option("--new-password", help="Give it another password; the old one counts no longer.")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from biokeel.books.published import Published
     from biokeel.observe.stats import Snapshot
+    from biokeel.rulebook.shown import Rules
 
 MOST_WITHHELD: Final = 20
 """Fields with withheld values that are shown."""
@@ -37,25 +38,27 @@ def status(
     from biokeel.cli.terminal import terminal
     from biokeel.observe.report import report
     from biokeel.observe.stats import collect
+    from biokeel.rulebook.shown import ShownRules
     from biokeel.settings import Settings
 
     state_dir = Settings.load().state_dir
     before = collect(state_dir)
     time.sleep(_BETWEEN)
     after = collect(state_dir)
-    seen = seen_last()
+    seen, shown = seen_last(), ShownRules()
+    rules = shown.look()
     if json:
-        terminal().print_json(data=report(before, after) | _told(seen), ensure_ascii=True)
+        terminal().print_json(data=report(before, after) | _told(seen) | _told_rules(rules), ensure_ascii=True)
         return
     if not watch:
-        terminal().print(screen(before, after, seen))
+        terminal().print(screen(before, after, seen, rules))
         return
-    with Live(screen(before, after, seen), console=terminal(), screen=True, auto_refresh=False) as live:
+    with Live(screen(before, after, seen, rules), console=terminal(), screen=True, auto_refresh=False) as live:
         try:
             while True:
                 time.sleep(_BETWEEN)
                 before, after = after, collect(state_dir)
-                live.update(screen(before, after, seen_last()), refresh=True)
+                live.update(screen(before, after, seen_last(), shown.look()), refresh=True)
         except KeyboardInterrupt:
             return
 
@@ -66,15 +69,43 @@ def _told(seen: Published | str) -> dict[str, object]:
     return {"books": seen.books.as_json(), "alarms": [alarm._asdict() for alarm in seen.alarms]}
 
 
-def screen(before: Snapshot, after: Snapshot, seen: Published | str) -> Group:
+def _told_rules(rules: Rules) -> dict[str, object]:
+    if isinstance(rules, str):
+        return {"rules": None}
+    return {"rules": {str(event): rule._asdict() for event, rule in rules.items()}}
+
+
+def screen(before: Snapshot, after: Snapshot, seen: Published | str, rules: Rules) -> Group:
     """Everything that `status` shows in a terminal."""
     from rich.console import Group
 
     if not after.workers:
         return Group("No worker runs. Start the stack (biokeel stack up) or a worker (biokeel worker curate).")
     return Group(
-        _workers(after), _flow(before, after), _books(seen), _rejects(after), _withheld(after), _versions(after)
+        _workers(after),
+        _flow(before, after),
+        _books(seen),
+        _rejects(after),
+        _withheld(after),
+        _versions(after),
+        _rules(rules),
     )
+
+
+def _rules(rules: Rules) -> Text:
+    """One line for all suites that are as the installation began, one for each other, and what is wrong."""
+    from rich.text import Text
+
+    if isinstance(rules, str):
+        return Text(f"Rules: not known. {rules}")
+    began = [event for event, rule in rules.items() if rule.version.startswith("1+")]
+    lines = [f"Rules: {len(rules)} event types, {len(began)} by the version that the installation began with"]
+    for event, rule in rules.items():
+        if rule.version and event not in began:
+            lines.append(f"{event}: version {rule.version} of {rule.author}, approved by {rule.approver}, {rule.at}")
+        if rule.fault:
+            lines.append(f"{event}: {rule.fault}")
+    return Text("\n".join(lines))
 
 
 def _workers(after: Snapshot) -> Text:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from biokeel.cli import suite_backtest, suite_book, suite_profile, suite_report
 from biokeel.cli.terminal import say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from biokeel.contracts.schema import EventSchema
     from biokeel.contracts.topics import EventType
     from biokeel.validate.lint import Reading
@@ -27,6 +27,11 @@ def register(app: typer.Typer) -> None:
     group.command("list")(list_suites)
     group.command("check")(check)
     group.command("test")(run_samples_of)
+    group.command("convert")(convert)
+    suite_book.register(group)
+    suite_backtest.register(group)
+    suite_report.register(group)
+    suite_profile.register(group)
     app.add_typer(group, name="suite")
 
 
@@ -91,6 +96,39 @@ def run_samples_of(events: Events = None) -> None:
         raise typer.Exit(1)
 
 
+def convert(
+    file: Annotated[Path, typer.Argument(help="A suite of Great Expectations 0.x.", exists=True, dir_okay=False)],
+    event: Annotated[
+        str, typer.Option(help="Its event type, such as clinical.glucose; the suite's name if absent.")
+    ] = "",
+    severity: Annotated[str, typer.Option(help="Of every rule: critical, warning or info.")] = "warning",
+) -> None:
+    """Print a suite of Great Expectations 0.x in the form of 1.x, and say what is left to do.
+
+    Exit status 1 where `suite check` would refuse the result, above all for reasons that nobody wrote yet.
+    """
+    from biokeel.contracts.schema import load_schema
+    from biokeel.errors import SuiteError
+    from biokeel.validate.lint import read_suite
+    from biokeel.validate.old_suites import convert_suite
+    from biokeel.validate.rules import Severity
+
+    if severity not in set(Severity):
+        raise SuiteError(f"{severity} is no severity.", f"Write {', '.join(Severity)}.")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SuiteError(f"{file} cannot be read ({type(error).__name__}).", "Save it as UTF-8.") from None
+    converted = convert_suite(text, event, Severity(severity))
+    say(converted.rstrip("\n"), lines=True)
+    name = str(json.loads(converted)["name"])
+    findings = read_suite(converted, load_schema(_roots()[1], _event(name))).findings
+    for finding in findings:
+        say(f"left to do  {finding}", stderr=True)
+    if findings:
+        raise typer.Exit(1)
+
+
 def _roots() -> tuple[Path, Path]:
     from biokeel.settings import Settings
 
@@ -100,17 +138,23 @@ def _roots() -> tuple[Path, Path]:
 
 def _readings(names: list[str] | None) -> list[tuple[EventType, Reading]]:
     """Each named event type (all landed ones where none is named) with its suite as far as it can be read."""
-    from biokeel.contracts.schema import event_types, load_schema
+    from biokeel.contracts.schema import load_schema
 
     root, schemas = _roots()
-    landed = [event for event in event_types(schemas) if not event.is_person]
-    events = [_event(name, landed) for name in names] if names else landed
+    events = [_event(name) for name in names] if names else _landed()
     return [(event, _reading(root, event, load_schema(schemas, event))) for event in events]
 
 
-def _event(name: str, landed: Sequence[EventType]) -> EventType:
+def _landed() -> list[EventType]:
+    from biokeel.contracts.schema import event_types
+
+    return [event for event in event_types(_roots()[1]) if not event.is_person]
+
+
+def _event(name: str) -> EventType:
     from biokeel.errors import SuiteError
 
+    landed = _landed()
     found = next((event for event in landed if str(event) == name), None)
     if found is None:
         raise SuiteError(f"{name} is no event type that lands.", f"There are {', '.join(map(str, landed))}.")
@@ -118,7 +162,8 @@ def _event(name: str, landed: Sequence[EventType]) -> EventType:
 
 
 def _reading(root: Path, event: EventType, schema: EventSchema) -> Reading:
-    from biokeel.validate.lint import Finding, Reading, read_suite
+    from biokeel.validate.findings import Finding
+    from biokeel.validate.lint import Reading, read_suite
     from biokeel.validate.suites import suite_path
 
     path = suite_path(root, event)

@@ -146,9 +146,7 @@ def accept(
             raise VaultError("Nothing was changed.", "Restore a newer backup, or say --loss: docs/operations.md.")
         if count := members(settings, GROUP):
             raise VaultError(f"{count} pseudonymise workers run.", "Stop them (biokeel stack down), then try again.")
-        taken = taken_up_to(settings, vault.block_keys)
-        place_group(settings, vault, taken)
-        vault.accept(taken)
+        vault.accept(place_group(settings, vault, taken_up_to(settings, vault.block_keys)))
     finally:
         vault.close()
     say("Accepted. Start the workers; biokeel verify then names the events that sources should publish again.")

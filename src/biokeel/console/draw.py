@@ -214,6 +214,27 @@ def books_table(view: View) -> str:
     )
 
 
+def rules_table(view: View) -> str:
+    """Which version of each suite is in force, whose it is, and what is wrong with the book of rules."""
+    title = "<h2>Rules in force <small>"
+    if isinstance(view.rules, str):
+        return f'<section class="card">{title}not known</small></h2><p class="warn">{escape(view.rules)}</p></section>'
+    rows, faults = [], []
+    for event, rule in view.rules.items():
+        told = (rule.version or UNKNOWN, rule.author, rule.approver, rule.at)
+        names = ("version", "author", "approver", "since")
+        cells = [(escape(text), f"rules-{event}-{name}") for name, text in zip(names, told, strict=True)]
+        rows.append(_row(str(event), cells, quiet=False))
+        if rule.fault:
+            faults.append(f'<p class="warn" data-testid="rules-{event}-fault">{event}: {escape(rule.fault)}</p>')
+    return (
+        f'<section class="card">{title}as the book has them: <code>biokeel suite history</code></small></h2>'
+        f'{"".join(faults)}<div class="scroll"><table>'
+        + _head("event type", ("version", "author", "approved by", "since"))
+        + f"<tbody>{''.join(rows)}</tbody></table></div></section>"
+    )
+
+
 @cache
 def _flow_template() -> Template:
     return Template(files("biokeel.console").joinpath("flow.svg").read_text(encoding="utf-8"))

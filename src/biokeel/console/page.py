@@ -9,9 +9,10 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 from nicegui import Client, app, background_tasks, ui
+from nicegui.server import Server
 
 from biokeel.console import draw, guard
-from biokeel.console.watch import View, watch_books, watch_workers
+from biokeel.console.watch import View, watch_books, watch_rules, watch_workers
 from biokeel.errors import PortTaken
 from biokeel.observe.stats import Snapshot
 
@@ -20,8 +21,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from biokeel.books.published import Published
+    from biokeel.rulebook.shown import ShownRules
 
 HOST: Final = "127.0.0.1"
+STOP_SECONDS: Final = 0.5
+"""How long it may take to see that it is to stop."""
 REFRESH: Final = 1.0
 """Seconds between two updates of an open page."""
 
@@ -29,6 +33,7 @@ REFRESH: Final = 1.0
 def serve(
     state_dir: Path,
     read: Callable[[], Published | None],
+    rules: ShownRules,
     port: int,
     announce: Callable[[str], None],
     *,
@@ -37,7 +42,8 @@ def serve(
 ) -> None:
     """Serve the page on 127.0.0.1:`port` (0: any free one) until interrupted; `announce` is called with its URL.
 
-    The workers are found below `state_dir`; `read` gives what the follower of the books has seen.
+    The workers are found below `state_dir`; `read` gives what the follower of the books has seen, `rules` what is in
+    force.
     Only who shows `token` is served (`guard`), by the console's own names or one of `hosts`. Raises `PortTaken`.
     """
     port = _free(port)
@@ -48,9 +54,11 @@ def serve(
         # NiceGUI logs what a background task raises, and cancels it when the server stops.
         background_tasks.create(watch_workers(state_dir, view, watched), name="watch workers")
         background_tasks.create(watch_books(read, view, watched), name="watch books")
+        background_tasks.create(watch_rules(rules, view, watched), name="watch rules")
         background_tasks.create(_announce(port, announce), name="announce")
 
     app.on_startup(start)
+    Server.main_loop = _main_loop  # type: ignore[method-assign,assignment]  # NiceGUI has no place for another server
     ui.page("/", title="Biokeel operations", dark=None, language="en-US")(lambda: build(view))
     ui.run(
         host=HOST,
@@ -62,6 +70,17 @@ def serve(
         uvicorn_logging_level="warning",
         log_config=None,  # uvicorn's own handlers would print what ours mask
     )
+
+
+async def _main_loop(server: Server) -> None:
+    """Look now and then whether `server` is to end: uvicorn's own does ten times a second, for ever.
+
+    At each tenth tick it sets the date of its answers.
+    """
+    ticks = 0
+    while not await server.on_tick(ticks):
+        ticks += 10
+        await asyncio.sleep(STOP_SECONDS)
 
 
 def watched() -> bool:
@@ -90,6 +109,7 @@ def build(view: View) -> None:
                 part(draw.withheld)
             part(draw.lag_table)
         part(draw.books_table)
+        part(draw.rules_table)
 
     def redraw() -> None:
         for element, drawn in parts:

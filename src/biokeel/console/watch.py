@@ -13,6 +13,7 @@ from biokeel.books.published import NOBODY, OLD
 from biokeel.errors import BiokeelError
 from biokeel.observe.report import edge_rates
 from biokeel.observe.stats import Snapshot, collect
+from biokeel.rulebook.follow import LOOK_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from biokeel.books.balance import Books
     from biokeel.books.published import Published
     from biokeel.observe.metrics import Edge
+    from biokeel.rulebook.shown import Rules, ShownRules
 
 STATS_EVERY: Final = 1.5
 """Seconds between two snapshots of the workers."""
@@ -29,8 +31,8 @@ STATS_EVERY: Final = 1.5
 BOOKS_EVERY: Final = 2.0
 """Seconds between two looks at what the follower of the books has seen."""
 
-SELDOM: Final = 15.0
-"""The same while nobody has a page open; whoever opens one is waited for no longer than a look takes."""
+SELDOM: Final = 60.0
+"""Both while nobody has a page open: for the plot's past. Whoever opens one waits no longer than a look takes."""
 
 KEPT: Final = 80
 """Snapshots that the plot shows: two minutes."""
@@ -55,6 +57,7 @@ class View:
     """Events a second that sources published, between the last two looks at the books."""
     alarms: tuple[Alarm, ...] = ()
     trouble: str = ""
+    rules: Rules = "not read yet"
     opened: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when somebody opens a page."""
 
@@ -100,3 +103,10 @@ async def watch_books(read: Callable[[], Published | None], view: View, watched:
         except BiokeelError as error:
             view.trouble = str(error)
         await view.rest(BOOKS_EVERY, watched)
+
+
+async def watch_rules(rules: ShownRules, view: View, watched: Callable[[], bool]) -> None:
+    """Keep `view` fresh with the versions of suites in force, for ever."""
+    while True:
+        view.rules = await asyncio.to_thread(rules.look)
+        await view.rest(LOOK_SECONDS, watched)

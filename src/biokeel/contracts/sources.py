@@ -11,7 +11,7 @@ schemes = ["KR_RRN", "hospital/seoul-1"]
 time_zone = "Asia/Seoul"
 cadence_seconds = 3600
 partitions = 4
-software = ["biokeel-python"]
+software = ["biokeel-python/0.1"]
 
 [quota]
 produce_bytes_per_second = 10_000_000
@@ -46,6 +46,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from biokeel.contracts.clients import VERSION
 from biokeel.contracts.compatibility import Refusal
 from biokeel.contracts.grammars import SOURCE_ID, SUBJECT_SCHEME
 from biokeel.contracts.topics import Domain, EventType, event_type
@@ -111,7 +112,7 @@ EventPattern = Annotated[
     str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*\.(?:\*|[a-z][a-z0-9_]*)$"), AfterValidator(_known)
 ]
 Scheme = Annotated[str, StringConstraints(pattern=SUBJECT_SCHEME)]
-Software = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
+Software = Annotated[str, StringConstraints(pattern=rf"^[A-Za-z0-9][A-Za-z0-9._+-]{{0,63}}(?:/{VERSION})?$")]
 
 
 class Quota(BaseModel):
@@ -171,7 +172,11 @@ class Source(BaseModel):
     ] = 4
     software: Annotated[
         tuple[Software, ...],
-        Field(strict=False, description="names of client software that it may state; none for any"),
+        Field(
+            strict=False,
+            description="names of client software that it may state, each alone or with its oldest version, as "
+            "biokeel-python/0.1; none for any",
+        ),
     ] = ()
     quota: Annotated[Quota, Field(description="the table [quota]")] = Quota()
 

@@ -142,9 +142,9 @@ def show_quarantined(lake: Lake, settings: Settings, console: Console) -> None:
     from biokeel.contracts.schema import load_schemas
     from biokeel.land.reading import scan
     from biokeel.reasons import Reason
-    from biokeel.validate.suites import SuiteStore
+    from biokeel.rulebook.follow import FollowedBook
 
-    suites = SuiteStore(settings.expectations_dir, load_schemas(settings.schemas_dir))
+    book = FollowedBook(lake.objects, load_schemas(settings.schemas_dir), four_eyes=settings.four_eyes)
     table = Table("event", "participant", title="Quarantined")
     for column in ("came from", "failed rule", "why there is such a rule"):
         table.add_column(column, overflow="fold")
@@ -157,7 +157,7 @@ def show_quarantined(lake: Lake, settings: Settings, console: Console) -> None:
             for participant, (rule, *_), withheld, *at in rows.iter_rows():
                 if (event.domain, withheld is None) in shown:
                     continue
-                notes = next(known.notes for known in suites.current(event).rules if known.id == rule)
+                notes = next(known.notes for known in book.current(event).rules if known.id == rule)
                 table.add_row(str(event), participant, At(*at).of(event), rule, notes)
                 shown.add((event.domain, withheld is None))
     console.print(table)

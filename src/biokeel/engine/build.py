@@ -48,8 +48,8 @@ def pseudonymise_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Con
 def curate_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Consumption, CurateWorker]:
     """The worker of the research zone: it opens the lake, and never a raw topic or the vault.
 
-    Raises `SettingsError` without a public key of the vault zone's, `SuiteError` for a suite that does not hold,
-    `StoreRefused` for a store that does not keep its word.
+    An event type without a version in force waits, and says so; the others flow. Raises `SettingsError` without a
+    public key of the vault zone's, `StoreRefused` for a store that does not keep its word.
     """
     from biokeel.contracts.catalogue import Schemas
     from biokeel.contracts.registry import open_catalogue
@@ -57,14 +57,12 @@ def curate_worker(settings: Settings, metrics: WorkerMetrics) -> tuple[Consumpti
     from biokeel.engine.curate.worker import CurateWorker, consumption
     from biokeel.land.lake import Lake
     from biokeel.land.objects import check_store
-    from biokeel.validate.suites import SuiteStore
+    from biokeel.rulebook.follow import FollowedBook
 
     keys = PublicKeys.of_setting(settings.block_public_keys)
     catalogue = open_catalogue(settings.schemas_dir, settings.schema_registry_url)
     schemas = Schemas(catalogue, landed=True)
-    suites = SuiteStore(settings.expectations_dir, schemas)
-    for event in schemas:
-        suites.current(event)  # a worker without a good suite must not start
     lake = Lake.of(settings)
     check_store(lake.objects)
-    return consumption(settings, suites.events), CurateWorker(settings, metrics, lake, schemas, suites, keys=keys)
+    book = FollowedBook(lake.objects, schemas, begin=settings.expectations_dir, four_eyes=settings.four_eyes)
+    return consumption(settings, book.events), CurateWorker(settings, metrics, lake, schemas, book, keys=keys)

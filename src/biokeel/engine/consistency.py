@@ -148,12 +148,12 @@ def _offsets(consumer: Consumer, partitions: list[TopicPartition]) -> list[Topic
         time.sleep(_PAUSE)
 
 
-def place_group(settings: Settings, vault: Vault, taken: Mapping[Place, int]) -> None:
-    """Put the group where a vault that is behind goes on. No worker may run meanwhile.
+def place_group(settings: Settings, vault: Vault, taken: Mapping[Place, int]) -> dict[Place, int]:
+    """Put the group where a vault that is behind goes on, and say where that is. No worker may run meanwhile.
 
     Kafka gives the person events after those that the vault knows once more, as far back as it holds them; the others
-    from `taken` on (`taken_up_to`). Dying after it, before the vault has accepted, leaves a vault that is refused as
-    before; done once more it comes to the same.
+    from `taken` on (`taken_up_to`), or from where it begins to hold them. Dying after it, before the vault has
+    accepted, leaves a vault that is refused as before; done once more it comes to the same.
     """
     consumer = _consumer(settings)
     try:
@@ -171,6 +171,7 @@ def place_group(settings: Settings, vault: Vault, taken: Mapping[Place, int]) ->
         consumer.close()
     if refused:
         raise _failed(KafkaException(refused[0]))
+    return {(each.topic, each.partition): each.offset for each in partitions}
 
 
 def _published(settings: Settings, keys: PublicKeys) -> dict[Place, int]:

@@ -56,9 +56,12 @@ WINDOW: Final = 4
 """Calls of `process` whose blocks may be on their way to Kafka at a time."""
 RELEASE_SECONDS: Final = 1.0
 """How often the vault is asked for releases: another worker may have enrolled the person."""
+REST_SECONDS: Final = 3.0
+"""The same once nothing was read for `QUIET_SECONDS`."""
+QUIET_SECONDS: Final = 10.0
 RELEASE_ROWS: Final = 10_000
-COUNT_SECONDS: Final = 5.0
-"""How often parked events are counted for the metrics; that costs as much as there are of them."""
+COUNT_LOOKS: Final = 5
+"""Looks for one at which parked events are counted for the metrics; that costs as much as there are of them."""
 FETCH_BYTES: Final = 8 << 20
 LEAST_BYTES: Final = 256 << 10
 """Some 4,000 blood pressures, compressed."""
@@ -116,11 +119,13 @@ class PseudonymiseWorker(Worker):
         self._window = asyncio.Semaphore(WINDOW)
         self._on_the_way: set[asyncio.Task[None]] = set()
         self._enrolled = asyncio.Event()
-        self._count_at = monotonic()
+        self._looks = 0
+        self._quiet_at = 0.0
         self._thread = ThreadPoolExecutor(1, "wall")
 
     async def process(self, event: EventType, deliveries: Sequence[Delivery]) -> None:
         """Through the wall and into the producer's queue together; settled by `_settle` when Kafka has all of it."""
+        self._quiet_at = monotonic() + QUIET_SECONDS
         await self._window.acquire()
         try:
             result, sent = await asyncio.get_running_loop().run_in_executor(self._thread, self._pass, event, deliveries)
@@ -137,6 +142,9 @@ class PseudonymiseWorker(Worker):
         reached("pseudonymise.before_wall")
         if void := void_of(deliveries):
             self.runner.run("void", self._wall.leave_out, event, void)
+        for delivery in deliveries:
+            if delivery.records.clients:
+                self._wall.heard(raw_of(delivery.topic)[0], delivery.records.clients)
         batch = self.runner.run("collect", raw_batch, event, deliveries)
         self.runner.passed(event, Edge.READ_RAW, len(batch))
         result = self.runner.run("wall", self._wall.process, batch)
@@ -178,7 +186,7 @@ class PseudonymiseWorker(Worker):
         self.runner.withheld(event, result.withheld)
 
     async def run(self) -> None:
-        """Send on parked events whose person has come: at once after enrolments of our own, else every second."""
+        """Send on parked events whose person has come: at once after enrolments of our own, else every few seconds."""
         while True:
             try:
                 await self._release_ready()
@@ -186,8 +194,9 @@ class PseudonymiseWorker(Worker):
                 await self.outage.wait("releasing", error)
                 continue
             self.outage.over("releasing")
+            pause = RELEASE_SECONDS if monotonic() < self._quiet_at else REST_SECONDS
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._enrolled.wait(), RELEASE_SECONDS)
+                await asyncio.wait_for(self._enrolled.wait(), pause)
             self._enrolled.clear()
             self.runner.metrics.beat()
 
@@ -195,9 +204,9 @@ class PseudonymiseWorker(Worker):
         """One look at the vault, and all that it has for us; what waits in it is counted every few seconds."""
         for event, origin in await self._look():
             await self._release(event, origin)
-        if monotonic() >= self._count_at:
+        if self._looks % COUNT_LOOKS == 0:
             await self._count_parked()
-            self._count_at = monotonic() + COUNT_SECONDS
+        self._looks += 1
 
     async def _look(self) -> list[tuple[EventType, RawPartition]]:
         """Where something waits to be released, of the partitions that are ours; person events first."""

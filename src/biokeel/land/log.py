@@ -57,6 +57,11 @@ def version_at(lake: Lake, uri: str, at: dt.datetime) -> int:
     return _version(keys[later - 1])
 
 
+def committed_at(lake: Lake, uri: str, version: int) -> dt.datetime:
+    """When a version was committed, as its commit says, which the log must still have. Raises `StoreUnavailable`."""
+    return _read(lake, f"{lake.key(uri)}/_delta_log/{version:020d}.json").at
+
+
 def oldest(lake: Lake, uri: str) -> int:
     """The oldest version that the log can still rebuild: older commits were cleaned away. Raises `LandingError`."""
     written, checkpoints = _log(lake, uri)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import polars as pl
 from deltalake import DeltaTable
 
@@ -29,8 +32,21 @@ def collect(rows: pl.LazyFrame) -> pl.DataFrame:
     In batches of rows: what a filter or a join leaves out of a large table is never in memory all at once.
     polars says what failed with the file's address, which holds no more than the table's name; no value is in it.
     """
-    try:
+    with _readable():
         return rows.collect(engine="streaming")
+
+
+def schema_of(rows: pl.LazyFrame) -> pl.Schema:
+    """The columns of a file, of which its end is read. Raises `StoreUnavailable`."""
+    with _readable():
+        return rows.collect_schema()
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Maps polars' errors about a file to ours."""
+    try:
+        yield
     except (OSError, pl.exceptions.ComputeError) as error:
         raise StoreUnavailable(
             f"A table of the lake cannot be read ({type(error).__name__}).",

@@ -32,8 +32,9 @@ from deltalake import DeltaTable, WriterProperties
 from biokeel.batch import ROW
 from biokeel.contracts.identity import KEY, VERSION, contents, is_withdrawal
 from biokeel.errors import CommitConflict
-from biokeel.land.checkpoint import Mapped, append, conflicts, is_above, noted, nothing
+from biokeel.land.checkpoint import Mapped, append, conflicts, is_above, nothing
 from biokeel.land.columns import CURATED_STAMPS, curated_columns
+from biokeel.land.positions import partitions_of, positions_of
 from biokeel.land.reading import collect, scan
 from biokeel.land.tables import open_table
 from biokeel.reasons import Reason
@@ -79,9 +80,9 @@ def tidy(lake: Lake, schema: EventSchema, now: dt.datetime, *, reached: Callable
     with Mapped(lake.quarantine(schema.event)):
         quarantine = DeltaTable(lake.quarantine(schema.event), storage_options=lake.options)
     history = open_table(lake.history(schema.event), lake.options, columns | HISTORY_STAMPS)
-    partitions = _partitions(curated, quarantine)
-    landed = _positions(curated, schema.event.pseudo_topic, partitions)
-    tidied = _positions(history, schema.event.pseudo_topic, partitions, "/tidied")
+    partitions = partitions_of(curated, quarantine)
+    landed = positions_of(curated, schema.event.pseudo_topic, partitions)
+    tidied = positions_of(history, schema.event.pseudo_topic, partitions, "/tidied")
     if landed == tidied:
         return Tidied()
     found = _found(lake, curated, quarantine, tidied, columns)
@@ -103,21 +104,6 @@ def begin_again(lake: Lake, event: EventType, partitions: Iterable[int]) -> None
             return
         history = DeltaTable(uri, storage_options=lake.options)
     _note(history, event.pseudo_topic, dict.fromkeys(partitions, -1))
-
-
-def _partitions(*tables: DeltaTable) -> range:
-    """The pseudo partitions that may have rows in `tables`, by the statistics in their logs."""
-    highest = -1
-    for table in tables:
-        files = pl.DataFrame(table.get_add_actions(flatten=True))
-        if "max.pseudo_partition" in files.columns and files.height:
-            highest = max(highest, int(files["max.pseudo_partition"].fill_null(-1).max()))  # type: ignore[arg-type]
-    return range(highest + 1)
-
-
-def _positions(table: DeltaTable, topic: str, partitions: range, suffix: str = "") -> dict[int, int]:
-    """The last pseudo offset of each of `partitions` that `table` has noted, -1 for none."""
-    return {partition: noted(table, f"{topic}/{partition}{suffix}") for partition in partitions}
 
 
 def _found(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,13 +82,15 @@ def serve_metrics(observed: Observed, state_dir: Path, host: str, port: int, *, 
             f"Cannot serve metrics of worker {observed.worker} on {host}:{port}: {error.strerror}.",
             "Set BIOKEEL_METRICS_HOST to an address of this machine, and BIOKEEL_METRICS_PORT to a free port or 0.",
         ) from None
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="metrics", daemon=True)
+    # It wakes up for who asks, and for its end: to look ten times a second was most of what an idle worker did.
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": None}, name="metrics", daemon=True)
     thread.start()
     run_file = write_run_file(state_dir, observed.worker, server.server_port, host)
     try:
         yield Served(server.server_port, run_file)
     finally:
         run_file.unlink(missing_ok=True)
+        server.socket.shutdown(socket.SHUT_RDWR)  # wakes it up, so that it hears of its end
         server.shutdown()
         server.server_close()
         thread.join()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache, partial
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.error import HTTPError
 
-import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from biokeel.contracts.topics import EventType, event_type
@@ -120,7 +121,7 @@ def collect(state_dir: Path) -> Snapshot:
     if not runs:
         return Snapshot(taken_at)
     with ThreadPoolExecutor(min(len(runs), 8)) as pool:
-        answers = dict(zip(runs, pool.map(partial(_ask, _client()), runs), strict=True))
+        answers = dict(zip(runs, pool.map(_ask, runs), strict=True))
     gathered = _Gathered()
     for run, (_, text) in answers.items():
         for family in text_string_to_metric_families(text):
@@ -138,18 +139,29 @@ def collect(state_dir: Path) -> Snapshot:
     )
 
 
-@cache
-def _client() -> httpx.Client:
-    """One for the process: to make one reads all certificates. It keeps no connection, since workers come and go."""
-    return httpx.Client(timeout=_ANSWER_WITHIN, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
+_OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Workers are asked straight, whatever proxies there are for the rest of the world."""
 
 
-def _ask(client: httpx.Client, run: RunFile) -> tuple[WorkerHealth, str]:
+def _ask(run: RunFile) -> tuple[WorkerHealth, str]:
     try:
-        health = WorkerHealth.OK if client.get(f"{run.url}/health").is_success else WorkerHealth.STUCK
-        return health, client.get(f"{run.url}/metrics").raise_for_status().text
-    except httpx.HTTPError:  # it ends just now, or hangs: the page must say so, not fail
+        return _health(run), _got(f"{run.url}/metrics").decode()
+    except (OSError, HTTPException):  # it ends just now, or hangs: the page must say so, not fail
         return WorkerHealth.SILENT, ""
+
+
+def _health(run: RunFile) -> WorkerHealth:
+    try:
+        _got(f"{run.url}/health")
+    except HTTPError:  # it answers, and says that it is not well
+        return WorkerHealth.STUCK
+    return WorkerHealth.OK
+
+
+def _got(url: str) -> bytes:
+    with _OPENER.open(url, timeout=_ANSWER_WITHIN) as answer:
+        got: bytes = answer.read()
+    return got
 
 
 @dataclass(slots=True)

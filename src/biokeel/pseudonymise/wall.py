@@ -34,6 +34,7 @@ from biokeel.contracts.variants import READY
 from biokeel.errors import PoisonBatch, SettingsError, TransportError, describe
 from biokeel.poison import guarded
 from biokeel.pseudonymise.claims import Files
+from biokeel.pseudonymise.clients import Clients
 from biokeel.pseudonymise.persons import read_persons
 from biokeel.pseudonymise.policy import Policy
 from biokeel.pseudonymise.stage import WAITS, Gate, pseudonymise
@@ -43,7 +44,7 @@ from biokeel.vault.parking import ToPark
 from biokeel.vault.store import Applied
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -114,6 +115,7 @@ class Wall:
         self._policies = {event: Policy.of(schema) for event, schema in schemas.items()}
         """Of the event types that there are at the start, so that a fault is seen then; others follow."""
         self._gate = Gate(register, vault.event_ids, Files(landing))
+        self._clients = Clients(vault, register)
         self._creates = unknown_person == "create"
         self._set_aside = set_aside
 
@@ -127,6 +129,10 @@ class Wall:
         if not len(batch):
             return WallResult(None)
         return self._apply(batch) if batch.event.is_person else self._decide(batch)
+
+    def heard(self, source: str, stated: Iterable[bytes]) -> None:
+        """Note which software `source` says that it sends with: see `biokeel.pseudonymise.clients`."""
+        self._clients.heard(source, stated)
 
     def leave_out(self, event: EventType, void: Sequence[Run]) -> None:
         """Write down that the offsets of `void` hold no event: see `biokeel.vault.store.Vault.leave_out`."""

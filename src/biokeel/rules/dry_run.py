@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from biokeel.source.adapters.base import Record
     from biokeel.source.files import Source
     from biokeel.validate.rules import CompiledSuite
-    from biokeel.validate.suites import SuiteStore
+    from biokeel.validate.suites import Suites
 
 _PARTITION: Final = 0
 """The one partition, raw and pseudo, that all events of a dry run are of; an offset is the number of an event in it."""
@@ -137,7 +137,7 @@ class Judge:
     def __init__(
         self,
         catalogue: Catalogue,
-        suites: SuiteStore,
+        suites: Suites,
         source_id: str,
         register: Register,
         *,

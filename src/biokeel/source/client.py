@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, NamedTuple, NoReturn, Self
+from typing import Any, Final, NamedTuple, NoReturn, Self, TypeAlias
 
 import confluent_kafka as kafka
 import numpy as np
@@ -21,8 +21,11 @@ from biokeel.contracts.topics import RAW, EventType
 from biokeel.errors import DeliveryError, NoTopic
 from biokeel.settings import Settings
 from biokeel.source.adapters.base import Record
-from biokeel.source.encoding import Encoder
+from biokeel.source.encoding import Encoder, event_id_in
 from biokeel.source.partition import partitions_of
+
+Placed: TypeAlias = Callable[[EventType, int, int, str], None]
+"""Hears of an event that Kafka has: its type, partition, offset and id."""
 
 QUEUE_MESSAGES: Final = 400_000
 """Messages that wait inside the producer at most; `publish` blocks beyond."""
@@ -54,12 +57,16 @@ class Publisher:
     dies before, send the file again: its events have the same ids. Not for several threads at once.
     """
 
-    def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
-        """Connect by `settings.kafka_*`, as `settings.source_id`. Raises `SettingsError` where they are not set."""
+    def __init__(self, settings: Settings, catalogue: Catalogue, placed: Placed | None = None) -> None:
+        """Connect by `settings.kafka_*`, as `settings.source_id`. Raises `SettingsError` where they are not set.
+
+        `placed` is called for each event that Kafka has, which takes some microseconds.
+        """
         settings.require("kafka_bootstrap", "source_id")
         self._encoder = Encoder(catalogue, settings.max_event_bytes)
         self._settings = settings
-        self._producer = kafka.Producer({**producer_settings(settings), "delivery.report.only.error": True})
+        self._placed = placed
+        self._producer = kafka.Producer({**producer_settings(settings), "delivery.report.only.error": placed is None})
         self._reporting: kafka.Producer | None = None
         self._partitions: dict[str, int] = {}
         self._queued: Counter[str] = Counter()
@@ -96,7 +103,7 @@ class Publisher:
         self._raise_failures()
         partitions = partitions_of(frame, self._partitions_of(topic))
         for partition in np.unique(partitions).tolist():
-            self._queue(topic, partition, values.filter(pa.array(partitions == partition)))
+            self._queue(event, topic, partition, values.filter(pa.array(partitions == partition)))
         return frame.height
 
     def _topic(self, event: EventType) -> str:
@@ -166,14 +173,15 @@ class Publisher:
         acknowledged = {topic[head:]: count - self._refused_of[topic] for topic, count in self._queued.items()}
         return Handed(Counter(acknowledged), Counter(refused))
 
-    def _queue(self, topic: str, partition: int, values: pa.BinaryArray) -> None:
+    def _queue(self, event: EventType, topic: str, partition: int, values: pa.BinaryArray) -> None:
+        answered = self._refused if self._placed is None else partial(self._answered, self._placed, event)
         for start in range(0, len(values), CHUNK):
             messages: list[dict[str, Any]] = [{"value": value} for value in values.slice(start, CHUNK).to_pylist()]
             while len(self._producer) > QUEUE_MESSAGES - CHUNK:
                 self._poll(0.05)
                 self._raise_failures()
             while messages:
-                taken = self._producer.produce_batch(topic, messages, partition=partition, on_delivery=self._refused)
+                taken = self._producer.produce_batch(topic, messages, partition=partition, on_delivery=answered)
                 self._queued[topic] += taken
                 messages = [
                     {"value": message["value"]} for message in messages if self._waits(message.get("_error"), topic)
@@ -202,6 +210,15 @@ class Publisher:
             self._refused_of[str(message.topic())] += 1
             if error.code() in FORBIDDEN:
                 self._forbidden.add(str(message.topic()))
+
+    def _answered(
+        self, placed: Placed, event: EventType, error: kafka.KafkaError | None, message: kafka.Message
+    ) -> None:
+        """Called as `_refused`, for whatever was delivered, too."""
+        self._refused(error, message)
+        value, partition, offset = message.value(), message.partition(), message.offset()
+        if error is None and isinstance(value, bytes) and partition is not None and offset is not None:
+            placed(event, partition, offset, event_id_in(value))
 
     def _poll(self, seconds: float) -> None:
         with self._ended():

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from enum import IntEnum
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import polars as pl
 
@@ -35,8 +35,10 @@ from biokeel.source.ids import EventIds
 from biokeel.source.mappings.library import Library
 from biokeel.source.memory import Memory
 from biokeel.source.schemes import Schemes
+from biokeel.source.submission import Origin, Submission
 
 T = TypeVar("T")
+Rows: TypeAlias = pl.DataFrame | Sequence[Record]
 
 GATHERED: Final = 5_000
 """Records of files that wait for those of the next."""
@@ -113,7 +115,7 @@ class Source:
 class FileResult:
     """What became of one file. `failure` says why nothing could be read of it.
 
-    `without_consent` counts enrolments that state no consent.
+    `without_consent` counts enrolments that state no consent, `left_alone` events that need not be sent again.
     """
 
     path: Path
@@ -122,6 +124,7 @@ class FileResult:
     report: Report = field(default_factory=Report)
     failure: str = ""
     without_consent: int = 0
+    left_alone: int = 0
 
     @property
     def unused(self) -> int:
@@ -173,15 +176,18 @@ def publish_files(
     done: Callable[[FileResult], None] = lambda _: None,
     *,
     begun: Callable[[FileResult], None] = lambda _: None,
+    submission: Submission | None = None,
+    only: Container[tuple[str, str]] | None = None,
 ) -> list[FileResult]:
     """Publish every file and say what became of it; `done` is called after each. Raises `DeliveryError`, and
     `SourceError` of the source's memory.
 
     `begun` is called before a file is read, and may set what its report tells. One bad file does not stop the others.
+    `submission` keeps where events stand. Where `only` is given, the events in it (event type, id) are sent alone.
     If the process dies in between, publish the same files again.
     """
     results: list[FileResult] = []
-    waiting = Waiting(sink, source.memory)
+    waiting = Waiting(sink, source.memory, submission, only)
     told = 0
     for number, path in enumerate(paths, 1):
         result = FileResult(path)
@@ -267,21 +273,18 @@ def _publish_file(result: FileResult, source: Source, waiting: Waiting, enroller
     for (event, rows, places), context in batches_of(result, source):
         batches = [(event, rows)] if enroller is None else enroller.before(event, rows, context)
         for kind, records in batches:
-            result.without_consent += states_no_consent(kind, records)
             # An enrolment that was added stands nowhere in the file.
-            waiting.add(
-                result, kind, records, places if kind == event else [f"enrolment of {places[0]}"] * len(records)
-            )
+            of_it = places if kind == event else [f"enrolment of {places[0]}"] * len(records)
+            wanted, of_them = waiting.wanted(kind, records, of_it)
+            result.left_alone += len(records) - len(wanted)
+            result.without_consent += states_no_consent(kind, wanted)
+            waiting.add(result, kind, wanted, of_them)
     messages: dict[EventType, list[Message]] = {}
     for message in messages_of(result):
         messages.setdefault(message.event, []).append(message)
     for event, some in messages.items():
-        for message, error in refused(partial(_send_messages, result, waiting.sink, event), some):
+        for message, error in refused(partial(waiting.send_messages, result, event), some):
             result.report.problem(message.place, str(error))
-
-
-def _send_messages(result: FileResult, sink: Sink, event: EventType, some: Sequence[Message]) -> None:
-    result.sent[str(event)] += len(sink.publish_raw(event, [each.value for each in some]))
 
 
 class _Record(NamedTuple):
@@ -298,20 +301,35 @@ class Waiting:
     To encode and send some costs 2 ms an event type, however few they are, and a FHIR bundle has some hundred of six.
     """
 
-    def __init__(self, sink: Sink, memory: Memory | None) -> None:
-        self.sink = sink
+    def __init__(
+        self,
+        sink: Sink,
+        memory: Memory | None,
+        submission: Submission | None = None,
+        only: Container[tuple[str, str]] | None = None,
+    ) -> None:
+        self._sink = sink
         self._memory = memory
+        self._submission = submission
+        self._only = only
         self.rows = 0
         self._records: dict[EventType, list[_Record]] = {}
 
-    def add(
-        self, result: FileResult, event: EventType, rows: pl.DataFrame | Sequence[Record], places: Sequence[str]
-    ) -> None:
+    def wanted(self, event: EventType, rows: Rows, places: Sequence[str]) -> tuple[Rows, Sequence[str]]:
+        """Those of `rows`, and their places, that are to be sent."""
+        if self._only is None:
+            return rows, places
+        which = [index for index, event_id in enumerate(_ids(rows)) if (str(event), event_id) in self._only]
+        kept = rows[which] if isinstance(rows, pl.DataFrame) else [rows[index] for index in which]
+        return kept, [places[index] for index in which]
+
+    def add(self, result: FileResult, event: EventType, rows: Rows, places: Sequence[str]) -> None:
         """Let `rows` of a file wait; a frame, before which all else is sent, goes at once."""
         if isinstance(rows, pl.DataFrame):
             self.send()
+            self._handing(event, rows, ((result, place) for place in places))
             for index, error in refused(partial(self._send_rows, result, event, rows), range(rows.height)):
-                result.report.problem(places[index], str(error))
+                self._refused(result, event, places[index], rows[index], error)
             return
         some = [_Record(result, place, record) for place, record in zip(places, rows, strict=True)]
         if some:
@@ -330,16 +348,38 @@ class Waiting:
         records, self._records, self.rows = self._records, {}, 0
         for event in sorted(records, key=lambda each: not each.is_person):
             # Where one does not fit the schema the others are sent.
-            for (result, place, _), error in refused(partial(self._send_records, event), records[event]):
-                result.report.problem(place, str(error))
+            some = records[event]
+            self._handing(event, [each.content for each in some], ((each.result, each.place) for each in some))
+            for (result, place, record), error in refused(partial(self._send_records, event), some):
+                self._refused(result, event, place, [record], error)
+
+    def send_messages(self, result: FileResult, event: EventType, some: Sequence[Message]) -> None:
+        """Send messages as they are, whose ids nobody knows: they are not noted."""
+        result.sent[str(event)] += len(self._sink.publish_raw(event, [each.value for each in some]))
+
+    def _handing(self, event: EventType, rows: Rows, stand: Iterable[tuple[FileResult, str]]) -> None:
+        if self._submission is not None:
+            origins = (Origin(str(result.path), place) for result, place in stand)
+            self._submission.handing(event, zip(_ids(rows), origins, strict=True))
+
+    def _refused(self, result: FileResult, event: EventType, place: str, row: Rows, error: BiokeelError) -> None:
+        result.report.problem(place, str(error))
+        if self._submission is not None:
+            (event_id,) = _ids(row)
+            self._submission.refused(event, event_id, Origin(str(result.path), place))
 
     def _send_rows(self, result: FileResult, event: EventType, rows: pl.DataFrame, some: Sequence[int]) -> None:
-        result.sent[str(event)] += self.sink.publish(event, rows[some[0] : some[-1] + 1]) if some else 0
+        result.sent[str(event)] += self._sink.publish(event, rows[some[0] : some[-1] + 1]) if some else 0
 
     def _send_records(self, event: EventType, some: Sequence[_Record]) -> None:
-        self.sink.publish(event, [each.content for each in some])
+        self._sink.publish(event, [each.content for each in some])
         for result, _, _ in some:
             result.sent[str(event)] += 1
+
+
+def _ids(rows: Rows) -> list[str]:
+    """The event id of each row, as far as it has one."""
+    return rows["event_id"].to_list() if isinstance(rows, pl.DataFrame) else [str(row.get("event_id")) for row in rows]
 
 
 def summary(results: Iterable[FileResult]) -> Iterator[tuple[str, int]]:

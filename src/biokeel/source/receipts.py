@@ -9,6 +9,7 @@ from contextlib import closing
 from typing import Final, Protocol, TypeAlias
 
 import confluent_kafka as kafka
+import numpy as np
 
 from biokeel.contracts.receipts import Outcome, Receipt, decode
 from biokeel.contracts.topics import receipts_topic
@@ -18,6 +19,7 @@ from biokeel.settings import Settings
 
 FINAL: Final = frozenset(Outcome) - {Outcome.PARKED}
 """What an event has come to, until an amendment says otherwise."""
+_AFTER: Final = {Outcome.REPEATED: 1, Outcome.PARKED: 2, Outcome.QUARANTINED: 3, Outcome.SEALED: 3}
 _POLL_SECONDS: Final = 0.2
 _ANSWER_SECONDS: Final = 10.0
 _RECORDS: Final = 1_000
@@ -127,29 +129,69 @@ def told(following: Following, *, on: bool = True) -> Iterator[Receipt]:
 
 
 class Fates:
-    """What became of some places, as receipts tell it."""
+    """What became of some places, as receipts tell it. Sixteen bytes for each place, and the receipts."""
 
     def __init__(self, wanted: Iterable[Place]) -> None:
-        self._wanted: dict[tuple[str, int], set[int]] = defaultdict(set)
+        offsets: dict[tuple[str, int], list[int]] = defaultdict(list)
         for event, partition, offset in wanted:
-            self._wanted[event, partition].add(offset)
-        self.of: dict[Place, Receipt] = {}
-        """The newest receipt about each place that one was about."""
+            offsets[event, partition].append(offset)
+        self._offsets = {part: np.unique(np.array(each, np.int64)) for part, each in offsets.items()}
+        self._newest = {part: np.full(len(each), -1, np.int64) for part, each in self._offsets.items()}
+        """The index in `_receipts` of the newest receipt about each offset; -1: none was."""
+        self._receipts: list[Receipt] = []
 
     def add(self, receipt: Receipt) -> None:
         """Take the next receipt."""
-        offsets = self._wanted.get((receipt.event, receipt.partition), set())
-        for first, last in receipt.offsets:
-            inside = range(first, last + 1)
-            for offset in offsets if len(offsets) < len(inside) else inside:
-                if offset in inside and offset in offsets:
-                    self.of[receipt.event, receipt.partition, offset] = receipt
+        part = receipt.event, receipt.partition
+        if part not in self._offsets or not receipt.offsets:
+            return
+        offsets, newest = self._offsets[part], self._newest[part]
+        begins = np.searchsorted(offsets, [first for first, _ in receipt.offsets], "left")
+        ends = np.searchsorted(offsets, [last for _, last in receipt.offsets], "right")
+        if (begins == ends).all():
+            return
+        for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
+            newest[begin:end] = len(self._receipts)
+        self._receipts.append(receipt)
+
+    def of(self, place: Place) -> Receipt | None:
+        """The newest receipt about `place`, one of those that are wanted; None where there was none."""
+        event, partition, offset = place
+        part = event, partition
+        index = int(self._newest[part][np.searchsorted(self._offsets[part], offset)])
+        return None if index < 0 else self._receipts[index]
+
+    def all_final(self) -> bool:
+        """Whether each place has come to an end."""
+        last = [index for index, receipt in enumerate(self._receipts) if receipt.outcome in FINAL]
+        return all(bool(np.isin(newest, last).all()) for newest in self._newest.values())
 
 
-def best(places: Iterable[Place], fates: Mapping[Place, Receipt]) -> Receipt | None:
-    """What became of an event that was sent to several places: what counts is not that it repeats itself."""
-    known = [fates[place] for place in places if place in fates and fates[place].outcome in FINAL]
-    return min(known, key=lambda receipt: receipt.outcome is Outcome.REPEATED, default=None)
+def gather(following: Following, wanted: Iterable[Place], *, on: bool) -> Fates:
+    """What became of the places in `wanted` by all receipts that there are; with `on`, once each has come to an end.
+
+    Raises `DeliveryError` where without `on` no more receipts come, though there are some.
+    """
+    fates = Fates(wanted)
+    if not on:
+        for receipt in told(following, on=False):
+            fates.add(receipt)
+        return fates
+    with closing(following):
+        while not (following.ended and fates.all_final()):
+            for receipt in following.more(_POLL_SECONDS):
+                fates.add(receipt)
+    return fates
+
+
+def best(places: Iterable[Place], fates: Fates) -> Receipt | None:
+    """What became of an event that was sent to several places, None where nothing is known.
+
+    That it came through counts before that it repeats itself, that it waits, and that it was rejected, in this order:
+    one that was rejected may have been mended and sent again.
+    """
+    known = [receipt for place in places if (receipt := fates.of(place)) is not None]
+    return min(known, key=lambda each: (_AFTER.get(each.outcome, 0), -each.number), default=None)
 
 
 def wait_for(following: Following, wanted: Mapping[str, list[Place]], seconds: float) -> dict[str, Receipt]:
@@ -157,7 +199,8 @@ def wait_for(following: Following, wanted: Mapping[str, list[Place]], seconds: f
     fates = Fates(place for places in wanted.values() for place in places)
     deadline = time.monotonic() + seconds
     while True:
-        found = {name: receipt for name, places in wanted.items() if (receipt := best(places, fates.of)) is not None}
+        known = {name: best(places, fates) for name, places in wanted.items()}
+        found = {name: receipt for name, receipt in known.items() if receipt is not None and receipt.outcome in FINAL}
         left = deadline - time.monotonic()
         if len(found) == len(wanted) or left <= 0:
             return found

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import confluent_kafka as kafka
 
+from biokeel.contracts.clients import HEADER
 from biokeel.settings import Settings
 from biokeel.source.client import FORBIDDEN, producer_settings
 from biokeel.source.spool.drain import Answers, Away, Kind, Refusal, TopicRefused
@@ -41,7 +42,7 @@ class KafkaTransport:
             "queue.buffering.max.messages": 0,
             "error_cb": self._said,
         }
-        self._headers: list[tuple[str, str | bytes | None]] = [("software", software.encode())]
+        self._headers: list[tuple[str, str | bytes | None]] = [(HEADER, software.encode())]
         self._producer = kafka.Producer(self._settings)
         self._ended: Refusal | None = None
         self.trouble = ""

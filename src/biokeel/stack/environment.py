@@ -1,8 +1,9 @@
-"""The settings of the local stack, a dotenv file for each user: vault, research, operator, books and admin.
+"""The settings of the local stack, a dotenv file for each user: vault, research, operator, books, admin and steward.
 
 Each holds its own user's ways in and nobody else's: Kafka's password, and the key pair of the object store where the
 user has one. The vault's file names its database and key file; those of operator and books name the database only,
-which the books read without a key, because they need to know which offsets the vault has decided.
+which the books read without a key, because they need to know which offsets the vault has decided. A steward's has no
+user of Kafka: it reads tables and writes the book of rules.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from biokeel.stack.state import SOURCES, State
 
 FOREIGN = "PYTEST_"
 """NiceGUI behaves differently in a process that it takes for a test: a stack's console is always the real one."""
-OWN = ("KAFKA_", "S3_", "LANDING_ACCESS_", "LANDING_SECRET_", "VAULT_", "BLOCK_", "CONSOLE_TOKEN")
+OWN = ("KAFKA_", "S3_", "LANDING_ACCESS_", "LANDING_SECRET_", "VAULT_", "BLOCK_", "CONSOLE_TOKEN", "STEWARD_")
 """Settings that say where the parts are and how to get in: a process has its own user's or none."""
 
 

@@ -11,6 +11,7 @@ in its back end's folder and no others, so the rights are made of folders:
 | research | reads and writes | refused | does not exist |
 | operator | reads | refused | does not exist |
 | books | reads and writes (it writes below `state/books/` only) | refused | does not exist |
+| steward | reads and writes (it writes below `rules/` only) | refused | does not exist |
 | source | does not exist (404 to reads, refused to writes) | reads and writes | does not exist |
 | vault | does not exist | refused | reads and writes |
 
@@ -30,6 +31,7 @@ from typing import TYPE_CHECKING
 from biokeel.admin.private import write_private
 from biokeel.admin.users import User
 from biokeel.errors import StackError, StoreRefused
+from biokeel.settings import STEWARD
 from biokeel.stack import java
 from biokeel.stack.state import HOST, SOURCES, State
 from biokeel.stack.supervisor import Program, Supervisor
@@ -83,6 +85,7 @@ BACK_ENDS = (
     BackEnd(User.RESEARCH, LAKE, writes=True),
     BackEnd(User.OPERATOR, LAKE, writes=False),
     BackEnd(User.BOOKS, LAKE, writes=True),
+    BackEnd(STEWARD, LAKE, writes=True),
     BackEnd(User.VAULT, GENOME, writes=True),
     # A source could make any bucket in its folder, the lake's name too, and write into that in good faith.
     BackEnd(SOURCES, LANDING, writes=False),

@@ -3,7 +3,7 @@
 ```
 <state_dir>/
 ├── vault.env, research.env   settings of each side of the privacy wall, of operators and administrators (0600)
-├── operator.env, admin.env
+├── operator.env, books.env, admin.env, steward.env
 ├── landing.env               what every source is given beside its way into Kafka
 ├── sources/                  <id>.env: the credentials of each registered source (0600)
 ├── stack/                    lock, state.json (ports, credentials), processes.json
@@ -37,7 +37,7 @@ from biokeel.contracts.catalogue import locked_events
 from biokeel.contracts.sources import Register
 from biokeel.contracts.topics import Zone
 from biokeel.errors import StackError
-from biokeel.settings import Settings
+from biokeel.settings import STEWARD, Settings
 from biokeel.stack import artifacts, environment, kafka, objectstore, state
 from biokeel.stack.processes import Ledger, Running
 from biokeel.stack.supervisor import Program, Supervisor
@@ -116,6 +116,7 @@ class Stack:
         for user in User:
             if user is not User.BROKER:
                 write_settings(self.state_dir / f"{user}.env", self._of_user(user), WRITTEN)
+        write_settings(self.state_dir / f"{STEWARD}.env", environment.store_of(STEWARD, self.state), WRITTEN)
         write_settings(self.state_dir / LANDING, environment.store_of(state.SOURCES, self.state), WRITTEN)
         with ThreadPoolExecutor(1) as pool:
             store = pool.submit(self._start_store, class_paths[artifacts.OBJECTSTORE])
@@ -197,6 +198,10 @@ class Stack:
     def settings(self, who: Zone | User) -> Settings:
         """The settings that a process of a zone or of another user is given, whatever our environment says."""
         return self._given(self._of_user(User(who.value)))
+
+    def steward(self) -> Settings:
+        """The settings that a steward is given, whatever our environment says."""
+        return self._given(environment.store_of(STEWARD, self.state))
 
     def source(self, source_id: str) -> Settings:
         """The settings that a registered source is given, whatever our environment says."""

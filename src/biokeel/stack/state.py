@@ -16,6 +16,7 @@ import psutil
 from biokeel.admin.private import write_private
 from biokeel.admin.users import User, new_passwords
 from biokeel.errors import PortTaken, StackError
+from biokeel.settings import STEWARD
 
 HOST = "127.0.0.1"
 FIRST_PORT, LAST_PORT = 20_000, 32_000
@@ -23,7 +24,7 @@ FIRST_PORT, LAST_PORT = 20_000, 32_000
 TRIES = 200
 SOURCES = "sources"
 """All sources together, who share a key pair of the object store: it knows no rights within a bucket."""
-STORE_USERS = (User.RESEARCH.value, User.OPERATOR.value, User.BOOKS.value, User.VAULT.value, SOURCES)
+STORE_USERS = (User.RESEARCH.value, User.OPERATOR.value, User.BOOKS.value, User.VAULT.value, STEWARD, SOURCES)
 """Who has a key pair of the object store."""
 
 

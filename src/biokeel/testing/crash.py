@@ -35,6 +35,7 @@ POINTS: Final = (
     "books.looked",
     "books.saved",
     "books.sent",
+    "review.version_written",
     "tidy.appended",
     "tidy.deleted",
     "apply.credentials_written",

@@ -4,6 +4,7 @@ A function in the registry says which rows **meet** the expectation; what is com
 Great Expectations has it: `row_condition` picks rows, a column expectation ignores missing values (NaN is missing, see
 `biokeel.validate.columns`), a pair or a list of columns follows `ignore_row_if`, and a row that is left and does not
 meet the expectation is unexpected. `tests/validate/test_parity.py` holds every function to the real Great Expectations.
+Which types are compiled, and what becomes of the others, stands in `biokeel.validate.expectations`.
 
 `mostly` below 1 judges a batch; a stream has no batches that a replay would cut again in the same place. So it never
 quarantines: each unexpected row is flagged or counted by itself, and a critical expectation with it is refused
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, Final
 
@@ -22,15 +24,23 @@ import polars as pl
 from biokeel.errors import SuiteError
 from biokeel.validate.columns import Columns, Kind, kind_of
 from biokeel.validate.conditions import compile_condition
-from biokeel.validate.patterns import translate
-from biokeel.validate.values import bound, column_of, every, flag, is_one_of, matches_kind, some
-
-
-class How(StrEnum):
-    """How an expectation runs: on every row, or on a window beside the stream."""
-
-    ROW = "row"
-    WINDOW = "window"
+from biokeel.validate.expectations import ANSWERS, How
+from biokeel.validate.findings import Faults
+from biokeel.validate.patterns import Search, translate, try_out
+from biokeel.validate.values import (
+    MOST_VALUES,
+    bound,
+    can_hold,
+    column_of,
+    every,
+    flag,
+    held_values,
+    is_one_of,
+    length,
+    matches_kind,
+    shown,
+    some,
+)
 
 
 class Shape(StrEnum):
@@ -43,15 +53,24 @@ class Shape(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """An expectation made runnable: `unexpected` is Boolean and never null, over `columns`; None for a window."""
+    """An expectation made runnable: `unexpected` is Boolean and never null, over `columns`; None for a window.
+
+    `searches` are the regular expressions among the arguments.
+    """
 
     how: How
     unexpected: pl.Expr | None = None
     columns: frozenset[str] = frozenset()
+    searches: tuple[Search, ...] = ()
 
 
 Meets = Callable[[Mapping[str, Any], tuple[str, ...], Columns], pl.Expr]
 """From arguments, column names and the columns' types to the rows that meet the expectation (null counts as no)."""
+
+MOST_PATTERNS: Final = 100
+"""Regular expressions in one list."""
+_MOST_COLUMNS: Final = 20
+_LONGEST_NAME: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,54 +92,6 @@ _IGNORE_ANY: Final = {Shape.PAIR: "either_value_is_missing", Shape.LIST: "any_va
 _IGNORE_ALL: Final = {Shape.PAIR: "both_values_are_missing", Shape.LIST: "all_values_are_missing"}
 _IGNORE_NONE: Final = {Shape.PAIR: "neither", Shape.LIST: "never"}
 
-_REFUSED: Final = {
-    "expect_column_values_to_match_like_pattern": "Use expect_column_values_to_match_regex.",
-    "expect_column_values_to_match_like_pattern_list": "Use expect_column_values_to_match_regex_list.",
-    "expect_column_values_to_not_match_like_pattern": "Use expect_column_values_to_not_match_regex.",
-    "expect_column_values_to_not_match_like_pattern_list": "Use expect_column_values_to_not_match_regex_list.",
-    "expect_multicolumn_values_to_be_unique": "Use expect_select_column_values_to_be_unique_within_record.",
-    "expect_table_row_count_to_equal_other_table": "A window has no other table.",
-    "expect_column_pair_cramers_phi_value_to_be_less_than": "Great Expectations 1.x does not run it on pandas.",
-}
-_WINDOW: Final = frozenset(
-    {
-        "expect_column_distinct_values_to_be_in_set",
-        "expect_column_distinct_values_to_contain_set",
-        "expect_column_distinct_values_to_equal_set",
-        "expect_column_kl_divergence_to_be_less_than",
-        "expect_column_max_to_be_between",
-        "expect_column_mean_to_be_between",
-        "expect_column_median_to_be_between",
-        "expect_column_min_to_be_between",
-        "expect_column_most_common_value_to_be_in_set",
-        "expect_column_proportion_of_non_null_values_to_be_between",
-        "expect_column_proportion_of_unique_values_to_be_between",
-        "expect_column_quantile_values_to_be_between",
-        "expect_column_stdev_to_be_between",
-        "expect_column_sum_to_be_between",
-        "expect_column_to_exist",
-        "expect_column_unique_value_count_to_be_between",
-        "expect_column_value_z_scores_to_be_less_than",
-        "expect_column_values_to_be_dateutil_parseable",
-        "expect_column_values_to_be_decreasing",
-        "expect_column_values_to_be_in_type_list",
-        "expect_column_values_to_be_increasing",
-        "expect_column_values_to_be_json_parseable",
-        "expect_column_values_to_be_of_type",
-        "expect_column_values_to_be_unique",
-        "expect_column_values_to_match_json_schema",
-        "expect_column_values_to_match_strftime_format",
-        "expect_compound_columns_to_be_unique",
-        "expect_table_column_count_to_be_between",
-        "expect_table_column_count_to_equal",
-        "expect_table_columns_to_match_ordered_list",
-        "expect_table_columns_to_match_set",
-        "expect_table_row_count_to_be_between",
-        "expect_table_row_count_to_equal",
-    }
-)
-"""What Great Expectations 1.24 judges over many rows on pandas, or value by value in Python."""
-
 _REGISTRY: dict[str, _Entry] = {}
 
 
@@ -139,50 +110,70 @@ def row_types() -> frozenset[str]:
     return frozenset(_REGISTRY)
 
 
-def compile_expectation(kind: str, arguments: Mapping[str, Any], columns: Columns) -> Compiled:
-    """Make one expectation runnable. Raises `SuiteError` saying what is wrong with it and what to write instead."""
-    entry = _REGISTRY.get(kind)
-    if entry is None:
-        return _window(kind, arguments, columns)
-    _only_known(kind, arguments, entry.takes | _SHAPE_ARGUMENTS[entry.shape] | _COMMON)
-    used: set[str] = set()
-    names = _names(arguments, entry.shape)
-    values = [column_of(name, columns, used) for name in names]
-    unexpected = ~entry.meets(arguments, names, columns).fill_null(False)
-    present = None if entry.keeps_missing else _present(arguments, entry.shape, values)
-    if present is not None:
-        unexpected = present & unexpected
-    condition = arguments.get("row_condition")
-    if condition:
-        if not entry.takes_condition:
-            raise SuiteError(f"Great Expectations ignores row_condition in {kind}.", "Remove it, or use other types.")
-        selected, more = compile_condition(condition, arguments.get("condition_parser"), columns)
-        used |= more
-        unexpected = selected & unexpected
-    return Compiled(How.ROW, unexpected, frozenset(used))
+def compile_expectation(kind: str, arguments: Mapping[str, Any], columns: Columns, faults: Faults) -> Compiled | None:
+    """Make one expectation runnable; None where anything is wrong with it, all of which goes into `faults`."""
+    before = len(faults.found)
+    answer = ANSWERS.get(kind)
+    if answer is None:
+        near = get_close_matches(kind[:_LONGEST_NAME], ANSWERS, n=1)
+        what = f"{kind[:_LONGEST_NAME]} is no expectation of Great Expectations 1.x."
+        faults.add("type", what, f"Did you mean {near[0]}?" if near else "docs/stewards.md lists them all.")
+        return None
+    if answer.how is How.REFUSED:
+        faults.add("type", f"{kind} does not run here.", answer.instead)
+        return None
+    if parameters := sorted(
+        name for name, value in arguments.items() if isinstance(value, dict) and "$PARAMETER" in value
+    ):
+        faults.add("kwargs", f"suite parameters are not read: {shown(parameters)}.", "Write the value itself.")
+        return None
+    if answer.how is How.WINDOW:
+        compiled = _window(arguments, columns, faults)
+    else:
+        compiled = _row(kind, _REGISTRY[kind], arguments, columns, faults)
+    return compiled if len(faults.found) == before else None
 
 
-def _window(kind: str, arguments: Mapping[str, Any], columns: Columns) -> Compiled:
-    if kind in _REFUSED:
-        raise SuiteError(f"{kind} does not run here.", _REFUSED[kind])
-    if kind not in _WINDOW:
-        raise SuiteError(
-            f"{kind} is not known, or needs SQL.", f"There are {', '.join(sorted(_REGISTRY.keys() | _WINDOW))}."
-        )
+def _row(kind: str, entry: _Entry, arguments: Mapping[str, Any], columns: Columns, faults: Faults) -> Compiled:
     used: set[str] = set()
-    for name in (arguments.get("column"), *arguments.get("column_list", ())):
-        if name is not None and kind != "expect_column_to_exist":
-            column_of(name, columns, used)
+    unexpected = pl.lit(False)
+    with faults.at("kwargs"):
+        _only_known(kind, arguments, entry.takes | _SHAPE_ARGUMENTS[entry.shape] | _COMMON)
+    with faults.at("kwargs"):
+        names = _names(arguments, entry.shape)
+        values = [column_of(name, columns, used) for name in names]
+        unexpected = ~entry.meets(arguments, names, columns).fill_null(False)
+        present = None if entry.keeps_missing else _present(arguments, entry.shape, values)
+        if present is not None:
+            unexpected = present & unexpected
+    with faults.at("kwargs.row_condition"):
+        condition = arguments.get("row_condition")
+        if condition is not None and condition != "":
+            if not entry.takes_condition:
+                raise SuiteError(f"Great Expectations ignores row_condition in {kind}.", "Remove it.")
+            selected, more = compile_condition(condition, arguments.get("condition_parser"), columns)
+            used |= more
+            unexpected = selected & unexpected
+    searches: tuple[Search, ...] = ()
+    if not faults.found:  # then these are texts, and have been translated before
+        listed = arguments.get("regex_list", [arguments["regex"]] if "regex" in arguments else [])
+        searches = tuple(translate(pattern) for pattern in listed)
+    return Compiled(How.ROW, unexpected, frozenset(used), searches)
+
+
+def _window(arguments: Mapping[str, Any], columns: Columns, faults: Faults) -> Compiled:
+    used: set[str] = set()
+    listed = arguments.get("column_list")
+    for name in (arguments.get("column"), *(listed if isinstance(listed, list) else ())):
+        if name is not None:
+            with faults.at("kwargs"):
+                column_of(name, columns, used)
     return Compiled(How.WINDOW, columns=frozenset(used))
 
 
 def _only_known(kind: str, arguments: Mapping[str, Any], known: frozenset[str]) -> None:
     if unknown := sorted(arguments.keys() - known):
-        raise SuiteError(f"{kind} takes no {', '.join(unknown)} here.", f"It takes {', '.join(sorted(known))}.")
-    if parameters := sorted(
-        name for name, value in arguments.items() if isinstance(value, dict) and "$PARAMETER" in value
-    ):
-        raise SuiteError(f"suite parameters are not read: {', '.join(parameters)}.", "Write the value itself.")
+        raise SuiteError(f"{kind} takes no {shown(unknown)} here.", f"It takes {', '.join(sorted(known))}.")
 
 
 def _names(arguments: Mapping[str, Any], shape: Shape) -> tuple[str, ...]:
@@ -191,8 +182,10 @@ def _names(arguments: Mapping[str, Any], shape: Shape) -> tuple[str, ...]:
     if shape is Shape.PAIR:
         return (arguments.get("column_A", ""), arguments.get("column_B", ""))
     names = arguments.get("column_list")
-    if not isinstance(names, list) or len(names) < 2:
-        raise SuiteError("column_list must name two columns or more.")
+    if not isinstance(names, list) or not 2 <= len(names) <= _MOST_COLUMNS:
+        raise SuiteError(f"column_list must name from two columns to {_MOST_COLUMNS}.")
+    if len({str(name) for name in names}) < len(names):
+        raise SuiteError("column_list names a column twice.", "Name it once.")
     return tuple(names)
 
 
@@ -231,26 +224,40 @@ def _within(value: pl.Expr, low: Any, high: Any, arguments: Mapping[str, Any]) -
         raise SuiteError("min_value and max_value are both missing.", "Give one of them.")
     if low is not None and high is not None and low > high:
         raise SuiteError("min_value is above max_value.", "Swap them.")
+    above, below = flag(arguments, "strict_min"), flag(arguments, "strict_max")
     sides = []
     if low is not None:
-        sides.append(value > low if flag(arguments, "strict_min") else value >= low)
+        sides.append(value > low if above else value >= low)
     if high is not None:
-        sides.append(value < high if flag(arguments, "strict_max") else value <= high)
+        sides.append(value < high if below else value <= high)
     return every(sides)
 
 
 def _patterns(arguments: Mapping[str, Any]) -> list[str]:
     patterns = arguments.get("regex_list")
-    if not isinstance(patterns, list) or not patterns:
-        raise SuiteError("regex_list must be a list of regular expressions.")
-    return [translate(pattern) for pattern in patterns]
+    if not isinstance(patterns, list) or not 0 < len(patterns) <= MOST_PATTERNS:
+        raise SuiteError(f"regex_list must be a list of 1 to {MOST_PATTERNS} regular expressions.")
+    if not all(isinstance(pattern, str) for pattern in patterns):
+        raise SuiteError("regex_list has something that is no text.", "Write each regular expression as a text.")
+    return [translate(pattern).written for pattern in patterns]
+
+
+def _any_found(name: str, arguments: Mapping[str, Any], columns: Columns) -> pl.Expr:
+    """Whether any pattern of `regex_list` is found: all are searched for at once, where they fit into one."""
+    text, patterns = _text(name, columns), _patterns(arguments)
+    joined = "|".join(f"(?:{pattern})" for pattern in patterns)
+    try:
+        try_out(joined)
+    except SuiteError:
+        return some([text.str.contains(pattern) for pattern in patterns])
+    return text.str.contains(joined)
 
 
 def _pattern(arguments: Mapping[str, Any]) -> str:
     pattern = arguments.get("regex")
     if not isinstance(pattern, str):
         raise SuiteError("regex is missing.", "Write a regular expression.")
-    return translate(pattern)
+    return translate(pattern).written
 
 
 @_expectation("expect_column_values_to_not_be_null", Shape.COLUMN, keeps_missing=True)
@@ -293,32 +300,32 @@ def _not_regex(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Co
 @_expectation("expect_column_values_to_match_regex_list", Shape.COLUMN, "regex_list", "match_on")
 def _regex_list(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns) -> pl.Expr:
     match_on = arguments.get("match_on", "any")
-    if match_on not in {"any", "all"}:
+    if match_on not in ("any", "all"):
         raise SuiteError("match_on is not known.", "Write any or all.")
-    found = [_text(names[0], columns).str.contains(pattern) for pattern in _patterns(arguments)]
-    return some(found) if match_on == "any" else every(found)
+    if match_on == "any":
+        return _any_found(names[0], arguments, columns)
+    return every([_text(names[0], columns).str.contains(pattern) for pattern in _patterns(arguments)])
 
 
 @_expectation("expect_column_values_to_not_match_regex_list", Shape.COLUMN, "regex_list")
 def _not_regex_list(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns) -> pl.Expr:
-    found = [_text(names[0], columns).str.contains(pattern) for pattern in _patterns(arguments)]
-    return ~some(found)
+    return ~_any_found(names[0], arguments, columns)
 
 
 @_expectation(
     "expect_column_value_lengths_to_be_between", Shape.COLUMN, "min_value", "max_value", "strict_min", "strict_max"
 )
 def _lengths(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns) -> pl.Expr:
-    low, high = (bound(arguments, each, "length", pl.Int64()) for each in ("min_value", "max_value"))
+    low, high = (length(arguments, each) for each in ("min_value", "max_value"))
     return _within(_text(names[0], columns).str.len_chars(), low, high, arguments)
 
 
 @_expectation("expect_column_value_lengths_to_equal", Shape.COLUMN, "value")
 def _length(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns) -> pl.Expr:
-    length = arguments.get("value")
-    if not matches_kind(length, Kind.NUMBER):
-        raise SuiteError("value must be the number of characters.")
-    return _text(names[0], columns).str.len_chars() == length
+    characters = length(arguments, "value")
+    if characters is None:
+        raise SuiteError("value is missing.", "Write the number of characters.")
+    return _text(names[0], columns).str.len_chars() == characters
 
 
 @_expectation("expect_column_pair_values_a_to_be_greater_than_b", Shape.PAIR, "or_equal")
@@ -340,9 +347,17 @@ def _pair_in_set(arguments: Mapping[str, Any], names: tuple[str, ...], columns: 
     kinds = [_one_kind((name,), columns, only=frozenset({Kind.NUMBER, Kind.TEXT})) for name in names]
     if not isinstance(pairs, list) or not pairs or not all(_is_pair(pair, kinds) for pair in pairs):
         raise SuiteError(f"value_pairs_set must be a list of pairs, each a {kinds[0]} and a {kinds[1]}, or null.")
-    return some(
-        [pl.col(names[0]).eq_missing(first) & pl.col(names[1]).eq_missing(second) for first, second in pairs],
+    if len(pairs) > MOST_VALUES:
+        raise SuiteError(f"value_pairs_set has {len(pairs):,} pairs, more than {MOST_VALUES:,}.", "Write two rules.")
+    dtypes = [pl.Int64() if columns.types[name].is_integer() else columns.types[name] for name in names]
+    possible = [pair for pair in pairs if all(map(can_hold, dtypes, pair))]
+    held = pl.DataFrame(
+        [held_values([pair[at] for pair in possible], dtype).alias("ab"[at]) for at, dtype in enumerate(dtypes)]
     )
+    both = pl.struct(
+        pl.col(name).cast(dtype).alias(side) for side, name, dtype in zip("ab", names, dtypes, strict=True)
+    )
+    return both.is_in(held.to_struct().implode())
 
 
 def _is_pair(pair: Any, kinds: list[Kind]) -> bool:
@@ -357,7 +372,9 @@ def _sum(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns)
     total = arguments.get("sum_total")
     if not matches_kind(total, Kind.NUMBER):
         raise SuiteError("sum_total must be a number.")
-    return pl.sum_horizontal([pl.col(name).cast(pl.Float64) for name in names], ignore_nulls=False) == pl.lit(total)
+    whole = isinstance(total, int) and all(columns.types[name].is_integer() for name in names)
+    dtype = pl.Int128() if whole else pl.Float64()  # exact, and wide enough for the sum of twenty columns
+    return pl.sum_horizontal([pl.col(name).cast(dtype) for name in names], ignore_nulls=False) == pl.lit(total, dtype)
 
 
 @_expectation("expect_multicolumn_values_to_be_equal", Shape.LIST)

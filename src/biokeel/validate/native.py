@@ -11,7 +11,8 @@ import json
 import os
 from typing import Any
 
-from biokeel.validate.lint import Finding, place_of
+from biokeel.validate.findings import Finding
+from biokeel.validate.lint import place_of
 
 
 def native_findings(text: str) -> list[Finding]:
@@ -33,6 +34,8 @@ def _fault(expectation: dict[str, Any]) -> str:
         ExpectationConfiguration(**expectation).to_domain_obj()
     except ValidationError as error:
         return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-    except (GreatExpectationsError, TypeError) as error:
+    except GreatExpectationsError as error:
         return str(error).strip().rstrip(".") or type(error).__name__
+    except (TypeError, ValueError, AttributeError, LookupError, RecursionError) as error:  # of its validators
+        return f"{type(error).__name__}: {str(error).strip().rstrip('.')}"
     return ""

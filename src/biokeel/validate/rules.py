@@ -5,15 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from biokeel.validate.compile import How
+from biokeel.validate.columns import Kind, kind_of
+from biokeel.validate.expectations import How
 
 if TYPE_CHECKING:
     from biokeel.contracts.topics import EventType
     from biokeel.validate.columns import Columns
+
+
+_FEW_COLUMNS: Final = 2
+_SEVERAL_RULES: Final = 4
+"""With fewer, to find the different values costs as much as it saves."""
 
 
 class Severity(StrEnum):
@@ -45,7 +51,7 @@ class Rule:
     def runs(self) -> str:
         """How the rule runs, in a sentence for the steward."""
         if self.how is How.WINDOW:
-            return "window: judged beside the stream, never a row; not run by this version"
+            return "wanted later: about a window of rows; not run by this version, and no rule until then"
         does = {
             Severity.CRITICAL: "a failing row is quarantined",
             Severity.WARNING: "a failing row lands with a flag",
@@ -73,6 +79,19 @@ class CompiledSuite:
     def row_rules(self) -> tuple[Rule, ...]:
         """The rules that judge each row, in the suite's order."""
         return tuple(rule for rule in self.rules if rule.how is How.ROW)
+
+    @cached_property
+    def by_value(self) -> tuple[tuple[tuple[str, ...], tuple[Rule, ...]], ...]:
+        """Row rules that read the same few columns of texts and truth values: the columns, and the rules.
+
+        The verdicts of such rules can be known from the different values, of which a batch has few.
+        """
+        groups: dict[tuple[str, ...], list[Rule]] = {}
+        for rule in self.row_rules:
+            kinds = {kind_of(self.columns.types[name]) for name in rule.columns}
+            if len(rule.columns) <= _FEW_COLUMNS and kinds <= {Kind.TEXT, Kind.TRUTH}:
+                groups.setdefault(tuple(sorted(rule.columns)), []).append(rule)
+        return tuple((names, tuple(rules)) for names, rules in groups.items() if len(rules) >= _SEVERAL_RULES)
 
     @cached_property
     def unexpected(self) -> list[pl.Expr]:

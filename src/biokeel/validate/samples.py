@@ -14,7 +14,6 @@ fewer; each is empty where it is not given.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -25,6 +24,7 @@ import polars as pl
 from biokeel.batch import PseudonymisedBatch
 from biokeel.errors import SuiteError
 from biokeel.validate.columns import Columns, Kind, kind_of
+from biokeel.validate.document import read_document
 from biokeel.validate.rules import CompiledSuite, Severity
 from biokeel.validate.stage import judge
 
@@ -92,10 +92,9 @@ def run_samples(suite: CompiledSuite, text: str) -> SampleReport:
 
 
 def _read(suite: CompiledSuite, text: str) -> list[Sample]:
-    try:
-        document = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise SuiteError(f"The samples of {suite.event} are not JSON: line {error.lineno}, {error.msg}.") from None
+    document, findings = read_document(text)
+    if findings:
+        raise SuiteError(f"The samples of {suite.event} cannot be read: {findings[0]}")
     entries = document.get("samples") if isinstance(document, dict) else None
     if not isinstance(entries, list) or not entries:
         raise SuiteError(f"The samples of {suite.event} are empty.", 'Write {"defaults": {...}, "samples": [...]}.')
@@ -112,7 +111,10 @@ def _sample(number: int, entry: Any, defaults: Any, severities: Mapping[str, Sev
         raise SuiteError(f"{where} unknown keys: {', '.join(unknown)}.", f"There are why, row, {', '.join(_LISTS)}.")
     expected: set[str] = set()
     for name, severity in _LISTS.items():
-        for rule in entry.get(name, []):
+        rules = entry.get(name, [])
+        if not isinstance(rules, list) or not all(isinstance(rule, str) for rule in rules):
+            raise SuiteError(f"{where} {name} must be a list of rule ids.")
+        for rule in rules:
             if severities.get(rule) is not severity:
                 raise SuiteError(f"{where} the suite has no {severity} row rule {rule!r}.", "Check id and severity.")
             expected.add(rule)
@@ -126,7 +128,7 @@ def _row(number: int, fields: Mapping[str, Any], columns: Columns) -> pl.DataFra
     try:
         values = {name: _value(fields.get(name), dtype) for name, dtype in stored.items()}
         return pl.DataFrame({name: [value] for name, value in values.items()}, schema=stored)
-    except (TypeError, ValueError, pl.exceptions.PolarsError):
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
         raise SuiteError(
             f"Sample {number}: a value does not suit its column.", "Times are written like 2024-05-01T09:30:00+09:00."
         ) from None

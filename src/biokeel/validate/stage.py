@@ -1,7 +1,8 @@
 """The validate stage: every row of a batch is judged by its suite, once, and gets its verdict.
 
-All rules are evaluated in one pass over the batch as columns of truth values; only rules that somebody failed cost
-more: the rule ids of failing rows are gathered into one list column from row numbers, without a loop over rows.
+Rules are evaluated as columns of truth values, those on texts on the different values first; only rules that somebody
+failed cost more: the rule ids of failing rows are gathered into one list column from row numbers, without a loop over
+rows.
 
 The stage is pure: no clock, no I/O. If the process dies here nothing has happened yet; the same rows are judged again,
 and where the first verdict was already committed, `decided` carries it.
@@ -9,6 +10,7 @@ and where the first verdict was already committed, `decided` carries it.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -18,16 +20,20 @@ import pyarrow as pa
 
 from biokeel.batch import Outcome, PseudonymisedBatch, QuarantinedBatch, ValidatedBatch
 from biokeel.contracts.arrow import integers
+from biokeel.poison import may_be_poison
 from biokeel.reasons import Reason
 from biokeel.validate.rules import Severity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from biokeel.validate.rules import CompiledSuite
+    from biokeel.validate.rules import CompiledSuite, Rule
 
+_LOG = logging.getLogger(__name__)
 LISTS: Final = pl.List(pl.String())
 """Type of the columns `warnings` and `failed_rules`."""
+_REPEATS: Final = 4
+"""How often each value must stand in a batch, at the mean, for the different ones to be looked at first."""
 _NONE: Final = pl.Series([[]], dtype=LISTS)
 """The list of a row that failed nothing."""
 
@@ -87,10 +93,65 @@ class Judgement:
 
 
 def judge(batch: PseudonymisedBatch, suite: CompiledSuite) -> Judgement:
-    """Judge every row of `batch` by `suite`; the runner takes `counts` for its metrics and `outcome` to go on."""
-    flags = suite.view(batch.frame).select(suite.unexpected)
+    """Judge every row of `batch` by `suite`; the runner takes `counts` for its metrics and `outcome` to go on.
+
+    A row on which a rule cannot be evaluated fails that rule (`docs/decisions/039-no-suite-stops-the-stream.md`); the
+    log says which rule, and why.
+    """
+    view = suite.view(batch.frame)
+    try:
+        flags = _flags(view, suite)
+    except BaseException as error:
+        if not may_be_poison(error):
+            raise
+        flags = pl.DataFrame([_judged_with_care(view, rule) for rule in suite.row_rules])
     counts = {each.name: count for each in flags.get_columns() if (count := int(each.sum()))}
     return Judgement(batch, suite, counts, flags.select(list(counts)))
+
+
+def _flags(view: pl.DataFrame, suite: CompiledSuite) -> pl.DataFrame:
+    """Which rows fail which rule, a column for each rule that may have failed, in the suite's order.
+
+    Rules on texts are asked about the different values first, which are few (statuses, codes, units): one pass over
+    each column rather than one for each rule. Most rules fail on none of them, and are done.
+    """
+    passed: set[str] = set()
+    for names, rules in suite.by_value:
+        values = view.select(names).unique()
+        if values.height * _REPEATS <= view.height:
+            verdicts = values.select([rule.unexpected.alias(rule.id) for rule in rules if rule.unexpected is not None])
+            passed.update(name for name in verdicts.columns if not verdicts[name].any())
+    return view.select([each for each in suite.unexpected if each.meta.output_name() not in passed])
+
+
+def _judged_with_care(view: pl.DataFrame, rule: Rule) -> pl.Series:
+    """Which rows of `view` fail `rule`, one of the rules of which some raise: those on which it raises are among them.
+
+    The rows are cut in halves down to the single ones, so that the verdict of a row depends on nothing but the row.
+    """
+    parts = []
+    unjudged, why = 0, ""
+    ranges = [(0, view.height)]
+    while ranges:
+        first, end = ranges.pop()
+        try:
+            parts.append(view[first:end].select(rule.unexpected).to_series().alias(rule.id))
+            continue
+        except BaseException as error:
+            if not may_be_poison(error):
+                raise
+            why = type(error).__name__
+        if end - first > 1:
+            middle = (first + end) // 2
+            ranges += [(middle, end), (first, middle)]
+        else:
+            unjudged += end - first
+            parts.append(pl.Series(rule.id, [True] * (end - first), dtype=pl.Boolean))
+    if unjudged:
+        _LOG.error(
+            "rule %s cannot be evaluated on %d of %d rows (%s): they fail it.", rule.id, unjudged, view.height, why
+        )
+    return pl.concat(parts)
 
 
 def validate(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import operator
+import re
+from datetime import UTC, datetime
 from difflib import get_close_matches
-from functools import reduce
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
@@ -14,15 +15,34 @@ from biokeel.errors import SuiteError
 from biokeel.validate.columns import Columns, Kind, kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+_TIME: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?(?:Z|[+-][0-9]{2}:[0-9]{2})?"
+)
+"""Of ISO 8601 what both Python and dateutil, which Great Expectations asks, read as the same time."""
+_WHOLE: Final = range(-(2**63), 2**63)
+"""What a column of whole numbers can hold."""
+MOST_VALUES: Final = 20_000
+"""Values of a set, or pairs: held as a hash table, so that rows cost the same, but made anew for each batch."""
+_SHOWN: Final = 10
+_LONGEST_NAME: Final = 60
+
+
+def shown(names: Iterable[Any]) -> str:
+    """Names that a suite gives, for a message: the first few of them, none at full length if it is endless."""
+    told = [str(name)[:_LONGEST_NAME] for name in names]
+    more = f" and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
+    return ", ".join(told[:_SHOWN]) + more
 
 
 def column_of(name: Any, columns: Columns, used: set[str]) -> pl.Expr:
     """The column that a suite names, added to `used`. Raises `SuiteError` with the nearest name where there is none."""
     if not isinstance(name, str) or name not in columns.types:
-        near = get_close_matches(str(name), columns.types, n=1)
+        text = name[:_LONGEST_NAME] if isinstance(name, str) else type(name).__name__
+        near = get_close_matches(text, columns.types, n=1)
         raise SuiteError(
-            f"column {name!r} is not there.",
+            f"column {text!r} is not there.",
             f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(sorted(columns.types))}.",
         )
     used.add(name)
@@ -30,9 +50,11 @@ def column_of(name: Any, columns: Columns, used: set[str]) -> pl.Expr:
 
 
 def matches_kind(value: Any, kind: Kind) -> bool:
-    """Whether a JSON value can be compared with a column of `kind`."""
+    """Whether a JSON value can be compared with a column of `kind`; whole numbers have 64 bits."""
     if kind is Kind.NUMBER:
-        return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+        if isinstance(value, bool):
+            return False
+        return value in _WHOLE if isinstance(value, int) else isinstance(value, float) and isfinite(value)
     if kind is Kind.TRUTH:
         return isinstance(value, bool)
     return isinstance(value, str)
@@ -49,22 +71,48 @@ def is_one_of(name: str, values: Any, columns: Columns) -> pl.Expr:
         raise SuiteError(f"a set cannot be held against {name}, which is a {kind}.", "Use a range.")
     if not isinstance(values, list) or not all(matches_kind(value, kind) for value in values):
         raise SuiteError(f"the set for {name} must be a list, each value a {kind}.")
-    if kind is not Kind.NUMBER:
-        return pl.col(name).is_in(pl.Series(values, dtype=dtype).implode())
+    if len(values) > MOST_VALUES:
+        raise SuiteError(
+            f"the set for {name} has {len(values):,} values, more than {MOST_VALUES:,}.", "Write two rules."
+        )
+    held = pl.Int64() if dtype.is_integer() else dtype
+    return (
+        pl.col(name).cast(held).is_in(held_values([value for value in values if can_hold(held, value)], held).implode())
+    )
+
+
+def can_hold(dtype: pl.DataType, value: Any) -> bool:
+    """Whether a column of `dtype` can have `value` at all: whole numbers only where it holds whole numbers."""
+    if not isinstance(value, float) or not dtype.is_integer():
+        return True
+    return value == int(value) and int(value) in _WHOLE
+
+
+def held_values(values: list[Any], dtype: pl.DataType) -> pl.Series:
+    """`values`, each None or of the kind of `dtype`, as that type; `2.0` is 2 where it holds whole numbers."""
     if dtype.is_float():
-        return pl.col(name).is_in(pl.Series([float(value) for value in values], dtype=dtype).implode())
-    whole = [int(value) for value in values if value == int(value)]
-    return pl.col(name).cast(pl.Int64).is_in(pl.Series(whole, dtype=pl.Int64).implode())
+        return pl.Series([None if value is None else float(value) for value in values], dtype=dtype)
+    if dtype.is_integer():
+        return pl.Series([None if value is None else int(value) for value in values], dtype=dtype)
+    return pl.Series(values, dtype=dtype)
 
 
 def every(parts: Sequence[pl.Expr]) -> pl.Expr:
     """All of one or more truth values."""
-    return reduce(lambda left, right: left & right, parts)
+    return _joined(parts, operator.and_)
 
 
 def some(parts: Sequence[pl.Expr]) -> pl.Expr:
     """Any of one or more truth values."""
-    return reduce(lambda left, right: left | right, parts)
+    return _joined(parts, operator.or_)
+
+
+def _joined(parts: Sequence[pl.Expr], join: Callable[[pl.Expr, pl.Expr], pl.Expr]) -> pl.Expr:
+    """`parts` joined pair by pair: an expression as deep as it is long would be too deep for polars."""
+    if len(parts) == 1:
+        return parts[0]
+    middle = len(parts) // 2
+    return join(_joined(parts[:middle], join), _joined(parts[middle:], join))
 
 
 def flag(arguments: Mapping[str, Any], name: str) -> bool:
@@ -87,15 +135,36 @@ def bound(arguments: Mapping[str, Any], name: str, column: str, dtype: pl.DataTy
         return _time(name, value)
     raise SuiteError(
         f"{name} does not suit column {column}, which is a {kind}.",
-        "Numbers have number limits, times have texts like 1900-01-01T00:00:00+00:00; other kinds have no range.",
+        "Numbers have limits that are numbers of at most 64 bits, times have texts like 1900-01-01T00:00:00+00:00; "
+        "other kinds have no range.",
     )
 
 
+def length(arguments: Mapping[str, Any], name: str) -> int | None:
+    """A number of characters among the arguments; None where it is not given.
+
+    Great Expectations truncates a fraction, or compares with it, by the expectation; so a length must be whole.
+    """
+    value = arguments.get(name)
+    if value is None:
+        return None
+    if not matches_kind(value, Kind.NUMBER) or value != int(value):
+        raise SuiteError(f"{name} is a number of characters, which is whole.", "Write a whole number.")
+    return int(value)
+
+
 def _time(name: str, text: str) -> datetime:
+    if not _TIME.fullmatch(text):
+        raise SuiteError(f"{name} is no time.", "Write it like 1900-01-01T00:00:00+00:00.")
     try:
         value = datetime.fromisoformat(text)
     except ValueError:
         raise SuiteError(f"{name} is no time.", "Write it like 1900-01-01T00:00:00+00:00.") from None
     if value.tzinfo is None:
         raise SuiteError(f"{name} is a time without a zone.", "Write it like 1900-01-01T00:00:00+00:00.")
-    return value
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise SuiteError(
+            f"{name} is no time of the years 1 to 9999 in UTC.", "Write a later or an earlier one."
+        ) from None

@@ -14,7 +14,8 @@ worker refuses to start on it (`biokeel.engine.consistency`) until an operator s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
@@ -49,9 +50,16 @@ def known(connection: sa.Connection, places: Iterable[Place]) -> dict[Place, int
 
 def _last(connection: sa.Connection, table: sa.Table, column: sa.Column[int], place: Place) -> int:
     # One partition at a time the primary key answers at once, however many rows there are.
-    query = sa.select(sa.func.max(column)).where(*within(table, *_known_as(place)))
-    last = connection.execute(query).scalar()
+    last = connection.execute(_newest_of(table, column), _columns(place)).scalar()
     return -1 if last is None else int(last)
+
+
+@cache
+def _newest_of(table: sa.Table, column: sa.Column[int]) -> sa.Select[Any]:
+    """Made once a table: to make it for each of 1,620 partitions took ten times as long as to run it."""
+    return sa.select(sa.func.max(column)).where(
+        *(table.c[name] == sa.bindparam(name) for name in ("event", "source", "partition"))
+    )
 
 
 def forgotten(
@@ -85,14 +93,20 @@ def forget_acceptance(connection: sa.Connection) -> None:
     connection.execute(sa.delete(META).where(META.c.name == _ACCEPTED))
 
 
-def accept(connection: sa.Connection, database: Database, audit: Audit, taken: Mapping[Place, int]) -> None:
-    """Go on from `taken` (every raw partition → the offset behind all that was taken); in an exclusive transaction.
+def accept(connection: sa.Connection, database: Database, audit: Audit, goes_on: Mapping[Place, int]) -> None:
+    """Go on from `goes_on` (every raw partition → the offset that Kafka gives next); in an exclusive transaction.
 
-    Person events are left as they are: whoever calls this lets Kafka give them again.
+    Person events are left as they are, since Kafka gives them again after those that the vault knows; but for those
+    that retention took before that. What it took counts as decided: else a quiet partition would leave the vault behind
+    for good, and it would stay accepted that it is.
     """
-    landed = {place for place in taken if not raw_of(place[0])[1].is_person}
-    ahead = {place: next_ - 1 for place, next_ in taken.items() if place in landed and next_ > 0}
-    here = known(connection, ahead)
+    here = known(connection, goes_on)
+    landed = {place for place in goes_on if not raw_of(place[0])[1].is_person}
+    ahead = {
+        place: next_ - 1
+        for place, next_ in goes_on.items()
+        if next_ > 0 and (place in landed or next_ - 1 > here[place])
+    }
     database.upsert(
         connection,
         PROGRESS,

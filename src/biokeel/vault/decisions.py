@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 import polars as pl
 import sqlalchemy as sa
 
+from biokeel.contracts.clients import Client
 from biokeel.vault import decision_log
 from biokeel.vault.database import Database
-from biokeel.vault.tables import APPLIED, DEAD_LETTER, DECISION, PARKED, VOID, Parked, within
+from biokeel.vault.tables import APPLIED, CLIENT, DEAD_LETTER, DECISION, PARKED, VOID, Parked, within
 
 if TYPE_CHECKING:
     from biokeel.batch import RawPartition
@@ -97,6 +98,14 @@ class Decisions:
             rows = [(*row, decision_log.VOID, "") for row in void]
             frames.append(pl.DataFrame(rows, schema=DECIDED, orient="row"))
         return Decided(pl.concat([pl.DataFrame(schema=DECIDED), *frames]), number, mark)
+
+    def clients(self) -> list[tuple[str, Client, float]]:
+        """What each source sends with, and when that was last noted (seconds since 1970). Raises `VaultUnavailable`."""
+        if not self._is_made():
+            return []
+        with self._database.read() as connection:
+            rows = connection.execute(sa.select(CLIENT))
+            return [(row.source, Client(row.name, row.version), row.seen / 1000) for row in rows]
 
     def _is_made(self) -> bool:
         # One transaction makes all tables.

@@ -41,12 +41,13 @@ from biokeel.vault.enrolment import Roll, Waits, apply, create, named
 from biokeel.vault.event_ids import EventIdCipher, require_ids
 from biokeel.vault.keys import Keys, load_key_file
 from biokeel.vault.merges import before_merges
-from biokeel.vault.parking import ParkedEvent, Parking, ToPark
+from biokeel.vault.parking import ParkedEvent, Parking, ToPark, now_ms
 from biokeel.vault.people import People, find_digests
 from biokeel.vault.seal import Sealer
 from biokeel.vault.tables import (
     APPLIED,
     AUDIT,
+    CLIENT,
     DEAD_LETTER,
     IDENTIFIER,
     META,
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from biokeel.batch import At, RawBatch, RawPartition
+    from biokeel.contracts.clients import Client
     from biokeel.contracts.signatures import Signer
     from biokeel.contracts.topics import EventType
     from biokeel.settings import Settings
@@ -264,6 +266,12 @@ class Vault:
             self._database.insert_new(connection, VOID, rows)
             runs = [{"reason": "", **origin._asdict(), "first": first, "last": last} for origin, first, last in void]
             decision_log.write_runs(connection, self._database, event, decision_log.VOID, runs)
+
+    def heard(self, source: str, clients: Iterable[Client]) -> None:
+        """Note that `source` sends with `clients`. Repeating it changes no more than the time."""
+        rows = [{"source": source, **client._asdict(), "seen": now_ms()} for client in clients]
+        with self._database.write(shared=True) as connection:
+            self._database.upsert(connection, CLIENT, rows)
 
     def create(self, identifiers: Sequence[Identifier]) -> None:
         """Make a participant for each identifier that is nobody's (policy `create`). Repeating it changes nothing."""
@@ -526,10 +534,10 @@ class Vault:
         with self._database.write() as connection:
             age.forget_acceptance(connection)
 
-    def accept(self, taken: Mapping[age.Place, int]) -> None:
-        """Accept what a restored older vault has lost: see `biokeel.vault.age`."""
+    def accept(self, goes_on: Mapping[age.Place, int]) -> None:
+        """Accept what a restored older vault has lost, and go on from there: see `biokeel.vault.age.accept`."""
         with self._database.write() as connection:
-            age.accept(connection, self._database, self._audit, taken)
+            age.accept(connection, self._database, self._audit, goes_on)
 
     # -- seeing it
 

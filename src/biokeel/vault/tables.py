@@ -168,6 +168,16 @@ DECISION = sa.Table(
 """What was decided of which offsets, in the order of commits: see `biokeel.vault.decision_log`. `mark` is random: by it
 a reader knows that a number is still the decision that it read, and not one of a vault that was restored since."""
 
+CLIENT = sa.Table(
+    "client",
+    METADATA,
+    sa.Column("source", sa.String(40), primary_key=True),
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("version", sa.String(16), primary_key=True),
+    sa.Column("seen", sa.BigInteger, nullable=False),
+)
+"""Which client software each source sends with, as it states, and when that was last noted (ms since 1970)."""
+
 RELEASE_COUNTER = sa.Table(
     "release_counter",
     METADATA,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from biokeel.batch import PseudonymisedBatch
     from biokeel.engine.runner import StageRunner
     from biokeel.settings import Settings
-    from biokeel.validate.suites import SuiteStore
+    from biokeel.validate.suites import Suites
 
 Decided = Callable[[pl.DataFrame], pl.Series]
 """What was decided about each row of a frame of one pseudo partition: `Recovered.decide`."""
@@ -62,7 +62,7 @@ class Judge:
     What costs by the call more than by the row, above all `validate`, so is paid once for all of them.
     """
 
-    def __init__(self, settings: Settings, runner: StageRunner, suites: SuiteStore) -> None:
+    def __init__(self, settings: Settings, runner: StageRunner, suites: Suites) -> None:
         self._settings = settings
         self._runner = runner
         self._suites = suites

@@ -17,6 +17,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -38,6 +39,7 @@ from biokeel.land.recovery import Recovered, recover
 from biokeel.land.tables import EventTables
 from biokeel.link.state import Snapshot, from_bytes
 from biokeel.observe.metrics import Edge
+from biokeel.rulebook.follow import LOOK_SECONDS
 from biokeel.testing.crash import reached
 
 if TYPE_CHECKING:
@@ -51,8 +53,8 @@ if TYPE_CHECKING:
     from biokeel.engine.kafka.topics import Events
     from biokeel.land.lake import Lake
     from biokeel.observe.metrics import WorkerMetrics
+    from biokeel.rulebook.follow import FollowedBook
     from biokeel.settings import Settings
-    from biokeel.validate.suites import SuiteStore
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +71,8 @@ LEAST_BYTES: Final = 4 << 20
 WAIT_SECONDS: Final = 1.0
 """Rows wait much longer to land."""
 TICK_SECONDS: Final = 0.25
+REST_SECONDS: Final = 2.0
+"""Between two ticks where nothing waits to land."""
 IDLE_SECONDS: Final = 10.0
 """After this long without a delivery, snapshots are written and the participants table is made anew."""
 ASSIGNMENT_SECONDS: Final = 45.0
@@ -114,7 +118,7 @@ class CurateWorker(Worker):
         metrics: WorkerMetrics,
         lake: Lake,
         schemas: Mapping[EventType, EventSchema],
-        suites: SuiteStore,
+        book: FollowedBook,
         *,
         keys: PublicKeys,
     ) -> None:
@@ -122,13 +126,17 @@ class CurateWorker(Worker):
         self._lake = lake
         self._schemas = schemas
         self._reader = BlockReader(lake, _Columns(schemas), metrics, settings.set_aside_blocks, keys)
-        self._judge = Judge(settings, self.runner, suites)
+        self._book = book
+        self._judge = Judge(settings, self.runner, book)
         self._saver = SnapshotSaver(settings, self.runner, lake)
         self._landing = Landing(self, self._saver)
         self._recovered: dict[Partition, Recovered] = {}
         self._standings: dict[Partition, Snapshot] = {}
         self._last_delivery = monotonic()
+        self._news = asyncio.Event()
+        """Set when something was taken."""
         self._stages = ThreadPoolExecutor(1, "stages")
+        self._looks = ThreadPoolExecutor(1, "looks")
 
     async def take(self, deliveries: Sequence[Delivery]) -> None:
         """As every worker does; it does not return while their event type is dropped, so that no more is fetched.
@@ -158,6 +166,7 @@ class CurateWorker(Worker):
             self._standings[delivery.at] = judged.standings[delivery.partition]
         self.runner.passed(event, Edge.REPEATED, judged.repeats)
         await self._landing.add(event, deliveries, judged)
+        self._news.set()
 
     def _judged(self, event: EventType, deliveries: Sequence[Delivery]) -> Judged:
         """The rows of `deliveries`, judged and linked, and the standings of their partitions after them."""
@@ -177,12 +186,22 @@ class CurateWorker(Worker):
         return {each.partition: was.decide for each, was in found if each.first <= was.decided_up_to}
 
     async def run(self) -> None:
+        """Tend what was judged, and follow the book of rules beside it: a book that is away holds nothing up."""
+        await asyncio.gather(self._tend(), self._follow_the_book())
+
+    async def _follow_the_book(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            # In a thread of its own: a store that hangs holds up neither the stages nor the end of the process.
+            await asyncio.get_running_loop().run_in_executor(self._looks, self._book.look)
+
+    async def _tend(self) -> None:
         """Land what has grown old; write snapshots and refresh the participants table.
 
         Both when nothing arrives, and hourly where something always does.
         """
         while True:
-            await asyncio.sleep(TICK_SECONDS)
+            await self._rest()
             self.runner.metrics.beat()
             try:
                 async with self._turn:
@@ -191,6 +210,14 @@ class CurateWorker(Worker):
                 await self.outage.wait("recovering or saving", error)
             else:
                 self.outage.over("recovering or saving")
+
+    async def _rest(self) -> None:
+        """Wait for the next tick: longer where nothing waits to land, but no longer than until something does."""
+        if not self._landing.buffers and not self._landing.dropped:
+            self._news.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), REST_SECONDS)
+        await asyncio.sleep(TICK_SECONDS)
 
     async def _tick(self) -> None:
         await self._recover_dropped()

@@ -10,6 +10,7 @@ One thread (the event loop's) uses a ledger.
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from time import monotonic
@@ -74,7 +75,6 @@ class _Held:
     epoch: int
     position: int
     committable: int
-    committed: int
     moved_at: float
     waiting: deque[Delivery] = field(default_factory=deque)
     settled: set[Delivery] = field(default_factory=set)
@@ -87,12 +87,20 @@ class Ledger:
         self._held: dict[Partition, _Held] = {}
         self._epochs: defaultdict[Partition, int] = defaultdict(int)
         self._rewound: set[Partition] = set()
+        self._under_way: set[Partition] = set()
+        """Where something is handed out and not settled: of very many partitions mostly a few, or none."""
+        self._grown: set[Partition] = set()
+        """Where something was settled since the last commit."""
+        self.grown = asyncio.Event()
+        """Set while there is something to commit."""
         self._clock = clock
 
     def assign(self, at: Partition, position: int) -> None:
         """Begin a new epoch of `at`: the next record wanted is `position`, everything handed out before is stale."""
         self._epochs[at] += 1
-        self._held[at] = _Held(self._epochs[at], position, position, position, self._clock())
+        self._under_way.discard(at)
+        self._grown.discard(at)
+        self._held[at] = _Held(self._epochs[at], position, position, self._clock())
 
     def rewind(self, at: Partition, position: int) -> None:
         """Go back to `position` within the assignment: as `assign`, and the transport is to fetch from there."""
@@ -108,6 +116,8 @@ class Ledger:
         """Forget `partitions`; what was handed out of them can no longer be settled."""
         for at in partitions:
             self._held.pop(at, None)
+            self._under_way.discard(at)
+            self._grown.discard(at)
 
     def position(self, at: Partition) -> int | None:
         """The offset of the next record wanted of `at`, or None while it is not assigned."""
@@ -125,6 +135,7 @@ class Ledger:
             held.moved_at = self._clock()
         held.position = delivery.last + 1
         held.waiting.append(delivery)
+        self._under_way.add(at)
         return delivery
 
     def is_current(self, delivery: Delivery) -> bool:
@@ -143,22 +154,28 @@ class Ledger:
             held.settled.discard(done)
             held.committable = done.last + 1
             held.moved_at = self._clock()
+            self._grown.add(delivery.at)
+            self.grown.set()
+        if not held.waiting:
+            self._under_way.discard(delivery.at)
         return True
 
     def committable(self) -> dict[Partition, int]:
         """The offset to commit for each partition whose unbroken run of settled micro-batches has grown."""
-        return {at: held.committable for at, held in self._held.items() if held.committable > held.committed}
+        return {at: self._held[at].committable for at in self._grown}
 
     def committed(self, offsets: dict[Partition, int]) -> None:
         """Note that Kafka took `offsets`."""
         for at, offset in offsets.items():
-            if (held := self._held.get(at)) is not None:
-                held.committed = max(held.committed, offset)
+            if at in self._grown and self._held[at].committable <= offset:
+                self._grown.discard(at)
+        if not self._grown:
+            self.grown.clear()
 
     def under_way(self, at: Partition | None = None) -> int:
         """How many micro-batches are handed out and not settled, of `at` or of all partitions."""
-        helds = self._held.values() if at is None else filter(None, [self._held.get(at)])
-        return sum(len(held.waiting) for held in helds)
+        places = self._under_way if at is None else self._under_way & {at}
+        return sum(len(self._held[each].waiting) for each in places)
 
     def excuse(self) -> None:
         """Begin the time of `longest_stall` anew: what does not move waits for something outside."""
@@ -172,4 +189,4 @@ class Ledger:
     def longest_stall(self) -> float:
         """Seconds for which the slowest partition with unsettled micro-batches has not moved; 0 where none waits."""
         now = self._clock()
-        return max((now - held.moved_at for held in self._held.values() if held.waiting), default=0.0)
+        return max((now - self._held[at].moved_at for at in self._under_way), default=0.0)

@@ -27,6 +27,8 @@ MAX_MESSAGE_BYTES: Final = 16 << 20
 """The topics' max.message.bytes; a block of 20,000 rows is 1 to 4 MiB."""
 QUEUE_KIBIBYTES: Final = 256 << 10
 POLL_SECONDS: Final = 0.05
+REST_SECONDS: Final = 1.0
+"""Between two looks at what librdkafka has to say where nothing was sent: troubles with the broker, for the log."""
 METADATA_SECONDS: Final = 30.0
 
 
@@ -85,6 +87,8 @@ class BlockProducer:
             logger=producer_log(),
         )
         self._closing = threading.Event()
+        self._wanted = threading.Event()
+        """Set while delivery reports are waited for, and in the end."""
         self._poller = threading.Thread(target=self._poll, name="block-producer", daemon=True)
         self._poller.start()
 
@@ -106,7 +110,8 @@ class BlockProducer:
         """
         sending = _Sending(len(blocks))
         with self._lock:
-            self._under_way = {other for other in self._under_way if not other.done.done()} | {sending}
+            self._under_way.add(sending)
+            self._wanted.set()
         for block in blocks:
             self._queue(topic, block, sending)
         if self._failure is not None:
@@ -139,7 +144,12 @@ class BlockProducer:
     def _poll(self) -> None:
         try:
             while not self._closing.is_set():
-                self._producer.poll(POLL_SECONDS)
+                busy = self._wanted.wait(REST_SECONDS)
+                self._producer.poll(POLL_SECONDS if busy else 0)
+                with self._lock:
+                    self._under_way = {sending for sending in self._under_way if not sending.done.done()}
+                    if not self._under_way and not self._closing.is_set():
+                        self._wanted.clear()
         except KafkaException as error:  # a fatal one: delivery reports come no more
             self._failure = error.args[0]
             with self._lock:
@@ -150,4 +160,5 @@ class BlockProducer:
         """Wait at most `seconds` for what is queued, then stop."""
         self._producer.flush(seconds)
         self._closing.set()
+        self._wanted.set()
         self._poller.join()

@@ -25,11 +25,12 @@ from faust import Schema
 from faust.events import Event
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
+from mode import Service
 
 from biokeel.contracts.topics import event_of
 from biokeel.engine.kafka.deliveries import Delivery, Ledger, Partition
 from biokeel.engine.kafka.membership import Coordinator
-from biokeel.engine.kafka.records import Fetcher
+from biokeel.engine.kafka.records import IDLE_SECONDS, Fetcher
 from biokeel.engine.kafka.unpack import MOST_BYTES
 from biokeel.errors import TransportError
 
@@ -114,6 +115,16 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             wait_seconds=what.wait_seconds,
         )
 
+    async def _keepalive2(self) -> None:
+        """Nothing: Faust would wake up both threads every second, lest calls to this one be overheard.
+
+        A call wakes it up itself.
+        """
+
+    @Service.task
+    async def _thread_keepalive(self) -> None:
+        """Nothing, as `_keepalive2`."""
+
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Commit `offsets`; nothing between a new subscription and its assignment, when aiokafka would raise.
 
@@ -156,7 +167,7 @@ class Consumer(driver.Consumer):
         """Yield one message for each event type of which some partition has records."""
         await self._rewind_dropped()
         before = self._seeks
-        records, active = await self._wait_next_records(timeout)
+        records, active = await self._wait_next_records(max(timeout, IDLE_SECONDS))
         if records is None or self.should_stop:
             return
         events: dict[EventType, list[tuple[TP, Records]]] = {}
@@ -312,7 +323,21 @@ class Consumer(driver.Consumer):
     def on_buffer_drop(self, tp: TP) -> None:
         """Nothing, see `on_buffer_full`."""
 
-    async def verify_all_partitions_active(self) -> None:
+    def _get_active_partitions(self) -> set[TP]:
+        """Those that may be read. Faust would look at each, at every poll, whether it is what it put there."""
+        active = self._active_partitions
+        return super()._get_active_partitions() if active is None else active
+
+    @Service.task
+    async def _commit_handler(self) -> None:
+        """Commit once in a while what was settled; where nothing was, nothing wakes up for that."""
+        while not self.should_stop:
+            await self.wait(self._ledger.grown.wait())
+            await self.sleep(self.commit_interval)
+            await self.commit()
+
+    @Service.task
+    async def _commit_livelock_detector(self) -> None:
         """Nothing: Faust's check compares record times with process time; the worker watches the ledger instead.
 
         It would look at each partition by itself every few seconds: of 1,620 that took 2 % of a core.

@@ -14,7 +14,7 @@ from biokeel.errors import TransportError
 from biokeel.observe.reach import require_kafka
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from biokeel.contracts.topics import EventType
     from biokeel.settings import Settings
@@ -32,6 +32,8 @@ _LATEST: Final = -1
 _TIMEOUT: Final = 15.0
 """Seconds that Kafka may take to answer."""
 SELDOM: Final = 30.0
+ASKED_AT_A_TIME: Final = 400
+"""Partitions. librdkafka looks for each in the list of all that were asked for: half of what 1,620 at once took."""
 _PAUSE: Final = 0.1
 _LEADERLESS: Final = (
     KafkaError.LEADER_NOT_AVAILABLE,
@@ -66,23 +68,29 @@ class RawWatermarks:
         self._settings = settings
         self._client: Consumer | None = None
         self._lows: dict[tuple[str, int], int] = {}
+        self._highs: dict[tuple[str, int], int] = {}
+        self._marks: Watermarks = {}
         self._seldom_at = 0.0
 
     def look(self) -> Watermarks:
-        """As `raw_watermarks`. Raises `TransportError`."""
+        """As `raw_watermarks`; the same object again where nothing has changed. Raises `TransportError`."""
         deadline = monotonic() + _TIMEOUT
         try:
             if self._client is None:
                 require_kafka(self._settings)
                 self._client = _client(self._settings)
+            lows = self._lows
             if monotonic() >= self._seldom_at:
-                self._lows = _offsets(self._client, _partitions(self._client, is_raw), _EARLIEST, deadline)
+                lows = _offsets(self._client, _partitions(self._client, is_raw), _EARLIEST, deadline)
                 self._seldom_at = monotonic() + SELDOM
-            highs = _offsets(self._client, self._lows, _LATEST, deadline)
+            highs = _offsets(self._client, lows, _LATEST, deadline)
         except KafkaException as error:
             self._client, self._seldom_at = None, 0.0
             raise _failed(error) from None
-        return _by_event({place: (low, highs[place]) for place, low in sorted(self._lows.items())})
+        if (lows, highs) != (self._lows, self._highs):
+            self._marks = _by_event({place: (low, highs[place]) for place, low in sorted(lows.items())})
+            self._lows, self._highs = lows, highs
+        return self._marks
 
 
 def pseudo_watermarks(settings: Settings, event: EventType) -> dict[int, tuple[int, int]]:
@@ -156,9 +164,9 @@ def _offsets(
     found: dict[tuple[str, int], int] = {}
     left = list(partitions)
     while left:
-        answers = client.offsets_for_times([TopicPartition(*place, time) for place in left], timeout=_TIMEOUT)
+        asked = [TopicPartition(*place, time) for place in left]
         left = []
-        for answer in answers:
+        for answer in _answers(client, asked):
             if answer.error is None:
                 found[answer.topic, answer.partition] = answer.offset
             elif answer.error.code() in _LEADERLESS and monotonic() < deadline:
@@ -168,3 +176,8 @@ def _offsets(
         if left:
             sleep(_PAUSE)
     return found
+
+
+def _answers(client: Consumer, asked: list[TopicPartition]) -> Iterator[TopicPartition]:
+    for start in range(0, len(asked), ASKED_AT_A_TIME):
+        yield from client.offsets_for_times(asked[start : start + ASKED_AT_A_TIME], timeout=_TIMEOUT)

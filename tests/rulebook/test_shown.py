@@ -1,0 +1,67 @@
+"""What console and status show of the book: versions in force, their people, and what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from biokeel.cli.status import _rules
+from biokeel.rulebook import shown
+from biokeel.rulebook.shown import ShownRules, ShownVersion
+from tests.rulebook.desk import DIET, SCHEMAS, SLEEP, Desk
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """A desk whose objects are those of the lake that an operator reads."""
+    desk = Desk(tmp_path)
+
+    class OperatorsLake:
+        @staticmethod
+        def of(_settings: object) -> Any:
+            return desk
+
+    monkeypatch.setattr(shown, "Lake", OperatorsLake)
+    monkeypatch.setattr(shown, "Schemas", lambda *_args, **_more: SCHEMAS)
+    return desk
+
+
+def test_a_look_shows_what_came_in_force_since_and_writes_nothing(desk: Desk) -> None:
+    rules = ShownRules(desk.folder)
+    before = rules.look()
+    assert isinstance(before, dict)
+    assert before[SLEEP].author == "installation"
+    stamp = desk.publish(900)
+    held = dict(desk.objects.held)
+    after = rules.look()
+    assert isinstance(after, dict)
+    assert after[SLEEP][:3] == (stamp, "anna", "bora")
+    assert after[DIET] == before[DIET]
+    assert desk.objects.held == held
+
+
+def test_what_is_wrong_with_the_book_is_shown_beside_what_stays_in_force(desk: Desk) -> None:
+    desk.objects.held[desk.page(2)] = b"junk"
+    found = ShownRules(desk.folder).look()
+    assert isinstance(found, dict)
+    assert found[SLEEP].version.startswith("1+")
+    assert "000002.json is no version" in found[SLEEP].fault
+    told = _rules(found).plain.splitlines()
+    assert told[0] == "Rules: 2 event types, 2 by the version that the installation began with"
+    assert told[1].startswith(f"{SLEEP}: rules/{SLEEP}/000002.json")
+
+
+def test_a_book_that_cannot_be_read_is_said_in_words(desk: Desk) -> None:
+    desk.objects.away = True
+    assert ShownRules(desk.folder).look() == "The object store does not answer."
+    assert _rules("The object store does not answer.").plain == "Rules: not known. The object store does not answer."
+
+
+def test_an_event_type_of_which_nothing_is_in_force_says_so(desk: Desk) -> None:
+    del desk.objects.held[desk.page(1)]
+    found = ShownRules(desk.folder).look()
+    assert isinstance(found, dict)
+    assert found[SLEEP] == ShownVersion(fault=found[SLEEP].fault)
+    assert "no version of lifestyle.sleep yet" in found[SLEEP].fault
