@@ -1,5 +1,7 @@
 # Everything a person does with a checkout. Needs python3 (3.11 or newer) and nothing else.
 .DEFAULT_GOAL := help
+# What we start, tests most of all, starts many processes: each would compile anew whatever it imports.
+unexport PYTHONDONTWRITEBYTECODE
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
@@ -52,7 +54,7 @@ check-rest:
 
 .PHONY: test
 test: check ## make check, then every test, on a real Kafka and a real object store
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 30 --durations-min 5
 
 .PHONY: faults
 faults: $(STAMP) ## the fault experiments, some 45 minutes: FAULTS="--fault-minutes 20", FAULTS="--runs full"

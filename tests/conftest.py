@@ -1,9 +1,22 @@
-"""Fixtures that all tests may use: the real data, and one local stack for the whole run."""
+"""Fixtures that all tests may use: the real data, and one local stack for the whole run.
+
+`make test` is to stay under 12 minutes on two cores, and its last lines say where the time went. What keeps it quick:
+
+- Kafka and the store of the fixture `stack`, with topics and prefixes of a test's own: a stack of one's own takes some
+  15 s of CPU time, one with workers 30.
+- `tests.commands` runs a command in this process, one of its own imports for a second or two; what dies needs one.
+- Nobody waits longer than for what is waited for: a consumer is asked for as many messages as there are (it waits its
+  whole time for those that there are not), time-outs that a test runs into are shortened there, and looks at the books
+  have pauses (`tests.stack.stack_helpers.balanced`).
+- A property test tries `examples(few)`; `make laws` tries ten times as many.
+- What takes minutes is marked `long`, and has a short form that can fail for the same reasons.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +26,7 @@ from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, R
 
 from biokeel.admin.users import User
 from biokeel.settings import PROJECT_ROOT
+from biokeel.stack import java
 from biokeel.stack.stack import Stack
 from tests.examples import load_profile
 
@@ -22,7 +36,13 @@ os.environ["BIOKEEL_SOURCES_DIR"] = str(Path(__file__).parent / "sources")
 """What every local stack of the tests registers, unless a test says otherwise."""
 os.environ["BIOKEEL_VARIANT_FILES"] = "believe"
 """Made-up events claim files that nobody put down; the tests of files say otherwise."""
+os.environ["BIOKEEL_PSEUDO_PARTITIONS"] = "2"
+"""A worker recovers each partition of each event type when it starts; two are several."""
+java.STORE = java.BROKER
+"""A test's store lives for a minute: to optimise its code costs it twice what it saves (10 s of CPU time for 5)."""
 
+LONG_RUN, SLOW_FILE = 120.0, 20.0
+"""Seconds of tests from which on a run ends with where they went, and of a file that is named in that."""
 BROWSER_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -62,7 +82,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say in the last lines what was left out, and how to get it; a skip in the middle of a run is not seen."""
+    """Say in the last lines what took long, what was left out, and how to get it: in the middle nobody sees it."""
+    seconds = Counter[str]()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds[report.location[0]] += report.duration
+    if sum(seconds.values()) > LONG_RUN:
+        folders = Counter[str]()
+        for file, spent in seconds.items():
+            folders[str(Path(file).parent)] += spent
+        terminalreporter.section(f"seconds by folder, and of files over {SLOW_FILE:g} s")
+        for name, spent in (*folders.most_common(), *seconds.most_common()):
+            if name in folders or spent > SLOW_FILE:
+                terminalreporter.line(f"{spent:6.0f}  {name}")
     reasons = sorted({str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", [])})
     if reasons:
         terminalreporter.section("left out on this machine")

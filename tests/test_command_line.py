@@ -4,14 +4,13 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 
 import pytest
 import typer
 
 from biokeel import cli
 from biokeel.settings import PROJECT_ROOT
+from tests import commands
 
 
 def test_a_defect_is_told_by_type_and_place_and_never_by_the_value_it_stumbled_over(monkeypatch, capsys):
@@ -40,14 +39,8 @@ SHOWN = "\\u001b[2J[red]x\\u202e"
 
 def command(*arguments, **environment):
     """All that a command printed, to a pipe."""
-    done = subprocess.run(
-        [sys.executable, "-m", "biokeel", *arguments],
-        env=os.environ | {"COLUMNS": "300"} | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
-    return done.stdout.decode()
+    done = commands.biokeel(*arguments, given=os.environ | {"COLUMNS": "300"} | environment)
+    return done.stdout + done.stderr
 
 
 def harmless(text):

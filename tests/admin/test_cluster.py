@@ -150,7 +150,7 @@ def test_the_vault_reads_what_a_source_wrote_and_research_does_not(
     one, _ = both
     assert produce(one, GLUCOSE) is None
     assert consume(stack.settings(Zone.VAULT), GLUCOSE) == b"x"
-    assert refusal(consume, stack.settings(Zone.RESEARCH), GLUCOSE, "test-research") == DENIED
+    assert refusal(consume, stack.settings(Zone.RESEARCH), GLUCOSE, "biokeel-curate-test") == DENIED
     assert refusal(consume, stack.settings(User.ADMIN), GLUCOSE) in REFUSED
 
 

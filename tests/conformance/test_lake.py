@@ -221,7 +221,7 @@ def test_compaction_keeps_the_log_free_of_values(full):
                 assert set(stats.get("minValues", {})) <= set(STATISTICS)
 
 
-def test_compaction_beside_landings_and_deletions_loses_and_doubles_nothing(lakes):
+def test_compaction_beside_landings_and_deletions_loses_and_doubles_nothing(lakes, tmp_path_factory):
     """All three at once, for as long as the landings take: each on its own handle, as each is a process of its own."""
     lake = lakes()
     log = topic(partitions=2, blocks=24, size=10)
@@ -255,7 +255,7 @@ def test_compaction_beside_landings_and_deletions_loses_and_doubles_nothing(lake
     compact(lake, uri)
     assert compacted
     assert deleted
-    ideal = lakes()
+    ideal = Lake.local(tmp_path_factory.mktemp("ideal"))
     Worker(ideal, log, multiples(5), partitions=(0, 1), snapshots=False).run()
     # What a deletion found was taken out; what landed after it stays, like everything else.
     wanted = landed(ideal)[0]

@@ -499,7 +499,7 @@ def test_what_was_aborted_was_never_there_and_the_group_has_no_lag(stack, vault_
             assert values(worker, 0) == [], "the second one is open, and holds back what was committed behind it"
             await asyncio.to_thread(second.commit)
             await until(lambda: values(worker, 0) == [b"b1", b"b2", b"c1"])
-            # A topic that ends with what was aborted, by its producer or, some ten seconds later, by the broker.
+            # A topic that ends with what was aborted, by its producer or, some seconds later, by the broker.
             await asyncio.to_thread(first.begin, b"d1", partition=1)
             await asyncio.to_thread(first.abort)
             await asyncio.to_thread(hangs.begin, b"e1", partition=2)

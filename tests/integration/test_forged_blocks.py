@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 from confluent_kafka import Producer
 
@@ -23,6 +20,7 @@ from biokeel.source.client import Publisher
 from biokeel.stack.stack import Stack
 from biokeel.testing.events import SOURCE
 from biokeel.vault.keys import load_key_file, prepare_block_key, use_block_key
+from tests import commands
 from tests.faults.traffic import ENROLMENT, LATE, PRESSURE, enrolments, pressures
 from tests.signing import OTHER, signed
 from tests.stack.stack_helpers import balanced
@@ -129,13 +127,9 @@ def test_who_may_write_pseudo_topics_but_has_no_key_lands_nothing_and_stops_noth
     assert SECRET not in log
     everything = [path for path in (world.stack.state_dir / "objects").rglob("*") if path.is_file()]
     assert not [path for path in everything if SECRET.encode() in path.read_bytes()]
-    seen = subprocess.run(
-        [sys.executable, "-m", "biokeel", "topic", "cat", PRESSURE.pseudo_topic, "--limit", "300"],
-        env={"BIOKEEL_STATE_DIR": str(world.stack.state_dir)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    given = {"BIOKEEL_STATE_DIR": str(world.stack.state_dir)}
+    seen = commands.biokeel("topic", "cat", PRESSURE.pseudo_topic, "--limit", "300", given=given)
+    assert seen.returncode == 0, seen.stderr
     assert "not signed by the vault zone" in seen.stdout
     assert SECRET not in seen.stdout
 

@@ -29,6 +29,7 @@ from biokeel.source.sdk import SourceClient
 from biokeel.stack.stack import Stack
 from biokeel.testing.crash import POINTS
 from biokeel.vault.store import Vault
+from tests import commands
 from tests.registers import source
 from tests.variant_files import vcf, write
 
@@ -79,9 +80,9 @@ def enrol(stack: Stack, *samples: str) -> None:
 
 
 def publish(stack: Stack, path: Path, sample: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "biokeel", "publish", "genome", str(path), "--source-id", CENTRE, "--sample", "-"]
-    environment = os.environ | {"BIOKEEL_STATE_DIR": str(stack.state_dir)}
-    done = subprocess.run(command, input=f"{sample}\n", env=environment, capture_output=True, text=True, check=False)
+    command = ["publish", "genome", str(path), "--source-id", CENTRE, "--sample", "-"]
+    given = os.environ | {"BIOKEEL_STATE_DIR": str(stack.state_dir)}
+    done = commands.biokeel(*command, given=given, said=f"{sample}\n")
     assert done.returncode == 0, done.stderr
     return done
 

@@ -114,7 +114,7 @@ def source(tmp_path_factory):
 
 
 def of(books, place, event=GLUCOSE):
-    return next(each for each in books.events if each.event == event).places[place]
+    return next(each for each in books.events if each.event == event).sums.places[place]
 
 
 def test_what_a_source_sends_again_corrects_and_takes_back(source):

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from biokeel.errors import BookBroken, StoreUnavailable, SuiteError
 from biokeel.rulebook import follow, standing
@@ -291,3 +293,47 @@ def test_a_steward_whose_page_was_changed_has_signed_nothing_any_more(desk: Desk
     assert "not signed by anna" in Book(desk.objects).stewards().fault
     with pytest.raises(BookBroken):
         desk.review().introduce("cho", STRANGER.public, ANNA)
+
+
+NASTY = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    st.text(max_size=5),
+    st.sampled_from(["\ud800", "\x00", "", "00" * 32, "é" * 40, [], {}, [[]], {"a": 1}]),
+)
+
+
+@st.composite
+def mutated(draw: st.DrawFn, data: bytes) -> bytes:
+    """A page in which one place, at any depth, says something else, or whose bytes were cut or turned."""
+    if draw(st.booleans()):
+        at = draw(st.integers(0, len(data) - 1))
+        turned = bytes([data[at] ^ draw(st.integers(0, 255))])
+        return data[:at] + (turned + data[at + 1 :] if draw(st.booleans()) else b"")
+    document = json.loads(data)
+    inside = draw(st.sampled_from([document, document["submitted"]]))
+    name = draw(st.sampled_from([*inside, "more"]))
+    if draw(st.booleans()) and name in inside:
+        del inside[name]
+    else:
+        inside[name] = draw(NASTY)
+    return json.dumps(document).encode("utf-8", "surrogatepass")
+
+
+@given(st.data())
+def test_whatever_stands_in_the_next_page_no_look_raises_and_only_what_was_signed_is_in_force(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    desk = Desk(tmp_path_factory.mktemp("desk"))
+    worker = desk.worker()
+    stamp = worker.current(SLEEP).version
+    good = forged(desk, 2).to_bytes()
+    changed = data.draw(mutated(good))
+    desk.objects.held[desk.page(2)] = changed
+    desk.objects.held["rules/newest"] = b"x"
+    after = look(worker)
+    if after != stamp:
+        assert json.loads(changed) == json.loads(good), "another writing of the same words"
+    assert worker.standing(SLEEP).fault or after != stamp

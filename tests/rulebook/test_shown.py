@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from biokeel.cli import build
 from biokeel.cli.status import _rules
 from biokeel.rulebook import shown
 from biokeel.rulebook.shown import ShownRules, ShownVersion
@@ -24,6 +26,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
             return desk
 
     monkeypatch.setattr(shown, "Lake", OperatorsLake)
+    monkeypatch.setattr(shown, "require_store", lambda _settings: None)
     monkeypatch.setattr(shown, "Schemas", lambda *_args, **_more: SCHEMAS)
     return desk
 
@@ -57,6 +60,18 @@ def test_a_book_that_cannot_be_read_is_said_in_words(desk: Desk) -> None:
     desk.objects.away = True
     assert ShownRules(desk.folder).look() == "The object store does not answer."
     assert _rules("The object store does not answer.").plain == "Rules: not known. The object store does not answer."
+
+
+def test_the_list_of_suites_says_what_is_in_force_beside_the_drafts_and_what_is_wrong(desk: Desk) -> None:
+    stamp = desk.publish(900)
+    desk.objects.held[desk.page(3)] = b"junk"
+    told = CliRunner().invoke(build(), ["suite", "list"]).output.splitlines()
+    (row,) = [line.split() for line in told if line.startswith(f"{SLEEP} ")]
+    assert row[1] == stamp
+    assert told[-1].startswith(f"{SLEEP}: rules/{SLEEP}/000003.json")
+    desk.objects.away = True
+    told = CliRunner().invoke(build(), ["suite", "list"]).output.splitlines()
+    assert told[-1] == "What is in force is not known: The object store does not answer."
 
 
 def test_an_event_type_of_which_nothing_is_in_force_says_so(desk: Desk) -> None:

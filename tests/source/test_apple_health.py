@@ -3,7 +3,7 @@ from __future__ import annotations
 import gzip
 import tempfile
 from collections import defaultdict
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -13,7 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from biokeel.errors import AdapterError
+from biokeel.source.adapters import apple_health
+from biokeel.source.adapters.apple_columns import moments
 from biokeel.source.adapters.apple_health import read_apple_health
+from biokeel.source.adapters.apple_samples import timed_of
 from biokeel.source.adapters.base import Context, Report, Subject
 from biokeel.source.adapters.detect import detect
 from biokeel.source.ids import EventIds
@@ -459,3 +462,60 @@ def test_a_packed_export_is_read_and_places_are_its_lines(read: Any, tmp_path: P
 def test_an_export_does_not_say_whose_it_is() -> None:
     with pytest.raises(AdapterError, match="does not say whose it is"):
         made_of(export_of(*GOOD), named=False)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.from_regex(r"[0-9]{4}-[01]\d-[0-3]\d [0-2]\d:[0-6]\d:[0-6]\d [+-][01]\d[0-6]\d", fullmatch=True),
+            st.datetimes(timezones=st.just(UTC)).map(lambda at: at.strftime("%Y-%m-%d %H:%M:%S +0930")),
+            st.text(max_size=30),
+        ),
+        max_size=20,
+    )
+)
+def test_times_that_are_read_together_are_those_that_are_read_one_by_one(texts: list[str]) -> None:
+    at, offset, good = moments(texts)
+    for text, each, minutes, is_good in zip(texts, at, offset, good, strict=True):
+        if is_good:
+            timed = timed_of({"startDate": text, "endDate": text})
+            assert (timed.begun, timed.offset) == (each, minutes)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["StepCount", "DistanceWalkingRunning", "HeartRate", "OxygenSaturation", "BodyMass"]),
+            st.sampled_from(["count", "km", "count/min", "%", "kg", "lb", None]),
+            st.sampled_from(["61", "0.97", "1.2", "-1", "nan", "1e3", " 5 ", "1_0", "1e300", "", None, "5000000000"]),
+            st.sampled_from(["2024-05-01 09:00:00 +0900", "2024-05-01 24:00:00 +0900", "2024-05-01", None]),
+            st.sampled_from(["2024-05-01 09:00:00 +0900", "2024-05-01 09:30:00 +0900", "2024-05-01 08:30:00 +0900"]),
+        ),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_samples_that_are_read_together_come_to_what_they_come_to_one_by_one(
+    tmp_path_factory: Any, samples: Any
+) -> None:
+    records = []
+    for type_, unit, value, start, end in samples:
+        said = {"type": f"HKQuantityTypeIdentifier{type_}", "unit": unit, "value": value, "startDate": start}
+        said |= {"endDate": end, "creationDate": "2024-05-01 10:00:00 +0900", "sourceName": "Watch"}
+        records.append("<Record " + " ".join(f'{k}="{v}"' for k, v in said.items() if v is not None) + "/>")
+    path = tmp_path_factory.mktemp("apple") / "export.xml"
+    path.write_text("<HealthData>\n" + "\n".join(records) + "\n</HealthData>")
+    with pytest.MonkeyPatch.context() as patch:
+        together = everything(path)
+        patch.setattr(apple_health, "_TOGETHER", frozenset[str]())
+        assert everything(path) == together
+
+
+def everything(path: Path) -> Any:
+    """The events of a file and its problems, in whatever order."""
+    report = Report()
+    context = Context("app-a", "apple", EventIds("app-a", b"key"), 1_790_000_000_000, Subject("app/apple", "u-1"))
+    rows = [row for batch in read_apple_health(path, context, report) for row in batch.rows]
+    problems = sorted((each.position, each.reason) for each in report.problems)
+    written = (sorted(f"{name}={value}" for name, value in row.items()) for row in rows)
+    return sorted(written), problems, report.reasons

@@ -49,13 +49,14 @@ def test_research_reads_what_the_vault_wrote(stack: Stack) -> None:
 def test_research_cannot_read_a_raw_topic(stack: Stack) -> None:
     assert produce(stack.source(SOURCE), RAW_TOPIC) is None
     settings = stack.settings(Zone.RESEARCH)
-    code = refusal(consume, settings, RAW_TOPIC, "test-research")
+    code = refusal(consume, settings, RAW_TOPIC, "biokeel-curate-test")
     assert code == KafkaError.TOPIC_AUTHORIZATION_FAILED
 
 
-def test_research_cannot_join_the_vaults_group(stack: Stack) -> None:
+@pytest.mark.parametrize("group", ["biokeel-pseudonymise", f"{SOURCE}.receipts"])
+def test_research_cannot_join_the_group_of_the_vault_or_of_a_source(stack: Stack, group) -> None:
     settings = stack.settings(Zone.RESEARCH)
-    code = refusal(consume, settings, EVENT.pseudo_topic, "biokeel-pseudonymise")
+    code = refusal(consume, settings, EVENT.pseudo_topic, group)
     assert code == KafkaError.GROUP_AUTHORIZATION_FAILED
 
 

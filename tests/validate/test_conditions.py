@@ -87,6 +87,7 @@ def test_a_query_selects_what_pandas_selects(frame: pl.DataFrame, query: str) ->
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 @settings(max_examples=10_000)
 @given(FRAMES, queries())
 def test_a_query_selects_what_pandas_selects_ten_thousand_times(frame: pl.DataFrame, query: str) -> None:

@@ -190,6 +190,7 @@ def test_no_mutation_of_a_shipped_suite_raises_and_what_is_taken_runs(data: st.D
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 @settings(max_examples=10_000)
 @given(st.data())
 def test_ten_thousand_mutations_of_shipped_suites(data: st.DataObject) -> None:

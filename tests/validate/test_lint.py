@@ -222,6 +222,13 @@ def test_a_suite_has_bounds_of_its_own() -> None:
     patterns = [expectation(kind, "warning", f"a.r{each}", column="code", regex_list=["a"] * 100) for each in range(11)]
     (finding,) = read(*patterns).findings
     assert "1,100 regular expressions, more than 1,000" in str(finding)
+    heavy = [expectation(REGEX, "warning", f"a.r{each}", column="code", regex=rf"\w{{20}}{each}") for each in range(10)]
+    (finding,) = read(*heavy).findings
+    assert "ranges of characters, more than 100,000" in str(finding)
+    endless = {"row_condition": " or ".join(["value > 1"] * 150), "condition_parser": "pandas"}
+    looking = [expectation(column="value", min_value=1, rule=f"a.r{each}", **endless) for each in range(100)]
+    (finding,) = read(*looking).findings
+    assert "more than 10,000" in str(finding)
 
 
 def test_findings_beyond_all_reason_are_counted() -> None:

@@ -171,7 +171,7 @@ def patterns(draw: st.DrawFn, depth: int = 2) -> str:
 
 
 def found_by_polars(pattern: str, texts: list[str]) -> list[bool]:
-    return pl.Series(texts, dtype=pl.String).str.contains(translate(pattern), strict=True).to_list()
+    return pl.Series(texts, dtype=pl.String).str.contains(translate(pattern).written, strict=True).to_list()
 
 
 def found_by_pandas(pattern: str, texts: list[str]) -> list[bool]:
@@ -201,11 +201,10 @@ def test_what_is_taken_finds_what_python_and_pandas_find(pattern: str, texts: li
 
 
 @pytest.mark.long
-@settings(max_examples=30_000)
+@pytest.mark.timeout(3600)
+@settings(max_examples=10_000)
 @given(patterns(), st.lists(TEXTS, min_size=1, max_size=6))
-def test_what_is_taken_finds_what_python_and_pandas_find_tens_of_thousands_of_times(
-    pattern: str, texts: list[str]
-) -> None:
+def test_what_is_taken_finds_what_python_and_pandas_find_ten_thousand_times(pattern: str, texts: list[str]) -> None:
     hold(pattern, texts)
 
 

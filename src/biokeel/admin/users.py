@@ -6,7 +6,7 @@ them, and an operator sees positions and lag of everything but the events of nei
 | user | topics | groups |
 | --- | --- | --- |
 | vault | read and write `raw.*`, write `pseudo.*` | all |
-| research | read `pseudo.*` | all but the vault's |
+| research | read `pseudo.*` | its workers' own; describe all |
 | operator | describe all, read `pseudo.*` | describe all |
 | admin | create and change all, give users, rights and quotas; read and write none | none |
 | books | describe `raw.*`, write `receipts.*` | none |
@@ -29,7 +29,8 @@ PLAIN_MODULE = "org.apache.kafka.common.security.plain.PlainLoginModule"
 SCRAM_MODULE = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 """How the broker checks users whose credentials it keeps itself: sources."""
 RAW, PSEUDO, RECEIPTS, ANY = "raw.", "pseudo.", "receipts.", "*"
-VAULT_GROUPS = "biokeel-pseudonymise"
+RESEARCH_GROUPS = "biokeel-curate"
+"""In another's group, the vault's or a source's, research would see no event, but take partitions away from it."""
 
 
 class User(StrEnum):
@@ -43,10 +44,10 @@ class User(StrEnum):
     BROKER = "broker"
 
 
-def _all(user: User, kind: Kind, name: str, *operations: str, allow: bool = True) -> tuple[Right, ...]:
+def _all(user: User, kind: Kind, name: str, *operations: str) -> tuple[Right, ...]:
     """Rights on everything of a kind (`ANY`), on the cluster, or on all names that begin with `name`."""
     prefixed = name not in (ANY, CLUSTER)
-    return tuple(Right(user.value, kind, name, operation, prefixed, allow) for operation in operations)
+    return tuple(Right(user.value, kind, name, operation, prefixed) for operation in operations)
 
 
 RIGHTS: tuple[Right, ...] = (
@@ -54,7 +55,8 @@ RIGHTS: tuple[Right, ...] = (
     *_all(User.VAULT, "TOPIC", PSEUDO, "READ", "WRITE"),
     *_all(User.VAULT, "GROUP", ANY, "READ", "DESCRIBE"),
     *_all(User.RESEARCH, "TOPIC", PSEUDO, "READ"),
-    *_all(User.RESEARCH, "GROUP", ANY, "READ", "DESCRIBE"),
+    *_all(User.RESEARCH, "GROUP", RESEARCH_GROUPS, "READ"),
+    *_all(User.RESEARCH, "GROUP", ANY, "DESCRIBE"),
     *_all(User.OPERATOR, "TOPIC", ANY, "DESCRIBE", "DESCRIBE_CONFIGS"),
     *_all(User.OPERATOR, "TOPIC", PSEUDO, "READ"),
     *_all(User.OPERATOR, "GROUP", ANY, "DESCRIBE"),
@@ -65,10 +67,6 @@ RIGHTS: tuple[Right, ...] = (
     *_all(User.ADMIN, "CLUSTER", CLUSTER, "DESCRIBE", "DESCRIBE_CONFIGS", "CREATE", "ALTER", "ALTER_CONFIGS"),
 )
 """What each user may do. To read or to write implies to describe; what is not named is refused."""
-REFUSALS: tuple[Right, ...] = (
-    # Joining the vault's group would not show an event, but would take partitions away from the pseudonymiser.
-    *_all(User.RESEARCH, "GROUP", VAULT_GROUPS, "READ", allow=False),
-)
 
 
 def new_passwords() -> dict[str, str]:
@@ -85,7 +83,6 @@ def jaas(passwords: Mapping[str, str]) -> str:
 def grant(admin: AdminClient) -> None:
     """Write the access control lists; what is there already stays. Raises `AdminError` where Kafka refuses.
 
-    A process that dies in between leaves a user with too few rights, never with too many: refusals come first.
+    A process that dies in between leaves a user with too few rights, never with too many.
     """
-    add_rights(admin, REFUSALS)
     add_rights(admin, RIGHTS)

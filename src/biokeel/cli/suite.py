@@ -36,13 +36,23 @@ def register(app: typer.Typer) -> None:
 
 
 def list_suites() -> None:
-    """List the suite of each event type, with its version and its rules by severity."""
+    """List the suite of each event type: the version in force, the draft's, and the draft's rules by severity."""
+    from biokeel.rulebook.shown import ShownRules, ShownVersion
     from biokeel.validate.rules import Severity
 
-    say(f"{'event type':<28}{'version':<20}" + "".join(f"{severity:>10}" for severity in Severity))
+    rules = ShownRules().look()
+    known = {} if isinstance(rules, str) else rules
+    head = f"{'event type':<28}{'in force':<20}{'draft':<20}"
+    say(head + "".join(f"{severity:>10}" for severity in Severity))
     for event, reading in _readings(None):
         counts = "".join(f"{sum(rule.severity is severity for rule in reading.rules):>10}" for severity in Severity)
-        say(f"{event!s:<28}{reading.suite.version if reading.suite else 'broken':<20}{counts}")
+        version = known.get(event, ShownVersion()).version or "-"
+        say(f"{event!s:<28}{version:<20}{reading.suite.version if reading.suite else 'broken':<20}{counts}")
+    if isinstance(rules, str):
+        say(f"What is in force is not known: {rules}")
+    for event, shown in known.items():
+        if shown.fault:
+            say(f"{event}: {shown.fault}")
 
 
 def check(events: Events = None) -> None:

@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 from nicegui import Client, app, background_tasks, ui
+from nicegui.server import Server
 
 from biokeel.console import draw, guard
 from biokeel.console.watch import View, watch_books, watch_rules, watch_workers
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from biokeel.rulebook.shown import ShownRules
 
 HOST: Final = "127.0.0.1"
+STOP_SECONDS: Final = 0.5
+"""How long it may take to see that it is to stop."""
 REFRESH: Final = 1.0
 """Seconds between two updates of an open page."""
 
@@ -55,6 +58,7 @@ def serve(
         background_tasks.create(_announce(port, announce), name="announce")
 
     app.on_startup(start)
+    Server.main_loop = _main_loop  # type: ignore[method-assign,assignment]  # NiceGUI has no place for another server
     ui.page("/", title="Biokeel operations", dark=None, language="en-US")(lambda: build(view))
     ui.run(
         host=HOST,
@@ -66,6 +70,17 @@ def serve(
         uvicorn_logging_level="warning",
         log_config=None,  # uvicorn's own handlers would print what ours mask
     )
+
+
+async def _main_loop(server: Server) -> None:
+    """Look now and then whether `server` is to end: uvicorn's own does ten times a second, for ever.
+
+    At each tenth tick it sets the date of its answers.
+    """
+    ticks = 0
+    while not await server.on_tick(ticks):
+        ticks += 10
+        await asyncio.sleep(STOP_SECONDS)
 
 
 def watched() -> bool:

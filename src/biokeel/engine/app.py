@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import faust
 from faust.types.auth import AuthProtocol
+from mode import Service
 from yarl import URL
 
 from biokeel.engine.kafka.groups import SESSION_SECONDS, unread
@@ -39,11 +40,19 @@ GRACE_SECONDS: Final = 12.0
 """How long a stopping worker may take to land what it has."""
 LEAVE_SECONDS: Final = 7.0
 """How long it may then take to commit offsets and leave the consumer group."""
-WATCH_SECONDS: Final = 1.0
+WATCH_SECONDS: Final = 5.0
 FOLLOW_SECONDS: Final = 10.0
 """How often a worker looks whether there are new topics."""
 UNREAD_LOOKS: Final = 6
 """At each of so many looks a worker that lacks topics asks whether anybody has them."""
+
+
+class NoMonitor(faust.Monitor):
+    """Faust's own figures, which nobody reads, without the sums that it makes of them every second."""
+
+    @Service.task
+    async def _sampler(self) -> None:
+        """Nothing."""
 
 
 def make_app(
@@ -70,6 +79,7 @@ def make_app(
         store="memory://",
         table_standby_replicas=0,  # else Faust puts its own assignor in place of the plain round robin
         datadir=datadir,
+        Monitor=NoMonitor,
         topic_allow_declare=False,
         topic_disable_leader=True,
         web_enabled=False,
@@ -201,7 +211,7 @@ async def _run(app: faust.App) -> None:
 
 async def _watch(worker: Worker, stuck_seconds: float) -> None:
     while True:
-        await asyncio.sleep(WATCH_SECONDS)
+        await asyncio.sleep(min(WATCH_SECONDS, stuck_seconds / 4))
         stalled = worker.ledger.longest_stall()
         if stalled > stuck_seconds:
             raise Stuck(f"Offsets have not moved for {stalled:.0f} s.", "The worker ends and is started anew.")

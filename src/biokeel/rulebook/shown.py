@@ -9,6 +9,7 @@ from biokeel.contracts.catalogue import DirectoryCatalogue, Schemas
 from biokeel.contracts.topics import EventType
 from biokeel.errors import BiokeelError, SuiteError
 from biokeel.land.lake import Lake
+from biokeel.observe.reach import require_store
 from biokeel.rulebook.follow import FollowedBook
 from biokeel.settings import OPERATOR, Settings
 
@@ -46,6 +47,7 @@ class ShownRules:
         try:
             if self._book is None or self._schemas is None:
                 settings = Settings.load(OPERATOR, state_dir=self._state_dir)
+                require_store(settings)
                 self._schemas = Schemas(DirectoryCatalogue(settings.schemas_dir), landed=True)
                 self._book = FollowedBook(Lake.of(settings).objects, self._schemas, four_eyes=settings.four_eyes)
             else:

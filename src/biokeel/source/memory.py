@@ -200,7 +200,10 @@ def memory_at(path: Path, *, keeps: bool = True) -> Iterator[Memory]:
             connection.execute("PRAGMA journal_mode = WAL")
             # Not NORMAL: in write-ahead mode the last commits may be gone after a power loss then.
             connection.execute("PRAGMA synchronous = FULL")
-        elif path.exists():
+        else:
+            connection.execute("PRAGMA journal_mode = MEMORY")
+            connection.execute("PRAGMA synchronous = OFF")
+        if not keeps and path.exists():
             connection.execute("ATTACH ? AS kept", (str(path),))
             if connection.execute("SELECT 1 FROM kept.sqlite_master WHERE name = 'record'").fetchone():
                 tables.insert(0, "kept.record")

@@ -61,6 +61,8 @@ transaction.state.log.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+# A transaction that nobody ends holds back what others commit behind it; by default it is looked for every ten seconds.
+transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 # Two cores are shared with the workers.
 num.network.threads=2
 num.io.threads=4

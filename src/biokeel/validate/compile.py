@@ -26,7 +26,7 @@ from biokeel.validate.columns import Columns, Kind, kind_of
 from biokeel.validate.conditions import compile_condition
 from biokeel.validate.expectations import ANSWERS, How
 from biokeel.validate.findings import Faults
-from biokeel.validate.patterns import translate, try_out
+from biokeel.validate.patterns import Search, translate, try_out
 from biokeel.validate.values import (
     MOST_VALUES,
     bound,
@@ -55,13 +55,13 @@ class Shape(StrEnum):
 class Compiled:
     """An expectation made runnable: `unexpected` is Boolean and never null, over `columns`; None for a window.
 
-    `searches` counts the regular expressions among the arguments.
+    `searches` are the regular expressions among the arguments.
     """
 
     how: How
     unexpected: pl.Expr | None = None
     columns: frozenset[str] = frozenset()
-    searches: int = 0
+    searches: tuple[Search, ...] = ()
 
 
 Meets = Callable[[Mapping[str, Any], tuple[str, ...], Columns], pl.Expr]
@@ -154,8 +154,10 @@ def _row(kind: str, entry: _Entry, arguments: Mapping[str, Any], columns: Column
             selected, more = compile_condition(condition, arguments.get("condition_parser"), columns)
             used |= more
             unexpected = selected & unexpected
-    patterns = arguments.get("regex_list")
-    searches = len(patterns) if isinstance(patterns, list) else int("regex" in arguments)
+    searches: tuple[Search, ...] = ()
+    if not faults.found:  # then these are texts, and have been translated before
+        listed = arguments.get("regex_list", [arguments["regex"]] if "regex" in arguments else [])
+        searches = tuple(translate(pattern) for pattern in listed)
     return Compiled(How.ROW, unexpected, frozenset(used), searches)
 
 
@@ -237,7 +239,7 @@ def _patterns(arguments: Mapping[str, Any]) -> list[str]:
         raise SuiteError(f"regex_list must be a list of 1 to {MOST_PATTERNS} regular expressions.")
     if not all(isinstance(pattern, str) for pattern in patterns):
         raise SuiteError("regex_list has something that is no text.", "Write each regular expression as a text.")
-    return [translate(pattern) for pattern in patterns]
+    return [translate(pattern).written for pattern in patterns]
 
 
 def _any_found(name: str, arguments: Mapping[str, Any], columns: Columns) -> pl.Expr:
@@ -255,7 +257,7 @@ def _pattern(arguments: Mapping[str, Any]) -> str:
     pattern = arguments.get("regex")
     if not isinstance(pattern, str):
         raise SuiteError("regex is missing.", "Write a regular expression.")
-    return translate(pattern)
+    return translate(pattern).written
 
 
 @_expectation("expect_column_values_to_not_be_null", Shape.COLUMN, keeps_missing=True)

@@ -29,6 +29,7 @@ from biokeel.validate.values import shown
 
 if TYPE_CHECKING:
     from biokeel.contracts.schema import EventSchema
+    from biokeel.validate.patterns import Search
 
 __all__ = ["Finding", "Reading", "place_of", "read_suite"]
 
@@ -36,6 +37,10 @@ MOST_RULES: Final = 500
 """Rules of one suite. Eighty cost twice what eight do; the largest suite that ships has some fifty."""
 MOST_PATTERNS: Final = 1_000
 """Regular expressions of one suite; each is searched for in each row."""
+MOST_STATES: Final = 100_000
+"""What they may come to together, in ranges of characters: some 50 ms of setting up a batch at the most."""
+MOST_LOOKS: Final = 10_000
+"""How often rules and conditions may look at a value of a row; a range looks two or three times."""
 MOST_FINDINGS: Final = 200
 """Findings that are told; then how many more there are."""
 _RULE: Final = re.compile(r"[a-z0-9_]+(?:\.[a-z0-9_]+)+")
@@ -112,7 +117,7 @@ def _rules(expectations: Any, columns: Columns) -> tuple[list[Rule], list[Findin
         return [], [Finding("", what, "Put values into sets, and patterns into lists.", "expectations")]
     rules: dict[str, Rule] = {}
     findings = []
-    searches = 0
+    searches: list[Search] = []
     for number, expectation in enumerate(expectations):
         path = path_text(("expectations", number))
         faults = Faults()
@@ -129,9 +134,16 @@ def _rules(expectations: Any, columns: Columns) -> tuple[list[Rule], list[Findin
             Finding(place, error.what, error.todo, f"{path}.{below}" if below else path)
             for below, error in faults.found
         ]
-    if searches > MOST_PATTERNS:
-        what = f"the suite has {searches:,} regular expressions, more than {MOST_PATTERNS:,}."
+    if len(searches) > MOST_PATTERNS:
+        what = f"the suite has {len(searches):,} regular expressions, more than {MOST_PATTERNS:,}."
         findings.append(Finding("", what, "Use sets, or join patterns by |.", "expectations"))
+    if (states := sum(search.states for search in searches)) > MOST_STATES:
+        what = f"its regular expressions come to {states:,} ranges of characters, more than {MOST_STATES:,}."
+        findings.append(Finding("", what, r"Repeat less, or write [0-9A-Za-z_] for \w.", "expectations"))
+    judging = [rule.unexpected for rule in rules.values() if rule.unexpected is not None]
+    if (looks := sum(len(each.meta.root_names()) for each in judging)) > MOST_LOOKS:
+        what = f"its rules and conditions look at a value {looks:,} times for each row, more than {MOST_LOOKS:,}."
+        findings.append(Finding("", what, "Use sets in conditions: value in [...].", "expectations"))
     return list(rules.values()), findings
 
 
@@ -171,14 +183,14 @@ def place_of(expectation: Any, number: int) -> str:
     return rule if isinstance(rule, str) and len(rule) <= _LONGEST_RULE else f"expectation {number}"
 
 
-def _rule(expectation: Any, columns: Columns, faults: Faults) -> tuple[Rule | None, int]:
+def _rule(expectation: Any, columns: Columns, faults: Faults) -> tuple[Rule | None, tuple[Search, ...]]:
     """The rule of one expectation, and the regular expressions in it; all that is wrong with it goes to `faults`."""
     if not isinstance(expectation, dict):
         faults.add("", "an expectation is an object with type and kwargs.")
-        return None, 0
+        return None, ()
     if "expectation_type" in expectation:
         faults.add("expectation_type", _OLD[0], f"Write type for expectation_type. {_OLD[1]}")
-        return None, 0
+        return None, ()
     if unknown := sorted(expectation.keys() - _KEYS):
         faults.add(unknown[0], f"unknown keys: {shown(unknown)}.", "Remove them.")
     meta = expectation.get("meta")
@@ -195,7 +207,7 @@ def _rule(expectation: Any, columns: Columns, faults: Faults) -> tuple[Rule | No
     kind, kwargs = expectation.get("type"), expectation.get("kwargs")
     if not isinstance(kind, str) or not isinstance(kwargs, dict):
         faults.add("", "an expectation is an object with type and kwargs.")
-        return None, 0
+        return None, ()
     mostly = _mostly(kwargs, faults)
     if severity is Severity.CRITICAL and mostly < 1:
         faults.add(
@@ -206,7 +218,7 @@ def _rule(expectation: Any, columns: Columns, faults: Faults) -> tuple[Rule | No
     compiled = compile_expectation(kind, kwargs, columns, faults)
     _later(kind, meta, severity, faults)
     if compiled is None or severity is None or faults.found:
-        return None, 0
+        return None, ()
     made = Rule(str(rule), severity, kind, notes, mostly, compiled.how, compiled.unexpected, compiled.columns)
     return made, compiled.searches
 

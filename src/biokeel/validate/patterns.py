@@ -15,8 +15,8 @@ may cost to set up is bounded (`MOST_STATES`), since it is set up for each batch
 from __future__ import annotations
 
 import re
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
 import pyarrow as pa
@@ -69,7 +69,15 @@ _CATEGORIES: Final = {
 }
 
 
-def translate(pattern: str) -> str:
+class Search(NamedTuple):
+    """A pattern as Rust writes it, and what it comes to in ranges of characters once its repeats are written out."""
+
+    written: str
+    states: int
+
+
+@lru_cache(maxsize=1_000)
+def translate(pattern: str) -> Search:
     """`pattern` as polars must search it to find what Great Expectations finds.
 
     Raises `SuiteError` for a pattern that is malformed, too long or too large, or that the engines would understand
@@ -104,7 +112,7 @@ def translate(pattern: str) -> str:
     if not _NO_RE2.search(pattern):
         _ask_re2(pattern)
     try_out(written)
-    return written
+    return Search(written, states)
 
 
 def try_out(written: str) -> None:

@@ -10,6 +10,7 @@ One thread (the event loop's) uses a ledger.
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from time import monotonic
@@ -90,6 +91,8 @@ class Ledger:
         """Where something is handed out and not settled: of very many partitions mostly a few, or none."""
         self._grown: set[Partition] = set()
         """Where something was settled since the last commit."""
+        self.grown = asyncio.Event()
+        """Set while there is something to commit."""
         self._clock = clock
 
     def assign(self, at: Partition, position: int) -> None:
@@ -152,6 +155,7 @@ class Ledger:
             held.committable = done.last + 1
             held.moved_at = self._clock()
             self._grown.add(delivery.at)
+            self.grown.set()
         if not held.waiting:
             self._under_way.discard(delivery.at)
         return True
@@ -165,6 +169,8 @@ class Ledger:
         for at, offset in offsets.items():
             if at in self._grown and self._held[at].committable <= offset:
                 self._grown.discard(at)
+        if not self._grown:
+            self.grown.clear()
 
     def under_way(self, at: Partition | None = None) -> int:
         """How many micro-batches are handed out and not settled, of `at` or of all partitions."""

@@ -25,11 +25,12 @@ from faust import Schema
 from faust.events import Event
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
+from mode import Service
 
 from biokeel.contracts.topics import event_of
 from biokeel.engine.kafka.deliveries import Delivery, Ledger, Partition
 from biokeel.engine.kafka.membership import Coordinator
-from biokeel.engine.kafka.records import Fetcher
+from biokeel.engine.kafka.records import IDLE_SECONDS, Fetcher
 from biokeel.engine.kafka.unpack import MOST_BYTES
 from biokeel.errors import TransportError
 
@@ -156,7 +157,7 @@ class Consumer(driver.Consumer):
         """Yield one message for each event type of which some partition has records."""
         await self._rewind_dropped()
         before = self._seeks
-        records, active = await self._wait_next_records(timeout)
+        records, active = await self._wait_next_records(max(timeout, IDLE_SECONDS))
         if records is None or self.should_stop:
             return
         events: dict[EventType, list[tuple[TP, Records]]] = {}
@@ -317,7 +318,16 @@ class Consumer(driver.Consumer):
         active = self._active_partitions
         return super()._get_active_partitions() if active is None else active
 
-    async def verify_all_partitions_active(self) -> None:
+    @Service.task
+    async def _commit_handler(self) -> None:
+        """Commit once in a while what was settled; where nothing was, nothing wakes up for that."""
+        while not self.should_stop:
+            await self.wait(self._ledger.grown.wait())
+            await self.sleep(self.commit_interval)
+            await self.commit()
+
+    @Service.task
+    async def _commit_livelock_detector(self) -> None:
         """Nothing: Faust's check compares record times with process time; the worker watches the ledger instead.
 
         It would look at each partition by itself every few seconds: of 1,620 that took 2 % of a core.

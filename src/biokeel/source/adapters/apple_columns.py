@@ -7,76 +7,76 @@ below zero) is left to the way of single samples, which says what is wrong with 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from biokeel.source.adapters.apple_samples import Attributes
+from biokeel.source.adapters.apple_samples import Attributes, source_of
 
-_COLUMNS: Final = {
-    "type": "type",
-    "source": "sourceName",
-    "unit": "unit",
-    "value": "value",
-    "start": "startDate",
-    "end": "endDate",
-    "creation": "creationDate",
-}
-_TIME: Final = r"^\d{4}-\d\d-\d\d (?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d [+-](?:0\d|1[0-4])[0-5]\d$"
 _NUMBER: Final = r"^[0-9]{1,15}(?:\.[0-9]{1,15})?$"
-_SEPARATOR: Final = "\x1f"
+_FORM: Final = "0000-00-00 00:00:00 +0000"
+_DIGITS: Final = [at for at, sign in enumerate(_FORM) if sign == "0"]
+_SIGN: Final = _FORM.index("+")
+_OTHERS: Final = [at for at, sign in enumerate(_FORM) if sign in "- :"]
+_WRITTEN: Final = np.frombuffer(_FORM.encode(), dtype=np.uint8)
 
-Factors = Mapping[tuple[str, str], float]
-"""By type and unit, what a number is multiplied with."""
+Numbers = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 
-def read_samples(
-    attributes: Sequence[Attributes], factors: Factors, without_unit: str
-) -> tuple[pl.DataFrame, list[int]]:
-    """The samples of `attributes` that are plainly right, and the numbers of the others.
+class Samples(NamedTuple):
+    """Samples of one type by columns; of those that are not `right` the numbers mean nothing.
 
-    Columns: `row` (its number), `type`, `source`, `unit`, `value` Float64 (multiplied with its factor; of the type
-    `without_unit` as it is), `begun`, `ended`, `created` Int64 (ms since 1970), `offset` Int64 (minutes).
+    `value` is multiplied with the factor of its unit; times are ms since 1970, the offset is minutes.
     """
-    texts = pl.DataFrame(
-        {ours: [each.get(theirs) for each in attributes] for ours, theirs in _COLUMNS.items()},
-        schema=dict.fromkeys(_COLUMNS, pl.String),
-    )
-    unit = by_type_and_unit({names: float(factor) for names, factor in factors.items()}, pl.Float64)
-    hours, minutes = (pl.col("start").str.slice(at, 2).cast(pl.Int64, strict=False) for at in (21, 23))
-    read = (
-        texts.lazy()
-        .with_row_index("row")
-        .select(
-            pl.col("row").cast(pl.Int64),
-            "type",
-            pl.col("source").fill_null(""),
-            "unit",
-            value=pl.when(pl.col("value").str.contains(_NUMBER)).then(pl.col("value").cast(pl.Float64, strict=False))
-            * pl.when(pl.col("type") == without_unit).then(1.0).otherwise(unit),
-            begun=_moment("start"),
-            ended=pl.when(pl.col("end") == pl.col("start")).then(_moment("start")).otherwise(_moment("end")),
-            created=_moment("creation"),
-            offset=(hours * 60 + minutes) * pl.when(pl.col("start").str.slice(20, 1) == "-").then(-1).otherwise(1),
-        )
-        .collect()
-    )
-    wanted = ("value", "begun", "ended", "created", "offset")
-    right = pl.all_horizontal(pl.col(name).is_not_null() for name in wanted) & (pl.col("ended") >= pl.col("begun"))
-    good = read.filter(right)
-    if good.height == len(attributes):
-        return good, []
-    return good, read.filter(~right.fill_null(value=False))["row"].to_list()
+
+    begun: Numbers
+    ended: Numbers
+    offset: Numbers
+    created: Numbers
+    value: npt.NDArray[np.float64]
+    right: Mask
+    units: Sequence[str]
+    sources: Sequence[str]
 
 
-def by_type_and_unit(said: Mapping[tuple[str, str], object], dtype: type[pl.DataType]) -> pl.Expr:
-    """What `said` says of the columns `type` and `unit`; null where it says nothing."""
-    known = {_SEPARATOR.join(names): each for names, each in said.items()}
-    name = pl.concat_str("type", pl.lit(_SEPARATOR), "unit")
-    return name.replace_strict(list(known), list(known.values()), default=None, return_dtype=dtype)
+def read_samples(attributes: Sequence[Attributes], factors: Mapping[str, float] | None) -> Samples:
+    """The samples of one type, whose units have `factors`; null where the unit says nothing."""
+    begun, offset, begins = moments([each.get("startDate", "") for each in attributes])
+    ended, _, ends = moments([each.get("endDate", "") for each in attributes])
+    created, _, says = moments([each.get("creationDate", "") for each in attributes])
+    units = [each.get("unit", "") for each in attributes]
+    texts = pl.Series([each.get("value", "") for each in attributes], dtype=pl.String)
+    is_number = texts.str.contains(_NUMBER).to_numpy()
+    value = np.where(is_number, texts.cast(pl.Float64, strict=False).fill_null(0.0).to_numpy(), 0.0)
+    right = begins & ends & says & is_number & (ended >= begun)
+    if factors is not None:
+        right &= np.fromiter((each in factors for each in units), np.bool_, len(units))
+        value = value * np.fromiter((factors.get(each, 0.0) for each in units), np.float64, len(units))
+    return Samples(begun, ended, offset, created, value, right, units, [*map(source_of, attributes)])
 
 
-def _moment(name: str) -> pl.Expr:
-    text = pl.col(name)
-    read = text.str.to_datetime("%Y-%m-%d %H:%M:%S %z", time_unit="ms", strict=False)
-    return pl.when(text.str.contains(_TIME)).then(read.dt.epoch("ms"))
+def moments(texts: Sequence[str]) -> tuple[Numbers, Numbers, Mask]:
+    """What texts like `2024-05-01 09:00:00 +0900` name: ms since 1970, offset in minutes, and whether each is one.
+
+    Of what is none the numbers mean nothing. No leap second, and no offset beyond 14 hours, is one here.
+    """
+    length = len(_FORM)
+    whole = np.fromiter(map(len, texts), np.int64, len(texts)) == length
+    ascii_only = [text if len(text) == length and text.isascii() else _FORM for text in texts]
+    signs = np.frombuffer("".join(ascii_only).encode(), dtype=np.uint8).reshape(-1, length)
+    digits = signs[:, _DIGITS] - np.uint8(48)  # what stands before 0 is beyond 9, too
+    good = whole & (digits <= 9).all(axis=1) & (signs[:, _OTHERS] == _WRITTEN[_OTHERS]).all(axis=1)
+    good &= (signs[:, _SIGN] == ord("+")) | (signs[:, _SIGN] == ord("-"))
+    ten = digits.astype(np.int64)
+    year = ((ten[:, 0] * 10 + ten[:, 1]) * 10 + ten[:, 2]) * 10 + ten[:, 3]
+    month, day, hour, minute, second, over, beyond = (ten[:, at] * 10 + ten[:, at + 1] for at in range(4, 18, 2))
+    months = ((year - 1970) * 12 + month - 1).astype("datetime64[M]")
+    first, next_ = (each.astype("datetime64[D]").astype(np.int64) for each in (months, months + 1))
+    good &= (month >= 1) & (month <= 12) & (day >= 1) & (day <= next_ - first) & (year >= 1)
+    good &= (hour < 24) & (minute < 60) & (second < 60) & (over <= 14) & (beyond < 60)
+    offset = np.where(signs[:, _SIGN] == ord("-"), -1, 1) * (over * 60 + beyond)
+    at = ((first + day - 1) * 86_400 + hour * 3_600 + (minute - offset) * 60 + second) * 1_000
+    return at, offset, good

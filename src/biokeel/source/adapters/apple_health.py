@@ -10,15 +10,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 from xml.parsers import expat
 
-import polars as pl
+import numpy as np
 
 from biokeel.contracts.topics import EventType
 from biokeel.errors import AdapterError
-from biokeel.source.adapters.apple_columns import by_type_and_unit, read_samples
+from biokeel.source.adapters.apple_columns import Mask, read_samples
 from biokeel.source.adapters.apple_food import FOOD, Foods
 from biokeel.source.adapters.apple_samples import (
     METRES,
@@ -109,19 +110,12 @@ _PRESSURES: Final = {
 _STEPS: Final = f"{_QUANTITY}StepCount"
 _DISTANCE: Final = f"{_QUANTITY}DistanceWalkingRunning"
 _SLEEP: Final = "HKCategoryTypeIdentifierSleepAnalysis"
-_FACTORS: Final = {
-    **{(type_, unit): factor for type_, (_, units) in _VITAL_SIGNS.items() for unit, (_, factor) in units.items()},
-    **{(_DISTANCE, unit): factor for unit, factor in METRES.items()},
-}
-_VITAL_UNITS: Final = {
-    (type_, unit): ours for type_, (_, units) in _VITAL_SIGNS.items() for unit, (ours, _) in units.items()
-}
-_BY_DAY: Final = (_STEPS, _DISTANCE)
 _NOT_READ: Final = frozenset({"ClinicalRecord", "Audiogram", "VisionPrescription"})
 _REASONS: Final = frozenset({ANOTHER_NIGHT, ANOTHER_WORKOUT})
-_TOGETHER: Final = frozenset({*_VITAL_SIGNS, *_BY_DAY})
+_TOGETHER: Final = frozenset({*_VITAL_SIGNS, _STEPS, _DISTANCE})
 """Types of which an export has most."""
-_PER_CENT: Final = 100
+_SAMPLES: Final = 10_000
+"""How many are read together, and some more: what is in one chunk. Each is some 2 kB until then."""
 _IN_SUMMARIES: Final = frozenset({f"{_QUANTITY}ActiveEnergyBurned", f"{_QUANTITY}AppleExerciseTime"})
 
 
@@ -184,9 +178,9 @@ class _Reader:
         self._workout: tuple[Attributes, list[Attributes]] | None = None
         self._depth = 0
         self._fed = 0
-        self._samples: list[Attributes] = []
-        self._lines: list[int] = []
-        """Samples that are read together, and where they stand."""
+        self._samples: dict[str, tuple[list[Attributes], list[int]]] = {type_: ([], []) for type_ in _TOGETHER}
+        """Samples that are read together, by type, and where they stand."""
+        self._waiting = 0
         self._line: int | None = None
         self._takers: dict[str, Callable[[Attributes], None]] = {
             **dict.fromkeys(_VITAL_SIGNS, self._vital_sign),
@@ -205,7 +199,8 @@ class _Reader:
     def feed(self, chunk: bytes) -> None:
         """Take some more bytes. Raises `AdapterError` for a tag without end."""
         self._parser.Parse(chunk, False)
-        self._read_samples()
+        if self._waiting >= _SAMPLES:
+            self._read_samples()
         self._fed += len(chunk)
         if self._fed - self._parser.CurrentByteIndex > _LONGEST_ELEMENT:
             raise AdapterError(f"{self._path.name}: line {self._parser.CurrentLineNumber} has a tag without an end.")
@@ -254,9 +249,10 @@ class _Reader:
                 self._correlation[2].append(attributes)
             else:
                 type_ = attributes.get("type", "")
-                if type_ in _TOGETHER:
-                    self._samples.append(attributes)
-                    self._lines.append(self._parser.CurrentLineNumber)
+                if (together := self._samples.get(type_)) is not None:
+                    together[0].append(attributes)
+                    together[1].append(self._parser.CurrentLineNumber)
+                    self._waiting += 1
                     return
                 take = self._takers.get(type_)
                 if take is None:
@@ -339,47 +335,35 @@ class _Reader:
 
     def _read_samples(self) -> None:
         """Take the samples that wait: those that are plainly right together, the others one by one."""
-        samples, lines = self._samples, self._lines
-        self._samples, self._lines = [], []
-        if not samples:
-            return
-        found, others = read_samples(samples, _FACTORS, _STEPS)
-        by_day = pl.col("type").is_in(_BY_DAY)
-        limits = (
-            pl.when(by_day)
-            .then(pl.col("value") <= MOST)
-            .otherwise(
-                (pl.col("ended") - pl.col("begun") <= _LONGEST_MEASUREMENT_MS)
-                & ((pl.col("unit") != "%") | (pl.col("value") <= _PER_CENT))
-            )
-        )
-        within = found.filter(limits)
-        others += found.filter(~limits)["row"].to_list()
-        self._days.take_many(within.filter(by_day), _STEPS)
-        self._vital_signs(within.filter(~by_day), lines)
-        for row in sorted(others):
-            self._line = lines[row]
-            self._guard(self._takers[samples[row]["type"]], samples[row])
+        waiting = [(type_, *each) for type_, each in self._samples.items() if each[0]]
+        self._samples, self._waiting = {type_: ([], []) for type_ in self._samples}, 0
+        others: list[tuple[int, Attributes]] = []
+        for type_, attributes, lines in waiting:
+            if type_ in _VITAL_SIGNS:
+                taken = self._vital_signs(type_, attributes, lines)
+            else:
+                samples = read_samples(attributes, METRES if type_ == _DISTANCE else None)
+                taken = samples.right & (samples.value <= MOST)
+                self._days.take_many(samples, taken, is_steps=type_ == _STEPS)
+            others += [(lines[at], attributes[at]) for at in np.flatnonzero(~taken)]
+        for self._line, each in sorted(others, key=lambda other: other[0]):
+            self._guard(self._takers[each["type"]], each)
         self._line = None
 
-    def _vital_signs(self, samples: pl.DataFrame, lines: Sequence[int]) -> None:
-        codes = {type_: code for type_, (code, _) in _VITAL_SIGNS.items()}
-        records = samples.select(
-            pl.format("{}/{}/{}/{}/{}", pl.lit(self._prefix), "type", "source", "begun", "ended").alias("event_id"),
-            pl.lit(self._context.source_id).alias("source_id"),
-            pl.lit(self._subject.scheme).alias("subject_scheme"),
-            pl.lit(self._subject.value).alias("subject_id"),
-            pl.col("begun").alias("occurred_at"),
-            pl.col("offset").alias("occurred_offset_minutes"),
-            pl.lit(str(Precision.SECOND)).alias("occurred_precision"),
-            pl.col("created").alias("recorded_at"),
-            pl.col("type").replace_strict(codes, default=None, return_dtype=pl.String).alias("code"),
-            "value",
-            by_type_and_unit(_VITAL_UNITS, pl.String).alias("value_unit"),
-            pl.lit("final").alias("status"),
-        )
-        for record, row in zip(records.iter_rows(named=True), samples["row"], strict=True):
-            self._held.add(VITAL_SIGN, record, f"line {lines[row]}")
+    def _vital_signs(self, type_: str, attributes: Sequence[Attributes], lines: Sequence[int]) -> Mask:
+        """Take vital signs of one type; which of them were."""
+        code, units = _VITAL_SIGNS[type_]
+        samples = read_samples(attributes, {unit: float(factor) for unit, (_, factor) in units.items()})
+        taken = samples.right & (samples.ended - samples.begun <= _LONGEST_MEASUREMENT_MS)
+        if "%" in units:
+            taken &= samples.value <= units["%"][1]
+        columns = (each.tolist() for each in (samples.begun, samples.ended, samples.offset, samples.created))
+        rows = zip(*columns, samples.value.tolist(), samples.units, samples.sources, lines, strict=True)
+        for begun, ended, offset, created, value, unit, source, line in compress(rows, taken):
+            timed = Timed(begun, offset, ended, created)
+            payload = vital_sign(code, value, units[unit][0])
+            self._add(VITAL_SIGN, key_of(type_, source, timed), timed, payload, f"line {line}")
+        return taken
 
     def _pressure(self, attributes: Attributes) -> None:
         self._pressures.component(_PRESSURES[attributes["type"]], sample_of(attributes), self._place())

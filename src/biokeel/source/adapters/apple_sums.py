@@ -12,9 +12,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Final, NamedTuple
 
+import numpy as np
 import polars as pl
 
 from biokeel.source.adapters.activities import DAY
+from biokeel.source.adapters.apple_columns import Mask, Samples
 from biokeel.source.adapters.apple_samples import (
     Attributes,
     Sample,
@@ -83,19 +85,24 @@ class Days:
         self._rows.extend((is_steps, number, begun // 1000, ended // 1000, offset or 0, (created or 0) // 1000))
         self._values.append(value)
 
-    def take_many(self, samples: pl.DataFrame, steps: str) -> None:
-        """Take samples of `apple_columns`, of which those of the type `steps` are steps, and the others metres."""
-        numbers = {each: self._sources.setdefault(each, len(self._sources)) for each in samples["source"].unique()}
-        rows = samples.select(
-            (pl.col("type") == steps).cast(pl.Int64),
-            pl.col("source").replace_strict(list(numbers), list(numbers.values()), return_dtype=pl.Int64),
-            pl.col("begun") // 1000,
-            pl.col("ended") // 1000,
-            "offset",
-            pl.col("created") // 1000,
+    def take_many(self, samples: Samples, taken: Mask, *, is_steps: bool) -> None:
+        """Take the `taken` of samples of steps, or of a distance in metres."""
+        for source in set(samples.sources):
+            self._sources.setdefault(source, len(self._sources))
+        numbers = np.fromiter(map(self._sources.__getitem__, samples.sources), np.int64, len(samples.sources))
+        rows = np.stack(
+            [
+                np.full(len(numbers), is_steps, np.int64),
+                numbers,
+                samples.begun // 1000,
+                samples.ended // 1000,
+                samples.offset,
+                samples.created // 1000,
+            ],
+            axis=1,
         )
-        self._rows.frombytes(rows.to_numpy(order="c").tobytes())
-        self._values.frombytes(samples["value"].to_numpy().tobytes())
+        self._rows.frombytes(rows[taken].tobytes())
+        self._values.frombytes(samples.value[taken].tobytes())
 
     def summary(self, attributes: Attributes) -> None:
         """Take Apple's summary of a day. Raises `Unusable`."""
