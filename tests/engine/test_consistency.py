@@ -45,7 +45,8 @@ def committed(settings):
 def world(stack, tmp_path, monkeypatch):
     """Settings of the vault zone and a new vault; Kafka says that 5 measurements and 3 enrolments were taken in."""
     monkeypatch.setattr(module, "GROUP", GROUP)
-    # What other tests have published on this stack is none of this vault's.
+    # What other tests have published on this stack, or taken away again, is none of this vault's.
+    monkeypatch.setattr(module.TopicNames, "raw", lambda _self: [GLUCOSE[0], ENROLMENT[0]])
     monkeypatch.setattr(module, "_published", lambda _settings, _keys: {})
     monkeypatch.setattr(module, "ends", lambda _settings, places: dict.fromkeys(places, 5))
     settings = vault_settings(stack, tmp_path)
