@@ -46,6 +46,10 @@ LOOK_SECONDS: Final = 2.0
 QUIET_SECONDS: Final = 10.0
 """Between two looks once nothing has come for `QUIET_LOOKS` of them: what lands then is seen that much later."""
 QUIET_LOOKS: Final = 10
+PAUSES: Final = 30
+"""A pause is so many times the CPU that the look before it took, within these two: while much lands, receipts come some
+seconds later, and the others keep their CPU. The first look, which reads what came before, does not count.
+"""
 TABLES_EVERY: Final = 6
 """Looks for one at the tables of event types of which all that Kafka holds is accounted for: only who tidies up, and a
 steward, change those then. To ask each table for its next commit is most of what a look costs, here and in the store.
@@ -128,6 +132,7 @@ class BooksWorker:
         since, pause = 0.0, LOOK_SECONDS
         while not stop.wait(pause):
             self.metrics.beat()
+            began, is_first = time.process_time(), self._follower is None
             try:
                 self.turn()
             except AWAY as error:
@@ -139,7 +144,10 @@ class BooksWorker:
                 log.warning("%s", error)
                 self._follower, pause = None, STAND_BY_SECONDS
             else:
-                since, pause = 0.0, LOOK_SECONDS if self._quiet < QUIET_LOOKS else QUIET_SECONDS
+                spent = 0.0 if is_first else time.process_time() - began
+                since, pause = 0.0, QUIET_SECONDS
+                if self._quiet < QUIET_LOOKS:
+                    pause = min(max(LOOK_SECONDS, PAUSES * spent), QUIET_SECONDS)
                 self.metrics.waiting(0.0)
         if self._follower is not None:
             try:
