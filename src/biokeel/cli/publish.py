@@ -148,7 +148,7 @@ def publish(
     )
     require_registered(settings, source_id)
     files = files_in(paths, reports)
-    if not dry_run:
+    if not dry_run or rejected_of:
         require_kafka(settings)
     catalogue = open_catalogue(settings.schemas_dir, settings.schema_registry_url)
     console = terminal(stderr=report is not None)
@@ -184,11 +184,9 @@ def publish(
 
 def _rejected(settings: Settings, path: Path) -> Container[tuple[str, str]]:
     """Event types and ids of what is to be sent again of the submission in `path`, by the receipts that there are."""
-    from biokeel.observe.reach import require_kafka
     from biokeel.source.receipts import Follower, gather
     from biokeel.source.submission import submission_at
 
-    require_kafka(settings)
     with submission_at(path, settings.source_id, makes=False) as submission:
         return submission.rejected(gather(Follower(settings), submission.places(), on=False))
 

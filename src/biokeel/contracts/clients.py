@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from biokeel.contracts.grammars import VERSION_NUMBERS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 HEADER: Final = "software"
 """The header in which a client states itself, on the first message of each batch at least."""
-VERSION: Final = r"[0-9]{1,3}(?:\.[0-9]{1,3}){0,3}"
-"""At most four numbers of three digits, so no number that is somebody's."""
-_STATED: Final = re.compile(rf"([^/\s]{{1,64}})(?:/({VERSION})(?![0-9]).*)?", re.ASCII)
+_STATED: Final = re.compile(rf"([^/\s]{{1,64}})(?:/({VERSION_NUMBERS})(?![0-9]).*)?", re.ASCII)
 
 
 class Client(NamedTuple):

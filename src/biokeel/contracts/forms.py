@@ -25,13 +25,13 @@ from typing import Annotated, Any, Final
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from biokeel.contracts.grammars import GRAMMARS
+from biokeel.contracts.grammars import GRAMMARS, VERSION_NUMBERS
 from biokeel.errors import SchemaError
 
 FORM: Final = "biokeel:form"
 RANGE: Final = "biokeel:range"
-VERSION: Final = r"(?:[ -]v?[0-9]{1,3}(?:\.[0-9]{1,3}){0,3})?"
-"""What may follow the name of a software: at most four numbers of three digits, so no number that is somebody's."""
+VERSION: Final = rf"(?:[ -]v?{VERSION_NUMBERS})?"
+"""What may follow the name of a software."""
 
 _PROBES: Final = (
     "김철수",

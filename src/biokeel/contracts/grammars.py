@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 EVENT_ID: Final = r"^[0-9a-f]{32}$"
 """What the SDK derives from the source's record key."""
+VERSION_NUMBERS: Final = r"[0-9]{1,3}(?:\.[0-9]{1,3}){0,3}"
+"""Of a software: at most four numbers of three digits, so no number that is somebody's."""
 SOURCE_ID: Final = r"^[a-z0-9][a-z0-9-]{0,39}$"
 """No dot and no slash: it stands between dots in the names of topics, and it is a file's name."""
 SUBJECT_SCHEME: Final = r"^(?:KR_RRN|KR_FRN|(?:hospital|sample|app)/[a-z0-9][a-z0-9.-]{0,47})$"

@@ -46,9 +46,8 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from biokeel.contracts.clients import VERSION
 from biokeel.contracts.compatibility import Refusal
-from biokeel.contracts.grammars import SOURCE_ID, SUBJECT_SCHEME
+from biokeel.contracts.grammars import SOURCE_ID, SUBJECT_SCHEME, VERSION_NUMBERS
 from biokeel.contracts.topics import Domain, EventType, event_type
 from biokeel.errors import ContractError
 
@@ -112,7 +111,7 @@ EventPattern = Annotated[
     str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*\.(?:\*|[a-z][a-z0-9_]*)$"), AfterValidator(_known)
 ]
 Scheme = Annotated[str, StringConstraints(pattern=SUBJECT_SCHEME)]
-Software = Annotated[str, StringConstraints(pattern=rf"^[A-Za-z0-9][A-Za-z0-9._+-]{{0,63}}(?:/{VERSION})?$")]
+Software = Annotated[str, StringConstraints(pattern=rf"^[A-Za-z0-9][A-Za-z0-9._+-]{{0,63}}(?:/{VERSION_NUMBERS})?$")]
 
 
 class Quota(BaseModel):

@@ -17,12 +17,14 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 import orjson
 
 from biokeel.errors import SourceError
+from biokeel.source.sqlite_errors import mapped
 
 WAIT_SECONDS: Final = 60.0
 """How long to wait while another process of the source writes."""
@@ -102,7 +104,7 @@ class OnDisk:
 
     def __init__(self, connection: sqlite3.Connection, path: Path, tables: Sequence[str]) -> None:
         self._connection = connection
-        self._path = path
+        self._unusable = partial(_unusable, path)
         self._tables = tables
         self._ahead: dict[bytes, bytes | None] = {}
         """What stands in the file of records that were asked for last; null: nothing."""
@@ -134,7 +136,7 @@ class OnDisk:
         """
         if not self._noted:
             return
-        with self._mapped():
+        with mapped(self._unusable):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 if (version := self._data_version()) != self._version:
@@ -161,7 +163,7 @@ class OnDisk:
 
     def _stands(self, keys: list[bytes]) -> dict[bytes, bytes | None]:
         found: dict[bytes, bytes | None] = dict.fromkeys(keys)
-        with self._mapped():
+        with mapped(self._unusable):
             for start in range(0, len(keys), _ASKED):
                 some = keys[start : start + _ASKED]
                 marks = ",".join("?" * len(some))
@@ -171,15 +173,8 @@ class OnDisk:
         return found
 
     def _data_version(self) -> int:
-        with self._mapped():
+        with mapped(self._unusable):
             return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
-
-    @contextmanager
-    def _mapped(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise _unusable(self._path, error) from None
 
 
 @contextmanager

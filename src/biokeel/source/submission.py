@@ -14,6 +14,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -23,6 +24,7 @@ import orjson
 from biokeel.contracts.receipts import Outcome, Receipt
 from biokeel.errors import SourceError
 from biokeel.source.receipts import Fates, Place, best, is_the_sources_to_mend
+from biokeel.source.sqlite_errors import mapped
 
 if TYPE_CHECKING:
     from biokeel.contracts.topics import EventType
@@ -88,7 +90,7 @@ class Submission:
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
-        self._path = path
+        self._unusable = partial(_unusable, path)
         self._placed: list[tuple[str, str, int, int]] = []
 
     def handing(self, event: EventType, events: Iterable[tuple[str, Origin]]) -> None:
@@ -114,12 +116,12 @@ class Submission:
 
     def places(self) -> Iterator[Place]:
         """Where Kafka has put events."""
-        with self._mapped():
+        with mapped(self._unusable):
             yield from self._connection.execute('SELECT event, "partition", "offset" FROM sent')
 
     def told(self, fates: Fates) -> Iterator[Handed]:
         """Each event with what became of it by `fates`, which know its `places`; by event type and id."""
-        with self._mapped():
+        with mapped(self._unusable):
             rows = self._connection.execute(_FATES)
             for (event, event_id), some in groupby(rows, key=lambda row: row[:2]):
                 every = list(some)
@@ -136,15 +138,8 @@ class Submission:
         )
 
     def _write(self, query: str, rows: Iterable[tuple[object, ...]]) -> None:
-        with self._mapped(), self._connection:
+        with mapped(self._unusable), self._connection:
             self._connection.executemany(query, rows)
-
-    @contextmanager
-    def _mapped(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise _unusable(self._path, error) from None
 
 
 @contextmanager
