@@ -64,6 +64,13 @@ def test_every_relative_link_leads_to_a_file() -> None:
     assert not broken
 
 
+def test_every_page_that_code_names_is_there() -> None:
+    code = [*(PROJECT_ROOT / "src").rglob("*.py"), *(PROJECT_ROOT / "bench").rglob("*.py")]
+    named = {page for file in code for page in re.findall(r"docs/[\w./-]+\.md", file.read_text(encoding="utf-8"))}
+    assert len(named) > 10
+    assert [page for page in sorted(named) if not (PROJECT_ROOT / page).is_file()] == []
+
+
 def test_no_page_names_a_host_of_a_registry_or_a_folder_of_some_machine() -> None:
     pages = [path for path in PROJECT_ROOT.rglob("*.md") if ".venv" not in path.parts]
     told = re.compile(r"pypi\.org|repo1?\.maven|files\.pythonhosted|/work/|/root/|/home/")

@@ -95,7 +95,7 @@ class Judgement:
 def judge(batch: PseudonymisedBatch, suite: CompiledSuite) -> Judgement:
     """Judge every row of `batch` by `suite`; the runner takes `counts` for its metrics and `outcome` to go on.
 
-    A row on which a rule cannot be evaluated fails that rule (`docs/decisions/039-no-suite-stops-the-stream.md`); the
+    A row on which a rule cannot be evaluated fails that rule (`docs/decisions/042-no-suite-stops-the-stream.md`); the
     log says which rule, and why.
     """
     view = suite.view(batch.frame)
