@@ -1,6 +1,7 @@
 """The follower as a process: it may die anywhere, and there may be two of it."""
 
 import datetime as dt
+import itertools
 import threading
 
 import pytest
@@ -16,7 +17,15 @@ from biokeel.books.published import KEY, Published
 from biokeel.books.saved import SavedBooks
 from biokeel.books.state import differences
 from biokeel.books.tables import Tables
-from biokeel.books.worker import QUIET_LOOKS, SAVE_SECONDS, TABLES_EVERY, BooksWorker
+from biokeel.books.worker import (
+    LOOK_SECONDS,
+    PAUSES,
+    QUIET_LOOKS,
+    QUIET_SECONDS,
+    SAVE_SECONDS,
+    TABLES_EVERY,
+    BooksWorker,
+)
 from biokeel.contracts.clients import Client
 from biokeel.contracts.receipts import decode
 from biokeel.contracts.sources import Source
@@ -345,6 +354,26 @@ def test_it_waits_while_the_store_is_away_and_saves_when_it_is_told_to_stop(worl
     worker.run(stop)
     assert away == []
     assert world.told() == world.lies()
+
+
+@pytest.mark.parametrize(("cpu", "pause"), [(0.01, LOOK_SECONDS), (0.2, 0.2 * PAUSES), (2.0, QUIET_SECONDS)])
+def test_a_look_is_followed_by_a_pause_of_many_times_its_cpu_but_the_first_is_not(world, monkeypatch, cpu, pause):
+    class Stop:
+        """Stops after three looks."""
+
+        def __init__(self):
+            self.pauses = []
+
+        def wait(self, seconds):
+            self.pauses.append(seconds)
+            return len(self.pauses) > 3
+
+    spent = itertools.count()
+    monkeypatch.setattr(worker_module.time, "process_time", lambda: cpu * next(spent))
+    monkeypatch.setattr(BooksWorker, "save", lambda _: None)
+    stop = Stop()
+    world.worker().run(stop)
+    assert stop.pauses == [LOOK_SECONDS, LOOK_SECONDS, pytest.approx(pause), pytest.approx(pause)]
 
 
 steps = st.lists(
