@@ -319,6 +319,24 @@ def test_whole_numbers_are_summed_exactly() -> None:
     assert ours(frame, kind, kwargs) == [1, 2], "Great Expectations makes a float of the total, and takes row 1 too"
 
 
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("limit", [2**53, 2**53 + 1, -(2**53) - 1, 2**63 - 1])
+@pytest.mark.parametrize("name", ["min_value", "max_value"])
+def test_a_limit_is_a_float_as_great_expectations_reads_it(name: str, limit: int, strict: bool) -> None:
+    frame = pl.DataFrame({"k": [0, 2**53 - 1, 2**53, 2**53 + 1, -(2**53) - 1, 2**63 - 2, 2**63 - 1]})
+    kwargs = {"column": "k", name: limit, f"strict_{name.removesuffix('_value')}": strict}
+    kind = "expect_column_values_to_be_between"
+    assert ours(frame, kind, kwargs) == unexpected_rows(frame, kind, kwargs)
+
+
+@pytest.mark.parametrize("kind", ["expect_column_values_to_be_in_set", "expect_column_values_to_not_be_in_set"])
+def test_a_number_of_32_bits_is_held_against_one_of_64(kind: str) -> None:
+    frame = pl.DataFrame({"f": [0.1, 0.5, None]}, schema={"f": pl.Float32})
+    kwargs = {"column": "f", "value_set": [0.1, 0.5]}
+    assert ours(frame, kind, kwargs) == unexpected_rows(frame, kind, kwargs)
+    assert ours(frame, kind, kwargs) == ([0] if kind == "expect_column_values_to_be_in_set" else [1])
+
+
 UNHURRIED = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 

@@ -274,7 +274,10 @@ def _null(_arguments: Mapping[str, Any], names: tuple[str, ...], _columns: Colum
 def _between(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns) -> pl.Expr:
     dtype = columns.types[names[0]]
     low, high = (bound(arguments, each, names[0], dtype) for each in ("min_value", "max_value"))
-    return _within(pl.col(names[0]), low, high, arguments)
+    value = pl.col(names[0])
+    if kind_of(dtype) is Kind.NUMBER:
+        value = value.cast(pl.Float64)  # limits are floats
+    return _within(value, low, high, arguments)
 
 
 @_expectation("expect_column_values_to_be_in_set", Shape.COLUMN, "value_set")

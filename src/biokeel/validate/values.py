@@ -63,6 +63,8 @@ def matches_kind(value: Any, kind: Kind) -> bool:
 def is_one_of(name: str, values: Any, columns: Columns) -> pl.Expr:
     """Whether the column holds one of `values` (null where it is missing); `2` and `2.0` are one value, as in pandas.
 
+    A number of 32 bits is held against 64: 0.1 is no value of such a column, which has 0.10000000149.
+
     Raises `SuiteError` where `values` is no list of values that suit the column.
     """
     dtype = columns.types[name]
@@ -75,7 +77,7 @@ def is_one_of(name: str, values: Any, columns: Columns) -> pl.Expr:
         raise SuiteError(
             f"the set for {name} has {len(values):,} values, more than {MOST_VALUES:,}.", "Write two rules."
         )
-    held = pl.Int64() if dtype.is_integer() else dtype
+    held = {Kind.NUMBER: pl.Int64() if dtype.is_integer() else pl.Float64()}.get(kind, dtype)
     return (
         pl.col(name).cast(held).is_in(held_values([value for value in values if can_hold(held, value)], held).implode())
     )
@@ -130,7 +132,8 @@ def bound(arguments: Mapping[str, Any], name: str, column: str, dtype: pl.DataTy
         return None
     kind = kind_of(dtype)
     if kind is Kind.NUMBER and matches_kind(value, kind):
-        return float(value) if isinstance(value, float) else int(value)
+        # As Great Expectations reads it: beyond 2**53 whole numbers are no longer told apart.
+        return float(value)
     if kind is Kind.TIME and isinstance(value, str):
         return _time(name, value)
     raise SuiteError(
