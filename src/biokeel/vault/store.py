@@ -32,10 +32,10 @@ from biokeel.batch import SealedRejection
 from biokeel.contracts.signatures import PublicKeys
 from biokeel.errors import VaultError, VaultKeyError
 from biokeel.reasons import Reason
-from biokeel.vault import age, decision_log, files
+from biokeel.vault import age, decision_log, files, schema
 from biokeel.vault.audit import Audit, AuditHead, AuditReport, Entry
 from biokeel.vault.consent import unstated
-from biokeel.vault.database import Database, chunks
+from biokeel.vault.database import EXPECTED, Database, chunks
 from biokeel.vault.decisions import books
 from biokeel.vault.enrolment import Roll, Waits, apply, create, named
 from biokeel.vault.event_ids import EventIdCipher, require_ids
@@ -51,7 +51,6 @@ from biokeel.vault.tables import (
     DEAD_LETTER,
     IDENTIFIER,
     META,
-    METADATA,
     PARKED,
     PARTICIPANT,
     PROGRESS,
@@ -160,7 +159,7 @@ class Vault:
         # Of the keys these two never change.
         proof = hmac.new(keys.audit.secret, b"biokeel vault" + keys.event_ids.secret, "sha256").hexdigest()
         with database.write() as connection:
-            METADATA.create_all(connection)
+            schema.prepare(connection)
             database.insert_new(
                 connection, META, [{"name": "generation", "value": "0"}, {"name": "keys", "value": proof}]
             )
@@ -246,15 +245,32 @@ class Vault:
         with self._database.write(shared=True) as connection:
             if self._has_moved(connection, event, snapshot) or self._is_known(connection, parked):
                 return False
+            if not self._go_on(connection, event, snapshot, last):
+                connection.rollback()
+                return False
             self._parking.park(connection, event, parked)
             self._parking.bury(connection, event, sealed)
             age.decided_anew(connection, event, anew or {})
-            rows = [
-                {"event": str(event), **origin._asdict(), "decided": max(reached, snapshot.decided[origin])}
-                for origin, reached in last.items()
-            ]
-            self._database.upsert(connection, PROGRESS, rows)
         return True
+
+    def _go_on(
+        self, connection: sa.Connection, event: EventType, snapshot: Snapshot, last: Mapping[RawPartition, int]
+    ) -> bool:
+        """Write that each partition is decided up to `last`, unless one stands elsewhere than in `snapshot` by now.
+
+        Where several decide side by side, both may have found `snapshot` still so. The second then waits here for the
+        first to commit, and finds another number than it expects.
+        """
+        rows = [
+            {
+                "event": str(event),
+                **origin._asdict(),
+                "decided": max(reached, snapshot.decided[origin]),
+                EXPECTED: snapshot.decided[origin],
+            }
+            for origin, reached in last.items()
+        ]
+        return self._database.replace(connection, PROGRESS, rows, PROGRESS.c.decided) == len(rows)
 
     def leave_out(self, event: EventType, void: Sequence[Run]) -> None:
         """Write down that the offsets of `void` hold no event, so that nobody waits for them.
