@@ -21,7 +21,7 @@ from biokeel.errors import SchemaError
 from biokeel.validate.columns import Columns
 from biokeel.validate.compile import compile_expectation
 from biokeel.validate.document import lines_of, path_text, read_document
-from biokeel.validate.expectations import ANSWERS, How
+from biokeel.validate.expectations import EVERY, How
 from biokeel.validate.findings import Faults, Finding
 from biokeel.validate.rules import CompiledSuite, Rule, Severity
 from biokeel.validate.trial import unfit_rules
@@ -225,7 +225,7 @@ def _rule(expectation: Any, columns: Columns, faults: Faults) -> tuple[Rule | No
 
 def _later(kind: str, meta: Mapping[str, Any], severity: Severity | None, faults: Faults) -> None:
     """An expectation that this version does not run is no rule; its author may keep it as a wish."""
-    answer = ANSWERS.get(kind)
+    answer = EVERY.get(kind)
     if answer is None or answer.how is How.REFUSED:
         return
     later = meta.get(_LATER, False)
