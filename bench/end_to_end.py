@@ -226,7 +226,7 @@ def _each(action: Callable[[str], None]) -> None:
 def _pid(stack: Stack, name: str) -> int:
     pid = stack.pid(name)
     if pid is None:
-        raise BenchError(f"The process {name} has ended: {stack.supervisor.last_lines(name)}")
+        raise BenchError(f"The process {name} has ended: {stack.supervisor.complaint(name)}")
     return pid
 
 
