@@ -22,10 +22,11 @@ from biokeel.land import pieces
 from biokeel.land.lake import Lake
 from biokeel.land.tables import EventTables
 from biokeel.reasons import Reason
-from biokeel.rules.backtest import Backtest, Change, Comparison, Share, share_of_last_week
+from biokeel.rules.backtest import Backtest, Comparison, Share, share_of_last_week
 from biokeel.rules.backtest_rows import AGAIN, HISTORY, RELEASED, Scope
 from biokeel.rules.backtest_suites import Written, read_written
 from biokeel.rules.backtest_sweep import read_sweep
+from biokeel.rules.compared import Change
 from biokeel.validate.stage import judge
 from tests.rules.lake import BEGIN, PRESSURE, SCHEMA, PressureLake, between, events, expectation, suite, suite_text
 

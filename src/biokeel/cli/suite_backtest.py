@@ -187,7 +187,7 @@ def _head(found: Backtest) -> str:
 
 def _rules(found: Backtest) -> Table:
     from biokeel.cli.files_of_a_source import table
-    from biokeel.rules.backtest import Change
+    from biokeel.rules.compared import Change
 
     newly = found.newly_quarantined()
     most = max((found.counts(each.rule, change) for each in found.rules for change in Change), default=0)
