@@ -26,6 +26,7 @@ from biokeel.validate.findings import Faults, Finding
 from biokeel.validate.rules import CompiledSuite, Rule, Severity
 from biokeel.validate.trial import unfit_rules
 from biokeel.validate.values import shown
+from biokeel.validate.waivers import waivers_of
 
 if TYPE_CHECKING:
     from biokeel.contracts.schema import EventSchema
@@ -217,9 +218,10 @@ def _rule(expectation: Any, columns: Columns, faults: Faults) -> tuple[Rule | No
         )
     compiled = compile_expectation(kind, kwargs, columns, faults)
     _later(kind, meta, severity, faults)
+    waivers = waivers_of(meta, faults, critical=severity is Severity.CRITICAL)
     if compiled is None or severity is None or faults.found:
         return None, ()
-    made = Rule(str(rule), severity, kind, notes, mostly, compiled.how, compiled.unexpected, compiled.columns)
+    made = Rule(str(rule), severity, kind, notes, mostly, compiled.how, compiled.unexpected, compiled.columns, waivers)
     return made, compiled.searches
 
 
