@@ -14,7 +14,7 @@ an event that is withdrawn and was never sent is no harm.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -67,8 +67,8 @@ class Memory(Protocol):
     def recall(self, key: bytes) -> Past | None:
         """What the record was made into; None for one that is not known."""
 
-    def knows(self, key: bytes) -> bool:
-        """Whether there is anything to recall."""
+    def new_among(self, keys: Iterable[bytes]) -> Container[bytes]:
+        """Those of `keys` of which there is nothing to recall."""
 
     def note(self, key: bytes, past: Past) -> None:
         """Remember it, in place of what was known before."""
@@ -95,9 +95,9 @@ class OfOneFile:
         """What the record was made into."""
         return self._known.get(key)
 
-    def knows(self, key: bytes) -> bool:
-        """Whether there is anything to recall."""
-        return key in self._known
+    def new_among(self, keys: Iterable[bytes]) -> Container[bytes]:
+        """Those that are not known."""
+        return {key for key in keys if key not in self._known}
 
     def note(self, key: bytes, past: Past) -> None:
         """Remember it."""
@@ -141,9 +141,10 @@ class OnDisk:
         written = noted[0] if noted is not None else self._stood(key)
         return None if written is None else _read(written)
 
-    def knows(self, key: bytes) -> bool:
-        """Whether there is anything to recall. Raises `SourceError`."""
-        return key in self._noted or self._stood(key) is not None
+    def new_among(self, keys: Iterable[bytes]) -> Container[bytes]:
+        """Those of which nothing is noted, and nothing stands in the file. Raises `SourceError`."""
+        self.ahead(keys)
+        return {key for key, stands in self._ahead.items() if stands is None}
 
     def note(self, key: bytes, past: Past) -> None:
         """Remember it. Raises `SourceError`."""

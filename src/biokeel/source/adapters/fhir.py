@@ -23,10 +23,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+import orjson
+
 from biokeel.errors import AdapterError
 from biokeel.source.adapters import fhir_clinical, fhir_observations, fhir_patient
 from biokeel.source.adapters.base import MALFORMED, Batch, Context, Held, Report, Unusable
-from biokeel.source.adapters.envelope import documents
+from biokeel.source.adapters.envelope import written_documents
 from biokeel.source.adapters.fhir_alike import Alike, Read
 from biokeel.source.adapters.fhir_bundle import Bundle, Deletion
 from biokeel.source.adapters.fhir_common import Case, Made, Maker
@@ -60,8 +62,8 @@ def read_fhir(path: Path, context: Context, report: Report) -> Iterator[Batch]:
     documents what came before the first sign of another version may have been handed on, beyond `BATCH_ROWS` events.
     """
     file = _File(path.name, context, report)
-    for place, document in documents(path, report):
-        file.read(place, document)
+    for place, document, line in written_documents(path, report):
+        file.read(place, document, line)
         if file.held.full:
             yield from file.hand_on()
     file.end()
@@ -85,10 +87,12 @@ class _File:
         """The events that are held."""
         return self.held.hand_on()
 
-    def read(self, place: str, document: Resource) -> None:
-        """Hold the events of a bundle or resource. Raises `AdapterError`."""
-        if place == _WHOLE or not self._alike.add(place, document):
+    def read(self, place: str, document: Resource, line: bytes) -> None:
+        """Hold the events of a bundle or resource, which may be that of a `line`. Raises `AdapterError`."""
+        if not line or not self._alike.is_tried:
             self._by_itself(place, document)
+        elif not self._alike.add(place, document, line):
+            self._by_itself(place, orjson.loads(line))
         elif self._alike.full:
             self._take_alike()
 
@@ -97,7 +101,7 @@ class _File:
         for batch in batches:
             self.held.add_frame(batch)
         for row in others:
-            self._by_itself(row.place, row.document)
+            self._by_itself(row.place, orjson.loads(row.text))
 
     def _aside(self, place: str, document: Resource) -> Read | None:
         """What a single resource comes to, which nobody hears of; null where that is no plain reading."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ from biokeel.source.adapters.base import Batch, Context, Record, Report, Unusabl
 from biokeel.source.adapters.fhir_common import Case, Made
 from biokeel.source.adapters.fhir_references import Resource, absolute, has_absolute_reference, relative
 from biokeel.source.adapters.units import convert
-from biokeel.source.moments import moments_of
+from biokeel.source.moments import Moments, moments_of
 
 TOGETHER: Final = 4_096
 """Rows that wait for one another: the work by columns costs some milliseconds, however few they are."""
@@ -57,8 +57,9 @@ _IS_ID: Final = r"\A[!-\".0->@-~$-,-]+\z"
 """`fhir_references.is_id`, as polars has it."""
 
 
-_Shape: TypeAlias = tuple[bytes, int]
-"""The rest of an Observation's JSON, and which elements were taken out of it: no two forms are written alike."""
+_NUMBERS: Final = (float, int)
+_Shape: TypeAlias = tuple[bytes, int, str]
+"""The rest of an Observation's JSON, which elements were taken out of it, and what its subject begins with."""
 
 
 class _Own(NamedTuple):
@@ -69,7 +70,7 @@ class _Own(NamedTuple):
     occurred: str
     issued: str | None
     updated: str | None
-    numbers: tuple[float, ...]
+    numbers: Sequence[float]
 
 
 class _Number(NamedTuple):
@@ -106,11 +107,11 @@ class _Form:
 
 
 class Row(NamedTuple):
-    """An Observation of a known form, which waits; `document` is read by itself where it must be."""
+    """An Observation of a known form, which waits; `text` is read by itself where it must be."""
 
     form: _Form
     place: str
-    document: Resource
+    text: bytes
     own: _Own
 
 
@@ -120,6 +121,16 @@ class Read(NamedTuple):
     case: Case
     made: Sequence[Made]
     report: Report
+
+
+class _Columns(NamedTuple):
+    """What is known of some rows: their keys, those as the memory has them, when they occurred and were recorded."""
+
+    rows: Sequence[Row]
+    keys: Sequence[str]
+    digests: Sequence[bytes]
+    occurred: Moments
+    recorded: npt.NDArray[np.int64]
 
 
 @dataclass
@@ -158,10 +169,16 @@ class Alike:
         """Whether it is time for `take`."""
         return len(self._waiting) >= TOGETHER
 
-    def add(self, place: str, document: Resource) -> bool:
-        """Whether `document` has a known form, and waits; else it is to be read by itself."""
-        if self._looked >= _TRIED and self._hit * 2 < self._looked:
-            return False
+    @property
+    def is_tried(self) -> bool:
+        """Whether it is worth while to ask for a form: a file may have none."""
+        return self._looked < _TRIED or self._hit * 2 >= self._looked
+
+    def add(self, place: str, document: Resource, text: bytes) -> bool:
+        """Whether `document` is of a known form, and waits; else it is to be read by itself, from its `text`.
+
+        It is used up: nobody is to read it afterwards.
+        """
         self._looked += 1
         found = _split(document)
         if found is None:
@@ -172,12 +189,12 @@ class Alike:
                 if len(self._once) < _MOST_FORMS:
                     self._once.add(shape)
                 return False
-            self._forms[shape] = self._form(place, document, own)
+            self._forms[shape] = self._form(place, orjson.loads(text), own)
         form = self._forms[shape]
         if form is None:
             return False
         self._hit += 1
-        self._waiting.append(Row(form, place, document, own))
+        self._waiting.append(Row(form, place, text, own))
         return True
 
     def take(self) -> tuple[list[Batch], list[Row]]:
@@ -185,18 +202,18 @@ class Alike:
         rows, self._waiting = self._waiting, []
         if not rows:
             return [], []
-        at, offset, precision, timed = moments_of([row.own.occurred for row in rows], self._context.zone)
+        occurred = moments_of([row.own.occurred for row in rows], self._context.zone)
         recorded, dated = self._recorded(rows)
         keys = [row.form.key + row.own.id for row in rows]
-        plain = pl.DataFrame({"id": [row.own.id for row in rows], "person": [row.own.person for row in rows]})
-        fits = plain.select((pl.col("id").str.contains(_IS_ID) & pl.col("person").str.contains(_IS_ID)).alias("fits"))
-        good = timed & dated & fits["fits"].to_numpy()
-        of_file = np.array([row.form.written is not None for row in rows], np.bool_)
-        good &= ~of_file | (at <= recorded)
-        good &= self._are_new(keys)
-        good &= np.array([_is_somebody(row) for row in rows], np.bool_)
+        digests = self._context.ids.digests("fhir", keys)
+        written = pl.DataFrame({"id": [row.own.id for row in rows], "person": [row.own.person for row in rows]})
+        fits = written.select(pl.all_horizontal(pl.all().str.contains(_IS_ID))).to_series()
+        good = occurred.known & dated & fits.to_numpy() & self._are_new(digests)
+        good &= np.fromiter((row.form.written is None for row in rows), np.bool_) | (occurred.at <= recorded)
+        good &= np.fromiter((_is_somebody(row.form.scheme, row.own.person) for row in rows), np.bool_)
         chosen = np.flatnonzero(good).tolist()
-        batches = [*self._batches(rows, chosen, keys, at, offset, precision, recorded)]
+        columns = _Columns(rows, keys, digests, occurred, recorded)
+        batches = [*self._batches(columns, chosen)]
         for index in chosen:
             for what in rows[index].form.left_out:
                 self._report.leave_out(rows[index].place, what)
@@ -218,60 +235,45 @@ class Alike:
             dated[there] &= known
         return recorded, dated
 
-    def _are_new(self, keys: Sequence[str]) -> npt.NDArray[np.bool_]:
+    def _are_new(self, digests: Sequence[bytes]) -> npt.NDArray[np.bool_]:
         """Which records come the first time: here, and as far as the memory goes."""
-        new = np.ones(len(keys), np.bool_)
-        if len(set(keys)) < len(keys):
-            times = Counter(keys)
-            new &= np.array([times[key] == 1 for key in keys], np.bool_)
-        if (memory := self._context.memory) is not None:
-            digests = self._context.ids.digests("fhir", keys)
-            memory.ahead(digests)
-            new &= np.array([not memory.knows(each) for each in digests], np.bool_)
-        return new
+        times = Counter(digests)
+        memory = self._context.memory
+        new = times.keys() if memory is None else memory.new_among(times)
+        return np.fromiter((times[each] == 1 and each in new for each in digests), np.bool_)
 
-    def _batches(  # noqa: PLR0917 - columns of one table
-        self,
-        rows: Sequence[Row],
-        chosen: Sequence[int],
-        keys: Sequence[str],
-        at: npt.NDArray[np.int64],
-        offset: pl.Series,
-        precision: pl.Series,
-        recorded: npt.NDArray[np.int64],
-    ) -> Iterator[Batch]:
+    def _batches(self, columns: _Columns, chosen: Sequence[int]) -> Iterator[Batch]:
+        """The events of some rows, which are noted."""
+        rows, ids = columns.rows, self._context.ids
         by_event: dict[EventType, list[tuple[int, _Event]]] = {}
         for index in chosen:
             for each in rows[index].form.events:
                 by_event.setdefault(each.event, []).append((index, each))
-        traces: dict[int, list[tuple[str, str]]] = {}
+        made: dict[int, list[tuple[str, str, int]]] = {}
+        at = columns.occurred.at.tolist()
         for event, found in by_event.items():
+            name = str(event)
             which = [index for index, _ in found]
-            ids = self._context.ids.of_many(event, [keys[index] + each.part for index, each in found])
-            if self._context.memory is not None:
-                name = str(event)
-                for index, event_id in zip(which, ids, strict=True):
-                    traces.setdefault(index, []).append((name, event_id))
+            event_ids = ids.of_many(event, [columns.keys[index] + each.part for index, each in found])
+            for index, event_id in zip(which, event_ids, strict=True):
+                made.setdefault(index, []).append((name, event_id, at[index]))
             frame = self._constants[event].frame()[[each.constants for _, each in found]]
-            own = [rows[index].own for index in which]
             frame = frame.with_columns(
-                pl.Series("event_id", ids, pl.String),
+                pl.Series("event_id", event_ids, pl.String),
                 pl.lit(self._context.source_id).alias("source_id"),
-                pl.Series("subject_id", [each.person for each in own], pl.String),
-                pl.Series("occurred_at", at[which]),
-                offset[which].alias("occurred_offset_minutes"),
-                precision[which].alias("occurred_precision"),
-                pl.Series("recorded_at", recorded[which]),
-                *_values(found, own, frame),
+                pl.Series("subject_id", [rows[index].own.person for index in which], pl.String),
+                pl.Series("occurred_at", columns.occurred.at[which]),
+                columns.occurred.offset[which].alias("occurred_offset_minutes"),
+                columns.occurred.precision[which].alias("occurred_precision"),
+                pl.Series("recorded_at", columns.recorded[which]),
+                *_values(frame, found, rows),
             )
             yield Batch(event, frame, [rows[index].place for index in which])
         if (memory := self._context.memory) is not None:
-            made = sorted(traces)
-            digests = self._context.ids.digests("fhir", [keys[index] for index in made])
-            for index, digest in zip(made, digests, strict=True):
-                row, when = rows[index], int(at[index])
-                of_it = [(event, event_id, when) for event, event_id in sorted(traces[index])]
-                memory.note_first(digest, int(recorded[index]), row.form.scheme, row.own.person, of_it)
+            version = columns.recorded.tolist()
+            for index, traces in made.items():
+                form, own = rows[index].form, rows[index].own
+                memory.note_first(columns.digests[index], version[index], form.scheme, own.person, sorted(traces))
 
     def _form(self, place: str, document: Resource, own: _Own) -> _Form | None:
         """What `document` and all like it come to; null where it takes more than this to tell."""
@@ -286,120 +288,101 @@ class Alike:
         address = absolute(key) or relative(key, "")
         if address is None or address.id != own.id or subject.value != own.person or not key.endswith(own.id):
             return None  # Its key is made of more than its id, or its person has another identifier.
-        places = {id(holder): place for place, (_, holder, _) in enumerate(_numbers_in(document))}
-        used = [places.get(id(each.holder), -1) for made in read.made for each in made.numbers]
+        places = {id(quantity): place for place, (_, quantity, _) in enumerate(_numbers_in(document))}
+        used = [places.get(id(each.quantity), -1) for made in read.made for each in made.numbers]
         if read.made and sorted(used) != list(range(len(own.numbers))):
             return None  # A number that is in no field, or in two, may say something else.
         events = tuple(self._event(made, places) for made in read.made)
         return _Form(key[: -len(own.id)], subject.scheme, written, events, tuple(read.report.left_out.elements()))
 
     def _event(self, made: Made, places: dict[int, int]) -> _Event:
-        numbers = tuple(_Number(each.name, places[id(each.holder)], each.unit, each.wanted) for each in made.numbers)
+        numbers = tuple(_Number(each.name, places[id(each.quantity)], each.unit, each.wanted) for each in made.numbers)
         leave = _OF_ITS_OWN | {each.name for each in numbers}
         record = {name: value for name, value in made.record.items() if name not in leave}
         constants = self._constants.setdefault(made.event, _Constants()).add(record)
         return _Event(made.event, made.part, constants, numbers)
 
 
-def _values(found: Sequence[tuple[int, _Event]], own: Sequence[_Own], frame: pl.DataFrame) -> Iterator[pl.Series]:
+def _values(frame: pl.DataFrame, found: Sequence[tuple[int, _Event]], rows: Sequence[Row]) -> Iterator[pl.Series]:
     """The fields of events that are numbers of their Observations; where a form has none, its constant stands."""
-    names = sorted({number.name for _, each in found for number in each.numbers})
-    for name in names:
-        values = [
-            next((_value(number, of_row.numbers) for number in each.numbers if number.name == name), None)
-            for (_, each), of_row in zip(found, own, strict=True)
-        ]
-        made = pl.Series(name, values, pl.Float64)
+    values: dict[str, list[float | None]] = {}
+    for place, (index, each) in enumerate(found):
+        for name, which, unit, wanted in each.numbers:
+            number = float(rows[index].own.numbers[which])
+            if name not in values:
+                values[name] = [None] * len(found)
+            values[name][place] = number if unit == wanted else convert(number, unit, wanted)
+    for name, numbers in values.items():
+        made = pl.Series(name, numbers, pl.Float64)
         yield made.zip_with(made.is_not_null(), frame[name].cast(pl.Float64)) if name in frame.columns else made
 
 
-def _value(number: _Number, numbers: Sequence[float]) -> float | None:
-    value = float(numbers[number.place])
-    return value if number.unit == number.wanted else convert(value, number.unit, number.wanted)
-
-
-def _is_somebody(row: Row) -> bool:
+def _is_somebody(scheme: str, person: str) -> bool:
     try:
-        known_subject(row.form.scheme, row.own.person, "subject")
+        known_subject(scheme, person, "subject")
     except Unusable:
         return False
     return True
 
 
 def _split(document: Resource) -> tuple[_Shape, _Own] | None:
-    """The form of an Observation, and what it has of its own; null where it is none that can be alike another."""
+    """The form of an Observation, and what it has of its own; null where it is none that can be alike another.
+
+    `document` is used up: its own is taken out of it, and what is left is its form.
+    """
     if document.get("resourceType") != "Observation" or not document.keys() <= _KNOWN:
         return None
-    own_id, subject, taken = document.get("id"), document.get("subject"), 0
+    take = document.pop
+    own_id, subject = take("id", None), take("subject", None)
     if type(own_id) is not str or not isinstance(subject, dict) or not subject.keys() <= {"reference", "display"}:
         return None
     reference = subject.get("reference")
     if type(reference) is not str:
         return None
     server, _, person = reference.rpartition("/")
-    occurred, instant = document.get("effectiveDateTime"), document.get("effectiveInstant")
+    occurred, instant, issued = take("effectiveDateTime", None), take("effectiveInstant", None), take("issued", None)
+    taken = 1
     if occurred is None:
-        occurred, instant, taken = instant, None, 1
-    issued = document.get("issued")
+        occurred, instant, taken = instant, None, 0
     if type(occurred) is not str or instant is not None or (issued is not None and type(issued) is not str):
         return None
-    rest = document | {"id": None, "subject": server, "effectiveDateTime": None, "effectiveInstant": None}
-    if issued is not None:
-        rest["issued"], taken = None, taken | 2
     meta, updated = document.get("meta"), None
     if isinstance(meta, dict):
-        updated = meta.get("lastUpdated")
+        meta.pop("versionId", None)
+        updated = meta.pop("lastUpdated", None)
         if updated is not None and type(updated) is not str:
             return None
-        rest["meta"] = meta | {"lastUpdated": None, "versionId": None}
-        taken |= 0 if updated is None else 4
-    found = _numbers_in(document)
-    if found:
-        taken |= sum(8 << place for place, _, _ in found)
-        _take_out(rest, found)
-    if not document.keys().isdisjoint(_UNREAD) and not _leave_unread(rest, document):
-        return None
+    taken |= (issued is not None) << 1 | (updated is not None) << 2
+    numbers = []
+    for place, quantity, value in _numbers_in(document):
+        quantity["value"] = None
+        taken |= 8 << place
+        numbers.append(value)
     try:
-        own = _Own(own_id, person, occurred, issued, updated, tuple(value for _, _, value in found))
-        return (orjson.dumps(rest), taken), own
+        if not document.keys().isdisjoint(_UNREAD) and _speaks_of_a_server(document):
+            return None
+        return (orjson.dumps(document), taken, server), _Own(own_id, person, occurred, issued, updated, numbers)
     except TypeError:  # Nested too deep.
         return None
 
 
-def _numbers_in(document: Resource) -> list[tuple[int, Resource, float]]:
-    """The numbers of its quantity, and of its components': where (0, then by component), what holds it, the number."""
+def _numbers_in(document: Resource) -> list[tuple[int, Resource, Any]]:
+    """The numbers of its quantity (place 0), and of its components': their places, what holds them, and they."""
+    quantity, components = document.get("valueQuantity"), document.get("component")
     found = []
-    components = document.get("component")
-    holders = [document, *components] if isinstance(components, list) else [document]
-    for place, holder in enumerate(holders):
-        quantity = holder.get("valueQuantity") if isinstance(holder, dict) else None
-        value = quantity.get("value") if isinstance(quantity, dict) else None
-        if type(value) is float or type(value) is int:
-            found.append((place, holder, value))
+    if isinstance(quantity, dict) and type(value := quantity.get("value")) in _NUMBERS:
+        found.append((0, quantity, value))
+    for place, each in enumerate(components if isinstance(components, list) else (), 1):
+        quantity = each.get("valueQuantity") if isinstance(each, dict) else None
+        if isinstance(quantity, dict) and type(value := quantity.get("value")) in _NUMBERS:
+            found.append((place, quantity, value))
     return found
 
 
-def _take_out(rest: Resource, found: Sequence[tuple[int, Resource, float]]) -> None:
-    """Put the same where `rest` has the numbers that were `found`; what it shares with the document stays as it is."""
-    parts = None
-    for place, holder, _ in found:
-        quantity = holder["valueQuantity"] | {"value": None}
-        if not place:
-            rest["valueQuantity"] = quantity
-            continue
-        if parts is None:
-            parts = rest["component"] = [*rest["component"]]
-        parts[place - 1] = holder | {"valueQuantity": quantity}
-
-
-def _leave_unread(rest: Resource, document: Resource) -> bool:
-    """Put the same where `rest` has what nobody reads; false where it speaks of another server, which is read."""
-    unread = {name: document[name] for name in document.keys() & _UNREAD}
-    rest.update(dict.fromkeys(unread))
+def _speaks_of_a_server(document: Resource) -> bool:
+    """Take out what nobody reads, and say whether it speaks of a server, which is read. Raises `TypeError`."""
+    unread = {name: document.pop(name) for name in document.keys() & _UNREAD}
     text = unread.get("text")
     if isinstance(text, dict) and text.keys() <= {"status", "div"} and isinstance(text.get("div"), str):
-        unread["text"] = None  # Mostly the longest of all.
-    try:
-        return not has_absolute_reference(unread)
-    except TypeError:  # Nested too deep.
-        return False
+        del unread["text"]  # Mostly the longest of all.
+    return bool(unread) and has_absolute_reference(unread)

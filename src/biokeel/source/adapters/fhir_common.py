@@ -25,10 +25,10 @@ class Singles(Protocol):
 
 
 class OfQuantity(NamedTuple):
-    """A field of an event that is the number of `holder`'s valueQuantity, in `unit` there and in `wanted` here."""
+    """A field of an event that is the number of a Quantity, in `unit` there and in `wanted` here."""
 
     name: str
-    holder: Resource
+    quantity: Resource
     unit: str
     wanted: str
 

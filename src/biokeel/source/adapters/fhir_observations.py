@@ -277,8 +277,14 @@ def _laboratory(case: Case, holder: Resource, codes: Sequence[Coding], part: str
         "interpretation": meaning,
     }
     made = _observed(case, LAB_RESULT, part) | record | found | usual
-    number = (OfQuantity("value", holder, found["value_unit"], found["value_unit"]),) if _QUANTITY in holder else ()
+    number = _number_of(holder, found)
     return Made(LAB_RESULT, made, part, number)
+
+
+def _number_of(holder: Resource, found: Record) -> tuple[OfQuantity, ...]:
+    if values_of(holder) != [_QUANTITY]:
+        return ()
+    return (OfQuantity("value", holder[_QUANTITY], found["value_unit"], found["value_unit"]),)
 
 
 def _glucose(case: Case, holder: Resource, code: str, part: str) -> Made:
@@ -307,10 +313,10 @@ def _in_one_of(found: Quantity, units: Sequence[str], holder: Resource) -> tuple
     if found.unit is None:
         raise Unusable("valueQuantity has no unit")
     if found.unit in units:
-        return found.value, OfQuantity("value", holder, found.unit, found.unit)
+        return found.value, OfQuantity("value", holder[_QUANTITY], found.unit, found.unit)
     for unit in units:
         if (value := convert(found.value, found.unit, unit)) is not None:
-            return value, OfQuantity("value", holder, found.unit, unit)
+            return value, OfQuantity("value", holder[_QUANTITY], found.unit, unit)
     raise Unusable("the unit of valueQuantity is no unit of what it measures")
 
 
@@ -343,7 +349,9 @@ def _pressure_panel(case: Case, panel: str, components: Sequence[Resource]) -> I
         if read.get(code, value) != value:
             raise Unusable(f"two components {code} that say different things")
         if code not in read:
-            numbers.append(OfQuantity(_PRESSURE_FIELDS[code], component, found_quantity.unit or "", units[code]))
+            numbers.append(
+                OfQuantity(_PRESSURE_FIELDS[code], component[_QUANTITY], found_quantity.unit or "", units[code])
+            )
         read[code] = value
     if SYSTOLIC not in read and DIASTOLIC not in read:
         return
