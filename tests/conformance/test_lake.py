@@ -33,7 +33,7 @@ from biokeel.land.objects import S3Objects, check_store
 from biokeel.land.quarantine import waiting
 from biokeel.land.reading import scan
 from biokeel.land.restore import plan
-from biokeel.land.snapshots import Snapshots
+from biokeel.land.snapshots import Point, Snapshots
 from biokeel.land.tables import EventTables
 from biokeel.link.participants import from_snapshots
 from biokeel.observe.metrics import WorkerMetrics
@@ -399,7 +399,7 @@ def test_rows_past_their_tables_position_and_state_past_its_table_are_found(full
         .with_columns(raw_offset=pl.lit(10_000, pl.Int64), pseudo_offset=pl.lit(77, pl.Int64))
     )
     write_deltalake(full.curated(EVENT), row, mode="append", storage_options=full.options)
-    Snapshots(full).save(EVENT, 0, 99, b"")
+    Snapshots(full).save(EVENT, 0, Point(99, 0), b"")
     found = list(faults(full, EVENT))
     assert any("has rows up to 77, past its position 5" in fault for fault in found)
     assert any("linking state of partition 0 is at 99, past its table at 5" in fault for fault in found)

@@ -34,7 +34,7 @@ def faults(lake: Lake, event: EventType) -> Iterator[str]:
     if (begun := under_way(lake, event)) is not None:
         yield f"{event}: a restore to version {begun.curated_version} was begun and not finished; ask for it again."
     # State follows its table, and the curated table follows the quarantine table: so looked at in this order.
-    saved = {partition: offset for (kind, partition), offset in Snapshots(lake).offsets().items() if kind == event}
+    saved = {partition: point.offset for (kind, partition), point in Snapshots(lake).points().items() if kind == event}
     tables: dict[str, DeltaTable] = {}
     whole = True
     for _event, name, uri in LakeReader(lake).with_history((event,)):
