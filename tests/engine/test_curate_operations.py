@@ -5,8 +5,10 @@ import asyncio
 import polars as pl
 import pytest
 
+from biokeel.contracts.ids import encode_id
 from biokeel.engine.curate import operating
 from biokeel.engine.curate import worker as curate
+from biokeel.errors import NotApproved
 from biokeel.land.lake import Lake
 from biokeel.land.operated import done
 from biokeel.rulebook import reverdict
@@ -273,3 +275,68 @@ def test_who_landed_after_a_release_that_he_did_not_see_recovers_and_links_after
     for numbers in curated.partition_by("participant_id"):
         assert sorted(numbers["sequence"]) == list(range(1, numbers.height + 1))
     follows_the_previous(curated)
+
+
+def said(offset, value, *, of, recorded=0, status="final"):
+    """A block of one row that says something of the event which `of` names, recorded so many minutes later."""
+    return block(offset, [value], of=of, recorded=recorded, status=status)
+
+
+def test_a_row_of_which_the_source_has_said_something_newer_stays_in_quarantine(tmp_path):
+    async def scenario(lake):
+        worker = await started(lake)
+        stewards = Stewards(lake)
+        stewards.publish(125)
+        worker._book.look()
+        await feed(worker, block(0, [200, 201, 202, 203, 204, 120]))
+        await feed(worker, said(1, 121, of=0, recorded=5))  # corrected, and landed
+        await feed(worker, said(2, 210, of=1, recorded=5))  # corrected, and quarantined
+        await feed(worker, said(3, 202, of=2, recorded=5, status="entered-in-error"))
+        await feed(worker, said(4, 110, of=3, recorded=-5))  # an older version comes late
+        await feed(worker, said(5, 230, of=5, recorded=5))  # what has landed is corrected
+        await land(worker)
+        stewards.publish(300)
+        preview = stewards.desk.preview_release(PRESSURE, Filter())
+        stewards.release()
+        await carry_out(worker)
+        return preview, landed(lake)[0]
+
+    preview, curated = run(tmp_path, scenario)
+    assert preview.left == {"a newer version is there": 2, "withdrawn by its source": 1}
+    released = curated.filter(pl.col("operation") == 1)
+    assert sorted(released["first_offset"]) == [3, 4, 200, 500]
+    assert preview.rows == 4
+
+
+def test_what_a_source_sends_again_after_its_release_is_a_repeat(tmp_path):
+    async def scenario(lake):
+        worker, stewards = await strict_then_lax(lake, blocks=1)
+        stewards.release()
+        await carry_out(worker)
+        await feed(worker, said(4, 126, of=7))
+        await land(worker)
+        again = made_worker(lake)
+        await assign(again)
+        await feed(again, said(5, 126, of=7))
+        await land(again)
+        return landed(lake)
+
+    curated, quarantined = run(tmp_path, scenario)
+    assert curated.height == 10
+    assert quarantined["reason"].to_list() == ["rule.failed"] * 3 + ["event.repeated"] * 2
+
+
+def test_people_whom_the_vault_has_stopped_stay_in_quarantine(tmp_path):
+    async def scenario(lake):
+        worker, stewards = await strict_then_lax(lake)
+        without = stewards.desk.leave_out(PRESSURE, f"{encode_id(4)}\n")
+        preview = stewards.desk.preview_release(PRESSURE, Filter(without=without))
+        stewards.release(without=without)
+        await carry_out(worker)
+        with pytest.raises(NotApproved, match="no participant's ID"):
+            stewards.desk.leave_out(PRESSURE, "a person\n")
+        return preview, landed(lake)[0]
+
+    preview, curated = run(tmp_path, scenario)
+    assert preview.left == {"stopped in the vault": 2}
+    assert set(curated.filter(pl.col("operation") == 1)["participant_id"]) == {encode_id(8)}

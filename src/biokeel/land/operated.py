@@ -41,6 +41,11 @@ def done(operation: int) -> int:
     return step_of(operation, _LAST)
 
 
+def first_open(step: int) -> int:
+    """The first operation that is not done after `step` (-1: nothing is noted)."""
+    return (max(step, 0) + 1) >> _STEP_BITS
+
+
 def next_step(operated: int, operation: int) -> int:
     """The step of `operation` that follows what a partition has come to."""
     return max(operated, step_of(operation, 0)) + 1

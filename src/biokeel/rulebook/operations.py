@@ -3,6 +3,7 @@
 ```
 rules/<event>/operations/<number>.json            an operation that is carried out: 000001, 000002, … without a gap
 rules/<event>/operations/requested/<digest>.json  a request that waits for a second person, or waited
+rules/<event>/operations/without/<digest>.txt     participants that a request leaves out, a line each
 ```
 
 Pages hang together and are signed as those of the book are (`biokeel.rulebook.pages`): a request by its author, the
@@ -53,7 +54,8 @@ class Request(Signed):
 
     `version` is the stamp of the version that judges, empty for an undo; `undoes` the number of the operation that is
     undone, 0 for none. `rules` (failed by the rows), `source`, `since` and `until` (`recorded_at`, ISO 8601) choose
-    rows; empty for no such limit. `up_to` and `rows` are by pseudo partition.
+    rows; empty for no such limit. `up_to` and `rows` are by pseudo partition. `without` is the SHA-256 of the list of
+    participants whose rows are left out (`left_out_key`), as the vault zone gave it; empty where nobody is.
     """
 
     is_about = b"operation requested"
@@ -68,6 +70,7 @@ class Request(Signed):
     until: str = ""
     up_to: dict[str, int]
     rows: dict[str, int]
+    without: Hex
     author: Name
     reason: str
     at: str
@@ -197,6 +200,22 @@ class OperationBook:
 def operation_key(event: EventType, number: int) -> str:
     """The key of an operation."""
     return page_key(f"{folder_of(event)}operations/", number)
+
+
+def left_out_key(event: EventType, digest: str) -> str:
+    """The key of a list of participants whose rows a request leaves out."""
+    return f"{folder_of(event)}operations/without/{digest}.txt"
+
+
+def left_out(objects: Objects, event: EventType, digest: str) -> list[str]:
+    """The participants (as texts) that a request leaves out. Raises `BookBroken` where the list is not that one."""
+    if not digest:
+        return []
+    key = left_out_key(event, digest)
+    data = objects.find(key) or b""
+    if digest_of(data) != digest:
+        raise BookBroken(f"{key} is not the list of participants that the request names.", _REMEDY)
+    return data.decode("ascii").split()
 
 
 def request_key(event: EventType, digest: str) -> str:

@@ -6,6 +6,7 @@ they are. Of these a **release** leaves in quarantine, in this order:
 
 | word | what |
 | --- | --- |
+| stopped in the vault | its person has withdrawn since, or does not consent any more, by the list of the request |
 | moved since | an operation after the one that brought it there has released it |
 | withdrawn by its source | the source has since said that the event was entered in error |
 | a newer version is there | of the same event, landed or quarantined: the older value must not come after it |
@@ -35,6 +36,7 @@ from biokeel.link.stage import link
 from biokeel.link.state import PersonState
 from biokeel.poison import guarded
 from biokeel.reasons import Reason
+from biokeel.rulebook.operations import left_out
 from biokeel.validate.stage import validate
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ COUNTS: Final[dict[str, pl.DataType]] = {
     "rows": pl.Int64(),
 }
 """`rules` are those that the rows have failed, by comma."""
+STOPPED: Final = "stopped in the vault"
 MOVED, BY_SOURCE, NEWER = "moved since", "withdrawn by its source", "a newer version is there"
 FAILS, STAGE = "fails still", "a stage fails on it"
 _MENDABLE: Final = (Reason.RULE.value, Reason.STAGE_FAILED.value)
@@ -90,13 +93,14 @@ class Releasable:
     ) -> None:
         """`number` is the operation's, or the next one's; `limit` how many events of a chunk may be set aside.
 
-        Raises `StoreUnavailable`.
+        Raises `StoreUnavailable`, and `BookBroken` where the list of participants is not what it was.
         """
         self._schema = schema
         self._request = request
         self._number = number
         self._suite = suite
         self._limit = limit
+        self._left_out = pl.Series(left_out(lake.objects, schema.event, request.without), dtype=pl.String)
         self._tables = tables_of(lake, schema)
 
     def chunks(self, partition: int | None = None) -> Iterator[Chunk]:
@@ -133,6 +137,8 @@ class Releasable:
     def _sorted(self, rows: pl.DataFrame) -> Chunk:
         """The chunk of these candidates."""
         left: Counter[str] = Counter()
+        person = pl.when(pl.col("participant_id").is_in(self._left_out.implode())).then(pl.lit(STOPPED))
+        rows = self._kept(rows, rows.select(person).to_series(), left)
         rows = self._kept(rows, self._in_place(rows), left)
         rows = self._kept(rows, self._not_outdated(rows), left)
         moves = self._passing(rows, left)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from biokeel.errors import BookBroken, NotApproved
+from biokeel.contracts.ids import decode_id
+from biokeel.errors import BookBroken, ContractError, NotApproved
 from biokeel.land.operated import done, tables_of
 from biokeel.land.positions import positions_in
 from biokeel.land.reading import collect
@@ -24,9 +25,12 @@ from biokeel.rulebook.operations import (
     Operations,
     Purpose,
     Request,
+    left_out_key,
 )
+from biokeel.rulebook.pages import Rejection, digest_of, rejection_key
 from biokeel.rulebook.reverdict import COUNTS, Releasable
 from biokeel.rulebook.standing import compiled, now
+from biokeel.rules.review import SHORTEST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +52,8 @@ class Filter(NamedTuple):
     source: str = ""
     since: str = ""
     until: str = ""
+    without: str = ""
+    """The SHA-256 of the list of participants that are left out: `Reverdict.leave_out`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +105,23 @@ class Reverdict:
         self._four_eyes = four_eyes
         self._book = OperationBook(lake.objects, review.book, four_eyes=four_eyes)
 
+    def leave_out(self, event: EventType, text: str) -> str:
+        """Keep a list of participants, an ID a line, for operations that are to leave them out; its SHA-256.
+
+        Raises `NotApproved` for a line that is no participant's ID.
+        """
+        people = sorted(set(text.split()))
+        try:
+            for each in people:
+                decode_id(each)
+        except ContractError:
+            raise NotApproved(
+                "The list has a line that is no participant's ID.", f"Take that of: biokeel vault stopped {event}"
+            ) from None
+        data = "".join(f"{each}\n" for each in people).encode()
+        self._lake.objects.put_new(left_out_key(event, digest_of(data)), data)
+        return digest_of(data)
+
     def preview_release(self, event: EventType, wanted: Filter) -> Preview:
         """What releasing would move of `event`, by the version in force. Raises `SuiteError`, `StoreUnavailable`."""
         standing = self._review.standing(event)
@@ -142,23 +165,39 @@ class Reverdict:
         """The requests that no operation has come from, by digest."""
         known, _ = self._known(event)
         taken = [each.requested for each in known.found]
-        return {digest: each for digest, each in self._book.requests(event).items() if each not in taken}
+        return {
+            digest: each
+            for digest, each in self._book.requests(event).items()
+            if each not in taken and self._lake.objects.find(rejection_key(event, digest)) is None
+        }
+
+    def reject(self, event: EventType, digest: str, by: StewardKey, reason: str) -> bool:
+        """Say that a request is not to be carried out, and why; whether there is one of that digest that waits."""
+        found = [whole for whole in self.waiting(event) if whole.startswith(digest)]
+        if len(found) != 1 or len(digest) < SHORTEST:
+            return False
+        self._review.require_known(by)
+        rejection = Rejection(event=str(event), submission=found[0], by=by.name, reason=reason, at=now())
+        self._lake.objects.put_new(rejection_key(event, found[0]), rejection.signed(by.key).to_bytes())
+        return True
 
     def approve(self, event: EventType, digest: str, approver: StewardKey) -> Operation | None:
         """Let the request be carried out; None where there is none of that digest.
 
         Raises `NotApproved` for its author, and where another version is in force than the one that would judge.
         """
-        found = self._book.requests(event, digest)
+        found = self._book.requests(event, digest) if len(digest) >= SHORTEST else {}
         if len(found) != 1:
             return None
-        ((_, request),) = found.items()
+        ((whole, request),) = found.items()
         self._review.require_known(approver)
         if self._four_eyes and approver.name == request.author:
             raise NotApproved(f"{approver.name} is the author: another steward approves.", "There is no exemption.")
         known, _ = self._known(event)
         if (already := next((each for each in known.found if each.requested == request), None)) is not None:
             return already
+        if whole not in self.waiting(event):
+            raise NotApproved("It was rejected.", "Its author asks for it once more.")
         if request.version and (stamp := self._review.standing(event).page.stamp) != request.version:
             raise NotApproved(
                 f"It is to be judged by version {request.version}, and {stamp} is in force.",
@@ -226,6 +265,7 @@ def _request(event: EventType, purpose: Purpose, version: str, wanted: Filter, u
         until=wanted.until,
         up_to={str(partition): offset for partition, offset in up_to.items() if offset >= 0},
         rows={},
+        without=wanted.without,
         author="nobody",
         reason="",
         at="",

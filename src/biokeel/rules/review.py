@@ -54,7 +54,7 @@ ShareOfLastWeek = Callable[["Standing", str], float]
 """What share (0 to 1) of the rows of the last week a draft's text would newly quarantine, held against what stands."""
 MOST_QUARANTINED: Final = 0.01
 """A draft that would newly quarantine a larger share of the last week needs a reason of its own (`--force`)."""
-_SHORTEST: Final = 12
+SHORTEST: Final = 12
 """Digits of a digest that a submission may be named by."""
 
 
@@ -293,7 +293,7 @@ class Review:
     def _submission(self, event: EventType, digest: str) -> tuple[str, Submission]:
         """The digest in full, and the submission, checked."""
         folder = _submitted(event)
-        found = self._objects.keys(f"{folder}{digest}") if len(digest) >= _SHORTEST else []
+        found = self._objects.keys(f"{folder}{digest}") if len(digest) >= SHORTEST else []
         if len(found) != 1:
             raise NotApproved(f"There is no submission {digest} of {event}.", f"See biokeel suite review {event}.")
         whole = found[0].removeprefix(folder).removesuffix(".json")
