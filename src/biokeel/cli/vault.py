@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
     vault.command("accept")(accept)
     vault.command("redrive")(redrive)
     vault.command("tidy-files")(tidy_files)
+    vault.command("stopped")(stopped)
     vault.command("event-id")(event_id)
     vault.command("block-keys")(block_keys)
     audit.command("verify")(verify)
@@ -61,6 +62,28 @@ def status() -> None:
         table.add_row(f"sealed events, {reason}", str(count))
     table.add_row("audit entries", str(counts.audit_entries))
     terminal().print(table)
+
+
+def stopped(
+    event: Annotated[str, typer.Argument(help="Event type, such as clinical.blood_pressure.")],
+    to: Annotated[Path, typer.Option("--to", help="A new file.", show_default=False)],
+) -> None:
+    """Write the participants whose events of a type are stopped today, withdrawn or without consent, into a file.
+
+    For `biokeel suite release`: what came before is in the lake, and only the vault knows who has withdrawn since.
+    """
+    from biokeel.contracts.ids import encode_ids
+    from biokeel.contracts.topics import event_type
+
+    domain = event_type(event).domain
+    vault = _open()
+    try:
+        people = vault.stopped(domain)
+    finally:
+        vault.close()
+    with to.open("x", encoding="ascii") as file:
+        file.writelines(f"{each}\n" for each in encode_ids(people))
+    say(f"{to}: {len(people):,} participants whose events of {domain} are stopped.")
 
 
 def event_id(

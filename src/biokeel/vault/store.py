@@ -34,7 +34,7 @@ from biokeel.errors import VaultError, VaultKeyError
 from biokeel.reasons import Reason
 from biokeel.vault import age, decision_log, files, schema
 from biokeel.vault.audit import Audit, AuditHead, AuditReport, Entry
-from biokeel.vault.consent import unstated
+from biokeel.vault.consent import CONSENT, unstated
 from biokeel.vault.database import EXPECTED, Database, chunks
 from biokeel.vault.decisions import books
 from biokeel.vault.enrolment import Roll, Waits, apply, create, named
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from biokeel.batch import At, RawBatch, RawPartition
     from biokeel.contracts.clients import Client
     from biokeel.contracts.signatures import Signer
-    from biokeel.contracts.topics import EventType
+    from biokeel.contracts.topics import Domain, EventType
     from biokeel.settings import Settings
     from biokeel.vault.enrolment import PersonEvent
     from biokeel.vault.files import FileVerdict
@@ -137,6 +137,7 @@ class Vault:
     def __init__(self, database: Database, keys: Keys, unstated: int) -> None:
         self._database = database
         self._keys = keys
+        self._unstated = unstated
         self._people = People(database, keys.lookup, unstated)
         self._parking = Parking(database, Sealer(keys.sealing), keys.lookup)
         self._audit = Audit(keys.audit)
@@ -580,6 +581,23 @@ class Vault:
             self._audit.append(connection, [Entry("event ids", None, {"count": len(turned), "to_rows": to_rows})])
         return turned
 
+    def stopped(self, domain: Domain) -> pl.Series:
+        """The participants (Int64, sorted) whose events of `domain` are stopped today: withdrawn, or no consent to it.
+
+        Merged ones are as who they were merged into. It is written into the audit.
+        """
+        with self._database.write() as connection:
+            columns = (PARTICIPANT.c.participant, PARTICIPANT.c.consent, PARTICIPANT.c.withdrawal)
+            people = connection.execute(sa.select(*columns, PARTICIPANT.c.merged_into)).all()
+            self._audit.append(connection, [Entry("stopped people listed", None, {"domain": str(domain)})])
+        into = {number: merged for number, _, _, merged in people if merged is not None}
+        stops = {
+            number: withdrawal is not None or not (self._unstated if consent is None else consent) & CONSENT[domain]
+            for number, consent, withdrawal, _ in people
+        }
+        found = [number for number in stops if stops[number] or stops.get(_last(into, number), False)]
+        return pl.Series(sorted(found), dtype=pl.Int64)
+
     def verify_audit(self, kept: AuditHead | None = None) -> AuditReport:
         """Walk the whole audit; `kept` is a head from elsewhere, without which a cut tail cannot be seen."""
         with self._database.read() as connection:
@@ -613,6 +631,13 @@ def _snapshot(connection: sa.Connection, event: EventType, origins: Iterable[Raw
     rows = connection.execute(_DECIDED, {"event": str(event)})
     known = {(source, partition): int(decided) for source, partition, decided in rows}
     return Snapshot(int(generation), {origin: known.get(origin, -1) for origin in origins})
+
+
+def _last(into: Mapping[int, int], number: int) -> int:
+    """Whom `number` is merged into in the end."""
+    while number in into:
+        number = into[number]
+    return number
 
 
 def _spans(places: Iterable[At]) -> dict[RawPartition, tuple[int, int]]:
