@@ -359,7 +359,7 @@ def test_metrics_show_what_runs_and_nothing_once_it_is_over(world: World) -> Non
     assert "biokeel_shadow_rows{" not in generate_latest(worker.metrics.registry).decode()
 
 
-def test_a_look_without_a_shadow_costs_three_small_calls(world: World) -> None:
+def test_a_look_without_a_shadow_costs_four_small_calls(world: World) -> None:
     objects = MemoryObjects()
     objects.held = {key: world.lake.objects.get(key) for key in world.lake.objects.keys("rules/")}
     lake = Lake(world.lake.root, objects, world.lake.schemas)
@@ -369,5 +369,6 @@ def test_a_look_without_a_shadow_costs_three_small_calls(world: World) -> None:
     worker.turn()
     objects.calls.clear()
     worker.turn()
-    assert objects.calls == ["find rules/newest", f"find rules/{PRESSURE}/000002.json", "sizes rules/shadows/"]
+    next_pages = [f"find rules/{PRESSURE}/{key}.json" for key in ("000002", "operations/000001")]
+    assert objects.calls == ["find rules/newest", *next_pages, "sizes rules/shadows/"]
     assert store_of(objects, world.start()).newest() == (0, None)
