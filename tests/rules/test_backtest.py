@@ -242,7 +242,8 @@ def lake(tmp_path: Path) -> PressureLake:
 def test_what_no_rule_stopped_and_what_was_released_or_judged_again_is_counted_apart(lake: PressureLake) -> None:
     lake.land(events([{"systolic": 900.0}, {"systolic": 400.0}, {"systolic": 350.0}, {}]), LIMIT)
     again = [
-        {"systolic": value, "stream": "quarantine", "first_offset": first} for value, first in ((900.0, 0), (400.0, 1))
+        {"systolic": value, "stream": "quarantine", "first_offset": first, "operation": 1}
+        for value, first in ((900.0, 0), (400.0, 1))
     ]
     lake.land(events(again), suite(between("bp.systolic.range", "critical", max_value=500)))
     for reason, count in ((Reason.REPEATED, 2), (Reason.RETRACTED, 1), (Reason.STAGE_FAILED, 3)):
@@ -257,7 +258,7 @@ def test_what_no_rule_stopped_and_what_was_released_or_judged_again_is_counted_a
 
 def test_a_released_row_that_was_superseded_since_does_not_come_back_from_quarantine(lake: PressureLake) -> None:
     lake.land(events([{"systolic": 900.0}]), LIMIT)
-    released = events([{"systolic": 900.0, "stream": "quarantine", "first_offset": 0}])
+    released = events([{"systolic": 900.0, "stream": "quarantine", "first_offset": 0, "operation": 1}])
     lake.land(released, suite(between("bp.systolic.range", "critical", max_value=1000)))
     curated = pl.read_delta(lake.lake.curated(PRESSURE))
     curated.write_delta(lake.lake.history(PRESSURE))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from biokeel.cli import suite_backtest, suite_book, suite_profile, suite_report
+from biokeel.cli import suite_backtest, suite_book, suite_profile, suite_release, suite_report, suite_shadow
 from biokeel.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -30,8 +30,10 @@ def register(app: typer.Typer) -> None:
     group.command("convert")(convert)
     suite_book.register(group)
     suite_backtest.register(group)
+    suite_shadow.register(group)
     suite_report.register(group)
     suite_profile.register(group)
+    suite_release.register(group)
     app.add_typer(group, name="suite")
 
 
