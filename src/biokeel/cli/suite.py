@@ -69,7 +69,8 @@ def list_suites() -> None:
 def check(events: Events = None) -> None:
     """Say what is wrong with suites, and how each expectation will run. Exit status 1 where anything is wrong.
 
-    Great Expectations itself is asked too, which takes some seconds.
+    Great Expectations itself is asked too, which takes some seconds. Where event types are named, each rule's source
+    is told.
     """
     from biokeel.validate.native import native_findings
     from biokeel.validate.suites import suite_path
@@ -84,6 +85,8 @@ def check(events: Events = None) -> None:
         say(f"{event}: {len(reading.rules)} rules, {state}")
         for rule in reading.rules:
             say(f"  {rule.id:<36}{rule.severity:<10}{rule.runs} ({rule.expectation})")
+            if events and rule.source:
+                say(f"    source: {rule.source}")
         for finding in findings:
             say(f"  refused  {finding}")
         faulty += len(findings)

@@ -205,6 +205,9 @@ def _rule(expectation: Any, columns: Columns, faults: Faults) -> tuple[Rule | No
     severity = _severity(expectation.get("severity"))
     if severity is None:
         faults.add("severity", "severity is missing or unknown.", f"Write {', '.join(Severity)}.")
+    source = meta.get("source", "")
+    if not isinstance(source, str):
+        faults.add("meta.source", "meta.source is no text.", "Name the guideline, standard or paper, with its table.")
     kind, kwargs = expectation.get("type"), expectation.get("kwargs")
     if not isinstance(kind, str) or not isinstance(kwargs, dict):
         faults.add("", "an expectation is an object with type and kwargs.")
@@ -221,8 +224,8 @@ def _rule(expectation: Any, columns: Columns, faults: Faults) -> tuple[Rule | No
     waivers = waivers_of(meta, faults, critical=severity is Severity.CRITICAL)
     if compiled is None or severity is None or faults.found:
         return None, ()
-    made = Rule(str(rule), severity, kind, notes, mostly, compiled.how, compiled.unexpected, compiled.columns, waivers)
-    return made, compiled.searches
+    made = Rule(str(rule), severity, kind, notes, mostly, compiled.how, compiled.unexpected, compiled.columns)
+    return replace(made, waivers=waivers, source=source), compiled.searches
 
 
 def _later(kind: str, meta: Mapping[str, Any], severity: Severity | None, faults: Faults) -> None:

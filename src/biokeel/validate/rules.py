@@ -37,8 +37,9 @@ class Severity(StrEnum):
 class Rule:
     """One expectation of a suite.
 
-    `expectation` is Great Expectations' name of its type, `notes` the steward's reason. `unexpected` is a Boolean
-    expression, never null, over `columns`; None for an expectation that runs on a window.
+    `expectation` is Great Expectations' name of its type, `notes` the steward's reason; `source` is the guideline,
+    standard or paper that its numbers are from, empty where none is named. `unexpected` is a Boolean expression, never
+    null, over `columns`; None for an expectation that runs on a window.
 
     `waivers` say for which rows it stops nothing although it is critical: they land, with its id among their warnings.
     """
@@ -52,6 +53,7 @@ class Rule:
     unexpected: pl.Expr | None
     columns: frozenset[str]
     waivers: tuple[Waiver, ...] = ()
+    source: str = ""
 
     @property
     def stopping(self) -> Rule:
