@@ -13,9 +13,10 @@ import pytest
 from biokeel.contracts.ids import encode_id
 from biokeel.errors import NothingLanded
 from biokeel.land.lake import Lake
-from biokeel.rules.backtest import Change, Comparison
+from biokeel.rules.backtest import Comparison
 from biokeel.rules.backtest_rows import Scope
 from biokeel.rules.backtest_suites import Written, read_written
+from biokeel.rules.compared import Change
 from biokeel.rules.profile import LEAST_PEOPLE, Profile, Suggestion, draft_of, profile
 from biokeel.validate.lint import read_suite
 from biokeel.validate.native import native_findings

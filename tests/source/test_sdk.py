@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import polars as pl
@@ -230,6 +231,24 @@ def test_several_threads_share_a_client(client, world):
         arrived = [id_in(value) for value in world.values(TOPIC)]
         of_it = [IDS.of(GLUCOSE, f"obs-{1000 * thread + number}") for number in range(100)]
         assert [each for each in arrived if each in set(of_it)] == of_it
+
+
+def test_coroutines_share_a_client_by_threads_and_each_keeps_its_persons_order(client, world):
+    async def patient(person):
+        return [
+            await asyncio.to_thread(client.send, glucose(20 * person + number, str(person))) for number in range(20)
+        ]
+
+    async def all_at_once():
+        sent = await asyncio.gather(*(patient(person) for person in range(8)))
+        assert (await asyncio.to_thread(client.flush, 30)).events == 0
+        return sent
+
+    sent = asyncio.run(all_at_once())
+    arrived = [id_in(value) for value in world.values(TOPIC)]
+    assert sorted(arrived) == sorted(each for ids in sent for each in ids)
+    for ids in sent:
+        assert [each for each in arrived if each in set(ids)] == ids
 
 
 def test_a_defect_of_the_transport_is_told_and_the_events_arrive_all_the_same(client, world, monkeypatch):

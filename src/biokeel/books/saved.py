@@ -1,7 +1,6 @@
 """The books as bytes, and as objects in the lake: `state/books/<number>.arrow`, the last two kept.
 
-An object is whole or not there at all, and each has the next number, under which only one writer can put its own: who
-follows beside another, or slept while another took over, hears that its number is taken, and begins from what is there.
+Of two followers that go on from one number only the first one's are saved (`biokeel.land.numbered`).
 """
 
 from __future__ import annotations
@@ -16,13 +15,12 @@ import pyarrow as pa
 from biokeel.books.intervals import Bag, Intervals
 from biokeel.books.places import Label, Place, Teller
 from biokeel.books.state import Part, PartState, Position, State
-from biokeel.errors import CommitConflict
+from biokeel.land.numbered import Numbered
 
 if TYPE_CHECKING:
     from biokeel.land.objects import Objects
 
 FORMAT: Final = 1
-KEPT: Final = 2
 PREFIX: Final = "state/books/"
 SUFFIX: Final = ".arrow"
 _LABELS: Final = ("teller", "place", "stream", "reason", "rules", "suite", "withheld", "operation")
@@ -121,37 +119,20 @@ def _label(teller: str, place: str, *words: str) -> Label | None:
     return None if teller == _TOLD["teller"] else Label(Teller(teller), Place(place), *words)
 
 
-@dataclass(frozen=True, slots=True)
 class SavedBooks:
     """The saved books of one lake."""
 
-    objects: Objects
-    _written: Written = field(default_factory=dict, repr=False)
+    def __init__(self, objects: Objects) -> None:
+        self._numbered = Numbered(objects, PREFIX, SUFFIX, "Another follower keeps the books, too.")
+        self._written: Written = {}
 
     def newest(self) -> tuple[int, Saved | None]:
         """Number and content of the newest; 0 where there is none. None for what cannot be read: begin from nothing."""
-        numbers = self._numbers()
-        return (numbers[-1], from_bytes(self.objects.get(_key(numbers[-1])))) if numbers else (0, None)
+        number, data = self._numbered.newest()
+        return number, None if data is None else from_bytes(data)
 
     def save(self, number: int, saved: Saved) -> int:
-        """Put `saved` after the one of `number`, and delete what is older than both; its size in bytes.
-
-        Raises `CommitConflict` where somebody else went on from there. Dying in here leaves it saved or not, and
-        perhaps an object too many, until the next time.
-        """
+        """Put `saved` after the one of `number`; its size in bytes. See `Numbered.save`, also for what it raises."""
         data = to_bytes(saved, self._written)
-        if not self.objects.put_new(_key(number + 1), data):
-            raise CommitConflict(
-                "Another follower keeps the books, too.", "One is enough: this one goes on from what that one saved."
-            )
-        for old in self._numbers()[:-KEPT]:
-            self.objects.delete(_key(old))
+        self._numbered.save(number, data)
         return len(data)
-
-    def _numbers(self) -> list[int]:
-        keys = (key for key in self.objects.keys(PREFIX) if key.endswith(SUFFIX))
-        return [int(key.removeprefix(PREFIX).removesuffix(SUFFIX)) for key in keys]
-
-
-def _key(number: int) -> str:
-    return f"{PREFIX}{number:020d}{SUFFIX}"

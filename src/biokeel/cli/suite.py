@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from biokeel.cli import suite_backtest, suite_book, suite_profile, suite_release, suite_report
+from biokeel.cli import suite_backtest, suite_book, suite_profile, suite_release, suite_report, suite_shadow
 from biokeel.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def register(app: typer.Typer) -> None:
     group.command("convert")(convert)
     suite_book.register(group)
     suite_backtest.register(group)
+    suite_shadow.register(group)
     suite_report.register(group)
     suite_profile.register(group)
     suite_release.register(group)
@@ -37,7 +38,12 @@ def register(app: typer.Typer) -> None:
 
 
 def list_suites() -> None:
-    """List the suite of each event type: the version in force, the draft's, and the draft's rules by severity."""
+    """List the suite of each event type: the version in force, the draft's, and the draft's rules by severity.
+
+    Then the waivers in force.
+    """
+    from datetime import UTC, datetime
+
     from biokeel.rulebook.shown import ShownRules, ShownVersion
     from biokeel.validate.rules import Severity
 
@@ -51,9 +57,13 @@ def list_suites() -> None:
         say(f"{event!s:<28}{version:<20}{reading.suite.version if reading.suite else 'broken':<20}{counts}")
     if isinstance(rules, str):
         say(f"What is in force is not known: {rules}")
+    today = datetime.now(UTC).date()
     for event, shown in known.items():
         if shown.fault:
             say(f"{event}: {shown.fault}")
+        for rule, waiver in shown.waivers:
+            over = " (over: what is recorded today is stopped)" if waiver.expired(today) else ""
+            say(f"{event}: {rule} is {waiver}; approved by {shown.approver or 'nobody'}{over}")
 
 
 def check(events: Events = None) -> None:

@@ -69,7 +69,7 @@ def backtest(
     from biokeel.rules.of_the_book import versions_of
 
     desk = Desk.open()
-    event, wanted = _draft(desk, draft)
+    event, wanted = drafted(desk, draft)
     standing, schema = desk.review.standing(event), desk.schemas[event]
     versions = versions_of(standing, schema)
     other = (
@@ -91,7 +91,7 @@ def backtest(
         show(found, terminal())
 
 
-def _draft(desk: Desk, name: str) -> tuple[EventType, Written]:
+def drafted(desk: Desk, name: str) -> tuple[EventType, Written]:
     """The suite at the path `name`, or of the event type `name` in the folder of drafts, and its event type.
 
     Raises `SuiteError` where there is none, or it cannot be read.
@@ -187,7 +187,7 @@ def _head(found: Backtest) -> str:
 
 def _rules(found: Backtest) -> Table:
     from biokeel.cli.files_of_a_source import table
-    from biokeel.rules.backtest import Change
+    from biokeel.rules.compared import Change
 
     newly = found.newly_quarantined()
     most = max((found.counts(each.rule, change) for each in found.rules for change in Change), default=0)

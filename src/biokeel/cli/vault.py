@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
     vault.command("status")(status)
     vault.command("backup")(backup)
     vault.command("restore")(restore)
+    vault.command("migrate")(migrate)
     vault.command("accept")(accept)
     vault.command("redrive")(redrive)
     vault.command("tidy-files")(tidy_files)
@@ -117,6 +118,29 @@ def backup(target: Annotated[Path, typer.Argument(help="A new file.", show_defau
     say(
         f"{target}: {made.size:,} bytes of vault, encrypted under key {made.key_id}. It does not open without that key."
     )
+
+
+def migrate() -> None:
+    """Bring the vault's tables up to this release's, or make them in an empty database; all of it or nothing.
+
+    Back the vault up and stop its workers first. On PostgreSQL it is for the owner's account, and
+    deploy/postgresql/roles.sql is run once more after it.
+    """
+    from biokeel.vault.database import Database
+    from biokeel.vault.schema import HEAD
+    from biokeel.vault.schema import migrate as bring
+
+    settings = _settings()
+    settings.require("vault_url")
+    database = Database(settings.vault_url)
+    try:
+        before = bring(database)
+    finally:
+        database.close()
+    if before == HEAD:
+        say(f"The vault's tables are those of this release ({HEAD}).")
+    else:
+        say(f"The vault's tables are those of this release now: {HEAD}, before {before or 'there were none'}.")
 
 
 def restore(

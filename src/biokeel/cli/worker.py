@@ -1,4 +1,4 @@
-"""`biokeel worker`: the two applications, who keeps the books, and who checks genome files, one process each."""
+"""`biokeel worker`: the two applications, and who keeps the books, checks genome files and counts beside the stream."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ _LONGEST: Final = 86_400.0
 
 
 def register(app: typer.Typer) -> None:
-    """Add `worker pseudonymise`, `worker curate`, `worker books` and `worker files`."""
+    """Add `worker pseudonymise`, `worker curate`, `worker books`, `worker files` and `worker windows`."""
     group = typer.Typer(help="Run a worker until it is told to stop; start more of them to share the partitions.")
     group.command()(pseudonymise)
     group.command()(curate)
     group.command()(books)
     group.command()(files)
+    group.command()(windows)
     app.add_typer(group, name="worker")
 
 
@@ -80,6 +81,23 @@ def files() -> None:
     require_store(settings)
     metrics = FilesMetrics()
     with serve_metrics(metrics, settings.state_dir, settings.metrics_host, settings.metrics_port, stuck_after=_LONGEST):
+        status = run_until_signal(settings, metrics)
+    raise typer.Exit(status)
+
+
+def windows() -> None:
+    """Research zone: count beside the stream, from what has landed, what drafts would do. One is enough."""
+    from biokeel.observe.reach import require_store
+    from biokeel.observe.serve import serve_metrics
+    from biokeel.rules.beside import run_until_signal
+    from biokeel.rules.beside_metrics import BesideMetrics
+
+    settings = _settings(Zone.RESEARCH)
+    settings.require("s3_endpoint")
+    require_store(settings)
+    metrics = BesideMetrics()
+    where = settings.state_dir, settings.metrics_host, settings.metrics_port
+    with serve_metrics(metrics, *where, stuck_after=settings.stuck_seconds):
         status = run_until_signal(settings, metrics)
     raise typer.Exit(status)
 

@@ -65,11 +65,11 @@ def since(lake: Lake, uri: str, version: int) -> Followed | None:
     latest: dict[str, tuple[float, float]] = {}
     last: bytes | None = None
     for number in range(version + 1, version + 1 + MOST_COMMITS):
-        data = lake.objects.find(_commit(lake, uri, number))
+        data = lake.objects.find(commit_key(lake, uri, number))
         if data is None:
             break
         last, version = data, number
-        at = _committed(data)
+        at = committed_at(data)
         for kind, action in _changes(uri, data):
             files[action["path"]] += 1 if kind == "add" else -1
             if kind == "add":
@@ -79,7 +79,7 @@ def since(lake: Lake, uri: str, version: int) -> Followed | None:
                     latest[action["path"]] = dt.datetime.fromisoformat(recorded).timestamp(), at
     if last is None:
         return None
-    return Followed(version, _mark(last), {path: count for path, count in files.items() if count}, rows, latest)
+    return Followed(version, mark_of(last), {path: count for path, count in files.items() if count}, rows, latest)
 
 
 def is_known(lake: Lake, uri: str, version: int, mark: int) -> bool:
@@ -143,7 +143,7 @@ def _batches(files: Iterable[str], known: Mapping[str, int]) -> Iterator[list[st
         yield batch
 
 
-def _committed(data: bytes) -> float:
+def committed_at(data: bytes) -> float:
     """When a commit was written, as it says itself (seconds since 1970)."""
     infos = (orjson.loads(line).get("commitInfo", {}) for line in data.splitlines())
     return max((info.get("timestamp", 0) for info in infos), default=0) / 1000
@@ -163,16 +163,17 @@ def _changes(uri: str, data: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _read(lake: Lake, uri: str, version: int) -> int | None:
-    data = lake.objects.find(_commit(lake, uri, version))
-    return None if data is None else _mark(data)
+    data = lake.objects.find(commit_key(lake, uri, version))
+    return None if data is None else mark_of(data)
 
 
-def _mark(data: bytes) -> int:
+def mark_of(data: bytes) -> int:
     """62 bits of a commit's bytes, which hold its time, the names of its files and, of most, random numbers."""
     return int.from_bytes(blake2b(data, digest_size=8).digest()) >> 2
 
 
-def _commit(lake: Lake, uri: str, version: int) -> str:
+def commit_key(lake: Lake, uri: str, version: int) -> str:
+    """Where the commit of that version lies."""
     return f"{lake.key(uri)}/_delta_log/{version:020d}.json"
 
 

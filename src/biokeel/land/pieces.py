@@ -66,7 +66,7 @@ def pieces_of(lake: Lake, uri: str, since: dt.datetime | None = None) -> Pieces:
     if since is not None and _RECORDED in known.columns:
         wanted = [latest is None or latest >= since for latest in known[_RECORDED]]
     chosen = [file for file, is_wanted in zip(files, wanted, strict=True) if is_wanted]
-    return Pieces(table.version(), sum(rows for _, rows in files), tuple(_pieces(chosen)))
+    return Pieces(table.version(), sum(rows for _, rows in files), tuple(in_pieces(chosen)))
 
 
 def read(lake: Lake, piece: Piece, columns: Mapping[str, pl.DataType]) -> pl.DataFrame:
@@ -106,7 +106,8 @@ def _count(lake: Lake, uri: str, path: str, rows: int | None) -> int:
     return int(collect(counted).item())
 
 
-def _pieces(files: Iterable[tuple[str, int]]) -> Iterator[Piece]:
+def in_pieces(files: Iterable[tuple[str, int]]) -> Iterator[Piece]:
+    """`files` (address, rows) of a table in pieces, in order."""
     small: list[tuple[str, int]] = []
     held = 0
     for file in files:

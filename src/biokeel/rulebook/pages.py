@@ -6,6 +6,8 @@ rules/<event>/<number>.json                the versions of a suite: 000001, 0000
 rules/<event>/submitted/<digest>.json      a draft that waits for its approval, or waited
 rules/<event>/rejected/<digest>.json       that a submission of this digest was rejected, by whom and why
 rules/newest                               the key of the version that was written last: a hint, replaced each time
+rules/shadows/<event>/<digest>.json        a draft that runs beside the version in force, without effect, for a time
+rules/shadows/<event>/<digest>.ended.json  that it was stopped before its time
 ```
 
 Numbered pages hang together: each holds the SHA-256 of the bytes of the one before. A version holds its submission as
@@ -25,7 +27,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 ROOT: Final = "rules/"
 NEWEST: Final = ROOT + "newest"
 STEWARDS: Final = ROOT + "stewards/"
+SHADOWS: Final = ROOT + "shadows/"
+ENDED: Final = ".ended.json"
 INSTALLATION: Final = "installation"
 """Who wrote the first version of an event type: a worker, from what the installation began with."""
 STAMP_DIGITS: Final = 12
@@ -151,6 +155,35 @@ class Rejection(Signed):
     at: str
 
 
+class Shadow(Signed):
+    """That the draft `suite` is to be counted beside the version in force until `until`, by whom and why.
+
+    `begins`: of the curated and the quarantine table the last commit before it, as (version, mark); see
+    `biokeel.land.landings`.
+    """
+
+    is_about = b"shadow"
+
+    event: str
+    suite: str
+    author: Name
+    reason: str
+    at: str
+    until: AwareDatetime
+    begins: dict[str, tuple[int, int]]
+
+
+class ShadowEnd(Signed):
+    """That the shadow with the digest `shadow` ends `at`, before its time."""
+
+    is_about = b"end of a shadow"
+
+    event: str
+    shadow: Hex
+    author: Name
+    at: AwareDatetime
+
+
 class Steward(Signed):
     """A page of the stewards: a name, the public half of its key, and who introduced it, whose signature this has.
 
@@ -199,3 +232,13 @@ def submission_key(event: EventType, digest: str) -> str:
 def rejection_key(event: EventType, digest: str) -> str:
     """The key of the rejection of the submission with that digest."""
     return f"{folder_of(event)}rejected/{digest}.json"
+
+
+def shadow_key(event: EventType, digest: str) -> str:
+    """The key of a shadow; without a digest the prefix of those of `event`."""
+    return f"{SHADOWS}{event}/{digest}.json" if digest else f"{SHADOWS}{event}/"
+
+
+def ended_key(key: str) -> str:
+    """The key of what ends the shadow with that key before its time."""
+    return key.removesuffix(".json") + ENDED

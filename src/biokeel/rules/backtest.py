@@ -24,10 +24,8 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 import polars as pl
 
 from biokeel.batch import ENVELOPE
@@ -36,8 +34,8 @@ from biokeel.land.pieces import lacking, read
 from biokeel.rules.backtest_examples import Example, Pick, examples_of
 from biokeel.rules.backtest_rows import HISTORY, Rows, Scope
 from biokeel.rules.backtest_sweep import COUNTS, Sweep, Swept
-from biokeel.rules.backtest_verdicts import Verdicts, read_stored
-from biokeel.validate.rules import Severity
+from biokeel.rules.backtest_verdicts import read_stored
+from biokeel.rules.compared import Change, Pair, any_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -47,7 +45,7 @@ if TYPE_CHECKING:
     from biokeel.land.pieces import Piece
     from biokeel.rules.backtest_suites import Written
     from biokeel.rules.backtest_verdicts import Truths
-    from biokeel.validate.rules import Rule
+    from biokeel.rules.compared import Compared, RuleChange
 
 WEEK: Final = dt.timedelta(days=7)
 WORKERS: Final = min(os.cpu_count() or 1, 4)
@@ -64,34 +62,6 @@ _KINDS: Final[dict[str, pl.DataType]] = {
 }
 FATES: Final = _KINDS | {"rows": pl.Int64()}
 CHANGES: Final[dict[str, pl.DataType]] = {"rule": pl.String(), "change": pl.String(), **FATES}
-
-
-class Change(StrEnum):
-    """What is new about a row and a rule."""
-
-    NEWLY_FAILING = "newly failing"
-    NEWLY_PASSING = "newly passing"
-    OTHER_SEVERITY = "other severity"
-
-
-@dataclass(frozen=True, slots=True)
-class RuleChange:
-    """How a row rule of the draft differs: `was` and `now` are its severities, None where a suite has no such rule."""
-
-    rule: str
-    was: Severity | None
-    now: Severity | None
-    asks_otherwise: bool
-
-    @property
-    def words(self) -> str:
-        """What was done to the rule."""
-        if self.was is None:
-            return f"new, {self.now}"
-        if self.now is None:
-            return "removed"
-        severity = f"{self.was} → {self.now}" if self.was is not self.now else ""
-        return ", ".join(part for part in ("edited" if self.asks_otherwise else "", severity) if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,10 +193,8 @@ class Comparison:
         self._lake = lake
         self._schema = schema
         self._draft, self._against, self._sweep = draft, against, sweep
-        self._rules = tuple(_differences(draft, against))
+        self._pair = Pair(draft, against, stamps, sweep.asked if sweep else {})
         self._rows = Rows(lake, schema.event, scope)
-        asked = self._asked()
-        self._verdicts = Verdicts(draft.suite, asked, {version: each.stamped() for version, each in stamps.items()})
 
     def run(self) -> Backtest:
         """Look at every row. Raises `StoreUnavailable`."""
@@ -241,28 +209,18 @@ class Comparison:
             self._draft.suite.version,
             self._against.suite.version,
             self._rows.scope.since,
-            self._rules,
+            self._pair.rules,
             _summed([part.rows for part in parts], FATES),
             _summed([part.changes for part in parts], CHANGES),
             +aside,
             sum((part.lacking for part in parts), Counter[str]()),
             by_version,
-            frozenset(by_version) & self._verdicts.known.keys(),
+            frozenset(by_version) & self._pair.verdicts.known.keys(),
             self._draft.windows,
             tuple(examples_of(self._lake, self._schema, picks, self._both(picks))),
             self._sweep.swept(swept) if self._sweep else None,
             time.monotonic() - self._began,
         )
-
-    def _asked(self) -> dict[str, Rule]:
-        """What must be known of each row: what the suites differ in, what stops rows, and what the sweep asks."""
-        asked: dict[str, Rule] = dict(self._sweep.asked) if self._sweep else {}
-        differing = {each.rule for each in self._rules}
-        for written in (self._draft, self._against):
-            for name, rule in written.rules.items():
-                if name in differing or rule.severity is Severity.CRITICAL:
-                    asked[written.asks[name]] = rule
-        return asked
 
     def _both(self, picks: Iterable[Pick]) -> dict[str, frozenset[str]]:
         """The columns that each rule of `picks` reads, in either suite."""
@@ -280,50 +238,33 @@ class Comparison:
             without.update(self._without(piece, found, frame["row"]))
             return found if frame.height == found.height else found[frame["row"]]
 
-        failed = self._verdicts.of(frame, more)
-        was, would = (_any(failed, each.critical(), frame.height) for each in (self._against, self._draft))
+        compared = self._pair.compare(frame, more)
         group = frame.select(
             pl.lit(lies).alias("lies"),
             "source_id",
             "month",
-            pl.Series("was_stopped", was),
-            pl.Series("would_stop", would),
+            pl.Series("was_stopped", compared.was_stopped),
+            pl.Series("would_stop", compared.would_stop),
         )
-        changes = [(each.rule, change, mask) for each in self._rules for change, mask in self._changes(each, failed)]
         return _Part(
             group.group_by(*GROUP).agg(pl.len().cast(pl.Int64).alias("rows")),
-            _summed([_counted(group, rule, change, mask) for rule, change, mask in changes], CHANGES),
+            _summed([_counted(group, rule, change, mask) for rule, change, mask in compared.changes], CHANGES),
             looked.aside,
             Counter(without),
             Counter(dict(frame["suite_version"].fill_null("").value_counts().iter_rows())),
-            [Pick.of((rule, change), lies, piece, frame["row"], mask) for rule, change, mask in changes],
-            self._part_of_sweep(frame.height, was, failed, more),
+            [Pick.of((rule, change), lies, piece, frame["row"], mask) for rule, change, mask in compared.changes],
+            self._part_of_sweep(frame.height, compared, more),
         )
 
-    def _changes(self, each: RuleChange, failed: Mapping[str, Truths]) -> Iterable[tuple[Change, Truths]]:
-        """The changes of a rule of which there are any, with the rows they happen to."""
-        was, now = (failed.get(written.asks.get(each.rule, "")) for written in (self._against, self._draft))
-        if was is None and now is None:
-            return
-        shape = np.zeros_like(was if was is not None else now, dtype=np.bool_)
-        was, now = (shape if mask is None else mask for mask in (was, now))
-        for change, mask in (
-            (Change.NEWLY_FAILING, now & ~was),
-            (Change.NEWLY_PASSING, was & ~now),
-            (Change.OTHER_SEVERITY, was & now if each.was is not each.now else shape),
-        ):
-            if mask.any():
-                yield change, mask
-
-    def _part_of_sweep(self, height: int, was: Truths, failed: Mapping[str, Truths], more: Any) -> pl.DataFrame:
+    def _part_of_sweep(self, height: int, compared: Compared, more: Any) -> pl.DataFrame:
         if self._sweep is None:
             return pl.DataFrame(schema=COUNTS)
         columns = self._draft.suite.columns
         stored, expressions = columns.view([self._sweep.column])
         values = read_stored(stored, more).select(expressions).to_series()
-        others = _any(failed, self._draft.critical(but=self._sweep.rule.id), height)
-        classes = self._sweep.classes(values, failed)
-        frame = pl.DataFrame({"was_stopped": was, "others_stop": others, "beyond": classes})
+        others = any_of(compared.failed, self._draft.critical(but=self._sweep.rule.id), height)
+        classes = self._sweep.classes(values, compared.failed)
+        frame = pl.DataFrame({"was_stopped": compared.was_stopped, "others_stop": others, "beyond": classes})
         return frame.group_by(pl.all()).agg(pl.len().cast(pl.Int64).alias("rows"))
 
     def _without(self, piece: Piece, found: pl.DataFrame, rows: pl.Series) -> dict[str, int]:
@@ -374,24 +315,6 @@ def share_of_last_week(
 def month_name(number: int) -> str:
     """A month since year 0 as it is written: 2026-11."""
     return f"{number // 12}-{number % 12 + 1:02}"
-
-
-def _differences(draft: Written, against: Written) -> Iterable[RuleChange]:
-    now, was = draft.rules, against.rules
-    for name in (*now, *(each for each in was if each not in now)):
-        otherwise = draft.asks.get(name) != against.asks.get(name)
-        severities = [rules[name].severity if name in rules else None for rules in (was, now)]
-        if otherwise or severities[0] is not severities[1]:
-            yield RuleChange(name, severities[0], severities[1], otherwise)
-
-
-def _any(failed: Mapping[str, Truths], asks: Iterable[str], height: int) -> Truths:
-    """The rows that fail any of `asks`."""
-    found = np.zeros(height, np.bool_)
-    for ask in asks:
-        if ask in failed:
-            found |= failed[ask]
-    return found
 
 
 def _counted(group: pl.DataFrame, rule: str, change: Change, mask: Truths) -> pl.DataFrame:

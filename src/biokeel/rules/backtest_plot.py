@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from biokeel.rules.backtest import Change, month_name
+from biokeel.rules.backtest import month_name
+from biokeel.rules.compared import Change
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -41,6 +41,8 @@ POINTS: Final = (
     "books.saved",
     "books.sent",
     "review.version_written",
+    "shadow.counted",
+    "shadow.saved",
     "tidy.appended",
     "tidy.deleted",
     "apply.credentials_written",

@@ -21,11 +21,12 @@ from biokeel.errors import SchemaError
 from biokeel.validate.columns import Columns
 from biokeel.validate.compile import compile_expectation
 from biokeel.validate.document import lines_of, path_text, read_document
-from biokeel.validate.expectations import ANSWERS, How
+from biokeel.validate.expectations import EVERY, How
 from biokeel.validate.findings import Faults, Finding
 from biokeel.validate.rules import CompiledSuite, Rule, Severity
 from biokeel.validate.trial import unfit_rules
 from biokeel.validate.values import shown
+from biokeel.validate.waivers import waivers_of
 
 if TYPE_CHECKING:
     from biokeel.contracts.schema import EventSchema
@@ -217,15 +218,16 @@ def _rule(expectation: Any, columns: Columns, faults: Faults) -> tuple[Rule | No
         )
     compiled = compile_expectation(kind, kwargs, columns, faults)
     _later(kind, meta, severity, faults)
+    waivers = waivers_of(meta, faults, critical=severity is Severity.CRITICAL)
     if compiled is None or severity is None or faults.found:
         return None, ()
-    made = Rule(str(rule), severity, kind, notes, mostly, compiled.how, compiled.unexpected, compiled.columns)
+    made = Rule(str(rule), severity, kind, notes, mostly, compiled.how, compiled.unexpected, compiled.columns, waivers)
     return made, compiled.searches
 
 
 def _later(kind: str, meta: Mapping[str, Any], severity: Severity | None, faults: Faults) -> None:
     """An expectation that this version does not run is no rule; its author may keep it as a wish."""
-    answer = ANSWERS.get(kind)
+    answer = EVERY.get(kind)
     if answer is None or answer.how is How.REFUSED:
         return
     later = meta.get(_LATER, False)

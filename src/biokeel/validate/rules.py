@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -11,10 +11,13 @@ import polars as pl
 
 from biokeel.validate.columns import Kind, kind_of
 from biokeel.validate.expectations import How
+from biokeel.validate.waivers import COLUMNS as WAIVED_BY
+from biokeel.validate.waivers import waived
 
 if TYPE_CHECKING:
     from biokeel.contracts.topics import EventType
     from biokeel.validate.columns import Columns
+    from biokeel.validate.waivers import Waiver
 
 
 _FEW_COLUMNS: Final = 2
@@ -36,6 +39,8 @@ class Rule:
 
     `expectation` is Great Expectations' name of its type, `notes` the steward's reason. `unexpected` is a Boolean
     expression, never null, over `columns`; None for an expectation that runs on a window.
+
+    `waivers` say for which rows it stops nothing although it is critical: they land, with its id among their warnings.
     """
 
     id: str
@@ -46,6 +51,15 @@ class Rule:
     how: How
     unexpected: pl.Expr | None
     columns: frozenset[str]
+    waivers: tuple[Waiver, ...] = ()
+
+    @property
+    def stopping(self) -> Rule:
+        """The rule that fails where this one, which is critical, stops a row: where it fails and is not waived."""
+        if not self.waivers or self.unexpected is None:
+            return self
+        stops = self.unexpected & ~waived(self.waivers)
+        return replace(self, unexpected=stops, columns=self.columns | WAIVED_BY, waivers=())
 
     @property
     def runs(self) -> str:
@@ -57,6 +71,7 @@ class Rule:
             Severity.WARNING: "a failing row lands with a flag",
             Severity.INFO: "failing rows are counted",
         }[self.severity]
+        does = "; ".join((does, *map(str, self.waivers)))
         if self.mostly < 1:
             return f"row: {does}; mostly {self.mostly:g} is not applied, each row is judged by itself"
         return f"row: {does}"
@@ -79,6 +94,11 @@ class CompiledSuite:
     def row_rules(self) -> tuple[Rule, ...]:
         """The rules that judge each row, in the suite's order."""
         return tuple(rule for rule in self.rules if rule.how is How.ROW)
+
+    @cached_property
+    def waivers(self) -> dict[str, tuple[Waiver, ...]]:
+        """The waivers of each rule that has any, by its id."""
+        return {rule.id: rule.waivers for rule in self.rules if rule.waivers}
 
     @cached_property
     def by_value(self) -> tuple[tuple[tuple[str, ...], tuple[Rule, ...]], ...]:

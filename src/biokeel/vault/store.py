@@ -32,10 +32,10 @@ from biokeel.batch import SealedRejection
 from biokeel.contracts.signatures import PublicKeys
 from biokeel.errors import VaultError, VaultKeyError
 from biokeel.reasons import Reason
-from biokeel.vault import age, decision_log, files
+from biokeel.vault import age, decision_log, files, schema
 from biokeel.vault.audit import Audit, AuditHead, AuditReport, Entry
 from biokeel.vault.consent import CONSENT, unstated
-from biokeel.vault.database import Database, chunks
+from biokeel.vault.database import EXPECTED, Database, chunks
 from biokeel.vault.decisions import books
 from biokeel.vault.enrolment import Roll, Waits, apply, create, named
 from biokeel.vault.event_ids import EventIdCipher, require_ids
@@ -51,7 +51,6 @@ from biokeel.vault.tables import (
     DEAD_LETTER,
     IDENTIFIER,
     META,
-    METADATA,
     PARKED,
     PARTICIPANT,
     PROGRESS,
@@ -161,7 +160,7 @@ class Vault:
         # Of the keys these two never change.
         proof = hmac.new(keys.audit.secret, b"biokeel vault" + keys.event_ids.secret, "sha256").hexdigest()
         with database.write() as connection:
-            METADATA.create_all(connection)
+            schema.prepare(connection)
             database.insert_new(
                 connection, META, [{"name": "generation", "value": "0"}, {"name": "keys", "value": proof}]
             )
@@ -247,15 +246,32 @@ class Vault:
         with self._database.write(shared=True) as connection:
             if self._has_moved(connection, event, snapshot) or self._is_known(connection, parked):
                 return False
+            if not self._go_on(connection, event, snapshot, last):
+                connection.rollback()
+                return False
             self._parking.park(connection, event, parked)
             self._parking.bury(connection, event, sealed)
             age.decided_anew(connection, event, anew or {})
-            rows = [
-                {"event": str(event), **origin._asdict(), "decided": max(reached, snapshot.decided[origin])}
-                for origin, reached in last.items()
-            ]
-            self._database.upsert(connection, PROGRESS, rows)
         return True
+
+    def _go_on(
+        self, connection: sa.Connection, event: EventType, snapshot: Snapshot, last: Mapping[RawPartition, int]
+    ) -> bool:
+        """Write that each partition is decided up to `last`, unless one stands elsewhere than in `snapshot` by now.
+
+        Where several decide side by side, both may have found `snapshot` still so. The second then waits here for the
+        first to commit, and finds another number than it expects.
+        """
+        rows = [
+            {
+                "event": str(event),
+                **origin._asdict(),
+                "decided": max(reached, snapshot.decided[origin]),
+                EXPECTED: snapshot.decided[origin],
+            }
+            for origin, reached in last.items()
+        ]
+        return self._database.replace(connection, PROGRESS, rows, PROGRESS.c.decided) == len(rows)
 
     def leave_out(self, event: EventType, void: Sequence[Run]) -> None:
         """Write down that the offsets of `void` hold no event, so that nobody waits for them.
@@ -568,12 +584,14 @@ class Vault:
     def stopped(self, domain: Domain) -> pl.Series:
         """The participants (Int64, sorted) whose events of `domain` are stopped today: withdrawn, or no consent to it.
 
-        Merged ones are as who they were merged into. It is written into the audit.
+        Merged ones are as who they were merged into. It is written into the audit, before anybody is read: to read a
+        million takes seconds, for which nobody shall wait.
         """
         with self._database.write() as connection:
+            self._audit.append(connection, [Entry("stopped people listed", None, {"domain": str(domain)})])
+        with self._database.read() as connection:
             columns = (PARTICIPANT.c.participant, PARTICIPANT.c.consent, PARTICIPANT.c.withdrawal)
             people = connection.execute(sa.select(*columns, PARTICIPANT.c.merged_into)).all()
-            self._audit.append(connection, [Entry("stopped people listed", None, {"domain": str(domain)})])
         into = {number: merged for number, _, _, merged in people if merged is not None}
         stops = {
             number: withdrawal is not None or not (self._unstated if consent is None else consent) & CONSENT[domain]

@@ -23,10 +23,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+import orjson
+
 from biokeel.errors import AdapterError
 from biokeel.source.adapters import fhir_clinical, fhir_observations, fhir_patient
 from biokeel.source.adapters.base import MALFORMED, Batch, Context, Held, Report, Unusable
-from biokeel.source.adapters.envelope import documents
+from biokeel.source.adapters.envelope import written_documents
+from biokeel.source.adapters.fhir_alike import Alike, Read
 from biokeel.source.adapters.fhir_bundle import Bundle, Deletion
 from biokeel.source.adapters.fhir_common import Case, Made, Maker
 from biokeel.source.adapters.fhir_pressures import Pressures
@@ -59,8 +62,8 @@ def read_fhir(path: Path, context: Context, report: Report) -> Iterator[Batch]:
     documents what came before the first sign of another version may have been handed on, beyond `BATCH_ROWS` events.
     """
     file = _File(path.name, context, report)
-    for place, document in documents(path, report):
-        file.read(place, document)
+    for place, document, line in written_documents(path, report):
+        file.read(place, document, line)
         if file.held.full:
             yield from file.hand_on()
     file.end()
@@ -77,14 +80,42 @@ class _File:
         self._pressures = Pressures(report)
         self._waiting: list[Bundle] = []
         """Single resources: what is remembered of several is asked for at once."""
+        self._alike = Alike(context, report, self._aside)
         self.held = Held()
 
     def hand_on(self) -> list[Batch]:
         """The events that are held."""
         return self.held.hand_on()
 
-    def read(self, place: str, document: Resource) -> None:
-        """Hold the events of a bundle or resource. Raises `AdapterError`."""
+    def read(self, place: str, document: Resource, line: bytes) -> None:
+        """Hold the events of a bundle or resource, which may be that of a `line`. Raises `AdapterError`."""
+        if not line or not self._alike.is_tried:
+            self._by_itself(place, document)
+        elif not self._alike.add(place, document, line):
+            self._by_itself(place, orjson.loads(line))
+        elif self._alike.full:
+            self._take_alike()
+
+    def _take_alike(self) -> None:
+        batches, others = self._alike.take()
+        for batch in batches:
+            self.held.add_frame(batch)
+        for row in others:
+            self._by_itself(row.place, orjson.loads(row.text))
+
+    def _aside(self, place: str, document: Resource) -> Read | None:
+        """What a single resource comes to, which nobody hears of; null where that is no plain reading."""
+        report = Report()
+        bundle = Bundle.of(document, self._context, report, place)
+        pressures = Pressures(report)
+        case = Case(document, self._context, bundle, place, report, document, pressures)
+        try:
+            made = [] if case.is_withdrawn else _made(MAKERS[case.kind], case)
+        except Unusable:
+            return None
+        return None if case.is_withdrawn or pressures.taken else Read(case, made, report)
+
+    def _by_itself(self, place: str, document: Resource) -> None:
         alone = place == _WHOLE
         kind = document.get("resourceType")
         if not isinstance(kind, str):
@@ -111,6 +142,7 @@ class _File:
 
     def end(self) -> None:
         """The file has ended: read what waits, and put together the pressures that have no other half yet."""
+        self._take_alike()
         self._take()
         self._pair(rest=True)
 
@@ -189,8 +221,8 @@ class _File:
                 self._hold(note(context, key, pair.subject, at, [pair.made], context.memory), pair.position)
 
     def _hold(self, made: Iterable[Made], position: str) -> None:
-        for event, record in made:
-            self.held.add(event, record, position)
+        for each in made:
+            self.held.add(each.event, each.record, position)
 
 
 def _require_plain(resource: Resource) -> None:
