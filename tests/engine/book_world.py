@@ -46,6 +46,14 @@ class Stewards:
         """Order the release of what passes now; the operation."""
         return self.desk.order(self.desk.preview_release(PRESSURE, Filter(**wanted)), AUTHOR, "the limit was wrong")
 
+    def withdraw(self, **wanted):
+        """Order that landed rows which fail now go to quarantine; the operation."""
+        return self.desk.order(self.desk.preview_withdrawal(PRESSURE, Filter(**wanted)), AUTHOR, "it is too high")
+
+    def undo(self, number):
+        """Order that what an operation moved goes back; the operation."""
+        return self.desk.order(self.desk.preview_undo(PRESSURE, number), AUTHOR, "it was right")
+
     def limits(self):
         """By stamp, the limit of each version."""
         pages = self.review.standing(PRESSURE).chain.pages

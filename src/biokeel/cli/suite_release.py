@@ -13,6 +13,7 @@ from biokeel.cli.suite_book import Desk, Event, KeyFile, Reason
 from biokeel.cli.terminal import say
 
 if TYPE_CHECKING:
+    from biokeel.contracts.topics import EventType
     from biokeel.rulebook.operations import Operation, Request
     from biokeel.rules.reverdict import Filter, Preview, State
 
@@ -20,6 +21,9 @@ Rules = Annotated[list[str] | None, typer.Option("--rule", help="Rows that faile
 Source = Annotated[str, typer.Option("--source", help="Rows of this source.")]
 Since = Annotated[str, typer.Option("--since", help="Recorded since: 2026-11-01, a time with its zone, yesterday.")]
 Until = Annotated[str, typer.Option("--until", help="Recorded before.")]
+Without = Annotated[
+    Path | None, typer.Option("--without", help="Participants to leave out: what biokeel vault stopped wrote.")
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Order it. Without it nothing but the preview is made.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print it as one JSON object.")]
 
@@ -27,6 +31,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print it as one JSON objec
 def register(group: typer.Typer) -> None:
     """Add the commands of this file to `biokeel suite`."""
     group.command("release")(release)
+    group.command("withdraw")(withdraw)
+    group.command("undo")(undo)
     group.command("operations")(operations)
 
 
@@ -37,9 +43,7 @@ def release(
     source: Source = "",
     since: Since = "",
     until: Until = "",
-    without: Annotated[
-        Path | None, typer.Option("--without", help="Participants to leave out: what biokeel vault stopped wrote.")
-    ] = None,
+    without: Without = None,
     reason: Reason = "",
     yes: Yes = False,
     as_json: AsJson = False,
@@ -51,13 +55,50 @@ def release(
     """
     desk = Desk.open()
     kind = desk.event(event)
-    left_out = "" if without is None else desk.reverdict.leave_out(kind, without.read_text(encoding="ascii"))
-    wanted = _filter(rule, source, since, until, left_out)
-    preview = desk.reverdict.preview_release(kind, wanted)
-    if yes and without is None:
-        raise typer.BadParameter(
-            f"--without: who has withdrawn since, only the vault zone knows. Ask for: biokeel vault stopped {event}"
-        )
+    wanted = _filter(rule, source, since, until, _left_out(desk, kind, without, yes=yes))
+    _ordered(desk, desk.reverdict.preview_release(kind, wanted), reason, key_file, yes=yes, as_json=as_json)
+
+
+def withdraw(
+    event: Event,
+    *,
+    rule: Rules = None,
+    source: Source = "",
+    since: Since = "",
+    until: Until = "",
+    reason: Reason = "",
+    yes: Yes = False,
+    as_json: AsJson = False,
+    key_file: KeyFile = None,
+) -> None:
+    """Show which landed rows fail the version in force, and with --yes let the workers move them to quarantine.
+
+    They keep their place in each person's history, and an undo brings them back as they were.
+    """
+    desk = Desk.open()
+    preview = desk.reverdict.preview_withdrawal(desk.event(event), _filter(rule, source, since, until, ""))
+    _ordered(desk, preview, reason, key_file, yes=yes, as_json=as_json)
+
+
+def undo(
+    event: Event,
+    number: Annotated[int, typer.Argument(help="The operation's number: biokeel suite operations EVENT.")],
+    *,
+    without: Without = None,
+    reason: Reason = "",
+    yes: Yes = False,
+    as_json: AsJson = False,
+    key_file: KeyFile = None,
+) -> None:
+    """Show what an operation has moved and still lies there, and with --yes let the workers move it back.
+
+    That is an operation, too, and can be undone.
+    """
+    desk = Desk.open()
+    kind = desk.event(event)
+    preview = desk.reverdict.preview_undo(kind, number)
+    if preview.lands:
+        preview = desk.reverdict.preview_undo(kind, number, _left_out(desk, kind, without, yes=yes))
     _ordered(desk, preview, reason, key_file, yes=yes, as_json=as_json)
 
 
@@ -81,7 +122,9 @@ def operations(event: Event, *, as_json: AsJson = False) -> None:
         eyes = "alone" if made.is_alone else f"approved by {made.approver}"
         say(f"{event}: {request.purpose} {made.number} of {request.author}, {eyes}, {made.at}: {request.reason}")
         state = f"open in partitions {', '.join(map(str, each.open_in))}" if each.open_in else "done"
-        say(f"  {each.moved:,} of {request.count:,} rows moved, {state}; by version {request.version}")
+        what = f"undoes {request.undoes}" if request.undoes else f"by version {request.version}"
+        undone = f"; undone by {', '.join(map(str, each.undone_by))}" if each.undone_by else ""
+        say(f"  {each.moved:,} of {request.count:,} rows moved, {state}; {what}{undone}")
     say_waiting(event, waiting)
 
 
@@ -89,7 +132,8 @@ def say_waiting(event: str, waiting: dict[str, Request]) -> None:
     """Print the operations that wait for a second person."""
     for digest, request in waiting.items():
         say(f"{event}: {request.purpose} {digest[:12]} of {request.author}, {request.at}: {request.reason}")
-        say(f"  {request.count:,} rows{_chosen(request)}, by version {request.version}")
+        what = f"undoes {request.undoes}" if request.undoes else f"by version {request.version}"
+        say(f"  {request.count:,} rows{_chosen(request)}, {what}")
         say(f"  Another steward: biokeel suite approve {event} {digest[:12]} (or reject)")
 
 
@@ -111,7 +155,9 @@ def _ordered(desk: Desk, preview: Preview, reason: str, key_file: Path | None, *
         }
         say(json.dumps(told, ensure_ascii=False, indent=2), lines=True)
         return
-    say(f"{preview.event}: {preview.rows:,} rows would be moved ({preview.purpose}, by version {preview.version}).")
+    way = "would land" if preview.lands else "would go to quarantine"
+    by = f"by version {preview.version}" if preview.version else f"as before operation {preview.wanted.undoes}"
+    say(f"{preview.event}: {preview.rows:,} rows {way}, {by}.")
     for column, title in (("rules", "failed"), ("source_id", "source")):
         for name, rows in preview.by(column):
             say(f"  {title:<8}{name or '-':<44}{rows:>12,}")
@@ -131,6 +177,17 @@ def _say_next(preview: Preview, made: Operation | str | None) -> None:
             f"Operation {made.number} is ordered; workers begin within seconds. "
             f"See: biokeel suite operations {preview.event}"
         )
+
+
+def _left_out(desk: Desk, event: EventType, without: Path | None, *, yes: bool) -> str:
+    """The list of participants whose rows do not land, kept in the book; without one nothing lands."""
+    if without is not None:
+        return desk.reverdict.leave_out(event, without.read_text(encoding="ascii"))
+    if yes:
+        raise typer.BadParameter(
+            f"--without: who has withdrawn since, only the vault zone knows. Ask for: biokeel vault stopped {event}"
+        )
+    return ""
 
 
 def _filter(rule: list[str] | None, source: str, since: str, until: str, without: str) -> Filter:
@@ -166,4 +223,5 @@ def _state(state: State) -> dict[str, object]:
         "approver": made.approver,
         "moved": state.moved,
         "open_in": list(state.open_in),
+        "undone_by": list(state.undone_by),
     }

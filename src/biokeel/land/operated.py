@@ -41,6 +41,11 @@ def done(operation: int) -> int:
     return step_of(operation, _LAST)
 
 
+def operation_of(step: int) -> int:
+    """The number of the operation of which `step` is one."""
+    return step >> _STEP_BITS
+
+
 def first_open(step: int) -> int:
     """The first operation that is not done after `step` (-1: nothing is noted)."""
     return (max(step, 0) + 1) >> _STEP_BITS
@@ -98,11 +103,10 @@ def released_rows(lake: Lake, schema: EventSchema, partition: int, above: int, u
 
 
 def moved_rows(lake: Lake, schema: EventSchema, partition: int, operation: int) -> int:
-    """How many rows `operation` has released in `partition` so far, wherever they stand now."""
-    step = pl.col("raw_offset") // (1 << _ROW_BITS)
-    mine = (pl.col("stream") == STREAM_QUARANTINE) & (pl.col("pseudo_partition") == partition)
-    of_it = mine & (step > step_of(operation, 0)) & (step <= done(operation))
-    rows = [table.filter(of_it).select(ROW) for table in tables_of(lake, schema).values()]
+    """How many rows `operation`, which is under way, has moved in `partition` so far."""
+    mine = (pl.col("operation") == operation) & (pl.col("pseudo_partition") == partition)
+    # One that `tidy` is moving is in two tables.
+    rows = [table.filter(mine).select(ROW) for table in tables_of(lake, schema).values()]
     return collect(pl.concat(rows)).n_unique() if rows else 0
 
 

@@ -92,7 +92,7 @@ def tidy(lake: Lake, schema: EventSchema, now: dt.datetime, *, reached: Callable
     if found.height:
         _append(lake, history, topic, found.with_columns(pl.lit(now).alias("moved_at")))
         reached("tidy.appended")
-        _delete(curated, found)
+        delete(curated, found)
         reached("tidy.deleted")
     _note(history, topic, landed, operated)
     counts = dict(found["why"].value_counts().iter_rows())
@@ -198,10 +198,10 @@ def _commit(history: DeltaTable, topic: str, rows: pl.DataFrame | None, position
         append(history, rows, {f"{topic}/{name}": version for name, version in versions.items()}, _WRITER)
 
 
-def _delete(curated: DeltaTable, rows: pl.DataFrame) -> None:
-    """Step 3, in commits of `ROWS_A_DELETE`."""
+def delete(curated: DeltaTable, rows: pl.DataFrame, only: str = "TRUE") -> None:
+    """Step 3, in commits of `ROWS_A_DELETE`: delete these rows, those that `only` (SQL) is true of."""
     for part in rows.select(*ROW, "pseudo_partition", "pseudo_offset").sort(pl.all()).iter_slices(ROWS_A_DELETE):
-        predicate = " OR ".join(_named(part))
+        predicate = f"({' OR '.join(_named(part))}) AND {only}"
         for attempt in range(ATTEMPTS):
             try:
                 with Mapped(curated.table_uri), conflicts():

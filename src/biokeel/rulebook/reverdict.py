@@ -13,6 +13,10 @@ they are. Of these a **release** leaves in quarantine, in this order:
 | fails still | by the version that judges |
 | a stage fails on it | as it did when it came |
 
+A **withdrawal** moves landed rows that fail a critical rule of the version that judges. An **undo** moves what the
+operation that it undoes has moved, and that still lies where that brought it: rows that it had landed go back to
+quarantine with the verdict of then; rows that it had moved to quarantine come back as they were, by the table above.
+
 Repeats and withdrawals lie in the quarantine table for no rule's sake, and are no candidates; a repeat is no newer
 version either, since it says what has landed. The tables are read as
 they stand when this begins, in chunks of bounded size: candidates in the order of blocks and coordinates, and of other
@@ -36,15 +40,15 @@ from biokeel.link.stage import link
 from biokeel.link.state import PersonState
 from biokeel.poison import guarded
 from biokeel.reasons import Reason
-from biokeel.rulebook.operations import left_out
+from biokeel.rulebook.operations import Purpose, left_out
 from biokeel.validate.stage import validate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from biokeel.contracts.schema import EventSchema
     from biokeel.land.lake import Lake
-    from biokeel.rulebook.operations import Request
+    from biokeel.rulebook.operations import Operation, Request
     from biokeel.validate.rules import CompiledSuite
 
 CHUNK_ROWS: Final = 100_000
@@ -68,9 +72,8 @@ _RECORDED: Final = pl.coalesce("recorded_at", "occurred_at")
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some candidates. `moves` are those that the operation moves: a `ValidatedBatch`'s columns, stamped by the version
-    that judges, `operation` and `earlier_version`. `counts` says how many they are (`COUNTS`), `left` how many are left
-    where they are, by why.
+    """Some candidates. `moves` are those that the operation moves, as its kind says. `counts` says how many they are
+    (`COUNTS`), `left` how many are left where they are, by why.
     """
 
     moves: pl.DataFrame
@@ -78,54 +81,63 @@ class Chunk:
     left: Counter[str]
 
 
-class Releasable:
-    """The rows of a lake that `request` would release, of all pseudo partitions or of one."""
+class Selection:
+    """The rows of a lake that an operation would move, of all pseudo partitions or of one.
 
-    def __init__(
-        self,
-        lake: Lake,
-        schema: EventSchema,
-        request: Request,
-        *,
-        number: int,
-        suite: CompiledSuite,
-        limit: int,
-    ) -> None:
-        """`number` is the operation's, or the next one's; `limit` how many events of a chunk may be set aside.
+    What is a candidate, and what becomes of it, is said by the kinds of it below.
+    """
+
+    table = "quarantine"
+    """Where candidates lie."""
+
+    def __init__(self, lake: Lake, schema: EventSchema, request: Request, number: int) -> None:
+        """`number` is the operation's, or the next one's.
 
         Raises `StoreUnavailable`, and `BookBroken` where the list of participants is not what it was.
         """
-        self._schema = schema
-        self._request = request
-        self._number = number
-        self._suite = suite
-        self._limit = limit
+        self.schema = schema
+        self.request = request
+        self.number = number
+        self.tables = tables_of(lake, schema)
         self._left_out = pl.Series(left_out(lake.objects, schema.event, request.without), dtype=pl.String)
-        self._tables = tables_of(lake, schema)
 
     def chunks(self, partition: int | None = None) -> Iterator[Chunk]:
         """The candidates of `partition` (None: of all), chunk by chunk in their order. Raises `StoreUnavailable`."""
-        if "quarantine" not in self._tables:
+        if self.table not in self.tables:
             return
-        mine = self._tables["quarantine"].filter(self._wanted())
+        mine = self.tables[self.table].filter(self.wanted())
         if partition is not None:
             mine = mine.filter(pl.col("pseudo_partition") == partition)
         blocks = collect(mine.group_by(list(POSITION)).len()).sort(list(POSITION))
         for at, first, last in _together(blocks, CHUNK_ROWS):
             these = (pl.col("pseudo_partition") == at) & pl.col("pseudo_offset").is_between(first, last)
             for some in collect(mine.filter(these)).sort(_ORDER).iter_slices(CHUNK_ROWS):
-                yield self._sorted(some)
+                left: Counter[str] = Counter()
+                moves, failed = self.chosen(some, left)
+                by = ("pseudo_partition", "source_id", "rules")
+                named = failed.with_columns(pl.col("failed_rules").list.join(", ").alias("rules"))
+                counts = named.group_by(by).agg(pl.len().cast(pl.Int64).alias("rows"))
+                yield Chunk(moves, counts.select(*COUNTS), left)
 
-    def _wanted(self) -> pl.Expr:
-        """The candidates among the rows of the quarantine table."""
-        request = self._request
+    def wanted(self) -> pl.Expr:
+        """The candidates among the rows of the table."""
+        raise NotImplementedError
+
+    def chosen(self, rows: pl.DataFrame, left: Counter[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Of candidates those that move, as they are written, and as they (or what they failed) are told.
+
+        Counts the others in `left`, by why.
+        """
+        raise NotImplementedError
+
+    def matching(self) -> pl.Expr:
+        """Rows that the request's filter matches, rules apart, and that no later operation brought where they are."""
+        request = self.request
         partition, offset = pl.col("pseudo_partition"), pl.col("pseudo_offset")
         chosen = pl.any_horizontal(
             pl.lit(value=False), *((partition == p) & (offset <= last) for p, last in request.positions().items())
         )
-        chosen &= pl.col("reason").is_in(_MENDABLE) & (_operation() < self._number)
-        if request.rules:
-            chosen &= pl.col("failed_rules").list.eval(pl.element().is_in(request.rules)).list.any()
+        chosen &= _operation() < self.number
         if request.source:
             chosen &= pl.col("source_id") == request.source
         if request.since:
@@ -134,23 +146,12 @@ class Releasable:
             chosen &= pl.lit(request.until).str.to_datetime("us", time_zone="UTC") > _RECORDED
         return chosen
 
-    def _sorted(self, rows: pl.DataFrame) -> Chunk:
-        """The chunk of these candidates."""
-        left: Counter[str] = Counter()
+    def releasable(self, rows: pl.DataFrame, left: Counter[str]) -> pl.DataFrame:
+        """The quarantined `rows` that may land at all, whatever their values are."""
         person = pl.when(pl.col("participant_id").is_in(self._left_out.implode())).then(pl.lit(STOPPED))
-        rows = self._kept(rows, rows.select(person).to_series(), left)
-        rows = self._kept(rows, self._in_place(rows), left)
-        rows = self._kept(rows, self._not_outdated(rows), left)
-        moves = self._passing(rows, left)
-        those = rows.join(moves.select(FIRST), on=FIRST, how="semi")
-        rules = pl.col("failed_rules").list.join(", ").alias("rules")
-        counts = those.group_by("pseudo_partition", "source_id", rules).agg(pl.len().cast(pl.Int64).alias("rows"))
-        return Chunk(moves, counts.select(*COUNTS), left)
-
-    def _kept(self, rows: pl.DataFrame, why: pl.Series, left: Counter[str]) -> pl.DataFrame:
-        """The rows for which `why` is null; the others are counted, but for those that this operation has moved."""
-        left.update(why.drop_nulls().filter(why.drop_nulls() != "").to_list())
-        return rows.filter(why.is_null())
+        rows = _kept(rows, rows.select(person).to_series(), left)
+        rows = _kept(rows, self._in_place(rows), left)
+        return _kept(rows, self._not_outdated(rows), left)
 
     def _in_place(self, rows: pl.DataFrame) -> pl.Series:
         """Whether each row is the one that says where its event lies: null, or that it is not.
@@ -161,13 +162,13 @@ class Releasable:
             table.filter(pl.col("operation").is_not_null())
             .select(*FIRST, pl.col("operation").alias("later"))
             .join(rows.lazy().select(FIRST), on=FIRST, how="semi")
-            for table in self._tables.values()
+            for table in self.tables.values()
         ]
         latest = collect(pl.concat(operations)).group_by(FIRST).agg(pl.col("later").max())
         found = rows.join(latest, on=FIRST, how="left", maintain_order="left")
         later = pl.col("later").fill_null(0)
         return found.select(
-            pl.when(later == self._number).then(pl.lit("")).when(later > _operation()).then(pl.lit(MOVED))
+            pl.when(later == self.number).then(pl.lit("")).when(later > _operation()).then(pl.lit(MOVED))
         ).to_series()
 
     def _not_outdated(self, rows: pl.DataFrame) -> pl.Series:
@@ -177,7 +178,7 @@ class Releasable:
             .with_columns(is_withdrawal(table.collect_schema().names()).alias("withdrawal"))
             .select({*KEY, *_VERSION})
             .join(rows.lazy().select(KEY), on=KEY, how="semi")
-            for name, table in self._tables.items()
+            for name, table in self.tables.items()
         ]
         newest = collect(pl.concat(versions, how="diagonal")).sort(_VERSION).unique(KEY, keep="last")
         newest = newest.select(*KEY, "withdrawal", *(pl.col(name).alias(f"newest_{name}") for name in _FIRST))
@@ -186,15 +187,49 @@ class Releasable:
         word = pl.when("withdrawal").then(pl.lit(BY_SOURCE)).otherwise(pl.lit(NEWER))
         return found.select(pl.when(other).then(word)).to_series()
 
+
+class Judged(Selection):
+    """A selection by what a version says. `limit`: how many events of a chunk may be set aside."""
+
+    def __init__(
+        self,
+        lake: Lake,
+        schema: EventSchema,
+        request: Request,
+        number: int,
+        *,
+        suite: CompiledSuite,
+        limit: int,
+    ) -> None:
+        """See `Selection`."""
+        super().__init__(lake, schema, request, number)
+        self.suite = suite
+        self.limit = limit
+
+
+class Releasable(Judged):
+    """Quarantined rows that pass the version. `moves` are a `ValidatedBatch`'s rows, with `OPERATION_STAMPS`."""
+
+    def wanted(self) -> pl.Expr:
+        """See `Selection`."""
+        chosen = self.matching() & pl.col("reason").is_in(_MENDABLE)
+        return chosen & _failing(self.request.rules) if self.request.rules else chosen
+
+    def chosen(self, rows: pl.DataFrame, left: Counter[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """See `Selection`."""
+        rows = self.releasable(rows, left)
+        moves = self._passing(rows, left)
+        return moves, rows.join(moves.select(FIRST), on=FIRST, how="semi")
+
     def _passing(self, rows: pl.DataFrame, left: Counter[str]) -> pl.DataFrame:
         """The rows that the version lets pass, stamped."""
-        batch = as_batch(self._schema, rows)
+        batch = as_batch(self.schema, rows)
         frame = batch.frame.with_columns(rows["suite_version"].alias("earlier_version"))
         stamped = PseudonymisedBatch(batch.event, frame)
 
         def stage(first: int, end: int) -> pl.DataFrame:
             some = stamped.rows(first, end)
-            accepted = validate(some, self._suite).accepted.frame
+            accepted = validate(some, self.suite).accepted.frame
             states = {p: PersonState() for p in accepted["pseudo_partition"].unique()}
             link(ValidatedBatch(some.event, accepted.sort("pseudo_partition")), states)
             left[FAILS] += end - first - accepted.height
@@ -202,13 +237,98 @@ class Releasable:
 
         def set_aside(row: int, _error: BaseException) -> pl.DataFrame:
             left[STAGE] += 1
-            return validate(stamped.rows(row, row), self._suite).accepted.frame
+            return validate(stamped.rows(row, row), self.suite).accepted.frame
 
         def place(row: int) -> str:
             return "Releasing {}/{}@{}".format(*frame.select(*POSITION, "first_offset").row(row))
 
-        passing = pl.concat(guarded(stage, set_aside, frame.height, place, self._limit))
-        return passing.with_columns(pl.lit(self._number, pl.Int64).alias("operation"))
+        passing = pl.concat(guarded(stage, set_aside, frame.height, place, self.limit))
+        return passing.with_columns(pl.lit(self.number, pl.Int64).alias("operation"))
+
+
+class Withdrawable(Judged):
+    """Landed rows that fail a critical rule of the version. `moves` have the columns of the quarantine table."""
+
+    table = "curated"
+
+    def wanted(self) -> pl.Expr:
+        """See `Selection`."""
+        return self.matching()
+
+    def chosen(self, rows: pl.DataFrame, left: Counter[str]) -> tuple[pl.DataFrame, pl.DataFrame]:  # noqa: ARG002 - what passes is not left behind: it is where it belongs
+        """See `Selection`."""
+        stopped = validate(as_batch(self.schema, rows), self.suite).rejected.frame
+        if self.request.rules:
+            stopped = stopped.filter(_failing(self.request.rules))
+        verdicts = stopped.select(*ROW, "reason", "failed_rules", pl.col("suite_version").alias("version"))
+        moves = _moved_to_quarantine(rows.join(verdicts, on=ROW, maintain_order="left"), self.number)
+        return moves, moves
+
+
+class TakenBack(Selection):
+    """Landed rows that an operation brought in, and that an undo takes back to quarantine, with the verdict of then."""
+
+    table = "curated"
+
+    def wanted(self) -> pl.Expr:
+        """See `Selection`."""
+        return pl.col("operation") == self.request.undoes
+
+    def chosen(self, rows: pl.DataFrame, left: Counter[str]) -> tuple[pl.DataFrame, pl.DataFrame]:  # noqa: ARG002 - all of them move
+        """See `Selection`."""
+        before = self.tables["quarantine"].filter(_operation() < self.request.undoes)
+        before = before.filter(pl.col("reason").is_in(_MENDABLE)).join(rows.lazy().select(FIRST), on=FIRST, how="semi")
+        verdicts = collect(
+            before.select(
+                *FIRST, "reason", "failed_rules", pl.col("suite_version").alias("version"), _operation().alias("order")
+            )
+        )
+        latest = verdicts.sort("order").unique(FIRST, keep="last").drop("order")
+        moves = _moved_to_quarantine(rows.join(latest, on=FIRST, maintain_order="left"), self.number)
+        return moves, moves
+
+
+class BroughtBack(Selection):
+    """Rows that an operation moved to quarantine, and that an undo brings back as they were."""
+
+    def wanted(self) -> pl.Expr:
+        """See `Selection`."""
+        return pl.col("operation") == self.request.undoes
+
+    def chosen(self, rows: pl.DataFrame, left: Counter[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """See `Selection`."""
+        rows = self.releasable(rows, left)
+        moves = rows.with_columns(
+            pl.lit(self.number, pl.Int64).alias("operation"),
+            suite_version="earlier_version",
+            earlier_version="suite_version",
+        )
+        return moves.drop("reason", "failed_rules"), rows
+
+
+def goes_in(operations: Sequence[Operation], request: Request) -> bool:
+    """Whether `request` brings rows into the curated table, rather than out of it; `operations` are those before it."""
+    if request.purpose is Purpose.UNDO:
+        return not goes_in(operations, operations[request.undoes - 1].requested)
+    return request.purpose is Purpose.RELEASE
+
+
+def _moved_to_quarantine(rows: pl.DataFrame, number: int) -> pl.DataFrame:
+    """Rows of the curated table as they are written to quarantine; `version` judged them. Their warnings stay."""
+    return rows.with_columns(
+        pl.lit(number, pl.Int64).alias("operation"), earlier_version="suite_version", suite_version="version"
+    ).drop("version")
+
+
+def _failing(rules: Sequence[str]) -> pl.Expr:
+    return pl.col("failed_rules").list.eval(pl.element().is_in(list(rules))).list.any()
+
+
+def _kept(rows: pl.DataFrame, why: pl.Series, left: Counter[str]) -> pl.DataFrame:
+    """The rows for which `why` is null; the others are counted, but for those that this operation has moved."""
+    told = why.drop_nulls()
+    left.update(told.filter(told != "").to_list())
+    return rows.filter(why.is_null())
 
 
 def _operation() -> pl.Expr:

@@ -8,7 +8,7 @@ What carries them out is `biokeel.engine.curate.operating`.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
@@ -28,7 +28,17 @@ from biokeel.rulebook.operations import (
     left_out_key,
 )
 from biokeel.rulebook.pages import Rejection, digest_of, rejection_key
-from biokeel.rulebook.reverdict import COUNTS, Releasable
+from biokeel.rulebook.reverdict import (
+    COUNTS,
+    MOVED,
+    BroughtBack,
+    Judged,
+    Releasable,
+    Selection,
+    TakenBack,
+    Withdrawable,
+    goes_in,
+)
 from biokeel.rulebook.standing import compiled, now
 from biokeel.rules.review import SHORTEST
 
@@ -38,6 +48,7 @@ if TYPE_CHECKING:
     from biokeel.contracts.schema import EventSchema
     from biokeel.contracts.topics import EventType
     from biokeel.land.lake import Lake
+    from biokeel.rulebook.standing import Standing
     from biokeel.rules.keys import StewardKey
     from biokeel.rules.review import Review
 
@@ -54,6 +65,8 @@ class Filter(NamedTuple):
     until: str = ""
     without: str = ""
     """The SHA-256 of the list of participants that are left out: `Reverdict.leave_out`."""
+    undoes: int = 0
+    """The number of the operation that is undone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +80,8 @@ class Preview:
     up_to: Mapping[int, int]
     counts: pl.DataFrame
     left: Mapping[str, int]
+    lands: bool
+    """Whether its rows go to the curated table, rather than to quarantine."""
 
     @property
     def rows(self) -> int:
@@ -86,11 +101,12 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How far an operation is: `moved` rows so far, `undone` by a later one, and in which partitions it is not done."""
+    """How far an operation is: `moved` rows, in which partitions it is not done, and by which others it was undone."""
 
     operation: Operation
     moved: int
     open_in: tuple[int, ...]
+    undone_by: tuple[int, ...]
 
 
 class Reverdict:
@@ -125,22 +141,50 @@ class Reverdict:
     def preview_release(self, event: EventType, wanted: Filter) -> Preview:
         """What releasing would move of `event`, by the version in force. Raises `SuiteError`, `StoreUnavailable`."""
         standing = self._review.standing(event)
-        if unknown := set(wanted.rules) - self._rules_ever(event):
-            raise NotApproved(
-                f"No version of {event} has a rule {', '.join(sorted(unknown))}.", "biokeel suite check names them."
-            )
-        up_to = positions_in(self._lake, self._lake.quarantine(event), event.pseudo_topic)
+        self._require_rules(event, wanted)
+        return self._judged(Releasable, Purpose.RELEASE, standing, wanted, self._lake.quarantine(event))
+
+    def preview_withdrawal(self, event: EventType, wanted: Filter) -> Preview:
+        """What moving landed rows of `event` that fail now to quarantine would move; see `preview_release`."""
+        standing = self._review.standing(event)
+        self._require_rules(event, wanted)
+        return self._judged(Withdrawable, Purpose.WITHDRAW, standing, wanted, self._lake.curated(event))
+
+    def preview_undo(self, event: EventType, number: int, without: str = "") -> Preview:
+        """What undoing an operation would move back. Raises `NotApproved` where it is not there, or not done yet."""
+        known, following = self._known(event)
+        states = {each.operation.number: each for each in self.states(event)}
+        if number not in states:
+            raise NotApproved(f"There is no operation {number} of {event}.", f"See biokeel suite operations {event}.")
+        if states[number].open_in:
+            raise NotApproved(f"Operation {number} of {event} is under way.", "Undo it when it is done.")
+        wanted = Filter(without=without, undoes=number)
+        up_to = dict(states[number].operation.requested.positions())
+        request = _request(event, Purpose.UNDO, "", wanted, up_to)
+        kind = BroughtBack if goes_in(known.found, request) else TakenBack
+        preview = self._preview(kind(self._lake, self._schemas[event], request, following), wanted, up_to)
+        gone = states[number].moved - preview.rows - sum(preview.left.values())
+        return replace(preview, left={**preview.left, MOVED: preview.left.get(MOVED, 0) + gone}) if gone else preview
+
+    def _judged(self, kind: type[Judged], purpose: Purpose, standing: Standing, wanted: Filter, uri: str) -> Preview:
+        event = standing.suite.event
+        up_to = positions_in(self._lake, uri, event.pseudo_topic)
+        request = _request(event, purpose, standing.page.stamp, wanted, up_to)
         number = self._known(event)[1]
-        request = _request(event, Purpose.RELEASE, standing.page.stamp, wanted, up_to)
-        found = Releasable(
-            self._lake, self._schemas[event], request, number=number, suite=standing.suite, limit=SET_ASIDE
-        )
+        found = kind(self._lake, self._schemas[event], request, number, suite=standing.suite, limit=SET_ASIDE)
+        return self._preview(found, wanted, up_to)
+
+    def _preview(self, found: Selection, wanted: Filter, up_to: Mapping[int, int]) -> Preview:
+        request = found.request
         left: Counter[str] = Counter()
         counts = [pl.DataFrame(schema=COUNTS)]
         for chunk in found.chunks():
             left += chunk.left
             counts.append(chunk.counts)
-        return Preview(event, Purpose.RELEASE, standing.page.stamp, wanted, up_to, pl.concat(counts), left)
+        event = found.schema.event
+        return Preview(
+            event, request.purpose, request.version, wanted, up_to, pl.concat(counts), left, found.table == "quarantine"
+        )
 
     def order(self, preview: Preview, author: StewardKey, reason: str) -> Operation | str:
         """Order what `preview` shows: the operation, or the digest of the request that waits for a second person.
@@ -214,18 +258,19 @@ class Reverdict:
             collect(table.filter(pl.col("operation").is_not_null()).group_by("operation").agg(pl.len().alias("rows")))
             for table in tables_of(self._lake, self._schemas[event]).values()
         ]
-        moved: Counter[int] = Counter()
+        lie: Counter[int] = Counter()
         for frame in rows:
-            moved.update(dict(frame.iter_rows()))
+            lie.update(dict(frame.iter_rows()))
         has = positions_in(self._lake, self._lake.curated(event), event.pseudo_topic, "/operated")
-        return [
-            State(
-                each,
-                moved[each.number],
-                tuple(p for p in each.requested.positions() if has.get(p, 0) < done(each.number)),
-            )
-            for each in known.found
-        ]
+        found = []
+        for each in known.found:
+            undone_by = tuple(it.number for it in known.found if it.requested.undoes == each.number)
+            moved = lie[each.number]
+            if goes_in(known.found, each.requested):  # what was undone of it has left the curated table
+                moved += sum(lie[number] for number in undone_by)
+            open_in = tuple(p for p in each.requested.positions() if has.get(p, 0) < done(each.number))
+            found.append(State(each, moved, open_in, undone_by))
+        return found
 
     def _added(self, event: EventType, request: Request, approver: StewardKey) -> Operation:
         known, number = self._known(event)
@@ -243,6 +288,12 @@ class Reverdict:
             raise BookBroken(known.fault)
         return known, len(known.found) + 1
 
+    def _require_rules(self, event: EventType, wanted: Filter) -> None:
+        if unknown := set(wanted.rules) - self._rules_ever(event):
+            raise NotApproved(
+                f"No version of {event} has a rule {', '.join(sorted(unknown))}.", "biokeel suite check names them."
+            )
+
     def _rules_ever(self, event: EventType) -> set[str]:
         """The ids of all rules that any version of `event` has."""
         found: set[str] = set()
@@ -258,7 +309,7 @@ def _request(event: EventType, purpose: Purpose, version: str, wanted: Filter, u
         event=str(event),
         purpose=purpose,
         version=version,
-        undoes=0,
+        undoes=wanted.undoes,
         rules=wanted.rules,
         source=wanted.source,
         since=wanted.since,

@@ -35,6 +35,8 @@ POINTS: Final = (
     "curate.operation.linked",
     "curate.land.operated",
     "curate.land.operation_known",
+    "curate.land.moved",
+    "curate.land.moved_away",
     "books.looked",
     "books.saved",
     "books.sent",

@@ -12,6 +12,9 @@ An operation is done in a partition step by step (`biokeel.land.operated`), each
    on with the operation from its first candidate, and passes over those that it has moved.
 4. A snapshot is saved. *Crash before it*: as above. *After it*: nothing is to be linked again.
 
+Rows that go to quarantine are moved in step 1 already, beside the stream (`biokeel.land.moved`, which says what a crash
+means), and step 3 is of no rows; rows that an undo brings back are landed as they were.
+
 The last step has no rows, and says that the operation is done here. Operations are done in their order. One that cannot
 be carried out (its version is not in the book, a row of it raises, it would move more rows than its preview counted) is
 logged and left where it is, and with it the later ones of the partition; the stream goes on.
@@ -31,11 +34,12 @@ import polars as pl
 from biokeel.batch import STREAM_QUARANTINE, PseudonymisedBatch
 from biokeel.contracts.topics import event_of
 from biokeel.engine.curate.judging import released
-from biokeel.errors import CommitConflict, LandingError, StoreUnavailable, describe
+from biokeel.errors import BiokeelError, CommitConflict, LandingError, StoreUnavailable, describe
+from biokeel.land.moved import move_out, unfinished
 from biokeel.land.operated import done, moved_rows, next_step, release_numbers
 from biokeel.poison import may_be_poison
 from biokeel.rulebook.operations import Purpose
-from biokeel.rulebook.reverdict import Releasable
+from biokeel.rulebook.reverdict import BroughtBack, Releasable, TakenBack, Withdrawable, goes_in
 from biokeel.testing.crash import reached
 
 if TYPE_CHECKING:
@@ -59,13 +63,15 @@ log = logging.getLogger(__name__)
 @dataclass(slots=True)
 class _Progress:
     """How far an operation is in a partition, in this process. `moves` is the chunk that waits to be landed, None while
-    there is none; `left` are the chunks after it. `moved`: rows so far, whichever process moved them.
+    there is none; `left` are the chunks after it. `moved`: rows so far, whichever process moved them. `step` is one
+    that has been done but for O, 0 for none.
     """
 
     operation: Operation
     left: Iterator[pl.DataFrame]
     moved: int
     moves: pl.DataFrame | None = None
+    step: int = 0
     is_done: bool = False
 
 
@@ -110,13 +116,18 @@ class Operator:
         progress = self._progress.get(at)
         if progress is None or progress.operation.number != operation.number:
             progress = self._progress[at] = _Progress(operation, iter(()), -1)
-        if progress.moves is not None or progress.is_done:
+        if progress.moves is not None or progress.step or progress.is_done:
             return True
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._look, at, progress)
+        except CommitConflict as error:
+            if self._progress.pop(at, None) is progress:
+                self._landing.conflict(event_of(at.topic), error)
+            return False
         except BaseException as error:
-            self._progress.pop(at, None)
-            if isinstance(error, StoreUnavailable) or not (may_be_poison(error) or isinstance(error, LandingError)):
+            if self._progress.pop(at, None) is not progress:
+                return False  # the partition has left meanwhile, and whatever belongs to it
+            if isinstance(error, StoreUnavailable) or not (may_be_poison(error) or isinstance(error, BiokeelError)):
                 raise
             self._stall(at, operation, error)
             return False
@@ -157,9 +168,13 @@ class Operator:
 
     def _look(self, at: Partition, progress: _Progress) -> None:
         """Find the next chunk with anything to move; where there is none, the operation is done."""
-        event, request = event_of(at.topic), progress.operation.requested
+        event, request, number = event_of(at.topic), progress.operation.requested, progress.operation.number
+        schema = self._schemas[event]
         if progress.moved < 0:
-            progress.moved = moved_rows(self._lake, self._schemas[event], at.partition, progress.operation.number)
+            progress.step = unfinished(self._lake, schema, at.partition, _reached) or 0
+            if progress.step:
+                return
+            progress.moved = moved_rows(self._lake, schema, at.partition, number)
             progress.left = self._chunks(at, progress.operation)
         for moves in progress.left:
             most = request.rows.get(str(at.partition), 0)
@@ -168,38 +183,44 @@ class Operator:
                     f"It would move more than the {most:,} rows that its preview counted in partition {at.partition}.",
                     "Ask for another operation: biokeel suite release shows what it would move now.",
                 )
-            if moves.height:
+            if not moves.height:
+                continue
+            if goes_in(self._book.operations(event), request):
                 progress.moves = moves
                 return
+            known = self._landing.tables[event].operated(at.partition)
+            step = next_step(known, number)
+            move_out(self._lake, schema, at.partition, moves, steps=(known, step), reached=_reached)
+            progress.moved += moves.height
+            progress.step = step
+            log.info("operation %d of %s: %d rows moved out of partition %d", number, event, moves.height, at.partition)
+            return
         progress.is_done = True
 
     def _chunks(self, at: Partition, operation: Operation) -> Iterator[pl.DataFrame]:
         event, request = event_of(at.topic), operation.requested
-        if request.purpose is not Purpose.RELEASE:
-            raise LandingError(f"This release cannot carry out a {request.purpose}.", "Update the workers.")
+        lake, schema, number = self._lake, self._schemas[event], operation.number
+        if request.purpose is Purpose.UNDO:
+            back = BroughtBack if goes_in(self._book.operations(event), request) else TakenBack
+            return (chunk.moves for chunk in back(lake, schema, request, number).chunks(at.partition))
         suite = self._book.version(event, request.version)
         if suite is None:
             raise LandingError(
                 f"Version {request.version} of {event}, by which it judges, is none that this release can run.",
                 f"See biokeel suite history {event}.",
             )
-        found = Releasable(
-            self._lake,
-            self._schemas[event],
-            request,
-            number=operation.number,
-            suite=suite,
-            limit=self._settings.set_aside_events,
-        )
-        return (chunk.moves for chunk in found.chunks(at.partition))
+        kind = Releasable if request.purpose is Purpose.RELEASE else Withdrawable
+        judged = kind(lake, schema, request, number, suite=suite, limit=self._settings.set_aside_events)
+        return (chunk.moves for chunk in judged.chunks(at.partition))
 
     def _land(self, at: Partition, progress: _Progress, standing: Snapshot, tables: EventTables) -> None:
         """Steps 2 to 4, at a boundary: all that was taken of the partition has landed."""
         event, number = event_of(at.topic), progress.operation.number
-        step = done(number) if progress.is_done else next_step(tables.operated(at.partition), number)
+        step = done(number) if progress.is_done else progress.step or next_step(tables.operated(at.partition), number)
         moves = progress.moves
-        if moves is None:
-            linked, after = None, replace(standing, operated=step)
+        if moves is None or progress.operation.requested.purpose is Purpose.UNDO:
+            # What comes back had been linked when it landed first.
+            linked, after = moves, replace(standing, operated=step)
         else:
             rows = PseudonymisedBatch(event, released_as(moves, at.partition, standing.offset, step))
             linked, after = released(rows, standing, step, self._settings.remembered_events)
@@ -210,6 +231,8 @@ class Operator:
             progress.moved += moves.height
             progress.moves = None
             log.info("operation %d of %s: %d rows landed in partition %d", number, event, moves.height, at.partition)
+        elif progress.step:
+            progress.step = 0
         else:
             self._progress.pop(at, None)
             log.info("operation %d of %s is done in partition %d", number, event, at.partition)
@@ -220,8 +243,12 @@ class Operator:
 
     def _stall(self, at: Partition, operation: Operation, error: BaseException) -> None:
         self._stalled[at] = operation.number
-        what = str(error) if isinstance(error, LandingError) else describe(error)
+        what = str(error) if isinstance(error, BiokeelError) else describe(error)
         log.error("operation %d of %s stands still in %s: %s", operation.number, event_of(at.topic), at, what)
+
+
+def _reached(step: str) -> None:
+    reached(f"curate.{step}")
 
 
 def released_as(moves: pl.DataFrame, partition: int, offset: int, step: int) -> pl.DataFrame:
