@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from biokeel.cli import suite_backtest, suite_book, suite_profile, suite_report, suite_shadow
+from biokeel.cli import suite_backtest, suite_book, suite_profile, suite_report, suite_shadow, suite_windows
 from biokeel.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
     suite_book.register(group)
     suite_backtest.register(group)
     suite_shadow.register(group)
+    suite_windows.register(group)
     suite_report.register(group)
     suite_profile.register(group)
     app.add_typer(group, name="suite")
