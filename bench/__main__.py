@@ -35,10 +35,13 @@ from bench.sources import run_publish
 from bench.spool import run_spool
 from bench.stages import FEW_PEOPLE, MANY_PEOPLE, MANY_RULES, RULES, SAMPLES, Sizes, stages, suite_of
 from biokeel.settings import Settings
+from biokeel.stack.environment import Database
+from biokeel.testing.postgres import BOOKS, VAULT, Postgres
 
 PARTS = {
     "stages": 45,
     "pressures": 110,
+    "postgresql": 130,
     "latency": 40,
     "small": 35,
     "rules": 60,
@@ -135,6 +138,10 @@ def main(
                 stop_workers(stack)
                 with tempfile.TemporaryDirectory(prefix="biokeel-bench-") as folder:
                     report.spool.extend(run_spool(stack, Path(folder), spool_events, single_events))
+    if wanted("postgresql"):
+        plan = Plan("vault on PostgreSQL", people, flush_seconds=flush_seconds, seconds=seconds)
+        with _a_postgresql() as database, _on_a_stack(plan, console, database) as (stack, enrolled):
+            report.runs.append(run_load(stack, plan, pressure_load(events, people), enrolled, console.print))
     if wanted("mix"):
         plan = Plan("mix of all types", people, of_the_mix(), MIX_PARTITIONS, flush_seconds, seconds)
         with _on_a_stack(plan, console) as (stack, enrolled):
@@ -165,11 +172,21 @@ def main(
 
 
 @contextmanager
-def _on_a_stack(plan: Plan, console: Console) -> Iterator[tuple[Stack, float]]:
+def _a_postgresql() -> Iterator[Database]:
+    """A vault's database in a PostgreSQL on this disk."""
+    with tempfile.TemporaryDirectory(prefix="biokeel-bench-") as folder:
+        Path(folder).chmod(0o755)  # the server runs as another user
+        with Postgres.make(Path(folder) / "server") as server:
+            server.make_vault("vault")
+            yield Database(server.url("vault", VAULT), server.url("vault", BOOKS))
+
+
+@contextmanager
+def _on_a_stack(plan: Plan, console: Console, database: Database | None = None) -> Iterator[tuple[Stack, float]]:
     """A stack of its own whose people are enrolled, and how many of them a second were."""
     with (
         tempfile.TemporaryDirectory(prefix="biokeel-bench-") as folder,
-        bench_stack(Path(folder), plan, console.print) as stack,
+        bench_stack(Path(folder), plan, console.print, database=database) as stack,
     ):
         yield stack, enrol(stack, plan)
 

@@ -30,6 +30,7 @@ from biokeel.demo.stewards import MadeUpStewards
 from biokeel.land.lake import Lake
 from biokeel.observe.metrics import Edge
 from biokeel.settings import Settings
+from biokeel.stack.environment import Database
 from biokeel.stack.stack import Stack
 
 if TYPE_CHECKING:
@@ -117,8 +118,10 @@ class RunFigures:
 
 
 @contextmanager
-def bench_stack(folder: Path, plan: Plan, say: Say, *, console: bool = False) -> Iterator[Stack]:
-    """A stack with one worker of each kind and the plan's settings."""
+def bench_stack(
+    folder: Path, plan: Plan, say: Say, *, console: bool = False, database: Database | None = None
+) -> Iterator[Stack]:
+    """A stack with one worker of each kind and the plan's settings; its vault is in `database` if that is given."""
     write_register(folder / "register", plan.sources)
     settings = {
         "BIOKEEL_PSEUDO_PARTITIONS": str(plan.partitions),
@@ -129,7 +132,7 @@ def bench_stack(folder: Path, plan: Plan, say: Say, *, console: bool = False) ->
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
     try:
-        with Stack.start(folder, workers=1, console=console, say=say) as stack:
+        with Stack.start(folder, workers=1, console=console, say=say, database=database) as stack:
             yield stack
     finally:
         for name, value in before.items():

@@ -28,7 +28,9 @@ from biokeel.admin.users import User
 from biokeel.settings import PROJECT_ROOT
 from biokeel.stack import java
 from biokeel.stack.stack import Stack
+from biokeel.testing.postgres import Postgres, programs
 from tests.examples import load_profile
+from tests.vaults import CHOSEN, Vaults, postgres_folder
 
 TEST_TOPICS = "test."
 TEST_RAW_TOPICS = "raw.test-"
@@ -168,3 +170,25 @@ def chromium() -> Iterator[Any]:
         browser = running.chromium.launch(executable_path=found, args=BROWSER_FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def vaults() -> Iterator[Vaults]:
+    """A real PostgreSQL for vaults. Skips where its programs are not installed."""
+    if programs() is None:
+        pytest.skip("PostgreSQL is not installed here: apt-get install postgresql")
+    with postgres_folder() as place, Postgres.make(place / "server") as server:
+        yield Vaults(server)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def each_database(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let the vaults of a test be SQLite files, and once more databases of a real PostgreSQL."""
+    if request.param == "sqlite":
+        yield
+        return
+    chosen: Vaults = request.getfixturevalue("vaults")
+    CHOSEN.append(chosen)
+    yield
+    CHOSEN.remove(chosen)
+    chosen.drop_all()

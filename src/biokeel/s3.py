@@ -29,6 +29,10 @@ PART_BYTES: Final = 16 << 20
 _MOST_PARTS: Final = 10_000
 """S3's limit."""
 
+_PASSING: Final = frozenset({"", "BadDigest", "IncompleteBody", "RequestTimeout"})
+"""Answers of status 400 that are about this one transfer. So is one whose reason is its number: it is not S3's own but
+of the server below it, as a loaded S3Proxy gives it."""
+
 
 class Content(NamedTuple):
     """What a file holds: its size in bytes, and its SHA-256 as 64 hexadecimal digits."""
@@ -84,11 +88,11 @@ def mapped(bucket: str, key: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        status = status_of(error)
-        what = f"The object store answered {status} for {key} in bucket {bucket}."
+        status, code = status_of(error), str(error.response.get("Error", {}).get("Code", ""))
+        what = f"The object store answered {status} ({code or 'without a reason'}) for {key} in bucket {bucket}."
         if status == 404:
             raise LandingError(what, "The object or the bucket does not exist.") from error
-        if status in {400, 401, 403, 405, 501}:
+        if status in {401, 403, 405, 501} or (status == 400 and code not in _PASSING and not code.isdigit()):
             raise StoreRefused(what, "Check BIOKEEL_S3_ACCESS_KEY, its rights, and the bucket.") from error
         raise StoreUnavailable(what) from error
     except (BotoCoreError, HTTPClientError) as error:

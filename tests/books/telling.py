@@ -12,12 +12,12 @@ from biokeel.books.tables import Tables
 GLUCOSE = Part("hospital-a", "clinical.glucose", 0)
 
 
-def curated(stream="raw", withheld=""):
-    return Label(Teller.CURATED, Place.CURATED, stream, withheld=withheld)
+def curated(stream="raw", withheld="", operation=""):
+    return Label(Teller.CURATED, Place.CURATED, stream, withheld=withheld, operation=operation)
 
 
-def quarantined(stream="raw", rules="", suite=""):
-    return Label(Teller.QUARANTINE, Place.QUARANTINED, stream, "rule.failed", rules, suite)
+def quarantined(stream="raw", rules="", suite="", operation=""):
+    return Label(Teller.QUARANTINE, Place.QUARANTINED, stream, "rule.failed", rules, suite, operation=operation)
 
 
 def aside(place, stream="raw"):
@@ -25,8 +25,8 @@ def aside(place, stream="raw"):
     return Label(Teller.QUARANTINE, place, stream)
 
 
-def history(place, stream="raw"):
-    return Label(Teller.HISTORY, place, stream)
+def history(place, stream="raw", operation=""):
+    return Label(Teller.HISTORY, place, stream, operation=operation)
 
 
 def vault(place, reason=""):

@@ -74,7 +74,8 @@ def test_an_event_that_lies_nowhere_is_missing():
         {quarantined(): [0], SEALED: [0]},
         {PARKED: [0], SEALED: [0]},
         {curated(): [0], curated("parking"): [0]},
-        {curated("quarantine"): [0, 0], quarantined(): [0]},
+        {curated("quarantine", operation="1"): [0, 0], quarantined(): [0]},
+        {curated("quarantine", operation="1"): [0], quarantined("quarantine", operation="1"): [0]},
     ],
 )
 def test_an_event_that_lies_in_two_places_or_twice_in_one_is_doubled(labels):
@@ -91,19 +92,38 @@ def test_a_released_event_that_landed_before_the_vault_says_so_has_left_parking(
 
 
 def test_a_quarantined_event_that_was_let_in_again_counts_as_curated_only():
-    found = books({curated("quarantine"): [0], quarantined(): [0, 1]}, high=2)
+    found = books({curated("quarantine", operation="1"): [0], quarantined(): [0, 1]}, high=2)
     assert (found.places[Place.CURATED], found.places[Place.QUARANTINED]) == (1, 1)
     assert faults(found) == ([], [])
 
 
 def test_one_that_was_let_in_again_and_corrected_since_is_history_only():
-    found = books({history(Place.SUPERSEDED, "quarantine"): [0], quarantined(): [0]}, high=1)
+    found = books({history(Place.SUPERSEDED, "quarantine", "1"): [0], quarantined(): [0]}, high=1)
     assert (found.places[Place.SUPERSEDED], found.places[Place.QUARANTINED], faults(found)) == (1, 0, ([], []))
 
 
-def test_a_quarantined_event_that_failed_again_is_one_event_in_quarantine():
-    again = {quarantined(suite="1"): [0], quarantined("quarantine", suite="2"): [0, 0]}
-    found = books(again | {quarantined("quarantine", suite="3"): [0]}, high=1)
+@pytest.mark.parametrize("deleted", [True, False])
+def test_an_event_that_operations_move_to_and_fro_lies_where_the_latest_one_brought_it(deleted):
+    """Quarantined, released by the ninth, taken back by the tenth, brought back by the eleventh, superseded since."""
+    steps = [
+        ({quarantined(): [0]}, Place.QUARANTINED),
+        ({curated("quarantine", operation="9"): [0]}, Place.CURATED),
+        ({quarantined("quarantine", operation="10"): [0]}, Place.QUARANTINED),
+        ({curated("quarantine", operation="11"): [0]}, Place.CURATED),
+        ({history(Place.SUPERSEDED, "quarantine", "11"): [0]}, Place.SUPERSEDED),
+    ]
+    lies = {}
+    for labels, place in steps:
+        if deleted:  # from the curated table, after it stood elsewhere
+            lies = {label: those for label, those in lies.items() if label.place is not Place.CURATED}
+        lies |= labels
+        found = books(lies, high=1)
+        still = place is Place.SUPERSEDED and not deleted
+        assert (found.places[Place.CURATED if still else place], faults(found)) == (1, ([], []))
+
+
+def test_an_event_that_moves_to_quarantine_has_moved_as_soon_as_it_stands_there():
+    found = books({curated(): [0], quarantined(operation="2"): [0], history(Place.REPEATED): [0]}, high=1)
     assert (found.places[Place.QUARANTINED], faults(found)) == (1, ([], []))
 
 

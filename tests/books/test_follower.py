@@ -45,7 +45,7 @@ def test_what_lands_is_read_once_with_what_a_receipt_tells_of_it(lake):
     lake.land(QUARANTINE, [4], reason="event.repeated")
     lake.land(CURATED, range(2))
     lake.land(CURATED, [0, 1], source="app-a", partition=3, withheld="status,unit")
-    told = [(str(each.part), each.label[1:], listed(each.offsets)) for each in follower.look()]
+    told = [(str(each.part), each.label[1:-1], listed(each.offsets)) for each in follower.look()]
     part = "raw.hospital-a.clinical.glucose/0"
     assert sorted(told) == [
         ("raw.app-a.clinical.glucose/3", ("curated", "raw", "", "", "", "status,unit"), [0, 1]),

@@ -18,8 +18,8 @@ ROWS = [
     curated(withheld="status"),
     quarantined(rules="a,b", suite="2"),
     quarantined("parking"),
-    quarantined("quarantine"),
-    curated("quarantine"),
+    quarantined("quarantine", operation="2"),
+    curated("quarantine", operation="1"),
     aside(Place.REPEATED),
     history(Place.SUPERSEDED),
     history(Place.WITHDRAWN, "parking"),
@@ -153,7 +153,7 @@ def test_a_life_is_told_step_by_step():
     assert told(state.rows(said({history(Place.SUPERSEDED): [1]}), {})) == []
     assert told(state.rows({}, said({curated(): [1]}))) == [("superseded", [1], True)]
     # Let in again from quarantine.
-    assert told(state.rows(said({curated("quarantine"): [3]}), {})) == [("curated", [3], True)]
+    assert told(state.rows(said({curated("quarantine", operation="1"): [3]}), {})) == [("curated", [3], True)]
     # Rewritten files say the same.
     assert told(state.rows(said({curated(): [0, 2]}), said({curated(): [0, 2]}))) == []
     found = balance(GLUCOSE, state.parts[GLUCOSE], (0, 6))

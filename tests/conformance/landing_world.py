@@ -16,7 +16,7 @@ from biokeel.contracts.topics import event_type
 from biokeel.land.checkpoint import nothing
 from biokeel.land.reading import scan
 from biokeel.land.recovery import recover
-from biokeel.land.snapshots import Snapshots
+from biokeel.land.snapshots import Point, Snapshots
 from biokeel.land.tables import EventTables
 from biokeel.link.stage import drop_repeats, link
 from biokeel.link.state import Snapshot, from_bytes, to_bytes
@@ -155,7 +155,7 @@ class Worker:
         if self.snapshots:
             for p, last in positions.items():
                 data = to_bytes(Snapshot(last, self.state[p], self.marks[p]))
-                Snapshots(self.lake).save(EVENT, p, last, data)
+                Snapshots(self.lake).save(EVENT, p, Point(last, 0), data)
         return landed
 
     def run(self, blocks_a_flush: int = 2) -> None:

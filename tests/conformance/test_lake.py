@@ -17,7 +17,6 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from biokeel.batch import ROW
-from biokeel.contracts.ids import decode_id
 from biokeel.contracts.schema import Field, Tag
 from biokeel.engine.build import curate_worker
 from biokeel.errors import CommitConflict, LandingError, StoreRefused, StoreUnavailable
@@ -30,10 +29,9 @@ from biokeel.land.lake import Lake
 from biokeel.land.log import commits
 from biokeel.land.maintenance import compact, refresh_participants, vacuum
 from biokeel.land.objects import S3Objects, check_store
-from biokeel.land.quarantine import waiting
 from biokeel.land.reading import scan
 from biokeel.land.restore import plan
-from biokeel.land.snapshots import Snapshots
+from biokeel.land.snapshots import Point, Snapshots
 from biokeel.land.tables import EventTables
 from biokeel.link.participants import from_snapshots
 from biokeel.observe.metrics import WorkerMetrics
@@ -399,34 +397,10 @@ def test_rows_past_their_tables_position_and_state_past_its_table_are_found(full
         .with_columns(raw_offset=pl.lit(10_000, pl.Int64), pseudo_offset=pl.lit(77, pl.Int64))
     )
     write_deltalake(full.curated(EVENT), row, mode="append", storage_options=full.options)
-    Snapshots(full).save(EVENT, 0, 99, b"")
+    Snapshots(full).save(EVENT, 0, Point(99, 0), b"")
     found = list(faults(full, EVENT))
     assert any("has rows up to 77, past its position 5" in fault for fault in found)
     assert any("linking state of partition 0 is at 99, past its table at 5" in fault for fault in found)
-
-
-def test_what_waits_in_quarantine_is_what_was_not_let_in_since(full):
-    _, quarantined = landed(full)
-    assert waiting(full, EVENT).collect().height == quarantined.height
-    first = quarantined.row(0, named=True)
-    block = (
-        LOG[first["pseudo_partition"]][0][:1]
-        .with_columns(
-            participant=pl.lit(decode_id(first["participant_id"])),
-            stream=pl.lit("quarantine"),
-            raw_offset=pl.lit(0, pl.Int64),
-            source_id=pl.lit(first["source_id"]),
-            first_offset=pl.lit(first["first_offset"]),
-            first_partition=pl.lit(first["first_partition"], pl.Int32),
-        )
-        .select(LOG[0][0].columns)
-    )
-    log = {p: [*blocks, block] if p == first["pseudo_partition"] else blocks for p, blocks in LOG.items()}
-    Worker(full, log, lambda frame: frame["value"] >= 0, partitions=(0, 1)).run()
-    left = waiting(full, EVENT).collect()
-    assert left.height == quarantined.height - 1
-    at = ["source_id", "first_partition", "first_offset"]
-    assert tuple(first[name] for name in at) not in left.select(at).rows()
 
 
 def test_a_persons_timeline_is_in_the_order_of_time_with_all_the_event_says(full):

@@ -205,8 +205,8 @@ def test_the_two_newest_snapshots_are_kept_and_the_newest_is_read(fresh):
     worker = Worker(lake, LOG, multiples(5))
     worker.run(blocks_a_flush=2)
     assert [int(key.rsplit("/", 1)[1].split(".")[0]) for key in lake.objects.keys("state/")] == [5, 7]
-    offset, data = Snapshots(lake).latest(EVENT, 0)
+    point, data = Snapshots(lake).latest(EVENT, 0)
     restored = from_bytes(data)
-    assert (offset, restored.offset) == (7, 7)
+    assert (*point, restored.offset) == (7, 0, 7)
     assert restored.state == worker.state[0]
     assert restored.marks == worker.marks[0]

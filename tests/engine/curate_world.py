@@ -28,8 +28,10 @@ MINUTE = 60_000
 BEGAN = 1_600_000_000_000
 
 
-def block(offset, values, first=None, raw_partition=0, source="demo-one"):
+def block(offset, values, first=None, raw_partition=0, source="demo-one", *, of=None, recorded=0, status="final"):
     """A block as Kafka gives it: a row a value of `systolic`, of `source` from offset `first` on, two people in turn.
+
+    `of`: the offset at which the event came first that its one row says something of anew, `recorded` minutes later.
 
     It is signed when it is delivered, for the partition that it is delivered to.
     """
@@ -39,19 +41,20 @@ def block(offset, values, first=None, raw_partition=0, source="demo-one"):
     count = len(values)
     start = 100 * offset if first is None else first
     offsets = list(range(start, start + count))
+    events = offsets if of is None else [of]
     rows = {
-        "participant": [4 * (each % 2 + 1) for each in offsets],
-        "event_id": [f"{each:032x}" for each in offsets],
+        "participant": [4 * (each % 2 + 1) for each in events],
+        "event_id": [f"{each:032x}" for each in events],
         "source_id": [source] * count,
-        "occurred_at": [BEGAN + MINUTE * each for each in offsets],
-        "recorded_at": [BEGAN] * count,
+        "occurred_at": [BEGAN + MINUTE * each for each in events],
+        "recorded_at": [BEGAN + MINUTE * recorded] * count,
         "stream": ["raw"] * count,
         "raw_partition": [raw_partition] * count,
         "raw_offset": offsets,
         "first_partition": [raw_partition] * count,
         "first_offset": offsets,
         "panel_code": ["85354-9"] * count,
-        "status": ["final"] * count,
+        "status": [status] * count,
         "systolic": [float(value) for value in values],
         "diastolic": [80.0] * count,
         "heart_rate": [70.0] * count,

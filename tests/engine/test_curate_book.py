@@ -1,58 +1,17 @@
 """The worker follows the book of rules: each row is judged by one version, whatever dies and whoever edits."""
 
 import asyncio
-import json
-import re
 
 import polars as pl
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biokeel.engine.curate import worker as curate
 from biokeel.errors import StoreUnavailable
 from biokeel.land.lake import Lake
-from biokeel.rulebook.pages import Kind
-from biokeel.rules.keys import StewardKey
-from biokeel.rules.review import Asked, Review
-from tests.engine.curate_world import PRESSURE, SCHEMA, assign, block, feed, land, landed, made_worker
-
-AUTHOR, OTHER = (StewardKey(name, Ed25519PrivateKey.generate()) for name in ("author", "other"))
-TEN = [119 + each for each in range(10)]
-"""Systolic values of a block: with a limit of 125 the last three do not pass."""
-
-
-class Stewards:
-    """Two stewards of a lake, who put limits of the systolic value in force."""
-
-    def __init__(self, lake):
-        self.review = Review(lake.objects, {PRESSURE: SCHEMA})
-        self.review.introduce("author", AUTHOR.public, AUTHOR)
-        self.review.introduce("other", OTHER.public, AUTHOR)
-
-    def publish(self, limit):
-        """The stamp of a version that quarantines what is above `limit`."""
-        standing = self.review.standing(PRESSURE)
-        suite = json.loads(standing.chain.pages[0].version.submitted.suite)
-        suite["meta"] = {"version": f"{standing.page.number}"}
-        suite["expectations"].append(
-            {
-                "type": "expect_column_values_to_be_between",
-                "kwargs": {"column": "systolic", "max_value": limit},
-                "severity": "critical",
-                "meta": {"rule": "bp.systolic.limit", "notes": f"at most {limit}"},
-            }
-        )
-        asked = Asked(Kind.DRAFT, json.dumps(suite), AUTHOR, "because", "")
-        waiting = self.review._submit(standing, asked)
-        return self.review.approve(PRESSURE, waiting.digest, OTHER).stamp
-
-    def limits(self):
-        """By stamp, the limit of each version."""
-        pages = self.review.standing(PRESSURE).chain.pages
-        texts = {page.stamp: page.version.submitted.suite for page in pages}
-        return {stamp: float((re.findall(r"at most (\d+)", text) or ["inf"])[0]) for stamp, text in texts.items()}
+from tests.engine.book_world import TEN, Stewards
+from tests.engine.curate_world import PRESSURE, assign, block, feed, land, landed, made_worker
 
 
 def test_an_edit_takes_effect_while_blocks_flow_and_each_row_says_which_version_judged_it(tmp_path):

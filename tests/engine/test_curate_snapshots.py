@@ -46,7 +46,7 @@ async def tick(worker):
 
 
 def kept(lake):
-    return [Snapshots(lake).kept(PRESSURE, at.partition) for at in ATS]
+    return [[point.offset for point in Snapshots(lake).kept(PRESSURE, at.partition)] for at in ATS]
 
 
 def test_a_quiet_partition_in_a_busy_stream_is_saved_hourly_and_recovery_begins_there(tmp_path, clock):

@@ -8,8 +8,10 @@ from tests.faults.plan import experiment
 from tests.faults.traffic import LATE
 from tests.faults.world import KINDS
 
-PAIRS = list(zip(*([point for point in POINTS if point.startswith(kind)] for kind in KINDS), strict=True))
-"""A point of each kind of worker; every point is in one pair."""
+STREAM = [point for point in POINTS if "operat" not in point and "moved" not in point]
+"""Those that are passed whatever stewards do; of the others see `tests/engine/test_curate_operations.py`."""
+PAIRS = list(zip(*([point for point in STREAM if point.startswith(kind)] for kind in KINDS), strict=True))
+"""A point of each kind of worker; every such point is in one pair."""
 PLACES = 3
 """A worker dies the first, second or third time that it passes its point."""
 

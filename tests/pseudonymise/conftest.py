@@ -23,6 +23,7 @@ from biokeel.vault.keys import create_key_file
 from biokeel.vault.store import Vault
 from tests.event_types import EVENTS
 from tests.registers import trusting
+from tests.vaults import MEMORY, vault_url
 
 SCHEMAS = PROJECT_ROOT / "schemas"
 START = dt.datetime(2024, 3, 1, 9, tzinfo=dt.UTC)
@@ -49,13 +50,13 @@ class World:
     landing = ""
 
     def __init__(self, folder: Path, unstated_consent: str = "") -> None:
+        folder.mkdir(exist_ok=True)
         self.settings = Settings(
-            vault_url=f"sqlite:///{folder / 'vault.db'}",
+            vault_url=vault_url(folder),
             vault_key_file=folder / "vault.keys",
             unstated_consent=unstated_consent,
         )
         self.folder = folder
-        folder.mkdir(exist_ok=True)
         if not (folder / "vault.keys").exists():
             create_key_file(folder / "vault.keys")
         self.schemas, self.codec = load_schemas(SCHEMAS), Codec(CATALOGUE, 1 << 20)
@@ -143,9 +144,6 @@ def drain(wall: Wall, partition: int = 0, event: EventType = GLUCOSE) -> list[in
         got += batch.frame["first_offset"].to_list()
         wall.released(event, origin(partition), int(batch.frame["raw_offset"].max()))
     return got
-
-
-MEMORY = "/dev/shm"
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from biokeel.vault.database import Database
 from biokeel.vault.decisions import Decisions
 from tests.registers import source
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 NAMED = source("hospital-one", software=("biokeel-python/0.2", "export"))
 ANY = source("hospital-two")
 

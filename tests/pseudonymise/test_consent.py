@@ -25,6 +25,8 @@ from biokeel.vault.tables import AUDIT
 from tests.examples import examples
 from tests.pseudonymise.conftest import GLUCOSE, MEMORY, START, World, drain
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 EVERYTHING = ["clinical", "genome", "lifestyle"]
 SCOPES = st.lists(st.sampled_from(EVERYTHING), unique=True)
 UNSTATED = {"consent_stated": False, "consent_scope": EVERYTHING}

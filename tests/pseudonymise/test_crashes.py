@@ -16,6 +16,8 @@ from biokeel.contracts.variants import READY
 from biokeel.settings import PROJECT_ROOT
 from tests.pseudonymise.conftest import GLUCOSE, World, drain, origin, together
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 
 class Died(BaseException):
     """No code may catch it, as none can catch SIGKILL."""

@@ -12,6 +12,8 @@ from biokeel.reasons import Reason
 from tests.pseudonymise.conftest import CATALOGUE, GLUCOSE, REGISTER, drain, offsets, origin
 from tests.pseudonymise.test_crashes import every_step, release
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 ENROLMENT = event_type("person.enrolment")
 
 

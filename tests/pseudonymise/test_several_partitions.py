@@ -1,5 +1,6 @@
 """Any fetches of any partitions, with deaths, replays, enrolments, merges and withdrawals between them."""
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -7,6 +8,8 @@ from biokeel.batch import RawBatch
 from tests.examples import examples
 from tests.pseudonymise.conftest import GLUCOSE, World, drain, numbers, origin
 from tests.pseudonymise.test_crashes import Died, die_at
+
+pytestmark = pytest.mark.usefixtures("each_database")
 
 PARTITIONS = range(3)
 LEAK = "leak"

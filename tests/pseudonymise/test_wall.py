@@ -15,6 +15,8 @@ from biokeel.reasons import Reason
 from biokeel.vault.tables import DEAD_LETTER
 from tests.pseudonymise.conftest import CATALOGUE, GLUCOSE, START, World, drain, numbers, offsets, origin, together
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 
 def places(wall, event=GLUCOSE, partition=0):
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from biokeel.cli import build
+from biokeel.cli import suite as suite_commands
 from biokeel.cli.status import _rules
 from biokeel.rulebook import shown
 from biokeel.rulebook.shown import ShownRules, ShownVersion
-from tests.rulebook.desk import DIET, SCHEMAS, SLEEP, Desk
+from tests.rulebook.desk import DIET, SCHEMAS, SLEEP, Desk, suite
 
 
 @pytest.fixture
@@ -43,6 +45,24 @@ def test_a_look_shows_what_came_in_force_since_and_writes_nothing(desk: Desk) ->
     assert after[SLEEP][:3] == (stamp, "anna", "bora")
     assert after[DIET] == before[DIET]
     assert desk.objects.held == held
+
+
+def test_waivers_in_force_are_listed_with_who_approved_them_also_when_they_are_over(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiver = {"source": "app-a", "until": "2020-01-31", "reason": "its clock is wrong"}
+    document = json.loads(suite(900))
+    rule = document["expectations"][0]
+    rule["severity"] = "critical"
+    rule["meta"]["waivers"] = [waiver, waiver | {"source": "app-b", "until": "9999-12-31"}]
+    desk.publish_text(json.dumps(document))
+    monkeypatch.setattr(suite_commands, "_readings", lambda _names: [])
+    monkeypatch.setenv("BIOKEEL_STATE_DIR", str(desk.folder))
+    told = CliRunner().invoke(build(), ["suite", "list"]).output.split()
+    name = rule["meta"]["rule"]
+    said = f"{SLEEP}: {name} is waived for app-a until 2020-01-31: its clock is wrong; approved by bora (over: what"
+    assert said in " ".join(told)
+    assert f"{name} is waived for app-b until 9999-12-31: its clock is wrong; approved by bora" in " ".join(told)
 
 
 def test_what_is_wrong_with_the_book_is_shown_beside_what_stays_in_force(desk: Desk) -> None:

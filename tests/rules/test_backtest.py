@@ -27,7 +27,8 @@ from biokeel.rules.backtest_rows import AGAIN, HISTORY, RELEASED, Scope
 from biokeel.rules.backtest_suites import Written, read_written
 from biokeel.rules.backtest_sweep import read_sweep
 from biokeel.rules.compared import Change
-from biokeel.validate.stage import judge
+from biokeel.validate.rules import Rule
+from biokeel.validate.stage import judge, validate
 from tests.rules.lake import BEGIN, PRESSURE, SCHEMA, PressureLake, between, events, expectation, suite, suite_text
 
 VALUES = st.sampled_from([None, float("nan"), float("inf"), -0.0, 29.0, 90.0, 120.0, 180.0, 180.5, 250.0, 320.0, 900.0])
@@ -40,6 +41,7 @@ ROWS = st.lists(
             "birth_year": st.sampled_from([None, 1930, 2024]),
             "source_id": st.sampled_from(["hospital-a", "hospital-b"]),
             "occurred_at": st.sampled_from([BEGIN, BEGIN + dt.timedelta(days=40)]),
+            "recorded_at": st.sampled_from([BEGIN, BEGIN + dt.timedelta(days=1)]),
         }
     ),
     max_size=12,
@@ -78,7 +80,18 @@ def suites(draw: st.DrawFn) -> Written:
         lambda: between("bp.mostly", "warning", min_value=30, mostly=draw(st.sampled_from([0.5, 1]))),
     ]
     chosen = draw(st.lists(st.sampled_from(range(len(rules))), min_size=1, unique=True))
-    return suite(*(rules[number]() for number in chosen))
+    return suite(*(waived(rules[number](), draw(st.sampled_from(["", "", *WAIVED]))) for number in chosen))
+
+
+WAIVED = ("hospital-a 2026-01-01", "hospital-a 2026-01-02", "hospital-b 2026-01-01")
+
+
+def waived(rule: dict[str, Any], whose: str) -> dict[str, Any]:
+    """`rule` with a waiver for a source until a day, where it is critical."""
+    if whose and rule["severity"] == "critical":
+        source, until = whose.split()
+        rule["meta"]["waivers"] = [{"source": source, "until": until, "reason": "a test's"}]
+    return rule
 
 
 def compare(lake: PressureLake, draft: Written, against: Written, *believed: Written, **more: Any) -> Backtest:
@@ -92,8 +105,15 @@ def stage_says(frame: pl.DataFrame, written: Written) -> tuple[list[set[str]], l
     failed = judge(PseudonymisedBatch(PRESSURE, frame), written.suite).failed
     rows = [{name for name, is_failed in row.items() if is_failed} for row in failed.iter_rows(named=True)]
     rows = rows or [set() for _ in range(frame.height)]
-    critical = {rule.id for rule in written.suite.row_rules if rule.severity == "critical"}
-    return rows, [bool(row & critical) for row in rows]
+    numbered = PseudonymisedBatch(PRESSURE, frame.with_row_index("row"))
+    stopped = set(validate(numbered, written.suite).rejected.frame["row"])
+    return rows, [number in stopped for number in range(frame.height)]
+
+
+def does(rule: Rule, row: pl.DataFrame) -> tuple[str, bool]:
+    """What `rule` does with a row that fails it: its severity, and whether it is waived for it."""
+    source, day = row["source_id"][0], row["recorded_at"][0].date()
+    return rule.severity, any(each.source == source and day <= each.until for each in rule.waivers)
 
 
 @settings(max_examples=60, deadline=None)
@@ -129,7 +149,7 @@ def test_every_row_gets_the_verdict_of_the_stage(
                 if decided is not None
                 else [not each for each in stage_says(frame, written[judge_number])[1]]
             )
-            severities = [{rule.id: rule.severity for rule in each.suite.row_rules} for each in (draft, against)]
+            rules = [each.rules for each in (draft, against)]
             for row, source in enumerate(frame["source_id"]):
                 month = frame["occurred_at"][row].strftime("%Y-%m")
                 lies = "landed" if lands[row] else "quarantined"
@@ -140,7 +160,7 @@ def test_every_row_gets_the_verdict_of_the_stage(
                         kind = Change.NEWLY_FAILING
                     elif rule not in then[row]:
                         kind = Change.NEWLY_PASSING
-                    elif severities[0][rule] != severities[1][rule]:
+                    elif does(rules[0][rule], frame[row]) != does(rules[1][rule], frame[row]):
                         kind = Change.OTHER_SEVERITY
                     if kind:
                         expected[rule, str(kind), lies, source, month] += 1
@@ -196,6 +216,20 @@ def test_a_sweep_counts_at_each_value_what_a_draft_with_that_value_would(
             assert (point.newly_quarantined, point.released) == (pairs.count((False, True)), pairs.count((True, False)))
 
 
+def test_a_waiver_alone_is_a_change_by_its_source_and_its_limit_cannot_be_slid(lake: PressureLake) -> None:
+    lake.land(events([{"systolic": 400.0}, {"systolic": 400.0, "source_id": "hospital-b"}]), LIMIT)
+    rule = between("bp.systolic.range", "critical", max_value=300)
+    draft = suite(waived(rule, "hospital-a 2026-01-01"))
+    found = compare(lake, draft, LIMIT, LIMIT)
+    ((change,),) = [found.rules]
+    assert change.words == "other waivers"
+    assert found.counts(change.rule, Change.OTHER_SEVERITY) == found.moved(would_stop=False) == 1
+    assert found.by("source_id")["released"].to_list() == [1, 0]
+    assert compare(lake, LIMIT, draft).moved(would_stop=True) == 1
+    with pytest.raises(SuiteError, match="waived"):
+        read_sweep("systolic.max=250..320", draft, SCHEMA)
+
+
 LIMIT = suite(between("bp.systolic.range", "critical", max_value=300))
 LOWER = suite(between("bp.systolic.range", "critical", max_value=180))
 
@@ -208,7 +242,8 @@ def lake(tmp_path: Path) -> PressureLake:
 def test_what_no_rule_stopped_and_what_was_released_or_judged_again_is_counted_apart(lake: PressureLake) -> None:
     lake.land(events([{"systolic": 900.0}, {"systolic": 400.0}, {"systolic": 350.0}, {}]), LIMIT)
     again = [
-        {"systolic": value, "stream": "quarantine", "first_offset": first} for value, first in ((900.0, 0), (400.0, 1))
+        {"systolic": value, "stream": "quarantine", "first_offset": first, "operation": 1}
+        for value, first in ((900.0, 0), (400.0, 1))
     ]
     lake.land(events(again), suite(between("bp.systolic.range", "critical", max_value=500)))
     for reason, count in ((Reason.REPEATED, 2), (Reason.RETRACTED, 1), (Reason.STAGE_FAILED, 3)):
@@ -223,7 +258,7 @@ def test_what_no_rule_stopped_and_what_was_released_or_judged_again_is_counted_a
 
 def test_a_released_row_that_was_superseded_since_does_not_come_back_from_quarantine(lake: PressureLake) -> None:
     lake.land(events([{"systolic": 900.0}]), LIMIT)
-    released = events([{"systolic": 900.0, "stream": "quarantine", "first_offset": 0}])
+    released = events([{"systolic": 900.0, "stream": "quarantine", "first_offset": 0, "operation": 1}])
     lake.land(released, suite(between("bp.systolic.range", "critical", max_value=1000)))
     curated = pl.read_delta(lake.lake.curated(PRESSURE))
     curated.write_delta(lake.lake.history(PRESSURE))

@@ -142,6 +142,27 @@ def test_a_change_of_a_rule_is_a_sentence(before: Any, after: Any, sentence: str
     assert sentence in said
 
 
+def waived(*waivers: tuple[str, str, str]) -> Any:
+    rule = between("bp.x.y", 1, 2)
+    named = [dict(zip(("source", "until", "reason"), each, strict=True)) for each in waivers]
+    return rule | {"meta": {**rule["meta"], "waivers": named}}
+
+
+def test_a_waiver_is_told_by_source_when_it_comes_changes_and_goes() -> None:
+    plain, a, b = between("bp.x.y", 1, 2), ("a", "2027-03-31", "Why."), ("b", "2027-01-01", "So.")
+    lands = "Rows recorded until then that fail nothing else land with a flag."
+    assert differences(written(plain), written(waived(a))) == [
+        f"bp.x.y: is waived for a until 2027-03-31: Why. {lands}"
+    ]
+    assert differences(written(waived(a, b)), written(waived(("a", "2027-06-30", "Why.")))) == [
+        f"bp.x.y: is waived for a until 2027-06-30 (before: until 2027-03-31): Why. {lands}",
+        "bp.x.y: is not waived for b any more (it was until 2027-01-01).",
+    ]
+    assert differences(written(between("bp.a.x", 1, 2)), written(between("bp.a.x", 1, 2), waived(a)))[1:] == [
+        f"bp.x.y: is waived for a until 2027-03-31: Why. {lands}"
+    ]
+
+
 def test_new_and_gone_rules_and_the_suite_itself_are_told_too() -> None:
     a, b = between("bp.a.x", 1, 2), between("bp.b.x", 1, 2)
     said = differences(written(a), written(b, meta={"version": "2"}))

@@ -177,10 +177,10 @@ def test_rows_of_a_version_that_nobody_knows_are_judged_by_both_suites(world: Wo
 def test_what_no_suite_judged_as_it_came_is_left_aside(world: World) -> None:
     world.start(DRAFT)
     world.table.set_aside(events([{}]), Reason.STAGE_FAILED)
-    world.land({"systolic": 220.0}, {"systolic": 220.0, "stream": "quarantine"})
+    world.land({"systolic": 220.0})
     world.worker().turn()
     assert world.counted().rows == 1
-    assert world.counted().aside == Counter({"engine.stage_failed": 1, "came out of quarantine": 1})
+    assert world.counted().aside == Counter({"engine.stage_failed": 1})
 
 
 def test_what_a_vacuum_took_is_told_and_the_rest_is_counted(world: World) -> None:
@@ -309,7 +309,7 @@ def test_metrics_show_what_runs_and_nothing_once_it_is_over(world: World) -> Non
     assert "biokeel_shadow_rows{" not in generate_latest(worker.metrics.registry).decode()
 
 
-def test_a_look_without_a_shadow_costs_three_small_calls(world: World) -> None:
+def test_a_look_without_a_shadow_costs_four_small_calls(world: World) -> None:
     objects = MemoryObjects()
     objects.held = {key: world.lake.objects.get(key) for key in world.lake.objects.keys("rules/")}
     lake = Lake(world.lake.root, objects, world.lake.schemas)
@@ -319,5 +319,6 @@ def test_a_look_without_a_shadow_costs_three_small_calls(world: World) -> None:
     worker.turn()
     objects.calls.clear()
     worker.turn()
-    assert objects.calls == ["find rules/newest", f"find rules/{PRESSURE}/000002.json", "sizes rules/shadows/"]
+    next_pages = [f"find rules/{PRESSURE}/{key}.json" for key in ("000002", "operations/000001")]
+    assert objects.calls == ["find rules/newest", *next_pages, "sizes rules/shadows/"]
     assert store_of(objects, world.start(DRAFT)).newest() == (0, None)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import polars as pl
 import pytest
 
 from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.settings import PROJECT_ROOT
 from biokeel.source.adapters.base import Adapter, Context, Record, Report, Subject
-from biokeel.source.columns import frame_of
+from biokeel.source.columns import frame_of, records_of
 from biokeel.source.ids import EventIds
 
 
@@ -36,8 +35,8 @@ def read(context: Context, catalogue: DirectoryCatalogue) -> Reader:
     def run(adapter: Adapter, path: Path) -> tuple[dict[str, list[Record]], Report]:
         report = Report()
         events: dict[str, list[Record]] = {}
-        for event, rows, places in adapter(path, context, report):
-            assert not isinstance(rows, pl.DataFrame)
+        for event, found, places in adapter(path, context, report):
+            rows = records_of(found)
             assert len(places) == len(rows)
             assert frame_of(catalogue.reader(event).schema, rows).height == len(rows)
             events.setdefault(str(event), []).extend(rows)

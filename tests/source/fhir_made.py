@@ -11,7 +11,7 @@ from biokeel.contracts.catalogue import DirectoryCatalogue
 from biokeel.settings import PROJECT_ROOT
 from biokeel.source.adapters.base import Context, Record, Report
 from biokeel.source.adapters.fhir import read_fhir
-from biokeel.source.columns import frame_of
+from biokeel.source.columns import frame_of, records_of
 from biokeel.source.ids import EventIds
 from biokeel.source.memory import Memory
 
@@ -61,8 +61,8 @@ def read(document: Any, memory: Memory | None = None, *, lines: bool = False) ->
         report = Report()
         context = Context("h", "clinic", EventIds("h", b"k"), 1_760_000_000_000, memory=memory)
         events: dict[str, list[Record]] = {}
-        for event, rows, places in read_fhir(path, context, report):
-            assert isinstance(rows, list)
+        for event, found, places in read_fhir(path, context, report):
+            rows = records_of(found)
             assert len(places) == len(rows)
             assert frame_of(CATALOGUE.reader(event).schema, rows).height == len(rows)
             events.setdefault(str(event), []).extend(rows)

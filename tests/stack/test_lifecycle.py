@@ -288,10 +288,10 @@ def test_a_worker_is_given_its_own_sides_settings_only(tmp_path: Path, monkeypat
     monkeypatch.setenv("BIOKEEL_KAFKA_PASSWORD", "of somebody else")
     monkeypatch.setenv("BIOKEEL_BLOCK_PUBLIC_KEYS", "of somebody else")
     monkeypatch.setenv("BIOKEEL_FLUSH_SECONDS", "1")
-    state = load_or_create(tmp_path / "state.json")
+    state, vault = load_or_create(tmp_path / "state.json"), environment.VaultAt.of(tmp_path)
 
     def of(user: User) -> dict[str, str]:
-        return environment.of_process(environment.of_user(user, state, tmp_path, tmp_path, ["k", "l"]), tmp_path)
+        return environment.of_process(environment.of_user(user, state, vault, tmp_path, ["k", "l"]), tmp_path)
 
     given = of(User.RESEARCH)
     keys = {user: of(user).get("BIOKEEL_BLOCK_PUBLIC_KEYS") for user in User if user is not User.BROKER}

@@ -13,7 +13,7 @@ from biokeel.contracts.topics import event_type
 from biokeel.settings import PROJECT_ROOT
 from biokeel.validate.columns import Columns
 from biokeel.validate.compile import compile_expectation, row_types
-from biokeel.validate.expectations import ANSWERS, How
+from biokeel.validate.expectations import ANSWERS, EVERY, OURS, How
 from biokeel.validate.findings import Faults, Finding
 
 COLUMNS = Columns.of(load_schema(PROJECT_ROOT / "schemas", event_type("clinical.glucose")))
@@ -23,15 +23,24 @@ def core_expectations() -> set[str]:
     import great_expectations.expectations.core  # noqa: F401
     from great_expectations.expectations.registry import list_registered_expectation_implementations
 
-    return set(list_registered_expectation_implementations())
+    return {kind for kind in list_registered_expectation_implementations() if kind not in OURS}
 
 
 def test_every_core_expectation_of_the_installed_release_has_an_answer_and_nothing_else_has() -> None:
     assert set(ANSWERS) == core_expectations()
 
 
+def test_great_expectations_knows_each_of_ours_once_they_are_registered() -> None:
+    from great_expectations.expectations.registry import get_expectation_impl
+
+    import biokeel.validate.registered  # noqa: F401
+
+    for kind in OURS:
+        assert get_expectation_impl(kind).expectation_type == kind
+
+
 def test_what_is_said_to_judge_rows_is_compiled_and_nothing_else_is() -> None:
-    assert {kind for kind, answer in ANSWERS.items() if answer.how is How.ROW} == row_types()
+    assert {kind for kind, answer in EVERY.items() if answer.how is How.ROW} == row_types()
 
 
 def test_what_does_not_judge_rows_says_what_to_write_instead_and_names_only_what_does() -> None:
@@ -55,14 +64,19 @@ def test_an_unknown_name_gets_the_nearest_one() -> None:
 
 
 def row_of_docs(kind: str) -> str:
-    answer = ANSWERS[kind]
+    answer = EVERY[kind]
     return f"| `{kind}` | {answer.how} | {answer.instead} |".replace("|  |", "| |")
 
 
 def test_the_page_for_stewards_has_the_table() -> None:
-    page = (PROJECT_ROOT / "docs" / "stewards.md").read_text("utf-8")
+    page = (PROJECT_ROOT / "docs" / "stewards.md").read_text("utf-8").partition("## Every expectation")[2]
     listed = [line for line in page.splitlines() if re.match(r"\| `(expect|unexpected)_\w+` \|", line)]
     assert listed == [row_of_docs(kind) for kind in ANSWERS]
+
+
+def test_the_page_for_stewards_tells_each_of_ours() -> None:
+    page = (PROJECT_ROOT / "docs" / "stewards.md").read_text("utf-8")
+    assert all(f"`{kind}`" in page for kind in OURS)
 
 
 @given(st.text(max_size=3), st.text(max_size=2_000), st.text(max_size=2_000), st.integers(1, 9))

@@ -27,6 +27,11 @@ TYPES = {
     "b": pl.Boolean(),
     "t": pl.Datetime("ms", "UTC"),
     "v": pl.Datetime("ms", "UTC"),
+    "d": pl.Date(),
+    "offset": pl.Int32(),
+    "year": pl.Int32(),
+    "sex": pl.String(),
+    "genetic": pl.String(),
 }
 COLUMNS = Columns(TYPES, {})
 FLOATS = [
@@ -78,6 +83,11 @@ TEXTS = [
     "a|b",
 ]
 TIMES = [dt.datetime(y, 1, 1, h, tzinfo=dt.UTC) for y in (1899, 1900, 2020) for h in (0, 12)]
+EDGES = [dt.datetime(1, 1, 1, tzinfo=dt.UTC), dt.datetime(9999, 12, 31, 23, 59, 59, 999000, dt.UTC)]
+DAYS = [dt.date(1, 1, 1), dt.date(1899, 12, 31), dt.date(1900, 1, 1), dt.date(2020, 1, 1), dt.date(9999, 12, 31)]
+OFFSETS = [0, 540, -720, 1440, -1440, 841, 2**31 - 1, -(2**31)]
+YEARS = [0, 1899, 1900, 1901, 2020, 9999, 10_000, 2**31 - 1, -(2**31)]
+SEXES = ["female", "male", "unknown", "Female", ""]
 REGEXES = [
     "^[a-z]+$",
     "^a",
@@ -120,8 +130,13 @@ ROW = st.fixed_dictionaries(
         "s": missing(TEXTS),
         "u": missing(TEXTS),
         "b": missing([True, False]),
-        "t": missing(TIMES),
+        "t": missing(TIMES + EDGES),
         "v": missing(TIMES),
+        "d": missing(DAYS),
+        "offset": missing(OFFSETS),
+        "year": missing(YEARS),
+        "sex": missing(SEXES),
+        "genetic": missing(SEXES),
     }
 )
 FRAMES = st.lists(ROW, min_size=1, max_size=12).map(lambda rows: pl.DataFrame(rows, schema=TYPES))
@@ -281,6 +296,19 @@ ARGUMENTS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "expect_multicolumn_values_to_be_equal": st.tuples(one([["x", "y", "i"], ["s", "u"], ["t", "v"]]), IGNORE_LIST).map(
         lambda each: {"column_list": each[0]} | each[1]
     ),
+    "expect_multicolumn_time_to_not_precede_enrolment": st.tuples(
+        one([{}, {"tolerance_days": 0}, {"tolerance_days": 1}, {"tolerance_days": 30}]), IGNORE_LIST
+    ).map(lambda each: {"column_list": ["t", "offset", "d"]} | each[0] | each[1]),
+    "expect_multicolumn_time_to_not_precede_birth": st.tuples(
+        one([{}, {"tolerance_years": 0}, {"tolerance_years": 1}]), IGNORE_LIST
+    ).map(lambda each: {"column_list": ["t", "offset", "year"]} | each[0] | each[1]),
+    "expect_column_pair_recorded_sex_to_match_genetic_sex": IGNORE_PAIR.map(
+        lambda each: pair(("sex", "genetic")) | each
+    ),
+    "expect_column_pair_unit_to_suit_code": st.tuples(
+        st.dictionaries(one(TEXTS), st.lists(one(TEXTS), min_size=1, max_size=3), min_size=1, max_size=4),
+        IGNORE_PAIR,
+    ).map(lambda each: pair(("s", "u")) | {"units_by_code": each[0]} | each[1]),
     "expect_select_column_values_to_be_unique_within_record": st.tuples(
         one([["x", "y", "i"], ["s", "u"], ["t", "v"]]), IGNORE_LIST
     ).map(lambda each: {"column_list": each[0]} | each[1]),

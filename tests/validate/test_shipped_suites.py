@@ -55,6 +55,24 @@ def test_rule_ids_are_taken_once_over_all_suites(store: SuiteStore) -> None:
     assert len(ids) == len(set(ids))
 
 
+@pytest.mark.parametrize("event", LANDED_EVENTS, ids=str)
+def test_each_rule_names_its_guideline_or_standard_or_says_that_it_is_a_plausibility_limit(
+    store: SuiteStore, event: EventType
+) -> None:
+    for rule in store.current(event).rules:
+        assert len(rule.source) > 20, rule.id
+        assert rule.source != rule.notes, rule.id
+
+
+def test_a_low_quality_is_no_wrong_record_and_is_flagged(store: SuiteStore) -> None:
+    genome = {"mean_autosome_coverage": 9.0, "pct_autosomes_15x": 5.0, "cross_contamination_rate": 0.4}
+    frame = pl.DataFrame([genome])
+    outcome = validate(
+        PseudonymisedBatch(event_type("genome.qc_metrics"), frame), store.current(event_type("genome.qc_metrics"))
+    )
+    assert {"qc.coverage.low", "qc.contamination.high"} <= flags(outcome).keys()
+
+
 class _Kept:
     """A sink that keeps the rows, as the pseudonymiser would hand them on without a person."""
 

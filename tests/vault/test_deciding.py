@@ -10,6 +10,8 @@ from biokeel.vault.parking import ToPark
 from biokeel.vault.store import Snapshot
 from tests.pseudonymise.conftest import World, world
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 __all__ = ["world"]
 
 EVENT = event_type("clinical.glucose")

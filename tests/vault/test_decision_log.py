@@ -15,6 +15,8 @@ from biokeel.vault.keys import create_key_file
 from biokeel.vault.parking import ToPark
 from biokeel.vault.store import Vault
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 GLUCOSE, SLEEP = event_type("clinical.glucose"), event_type("lifestyle.sleep")
 A, B = RawPartition("hospital-a", 0), RawPartition("app-a", 3)
 

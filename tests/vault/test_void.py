@@ -1,11 +1,14 @@
 """Offsets that hold no event: the vault knows them, whoever noted them, in whatever pieces, however often."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from biokeel.batch import At, SealedRejection
 from biokeel.reasons import Reason
 from tests.pseudonymise.conftest import GLUCOSE, World, origin, world
+
+pytestmark = pytest.mark.usefixtures("each_database")
 
 __all__ = ["world"]
 

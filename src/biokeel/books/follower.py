@@ -4,7 +4,8 @@
 (quarantine, curated, history), then the vault. An event moves from raw to the tables, or from the vault's parking to
 the tables, and from the curated table to the history after it was written there. So one that moves between two looks
 can be seen in no place (it is on its way, and counts as missing until the next look) but never in two: a doubled event
-is never a false alarm.
+is never a false alarm. A steward's operation moves rows from the curated table to quarantine after they were written
+there, so where anything is new in the former, the latter is looked at once more.
 
 **Dying.** Nothing in here is durable. Positions and what was read up to them are one `State`; whoever begins from a
 saved one reads what came since, and comes to the same.
@@ -117,8 +118,11 @@ class Follower:
         self._looks += 1
         for event, tellers, found in self._found(thorough=thorough, only=only):
             count = len(told)
+            before = self._position(event, Teller.CURATED)
             for teller in tellers:
                 told += self._followed(event, teller, found)
+            if self._position(event, Teller.CURATED) != before:
+                told += self._followed(event, Teller.QUARANTINE, {})
             self._quiet[event] = 0 if len(told) > count else self._quiet.get(event, 0) + 1
         told += self.decided()
         self._untold = []

@@ -3,24 +3,26 @@
 Rows of tables and decisions of the vault are kept under a `Label`: which of them say the same of an event. What they
 come to is `settled`:
 
-- A row of the history counts only where no row of its stream stands in a table of its event type: while `tidy` works it
-  is in both for a moment, and counts as curated still; and a restored table is judged anew.
-- A quarantined event has left quarantine once a row of stream `quarantine` is curated, or was: its row there stays.
-- One that was let in again and failed again is one event in quarantine, though there are two rows; the later one holds.
+- Of the rows of an event those hold that the latest operation of a steward brought where they are; that it came in
+  counts as none. So an event that was released from quarantine has left it, though its row there stays, and one that
+  moves from the curated table to quarantine has moved as soon as it stands there.
+- A row of the history counts only where no row of its stream, and of the same operation, stands in a table of its event
+  type: while `tidy` works it is in both for a moment, and counts as curated still; and a restored table is judged anew.
 - A parked event has left parking once a row of stream `parking` stands in any table: the vault marks it as released
   after Kafka has it, so perhaps after it has landed.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from biokeel.batch import STREAM_PARKING, STREAM_QUARANTINE
+from biokeel.batch import STREAM_PARKING
 from biokeel.books.intervals import NOTHING, Bag, Intervals, coverage, union
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 
 class Place(StrEnum):
@@ -62,7 +64,8 @@ class Label(NamedTuple):
     """What a row or a decision says of its event. Words that are lists are divided by commas; empty for nothing.
 
     `stream` is that of a row, empty for the vault. `reason` is a `biokeel.reasons.Reason`, of what is sealed or
-    quarantined; `rules` failed, judged by `suite`; `withheld` are fields that did not cross the wall.
+    quarantined; `rules` failed, judged by `suite`; `withheld` are fields that did not cross the wall. `operation` is
+    the number of the steward's operation that brought a row there.
     """
 
     teller: Teller
@@ -72,6 +75,7 @@ class Label(NamedTuple):
     rules: str = ""
     suite: str = ""
     withheld: str = ""
+    operation: str = ""
 
 
 Labels = dict[Label, Bag]
@@ -88,33 +92,21 @@ class Settled(NamedTuple):
 
 def settled(labels: Mapping[Label, Bag]) -> Settled:
     """Where the events are that `labels` speak of, by the rules above."""
-    asked = {STREAM_PARKING, *(label.stream for label in labels if label.teller is Teller.HISTORY)}
-    landed = {stream: _of(labels, (Teller.CURATED, Teller.QUARANTINE), stream) for stream in asked}
-    history = {
-        label: bag.without(landed[label.stream]) for label, bag in labels.items() if label.teller is Teller.HISTORY
-    }
-    again = Teller.QUARANTINE, STREAM_QUARANTINE
-    left = _of(labels, (Teller.CURATED,), STREAM_QUARANTINE) | _of(history, (Teller.HISTORY,), STREAM_QUARANTINE)
-    judged_again = union(
-        bag.all
-        for label, bag in labels.items()
-        if (label.teller, label.stream) == again and label.place is Place.QUARANTINED
-    )
-    come_in = landed[STREAM_PARKING] | _of(history, (Teller.HISTORY,), STREAM_PARKING)
     found: Labels = {}
-    seen = left
+    above = NOTHING
+    for rows in _by_operation(labels):
+        landed = {
+            stream: _of(rows, (Teller.CURATED, Teller.QUARANTINE), stream)
+            for stream in {label.stream for label in rows if label.teller is Teller.HISTORY}
+        }
+        for label, bag in rows.items():
+            mine = bag.without(above)
+            found[label] = mine.without(landed[label.stream]) if label.teller is Teller.HISTORY else mine
+        above |= union(bag.all for bag in rows.values())
+    come_in = _of(labels, TABLES, STREAM_PARKING)
     for label, bag in labels.items():
-        if label.place is Place.PARKED:
-            found[label] = bag.without(come_in)
-        elif label.teller is Teller.HISTORY:
-            found[label] = history[label]
-        elif label.place is not Place.QUARANTINED:
-            found[label] = bag
-        elif label.stream == STREAM_QUARANTINE:
-            found[label] = Bag.once(bag.all - seen)
-            seen |= bag.all
-        else:
-            found[label] = bag.without(left | judged_again)
+        if label.teller is Teller.VAULT:
+            found[label] = bag.without(come_in) if label.place is Place.PARKED else bag
     # One that was decided before it was compacted away is an event, and that none stands somewhere may be said twice.
     if void := [label for label in found if label.place is Place.VOID]:
         events = union(bag.all for label, bag in found.items() if label not in void)
@@ -123,6 +115,15 @@ def settled(labels: Mapping[Label, Bag]) -> Settled:
     for bag in found.values():
         twice |= bag.doubled
     return Settled({label: bag.all for label, bag in found.items() if bag}, anywhere, twice)
+
+
+def _by_operation(labels: Mapping[Label, Bag]) -> Iterator[Labels]:
+    """What rows of tables say, those of the latest operation first."""
+    rows: dict[int, Labels] = defaultdict(dict)
+    for label, bag in labels.items():
+        if label.teller is not Teller.VAULT:
+            rows[int(label.operation or 0)][label] = bag
+    yield from (rows[number] for number in sorted(rows, reverse=True))
 
 
 def _of(labels: Mapping[Label, Bag], tellers: tuple[Teller, ...], stream: str) -> Intervals:

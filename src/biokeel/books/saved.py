@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FORMAT: Final = 1
 PREFIX: Final = "state/books/"
 SUFFIX: Final = ".arrow"
-_LABELS: Final = ("teller", "place", "stream", "reason", "rules", "suite", "withheld")
+_LABELS: Final = ("teller", "place", "stream", "reason", "rules", "suite", "withheld", "operation")
 _WORDS: Final = ("source", "event", *_LABELS)
 _NUMBERS: Final = ("partition", "layer")
 _SCHEMA: Final = pa.schema(

@@ -30,14 +30,15 @@ _COORDINATES: Final = {
     "stream": pl.String(),
 }
 _COLUMNS: Final[dict[Teller, dict[str, pl.DataType]]] = {
-    Teller.CURATED: {"withheld": pl.String()},
+    Teller.CURATED: {"withheld": pl.String(), "operation": pl.Int64()},
     Teller.QUARANTINE: {
         "reason": pl.String(),
         "failed_rules": pl.List(pl.String()),
         "suite_version": pl.String(),
         "withheld": pl.String(),
+        "operation": pl.Int64(),
     },
-    Teller.HISTORY: {"why": pl.String()},
+    Teller.HISTORY: {"why": pl.String(), "operation": pl.Int64()},
 }
 """What is read of a row besides its coordinates."""
 _PLACES: Final = {Reason.REPEATED.value: Place.REPEATED, Reason.RETRACTED.value: Place.WITHDRAWN}
@@ -155,7 +156,7 @@ def said_by(event: EventType, teller: Teller, frame: pl.DataFrame) -> Saying:
     """What rows of a table say, which have `_COORDINATES` and the `_COLUMNS` of `teller`."""
     words = list(_COLUMNS[teller])
     plain = frame.with_columns(
-        pl.col(name).list.sort().list.join(",") if isinstance(kind, pl.List) else pl.col(name)
+        pl.col(name).list.sort().list.join(",") if isinstance(kind, pl.List) else pl.col(name).cast(pl.String)
         for name, kind in _COLUMNS[teller].items()
     ).with_columns(pl.col(*words).fill_null(""))
     said: Saying = {}
@@ -169,11 +170,11 @@ def said_by(event: EventType, teller: Teller, frame: pl.DataFrame) -> Saying:
 
 
 def _label(teller: Teller, stream: str, told: dict[str, str]) -> Label:
-    withheld = told.get("withheld", "")
+    withheld, operation = told.get("withheld", ""), told["operation"]
     if teller is Teller.CURATED:
-        return Label(teller, Place.CURATED, stream, withheld=withheld)
+        return Label(teller, Place.CURATED, stream, withheld=withheld, operation=operation)
     if teller is Teller.HISTORY:
-        return Label(teller, Place(told["why"]), stream)
+        return Label(teller, Place(told["why"]), stream, operation=operation)
     reason = told["reason"]
     place = _PLACES.get(reason, Place.QUARANTINED)
-    return Label(teller, place, stream, reason, told["failed_rules"], told["suite_version"], withheld)
+    return Label(teller, place, stream, reason, told["failed_rules"], told["suite_version"], withheld, operation)

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from biokeel.cli import suite_backtest, suite_book, suite_profile, suite_report, suite_shadow, suite_windows
+from biokeel.cli import (
+    suite_backtest,
+    suite_book,
+    suite_profile,
+    suite_release,
+    suite_report,
+    suite_shadow,
+    suite_windows,
+)
 from biokeel.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -34,11 +42,17 @@ def register(app: typer.Typer) -> None:
     suite_windows.register(group)
     suite_report.register(group)
     suite_profile.register(group)
+    suite_release.register(group)
     app.add_typer(group, name="suite")
 
 
 def list_suites() -> None:
-    """List the suite of each event type: the version in force, the draft's, and the draft's rules by severity."""
+    """List the suite of each event type: the version in force, the draft's, and the draft's rules by severity.
+
+    Then the waivers in force.
+    """
+    from datetime import UTC, datetime
+
     from biokeel.rulebook.shown import ShownRules, ShownVersion
     from biokeel.validate.rules import Severity
 
@@ -52,15 +66,20 @@ def list_suites() -> None:
         say(f"{event!s:<28}{version:<20}{reading.suite.version if reading.suite else 'broken':<20}{counts}")
     if isinstance(rules, str):
         say(f"What is in force is not known: {rules}")
+    today = datetime.now(UTC).date()
     for event, shown in known.items():
         if shown.fault:
             say(f"{event}: {shown.fault}")
+        for rule, waiver in shown.waivers:
+            over = " (over: what is recorded today is stopped)" if waiver.expired(today) else ""
+            say(f"{event}: {rule} is {waiver}; approved by {shown.approver or 'nobody'}{over}")
 
 
 def check(events: Events = None) -> None:
     """Say what is wrong with suites, and how each expectation will run. Exit status 1 where anything is wrong.
 
-    Great Expectations itself is asked too, which takes some seconds.
+    Great Expectations itself is asked too, which takes some seconds. Where event types are named, each rule's source
+    is told.
     """
     from biokeel.validate.native import native_findings
     from biokeel.validate.suites import suite_path
@@ -75,6 +94,8 @@ def check(events: Events = None) -> None:
         say(f"{event}: {len(reading.rules)} rules, {state}")
         for rule in reading.rules:
             say(f"  {rule.id:<36}{rule.severity:<10}{rule.runs} ({rule.expectation})")
+            if events and rule.source:
+                say(f"    source: {rule.source}")
         for finding in findings:
             say(f"  refused  {finding}")
         faulty += len(findings)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from biokeel.rulebook.standing import Standing
     from biokeel.rules.history import Span
     from biokeel.rules.keys import StewardKey
+    from biokeel.rules.reverdict import Reverdict
     from biokeel.rules.review import Review, Waiting
     from biokeel.settings import Settings
 
@@ -114,6 +115,8 @@ def review(
     events: Annotated[list[str] | None, typer.Argument(help="Event types; all where none is named.")] = None,
 ) -> None:
     """Show what waits for approval, with what it would change."""
+    from biokeel.cli.suite_release import say_waiting
+
     desk = Desk.open()
     kinds = [desk.event(event) for event in events] if events else list(desk.schemas)
     found = 0
@@ -121,21 +124,33 @@ def review(
         for waiting in desk.review.waiting(kind):
             _say_waiting(kind, waiting, desk.review.standing(kind))
             found += 1
+        operations = desk.reverdict.waiting(kind)
+        say_waiting(str(kind), operations)
+        found += len(operations)
     if not found:
         say("Nothing waits for approval.")
 
 
 def approve(event: Event, submission: Submission, key_file: KeyFile = None) -> None:
-    """Put what was submitted in force, as another steward than its author. Workers follow within seconds."""
+    """Put what was submitted in force, as another steward than its author. Workers follow within seconds.
+
+    The same for an operation that waits for a second person (`biokeel suite release`).
+    """
     desk = Desk.open()
-    page = desk.review.approve(desk.event(event), submission, desk.key(key_file))
+    kind, key = desk.event(event), desk.key(key_file)
+    if (operation := desk.reverdict.approve(kind, submission, key)) is not None:
+        say(f"{event}: operation {operation.number} is ordered; workers begin within seconds.")
+        return
+    page = desk.review.approve(kind, submission, key)
     say(f"{event}: version {page.stamp} is in force; workers follow within seconds.")
 
 
 def reject(event: Event, submission: Submission, reason: Reason = "", key_file: KeyFile = None) -> None:
     """Say that what was submitted is not to be in force, and why; its author may do so, too."""
     desk = Desk.open()
-    desk.review.reject(desk.event(event), submission, desk.key(key_file), reason)
+    kind, key = desk.event(event), desk.key(key_file)
+    if not desk.reverdict.reject(kind, submission, key, reason):
+        desk.review.reject(kind, submission, key, reason)
     say(f"{event}: {submission} is rejected.")
 
 
@@ -230,11 +245,12 @@ def list_stewards() -> None:
 class Desk:
     """What every command here needs, with a steward's rights."""
 
-    def __init__(self, settings: Settings, lake: Lake, schemas: Schemas, review: Review) -> None:
+    def __init__(self, settings: Settings, lake: Lake, schemas: Schemas, review: Review, reverdict: Reverdict) -> None:
         self.settings = settings
         self.lake = lake
         self.schemas = schemas
         self.review = review
+        self.reverdict = reverdict
 
     @classmethod
     def open(cls) -> Desk:
@@ -243,6 +259,7 @@ class Desk:
         from biokeel.land.lake import Lake
         from biokeel.observe.reach import require_store
         from biokeel.rules.of_the_book import last_week
+        from biokeel.rules.reverdict import Reverdict
         from biokeel.rules.review import Review
 
         settings = _settings()
@@ -252,7 +269,8 @@ class Desk:
         review = Review(
             lake.objects, schemas, four_eyes=settings.four_eyes, share_of_last_week=last_week(lake, schemas)
         )
-        return cls(settings, lake, schemas, review)
+        reverdict = Reverdict(lake, schemas, review, four_eyes=settings.four_eyes)
+        return cls(settings, lake, schemas, review, reverdict)
 
     def event(self, name: str) -> EventType:
         """The event type of that name. Raises `SuiteError` where none lands."""

@@ -47,8 +47,10 @@ def start(
     desk = Desk.open()
     event, written = drafted(desk, draft)
     running = _shadows(desk).start(event, Wanted(written.text, reason, seconds), desk.key(key_file), _now())
-    until = _time(running.until)
-    say(f"{event}: shadow {running.digest[:12]} runs until {until}. See: biokeel suite shadow show {event}")
+    say(
+        f"{event}: shadow {running.digest[:12]} runs until {_time(running.until)}. "
+        f"See: biokeel suite shadow show {event}"
+    )
     for rule in written.windows:
         say(f"  {rule} judges no row: it is not counted.")
 

@@ -23,9 +23,11 @@ def register(app: typer.Typer) -> None:
     vault.command("status")(status)
     vault.command("backup")(backup)
     vault.command("restore")(restore)
+    vault.command("migrate")(migrate)
     vault.command("accept")(accept)
     vault.command("redrive")(redrive)
     vault.command("tidy-files")(tidy_files)
+    vault.command("stopped")(stopped)
     vault.command("event-id")(event_id)
     vault.command("block-keys")(block_keys)
     audit.command("verify")(verify)
@@ -62,6 +64,28 @@ def status() -> None:
     terminal().print(table)
 
 
+def stopped(
+    event: Annotated[str, typer.Argument(help="Event type, such as clinical.blood_pressure.")],
+    to: Annotated[Path, typer.Option("--to", help="A new file.", show_default=False)],
+) -> None:
+    """Write the participants whose events of a type are stopped today, withdrawn or without consent, into a file.
+
+    For `biokeel suite release`: what came before is in the lake, and only the vault knows who has withdrawn since.
+    """
+    from biokeel.contracts.ids import encode_ids
+    from biokeel.contracts.topics import event_type
+
+    domain = event_type(event).domain
+    vault = _open()
+    try:
+        people = vault.stopped(domain)
+    finally:
+        vault.close()
+    with to.open("x", encoding="ascii") as file:
+        file.writelines(f"{each}\n" for each in encode_ids(people))
+    say(f"{to}: {len(people):,} participants whose events of {domain} are stopped.")
+
+
 def event_id(
     ids: Annotated[list[str], typer.Argument(help="Event ids as rows have them.", show_default=False)],
     *,
@@ -94,6 +118,29 @@ def backup(target: Annotated[Path, typer.Argument(help="A new file.", show_defau
     say(
         f"{target}: {made.size:,} bytes of vault, encrypted under key {made.key_id}. It does not open without that key."
     )
+
+
+def migrate() -> None:
+    """Bring the vault's tables up to this release's, or make them in an empty database; all of it or nothing.
+
+    Back the vault up and stop its workers first. On PostgreSQL it is for the owner's account, and
+    deploy/postgresql/roles.sql is run once more after it.
+    """
+    from biokeel.vault.database import Database
+    from biokeel.vault.schema import HEAD
+    from biokeel.vault.schema import migrate as bring
+
+    settings = _settings()
+    settings.require("vault_url")
+    database = Database(settings.vault_url)
+    try:
+        before = bring(database)
+    finally:
+        database.close()
+    if before == HEAD:
+        say(f"The vault's tables are those of this release ({HEAD}).")
+    else:
+        say(f"The vault's tables are those of this release now: {HEAD}, before {before or 'there were none'}.")
 
 
 def restore(

@@ -34,7 +34,7 @@ def faults(lake: Lake, event: EventType) -> Iterator[str]:
     if (begun := under_way(lake, event)) is not None:
         yield f"{event}: a restore to version {begun.curated_version} was begun and not finished; ask for it again."
     # State follows its table, and the curated table follows the quarantine table: so looked at in this order.
-    saved = {partition: offset for (kind, partition), offset in Snapshots(lake).offsets().items() if kind == event}
+    saved = {partition: point.offset for (kind, partition), point in Snapshots(lake).points().items() if kind == event}
     tables: dict[str, DeltaTable] = {}
     whole = True
     for _event, name, uri in LakeReader(lake).with_history((event,)):
@@ -80,7 +80,9 @@ def _rows(lake: Lake, address: str) -> int | None:
 
 def _doubled(lake: Lake, event: EventType, tables: dict[str, DeltaTable]) -> Iterator[str]:
     """Coordinates that stand more than once in the tables, one raw partition at a time."""
-    rows = [scan(table, lake).select(ROW) for table in tables.values()]
+    # A row that an operation moves, or has moved, to quarantine and back stands there as well, with another number.
+    same = (*ROW, "operation")
+    rows = [scan(table, lake).select(same) for table in tables.values()]
     if not rows:
         return
     origin = ("source_id", "raw_partition")
@@ -88,7 +90,7 @@ def _doubled(lake: Lake, event: EventType, tables: dict[str, DeltaTable]) -> Ite
     for source, raw in partitions.sort(origin).iter_rows():
         mine = (pl.col("source_id") == source) & (pl.col("raw_partition") == raw)
         of_partition = pl.concat([each.filter(mine) for each in rows])
-        twice = collect(of_partition.group_by(ROW).len().filter(pl.col("len") > 1)).sort(ROW)
+        twice = collect(of_partition.group_by(same).len().filter(pl.col("len") > 1)).drop("operation").sort(ROW)
         if twice.height:
             named = ", ".join(
                 f"{stream} {source}/{raw}@{offset}" for stream, *_, offset, _n in twice.head(SHOWN).iter_rows()

@@ -17,7 +17,8 @@ table, Q in the quarantine table. A landing goes through these steps:
 3. **land**: one commit to the curated table, with the accepted rows (perhaps none) and T := the flush's
    positions. When T has moved on meanwhile, whoever moved it landed the very rows that Q decided, so they are dropped
    and the landing has succeeded. When T has moved back, the table was restored (`restore`), and what this worker has is
-   not all that is missing now: `CommitConflict`.
+   not all that is missing now: `CommitConflict`. The same where O (below) is not what it was: somebody has landed rows
+   that this worker's linking state does not know.
    *Crash after it*: the flush is landed; Kafka's committed offset lags behind, but the worker goes by the table.
 4. The caller saves a **snapshot** of the linking state (sometimes) and acknowledges to Kafka.
    *Crash between or after*: an older snapshot means more blocks to read again, and nothing else.
@@ -25,6 +26,10 @@ table, Q in the quarantine table. A landing goes through these steps:
 An answer can be lost after its commit landed; delta-rs or we try again, and that shows as a conflict with ourselves. So
 after any error the table is read again before anything is repeated. In step 3 the position alone answers. In step 2 it
 must be known whose commit it was: each carries a random number as the version of `<topic>/<p>/writer`.
+
+**Operations of stewards** (`biokeel.land.operated`) land rows between two flushes. How far a partition has come with
+them is O, the app transaction `<topic>/<p>/operated` of the curated table. Each landing writes the O that it knows, so
+that the name is always there: to ask for one that is not costs ten times as much.
 
 delta-rs does not skip a transaction that a table already has: it only refuses one that another writer committed since
 the handle was read. So every write goes through the handle whose positions were compared. `last_updated` stays unset,
@@ -105,6 +110,10 @@ class PositionedTable:
         Raises `StoreUnavailable`, and so does `writer`.
         """
         return self._version(f"{self._topic}/{partition}")
+
+    def operated(self, partition: int) -> int:
+        """O: the last step of the stewards' operations that the table has of `partition`, 0 for none."""
+        return max(0, self._version(f"{self._topic}/{partition}/operated"))
 
     def writer(self, partition: int) -> int:
         """The random number of the commit that last moved `partition`, -1 for none."""
@@ -252,12 +261,13 @@ def land(
     reached: Hook,
     *,
     basis: Positions,
+    operated: Positions,
 ) -> int:
     """Step 3: commit the accepted `rows` above T up to `positions`.
 
-    `basis` is the least that T may be: what it was when the worker recovered, or landed last. Returns how many rows
-    were written, by the last try that knew. Raises `CommitConflict` when T has moved back, `StoreUnavailable` after the
-    last try.
+    `basis` is the least that T may be: what it was when the worker recovered, or landed last; `operated` is O as it was
+    then. Returns how many rows were written, by the last try that knew. Raises `CommitConflict` when T has moved back
+    or O is another, `StoreUnavailable` after the last try.
     """
     written = 0
     for _failure in _tries(table):
@@ -267,18 +277,55 @@ def land(
                 f"The table {table.uri} was put back to an older version, partitions {back}.",
                 "Recover the partitions of this event and read again what is missing.",
             )
+        if moved := [partition for partition in positions if table.operated(partition) != operated[partition]]:
+            raise CommitConflict(
+                f"Another worker carried out a steward's operation on {table.uri}, partitions {moved}.",
+                "Recover the partitions of this event, and link its rows after those of the operation.",
+            )
         due = {partition: last for partition, last in positions.items() if last > stands[partition]}
         if not due:
             return written
         mine = above(rows, {partition: stands[partition] for partition in due})
         written = mine.height
         try:
-            table.append(mine, due)
+            table.append(mine, due, {f"{partition}/operated": operated[partition] for partition in due})
             reached("land.landed")
         except (DeltaError, OSError) as error:
             _give_up_on_mismatch(table, error)
             continue
         return written
+    raise _unavailable(table)
+
+
+def operate(
+    table: PositionedTable, rows: pl.DataFrame, partition: int, position: int, *, steps: tuple[int, int], reached: Hook
+) -> None:
+    """Commit the `rows` that one step of a steward's operation lands in `partition`, once.
+
+    `position` is T, and the first of `steps` O, by which the rows were linked; the second is what O will be. T is
+    written as it is, so that a landing of the partition by anybody else and this commit refuse each other. Raises
+    `CommitConflict` where T or O is not what it was, `StoreUnavailable` after the last try.
+
+    *Crash after it*: the rows have landed. Whoever recovers finds O past that of the snapshot, reads them from the
+    tables, and links them where they stand (`biokeel.land.recovery`).
+    """
+    known, step = steps
+    token = secrets.randbits(62)
+    for failure in _tries(table):
+        if failure and table.writer(partition) == token:
+            return
+        if (table.position(partition), table.operated(partition)) != (position, known):
+            raise CommitConflict(
+                f"Another worker changed partition {partition} of {table.uri} during a steward's operation.",
+                "Recover the partitions of this event, and go on from there.",
+            )
+        try:
+            table.append(rows, {partition: position}, {f"{partition}/operated": step, f"{partition}/writer": token})
+            reached("land.operated")
+        except (DeltaError, OSError) as error:
+            _give_up_on_mismatch(table, error)
+            continue
+        return
     raise _unavailable(table)
 
 

@@ -11,20 +11,30 @@ from biokeel.contracts.ids import encode_ids
 from biokeel.contracts.schema import Coarsening, EventSchema, Field, Tag
 from biokeel.errors import LandingError
 
-CURATED_STAMPS: Final[dict[str, pl.DataType]] = {
+LINK_STAMPS: Final[dict[str, pl.DataType]] = {
     "sequence": pl.Int64(),
     "seconds_since_previous": pl.Float64(),
     "age_at_event": pl.Int32(),
     "days_since_enrolment": pl.Int32(),
+}
+OPERATION_STAMPS: Final[dict[str, pl.DataType]] = {"operation": pl.Int64(), "earlier_version": pl.String()}
+"""Of rows that a steward's operation brought where they are: its number, and the version of the suite whose verdict it
+replaced. Null for all others."""
+CURATED_STAMPS: Final[dict[str, pl.DataType]] = {
+    **LINK_STAMPS,
     "suite_version": pl.String(),
     "warnings": pl.List(pl.String()),
+    **OPERATION_STAMPS,
 }
 QUARANTINE_STAMPS: Final[dict[str, pl.DataType]] = {
     "suite_version": pl.String(),
     "reason": pl.String(),
     "failed_rules": pl.List(pl.String()),
     "warnings": pl.List(pl.String()),
+    **OPERATION_STAMPS,
+    **LINK_STAMPS,
 }
+"""The place in the person's history is that of a row which had landed before; null for all others."""
 REQUIRED: Final = frozenset({"participant_id", "event_id", "source_id", "occurred_at", *COORDINATES, *POSITION})
 """Columns that are never null; a column that is added later must be nullable, so it is none of these."""
 

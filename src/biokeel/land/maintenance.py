@@ -13,7 +13,7 @@ from biokeel.contracts.topics import EventType
 from biokeel.errors import CommitConflict
 from biokeel.land.checkpoint import Mapped, conflicts, noted
 from biokeel.land.lake import Lake
-from biokeel.land.snapshots import Snapshots
+from biokeel.land.snapshots import Point, Snapshots
 
 REFRESHES: Final = 5
 """How often to try while other processes make the participants table too: they are few, and each is done at once."""
@@ -29,7 +29,7 @@ Build = Callable[[Mapping[tuple[EventType, int], bytes], tuple[EventType, ...]],
 def refresh_participants(lake: Lake, build: Build) -> int | None:
     """Make the participants table anew from the newest snapshots; returns its rows, None where nothing is newer.
 
-    The table carries the offset of each snapshot that it was made from, as app transactions, so an idle worker can
+    The table carries the age of each snapshot that it was made from, as app transactions, so an idle worker can
     ask as often as it likes, and a slower process cannot put an older picture over a newer one: where another one was
     quicker, its picture is looked at, and replaced only if it is older. Raises `CommitConflict` where others are
     quicker each of `REFRESHES` times. A crash leaves the old table or the new one. Readers see no gap.
@@ -40,8 +40,8 @@ def refresh_participants(lake: Lake, build: Build) -> int | None:
         snapshots = _newer(Snapshots(lake), table)
         if snapshots is None:
             return None
-        frame = build({key: data for key, (_offset, data) in snapshots.items()}, lake.events())
-        transactions = [Transaction(made_from(*key), offset) for key, (offset, _data) in snapshots.items()]
+        frame = build({key: data for key, (_point, data) in snapshots.items()}, lake.events())
+        transactions = [Transaction(made_from(*key), point.age) for key, (point, _data) in snapshots.items()]
         try:
             with Mapped(lake.participants), conflicts():
                 write_deltalake(
@@ -59,12 +59,12 @@ def refresh_participants(lake: Lake, build: Build) -> int | None:
     raise conflict
 
 
-def _newer(snapshots: Snapshots, table: DeltaTable) -> dict[tuple[EventType, int], tuple[int, bytes]] | None:
-    """All newest snapshots with their offsets; None where `table` was made from all of them."""
-    offsets = snapshots.offsets()
-    if all(noted(table, made_from(*key)) >= offset for key, offset in offsets.items()):
+def _newer(snapshots: Snapshots, table: DeltaTable) -> dict[tuple[EventType, int], tuple[Point, bytes]] | None:
+    """All newest snapshots with their points; None where `table` was made from all of them."""
+    points = snapshots.points()
+    if all(noted(table, made_from(*key)) >= point.age for key, point in points.items()):
         return None
-    found = {key: snapshots.latest(*key) for key in offsets}
+    found = {key: snapshots.latest(*key) for key in points}
     return {key: each for key, each in found.items() if each is not None}
 
 

@@ -74,3 +74,15 @@ def partitions_of(*tables: DeltaTable) -> range:
 def positions_of(table: DeltaTable, topic: str, partitions: range, suffix: str = "") -> dict[int, int]:
     """The last pseudo offset of each of `partitions` that `table` has noted, -1 for none."""
     return {partition: noted(table, f"{topic}/{partition}{suffix}") for partition in partitions}
+
+
+def positions_in(lake: Lake, uri: str, topic: str, suffix: str = "") -> dict[int, int]:
+    """`positions_of` the table at `uri`, of all its partitions; nothing where there is no table.
+
+    Raises `StoreUnavailable`.
+    """
+    with Mapped(uri):
+        if not DeltaTable.is_deltatable(uri, lake.options):
+            return {}
+        table = DeltaTable(uri, storage_options=lake.options)
+        return positions_of(table, topic, partitions_of(table), suffix)

@@ -9,9 +9,10 @@ import polars as pl
 from biokeel.batch import ROW
 from biokeel.contracts.topics import EventType
 from biokeel.errors import LandingError
+from biokeel.land.operated import released_rows
 from biokeel.land.quarantine import decided_coordinates
 from biokeel.land.restore import under_way
-from biokeel.land.snapshots import Snapshots
+from biokeel.land.snapshots import Point, Snapshots
 from biokeel.land.tables import EventTables
 
 
@@ -21,6 +22,8 @@ class Recovered:
 
     `snapshot` is the linking state as of `seek_to - 1`, for `biokeel.link.state.from_bytes` (None: the beginning).
     `quarantined` holds the `ROW` of every row that was quarantined in a block from `seek_to` on.
+    `released` are the rows that stewards' operations have landed and `snapshot` does not know, in their order: each is
+    to be linked when the block at its `pseudo_offset` has been, before the next one. `operated` is O.
     """
 
     event: EventType
@@ -30,6 +33,8 @@ class Recovered:
     table_position: int
     quarantine_position: int
     quarantined: pl.DataFrame
+    released: pl.DataFrame
+    operated: int
 
     @property
     def decided_up_to(self) -> int:
@@ -60,18 +65,20 @@ def recover(tables: EventTables, partition: int) -> Recovered:
     contradicts itself, `StoreUnavailable` where it cannot be read.
     """
     saved = Snapshots(tables.lake).latest(tables.event, partition)
-    since, snapshot = saved or (-1, None)
+    (since, operated), snapshot = saved or (Point(-1, 0), None)
     curated, quarantine = tables.positions(partition)
+    has = tables.operated(partition)
     # Asked after the positions were read: a restore that began later moves one of them, and `land` sees that.
     if (restoring := under_way(tables.lake, tables.event)) is not None:
         raise LandingError(
             f"The tables of {tables.event} are being restored, or that was begun and not finished.",
             f"Finish it: biokeel lake restore {tables.event} --version {restoring.curated_version}",
         )
-    if since > curated:
+    if since > curated or operated > has:
         raise LandingError(
             f"The linking state of {tables.event}, partition {partition}, is at {since}, past its table at {curated}.",
             "Somebody put the table back by other means than biokeel lake restore: see docs/operations.md.",
         )
     quarantined = decided_coordinates(tables, partition, since, max(curated, quarantine)).select(ROW)
-    return Recovered(tables.event, partition, snapshot, since + 1, curated, quarantine, quarantined)
+    released = released_rows(tables.lake, tables.schema, partition, operated, has)
+    return Recovered(tables.event, partition, snapshot, since + 1, curated, quarantine, quarantined, released, has)

@@ -40,7 +40,7 @@ from biokeel.land.aside import Aside
 from biokeel.land.checkpoint import Mapped, append, noted
 from biokeel.land.log import oldest, version_at
 from biokeel.land.maintenance import made_from
-from biokeel.land.snapshots import Snapshots
+from biokeel.land.snapshots import Point, Snapshots
 from biokeel.land.tidy import begin_again
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ TRIES: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A restore of one event type. `positions` are T, `decided` Q, as they will be; -1 for nothing.
+    """A restore of one event type. `positions` are T, `decided` Q, as they will be; -1 for nothing. `operated` is O.
 
     `read_from`: where workers will begin to read each pseudo partition, so what its topic must still hold. `reached`:
     how far the curated table is now, so how far the topic must go. `number` counts the restores of this event type.
@@ -69,6 +69,7 @@ class Plan:
     decided: dict[int, int]
     read_from: dict[int, int]
     reached: dict[int, int]
+    operated: dict[int, int]
     keeps_state: bool
 
 
@@ -98,14 +99,19 @@ def plan(lake: Lake, event: EventType, to: int | dt.datetime, partitions: int) -
     # State from after an earlier restore knows other verdicts than the versions before it.
     keeps_state = number == _number(now, event)
     saved = {p: Snapshots(lake).kept(event, p) if keeps_state else [] for p in positions}
+    operated = {p: max(0, noted(then, f"{event.pseudo_topic}/{p}/operated")) for p in positions}
     return Plan(
         then.version(),
         quarantine.version(),
         _number(now, event) + 1,
         positions,
         _positions(quarantine, event, partitions),
-        {p: max((s for s in saved[p] if s <= last), default=-1) + 1 for p, last in positions.items()},
+        {
+            p: max((s.offset for s in saved[p] if s.offset <= last and s.operated <= operated[p]), default=-1) + 1
+            for p, last in positions.items()
+        },
         _positions(now, event, partitions),
+        operated,
         keeps_state,
     )
 
@@ -121,7 +127,7 @@ def restore(lake: Lake, event: EventType, wanted: Plan) -> None:
     lake.objects.put(_mark(event), _PLANS.dump_json(wanted))
     topic = event.pseudo_topic
     for (uri, version), positions, names in (
-        ((lake.curated(event), wanted.curated_version), wanted.positions, []),
+        ((lake.curated(event), wanted.curated_version), wanted.positions, ["operated"]),
         (_quarantine(lake, event, wanted), wanted.decided, ["writer"]),
     ):
         then = _at(lake, uri, version)
@@ -130,7 +136,8 @@ def restore(lake: Lake, event: EventType, wanted: Plan) -> None:
         back |= {name: noted(then, name) for name in further}
         _put_back(lake, uri, then.version(), back, (f"{topic}/restores", wanted.number))
     for partition, last in wanted.positions.items():
-        Snapshots(lake).delete_above(event, partition, last if wanted.keeps_state else -1)
+        point = Point(last if wanted.keeps_state else -1, wanted.operated[partition])
+        Snapshots(lake).delete_above(event, partition, point)
     Aside(lake).forget_above(event, wanted.positions)
     _forget_participants(lake, event, wanted)
     begin_again(lake, event, wanted.positions)

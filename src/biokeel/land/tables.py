@@ -42,12 +42,14 @@ class EventTables:
         `reached` is called with each of `checkpoint.STEPS`: it is how tests die there. Raises `StoreUnavailable`.
         """
         self.lake = lake
+        self.schema = schema
         self.event = schema.event
         self._columns = curated_columns(schema)
         self._quarantine_columns = quarantine_columns(schema)
         self._reached = reached
         self._basis: dict[int, int] = {}
         self._landed: dict[int, int] = {}
+        self._operated: dict[int, int] = {}
         self.curated = _positioned(lake, lake.curated(self.event), self._columns, self.event)
         self.quarantine = _positioned(lake, lake.quarantine(self.event), self._quarantine_columns, self.event)
 
@@ -58,10 +60,31 @@ class EventTables:
         """
         self.curated.refresh()
         curated = self.curated.position(partition)
+        self._operated[partition] = self.curated.operated(partition)
         self.quarantine.refresh()
         self._landed[partition] = curated
         self._basis[partition] = self.quarantine.position(partition)
         return curated, self._basis[partition]
+
+    def operated(self, partition: int) -> int:
+        """O of `partition`, as `positions` read it or `operate` moved it since."""
+        return self._operated[partition]
+
+    def landed(self, partition: int) -> int:
+        """T of `partition`, as `positions` read it or `land` moved it since."""
+        return self._landed[partition]
+
+    def operate(self, partition: int, rows: pl.DataFrame | None, step: int) -> None:
+        """Land the `rows` of one step of a steward's operation (None: none) in `partition`, where all else has landed.
+
+        `rows` have the columns of a `LinkedBatch` and `POSITION`. See `checkpoint.operate` for what it raises and what
+        a crash means.
+        """
+        made = pl.DataFrame(schema=self._columns) if rows is None else to_table(rows, self._columns, str(self.event))
+        steps = self._operated[partition], step
+        checkpoint.operate(self.curated, made, partition, self._landed[partition], steps=steps, reached=self._reached)
+        self._operated[partition] = step
+        self._reached("land.operation_known")
 
     def forget(self, partition: int) -> None:
         """The partition was given to another worker: rows of it are refused until it is recovered again."""
@@ -96,7 +119,9 @@ class EventTables:
         decided = checkpoint.decide(self.quarantine, bad, self._basis, positions, self._reached)
         self._basis.update({p: max(last, self._basis[p]) for p, last in positions.items()})
         self._reached("land.decision_known")
-        landed = checkpoint.land(self.curated, good, positions, self._reached, basis=self._landed)
+        landed = checkpoint.land(
+            self.curated, good, positions, self._reached, basis=self._landed, operated=self._operated
+        )
         self._landed.update({p: max(last, self._landed[p]) for p, last in positions.items()})
         self._reached("land.landing_known")
         return Landed(

@@ -4,14 +4,15 @@ A source's corrections land as rows, and so do repeats that the stream has forgo
 the curated table to the event type's `history` table, with `why` (`superseded`, `repeated`, `withdrawn`) and
 `moved_at`. Two tables have no common commit, so one `tidy` goes through these steps:
 
-1. **find** the keys of all rows that landed since the last tidy, among them withdrawals (they lie in the quarantine
-   table), and of each the rows that are not the one to show. Only columns of keys are read of older rows.
+1. **find** the keys of all rows that landed since the last tidy, or that a steward's operation brought there since,
+   among them withdrawals (they lie in the quarantine table), and of each the rows that are not the one to show. Only
+   columns of keys are read of older rows.
    *Crash after it*: nothing has happened.
 2. **append** these rows to the history table, but those that it has already. *Crash after it*: they are in both tables;
    the books count them once, as curated still; the next tidy finds them again and goes on with step 3.
 3. **delete** them from the curated table by their coordinates. *Crash after it*: the next tidy finds nothing of them.
-4. **note** in the history table how far the curated table was read: an app transaction `<topic>/<p>/tidied` for each
-   pseudo partition. *Crash after it*: it is done.
+4. **note** in the history table how far the curated table was read: app transactions `<topic>/<p>/tidied` and
+   `<topic>/<p>/tidied/operated` for each pseudo partition. *Crash after it*: it is done.
 
 Workers only append, and their positions are app transactions of the curated table, which a delete does not touch. A
 delete that meets an append is refused by delta-rs and tried again on the newer table; rows are named by coordinates, so
@@ -34,6 +35,7 @@ from biokeel.contracts.identity import KEY, VERSION, contents, is_withdrawal
 from biokeel.errors import CommitConflict
 from biokeel.land.checkpoint import Mapped, append, conflicts, is_above, nothing
 from biokeel.land.columns import CURATED_STAMPS, curated_columns
+from biokeel.land.operated import first_open
 from biokeel.land.positions import partitions_of, positions_of
 from biokeel.land.reading import collect, scan
 from biokeel.land.tables import open_table
@@ -81,17 +83,18 @@ def tidy(lake: Lake, schema: EventSchema, now: dt.datetime, *, reached: Callable
         quarantine = DeltaTable(lake.quarantine(schema.event), storage_options=lake.options)
     history = open_table(lake.history(schema.event), lake.options, columns | HISTORY_STAMPS)
     partitions = partitions_of(curated, quarantine)
-    landed = positions_of(curated, schema.event.pseudo_topic, partitions)
-    tidied = positions_of(history, schema.event.pseudo_topic, partitions, "/tidied")
-    if landed == tidied:
+    topic = schema.event.pseudo_topic
+    landed, operated = (positions_of(curated, topic, partitions, name) for name in ("", "/operated"))
+    tidied, known = (positions_of(history, topic, partitions, name) for name in ("/tidied", "/tidied/operated"))
+    if (landed, operated) == (tidied, known):
         return Tidied()
-    found = _found(lake, curated, quarantine, tidied, columns)
+    found = _found(lake, curated, quarantine, is_above(tidied) | _operated_since(known), columns)
     if found.height:
-        _append(lake, history, schema.event.pseudo_topic, found.with_columns(pl.lit(now).alias("moved_at")))
+        _append(lake, history, topic, found.with_columns(pl.lit(now).alias("moved_at")))
         reached("tidy.appended")
-        _delete(curated, found)
+        delete(curated, found)
         reached("tidy.deleted")
-    _note(history, schema.event.pseudo_topic, landed)
+    _note(history, topic, landed, operated)
     counts = dict(found["why"].value_counts().iter_rows())
     return Tidied(**counts)
 
@@ -103,20 +106,21 @@ def begin_again(lake: Lake, event: EventType, partitions: Iterable[int]) -> None
         if not DeltaTable.is_deltatable(uri, lake.options):
             return
         history = DeltaTable(uri, storage_options=lake.options)
-    _note(history, event.pseudo_topic, dict.fromkeys(partitions, -1))
+    nothing_yet = dict.fromkeys(partitions, -1)
+    _note(history, event.pseudo_topic, nothing_yet, nothing_yet)
 
 
 def _found(
-    lake: Lake, curated: DeltaTable, quarantine: DeltaTable, tidied: Mapping[int, int], columns: Mapping[str, object]
+    lake: Lake, curated: DeltaTable, quarantine: DeltaTable, is_new: pl.Expr, columns: Mapping[str, object]
 ) -> pl.DataFrame:
-    """The rows that are to leave `curated`, whole, with `why`."""
+    """The rows that are to leave `curated`, whole, with `why`; `is_new` says which rows came since the last tidy."""
     rows = scan(curated, lake).with_columns(is_withdrawal(columns).alias("withdrawal"))
     withdrawals = (
         scan(quarantine, lake)
         .filter(pl.col("reason") == Reason.RETRACTED.value)
         .with_columns(pl.lit(value=True).alias("withdrawal"))
     )
-    new = pl.concat([each.filter(is_above(tidied)).select(KEY) for each in (rows, withdrawals)]).unique()
+    new = pl.concat([each.filter(is_new).select(KEY) for each in (rows, withdrawals)]).unique()
     keys = collect(new)
     known = (*KEY, *(name for name in VERSION if name not in ROW), *(name for name in ROW if name not in KEY))
     mine = collect(rows.select(known).join(keys.lazy(), on=KEY, how="semi"))
@@ -165,15 +169,26 @@ def _why(rows: pl.DataFrame, withdrawals: pl.DataFrame) -> pl.DataFrame:
 
 def _append(lake: Lake, history: DeltaTable, topic: str, rows: pl.DataFrame) -> None:
     """Step 2."""
-    there = collect(scan(history, lake).select(ROW).join(rows.lazy().select(ROW), on=ROW, how="semi"))
-    more = rows.join(there, on=ROW, how="anti")
+    # An operation may bring a row back that has been here: as it is now, it is another.
+    same = (*ROW, "operation")
+    there = collect(
+        scan(history, lake).select(same).join(rows.lazy().select(same), on=same, how="semi", nulls_equal=True)
+    )
+    more = rows.join(there, on=same, how="anti", nulls_equal=True)
     if more.height:
         _commit(history, topic, more, {})
 
 
-def _note(history: DeltaTable, topic: str, landed: Mapping[int, int]) -> None:
+def _note(history: DeltaTable, topic: str, landed: Mapping[int, int], operated: Mapping[int, int]) -> None:
     """Step 4."""
-    _commit(history, topic, None, {f"{partition}/tidied": offset for partition, offset in landed.items()})
+    steps = {f"{partition}/tidied/operated": step for partition, step in operated.items()}
+    _commit(history, topic, None, {f"{partition}/tidied": offset for partition, offset in landed.items()} | steps)
+
+
+def _operated_since(known: Mapping[int, int]) -> pl.Expr:
+    """Whether a steward's operation brought a row there that had not been done by the steps in `known`."""
+    partition, operation = pl.col("pseudo_partition"), pl.col("operation").fill_null(-1)
+    return pl.any_horizontal((partition == p) & (operation >= first_open(step)) for p, step in known.items())
 
 
 def _commit(history: DeltaTable, topic: str, rows: pl.DataFrame | None, positions: Mapping[str, int]) -> None:
@@ -183,10 +198,10 @@ def _commit(history: DeltaTable, topic: str, rows: pl.DataFrame | None, position
         append(history, rows, {f"{topic}/{name}": version for name, version in versions.items()}, _WRITER)
 
 
-def _delete(curated: DeltaTable, rows: pl.DataFrame) -> None:
-    """Step 3, in commits of `ROWS_A_DELETE`."""
+def delete(curated: DeltaTable, rows: pl.DataFrame, only: str = "TRUE") -> None:
+    """Step 3, in commits of `ROWS_A_DELETE`: delete these rows, those that `only` (SQL) is true of."""
     for part in rows.select(*ROW, "pseudo_partition", "pseudo_offset").sort(pl.all()).iter_slices(ROWS_A_DELETE):
-        predicate = " OR ".join(_named(part))
+        predicate = f"({' OR '.join(_named(part))}) AND {only}"
         for attempt in range(ATTEMPTS):
             try:
                 with Mapped(curated.table_uri), conflicts():

@@ -29,7 +29,7 @@ from biokeel.rows import Ints
 Marks = dict[tuple[str, str, int], int]
 """High-water marks: the highest `raw_offset` seen of each (stream, source, raw partition)."""
 
-FORMAT: Final = "1"
+FORMAT: Final = "2"
 WINDOW: Final = b"repeats"
 """Under this name the window lies beside the schema of a snapshot."""
 
@@ -146,6 +146,8 @@ class Snapshot:
     state: PersonState
     marks: Marks
     repeats: Window = field(default_factory=Window)
+    operated: int = 0
+    """The last step of stewards' operations (`biokeel.land.operated`) whose rows are in here."""
 
 
 def to_bytes(snapshot: Snapshot) -> bytes:
@@ -153,6 +155,7 @@ def to_bytes(snapshot: Snapshot) -> bytes:
     run = snapshot.state.whole()
     marks = [f"{'/'.join(map(str, place))}={mark}" for place, mark in sorted(snapshot.marks.items())]
     metadata = {"format": FORMAT, "offset": str(snapshot.offset), "marks": "\n".join(marks)}
+    metadata["operated"] = str(snapshot.operated)
     beside = {name.encode(): text.encode() for name, text in metadata.items()}
     beside[WINDOW] = snapshot.repeats.to_bytes()
     columns = [integers(values) for values in (run.participants, *run.values.T)]
@@ -188,4 +191,4 @@ def from_bytes(data: bytes | None) -> Snapshot:
     columns = pl.DataFrame(table.replace_schema_metadata())
     participants, *records = (columns[name].to_numpy().astype(np.int64) for name in ("participant", *RECORD))
     run = Run(participants, np.stack(records, axis=1))
-    return Snapshot(int(metadata["offset"]), PersonState(run), marks, window)
+    return Snapshot(int(metadata["offset"]), PersonState(run), marks, window, int(metadata["operated"]))

@@ -184,14 +184,15 @@ class Book:
         if version.four_eyes and submitted.author == version.approver:
             return f"was approved by its author, {version.approver}"
         for name, document in ((submitted.author, submitted), (version.approver, version)):
-            public = self._key_of(name)
+            public = self.key_of(name)
             if public is None:
                 return f"names {name}, whom the book does not know as a steward"
             if not document.is_signed_by(public):
                 return f"is not signed by {name}, whom it names"
         return ""
 
-    def _key_of(self, name: str) -> str | None:
+    def key_of(self, name: str) -> str | None:
+        """The public key of a steward, None for nobody whom the book knows."""
         stewards = self._stewards
         if stewards is None or name not in stewards.keys:
             stewards = self.stewards()

@@ -5,19 +5,23 @@ takes its suite once, and a row that was already committed keeps its verdict (`d
 What is in force stays in force whatever happens to the book: a store that is away, a page that does not hold, a version
 that this release cannot compile. It is in the book, so it also outlives the process.
 
-A look costs two small GETs, however many event types there are: `rules/newest`, and the next number of one event type
-in its turn, which finds a version whose writer died before it could say so there.
+Stewards' operations (`biokeel.rulebook.operations`) are followed with it.
+
+A look costs two small GETs, however many event types there are: `rules/newest`, and the next version or the next
+operation of one event type in its turn, which finds one whose writer died before it could say so there.
 """
 
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from biokeel.errors import BiokeelError, SuiteError
 from biokeel.rulebook.book import Book
-from biokeel.rulebook.standing import Reader
+from biokeel.rulebook.operations import OperationBook, Operations
+from biokeel.rulebook.standing import Reader, compiled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from biokeel.contracts.schema import EventSchema
     from biokeel.contracts.topics import EventType
     from biokeel.land.objects import Objects
+    from biokeel.rulebook.operations import Operation
     from biokeel.rulebook.standing import Standing
     from biokeel.validate.rules import CompiledSuite
 
@@ -55,6 +60,8 @@ class FollowedBook:
         self._reader = Reader(self._book, schemas, four_eyes=four_eyes, begin=begin)
         self._schemas = schemas
         self._held: dict[EventType, Standing] = {}
+        self._operation_book = OperationBook(objects, self._book, four_eyes=four_eyes)
+        self._operations: dict[EventType, Operations] = {}
         self._told: dict[EventType | None, str] = {}
         self._newest: bytes | None = None
         self._turn = 0
@@ -86,6 +93,16 @@ class FollowedBook:
             self._tell(event, held.fault)
         return held
 
+    def operations(self, event: EventType) -> tuple[Operation, ...]:
+        """The operations of `event` in order, as far as the last look found them."""
+        return self._operations.get(event, Operations()).found
+
+    def version(self, event: EventType, stamp: str) -> CompiledSuite | None:
+        """The suite of the version of `event` with `stamp`; None where the book has none that this release can run."""
+        pages = {page.stamp: page.version.submitted.suite for page in self.standing(event).chain.pages}
+        suite = compiled(pages[stamp], self._schemas[event]) if stamp in pages else ""
+        return None if isinstance(suite, str) else replace(suite, version=stamp)
+
     def look(self) -> None:
         """Take up what is new in the book, and begin it for new event types; call it every `LOOK_SECONDS`.
 
@@ -94,20 +111,23 @@ class FollowedBook:
         try:
             with self._reading:
                 newest = self._book.newest()
-                for event in self._due(newest):
-                    self._advance(event)
+                told, events = newest != self._newest, list(self._held)
+                self._turn += 1
+                which, versions = divmod(self._turn, 2)
+                due = events if told or not events else [events[which % len(events)]]
+                for event in due:
+                    if told or versions:
+                        self._advance(event)
+                    if told or not versions:
+                        self._find_operations(event)
                 self._newest = newest
             self._take_up()
+            for event in [each for each in self._held if each not in self._operations]:
+                self._find_operations(event)
         except BiokeelError as error:
             self._tell(None, f"The book of rules cannot be read, the versions in force stay: {error}")
         else:
             self._told.pop(None, None)
-
-    def _due(self, newest: bytes | None) -> list[EventType]:
-        """All event types that are held where the hint has changed, else the one whose turn it is."""
-        events = list(self._held)
-        self._turn += 1
-        return events if newest != self._newest or not events else [events[self._turn % len(events)]]
 
     def _take_up(self) -> None:
         """Read the book of event types that are not held yet; what is wrong with one is logged once."""
@@ -124,6 +144,13 @@ class FollowedBook:
         if after.page != held.page:
             _LOG.info("suite %s: version %s is in force", event, after.page.stamp)
         self._tell(event, after.fault)
+
+    def _find_operations(self, event: EventType) -> None:
+        """Take up the operations that came since; one that does not hold is told, and nothing after it is done."""
+        known = self._operations.get(event, Operations())
+        found = self._operations[event] = self._operation_book.grown(event, known)
+        if found.fault and found.fault != known.fault:
+            _LOG.error("%s: %s", event, found.fault)
 
     def _tell(self, event: EventType | None, what: str, level: int = logging.WARNING) -> None:
         """Log `what` is wrong about an event type, or about the whole book, once."""

@@ -16,11 +16,14 @@ from biokeel.settings import OPERATOR, Settings
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from biokeel.validate.waivers import Waiver
+
 
 class ShownVersion(NamedTuple):
     """The version in force of an event type: its stamp, who wrote and approved it, since when (ISO 8601).
 
-    `fault` says what is wrong with the book or with later versions. Where nothing is in force only that is said.
+    `waivers` says whose rows which rule does not stop, and until when. `fault` says what is wrong with the book or with
+    later versions. Where nothing is in force only that is said.
     """
 
     version: str = ""
@@ -28,6 +31,7 @@ class ShownVersion(NamedTuple):
     approver: str = ""
     at: str = ""
     fault: str = ""
+    waivers: tuple[tuple[str, Waiver], ...] = ()
 
 
 Rules = Mapping[EventType, ShownVersion] | str
@@ -62,4 +66,6 @@ class ShownRules:
         except SuiteError as error:
             return ShownVersion(fault=str(error))
         version = standing.page.version
-        return ShownVersion(standing.page.stamp, version.submitted.author, version.approver, version.at, standing.fault)
+        waivers = tuple((rule, each) for rule, some in standing.suite.waivers.items() for each in some)
+        stamp, author = standing.page.stamp, version.submitted.author
+        return ShownVersion(stamp, author, version.approver, version.at, standing.fault, waivers)

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
-from biokeel.batch import POSITION, STREAM_QUARANTINE
 from biokeel.errors import NothingLanded
 from biokeel.land.pieces import Pieces, pieces_of, read
 from biokeel.land.quarantine import FIRST
@@ -38,6 +37,7 @@ _LIST: Final = pl.List(pl.String())
 _WHEN: Final[dict[str, pl.DataType]] = {"source_id": _TEXT, "occurred_at": _TIME, "recorded_at": _TIME}
 _STAMPS: Final[dict[str, pl.DataType]] = {"suite_version": _TEXT, "warnings": _LIST}
 _FIRST: Final[dict[str, pl.DataType]] = {"source_id": _TEXT, "first_partition": pl.Int32(), "first_offset": pl.Int64()}
+_OPERATED: Final = _FIRST | {"operation": pl.Int64()}
 _RECORDED: Final = pl.coalesce("recorded_at", "occurred_at")
 
 
@@ -91,9 +91,8 @@ class Rows:
         history = pieces_of(lake, lake.history(event), scope.since)
         self.in_history = history.rows
         landed = self.tables[LANDED].pieces + history.pieces
-        self._released = self._streamed(landed, _FIRST).unique(FIRST)
-        again = self._streamed(self.tables[QUARANTINED].pieces, _FIRST | POSITION).sort(*POSITION)
-        self._again = again.unique(FIRST, keep="last", maintain_order=True)
+        self._released = self._operated(landed, "released_by")
+        self._again = self._operated(self.tables[QUARANTINED].pieces, "again_by")
 
     def __iter__(self) -> Iterator[tuple[str, Piece]]:
         """Where rows lie, and the pieces of that table."""
@@ -107,33 +106,40 @@ class Rows:
                 read(self._lake, piece, {**_WHEN, **_STAMPS, **more}).with_row_index("row").filter(self.scope.rows())
             )
             return Looked(_plain(frame, pl.col("warnings"), more), Counter())
-        columns = {**_WHEN, **_STAMPS, **_FIRST, **POSITION, "reason": _TEXT, "failed_rules": _LIST, **more}
+        columns = {
+            **_WHEN,
+            **_STAMPS,
+            **_FIRST,
+            "operation": pl.Int64(),
+            "reason": _TEXT,
+            "failed_rules": _LIST,
+            **more,
+        }
         frame = read(self._lake, piece, columns).with_row_index("row").filter(self.scope.rows())
         stopped = frame.filter(pl.col("reason") == Reason.RULE)
         aside = Counter(dict(frame.filter(pl.col("reason") != Reason.RULE)["reason"].value_counts().iter_rows()))
-        latest = self._latest(stopped)
-        waiting = latest.join(self._released, on=FIRST, how="anti", maintain_order="left")
+        latest = _not_moved_since(stopped, self._again, "again_by")
+        waiting = _not_moved_since(latest, self._released, "released_by")
         aside += Counter({AGAIN: stopped.height - latest.height, RELEASED: latest.height - waiting.height})
         stamped = pl.concat_list(pl.col(name).fill_null([]) for name in ("failed_rules", "warnings"))
         return Looked(_plain(waiting, stamped, more), aside)
 
-    def _latest(self, stopped: pl.DataFrame) -> pl.DataFrame:
-        """The rows of `stopped` whose event was not judged again later, which left another row here."""
-        if not self._again.height:
-            return stopped
-        later = self._again.rename({name: f"later_{name}" for name in POSITION})
-        joined = stopped.join(later, on=FIRST, how="left", maintain_order="left")
-        same = pl.all_horizontal(pl.col(name) == pl.col(f"later_{name}") for name in POSITION)
-        return joined.filter(same.fill_null(value=True)).select(stopped.columns)
-
-    def _streamed(self, pieces: Iterable[Piece], columns: dict[str, pl.DataType]) -> pl.DataFrame:
-        """`columns` of the rows of a table that came in by the stream `quarantine`."""
-        found = [pl.DataFrame(schema=columns)]
+    def _operated(self, pieces: Iterable[Piece], name: str) -> pl.DataFrame:
+        """Of the events that operations brought to a table, the latest operation that did, as `name`."""
+        found = [pl.DataFrame(schema=_OPERATED)]
         for piece in pieces:
-            streams = read(self._lake, piece, {"stream": _TEXT})["stream"]
-            if (mask := streams == STREAM_QUARANTINE).any():
-                found.append(read(self._lake, piece, columns).filter(mask))
-        return pl.concat(found)
+            moved = read(self._lake, piece, {"operation": pl.Int64()})["operation"].is_not_null()
+            if moved.any():
+                found.append(read(self._lake, piece, _OPERATED).filter(moved))
+        return pl.concat(found).group_by(FIRST).agg(pl.col("operation").max().alias(name))
+
+
+def _not_moved_since(rows: pl.DataFrame, moved: pl.DataFrame, name: str) -> pl.DataFrame:
+    """The quarantined `rows` whose event no later operation has `moved`."""
+    if not moved.height:
+        return rows
+    joined = rows.join(moved, on=FIRST, how="left", maintain_order="left")
+    return joined.filter(pl.col(name).fill_null(0) <= pl.col("operation").fill_null(0)).select(rows.columns)
 
 
 def _plain(frame: pl.DataFrame, stamped: pl.Expr, more: Iterable[str]) -> pl.DataFrame:

@@ -42,10 +42,22 @@ class Written:
         """The rules that judge rows, by id."""
         return {rule.id: rule for rule in self.suite.row_rules}
 
+    @property
+    def stopping(self) -> dict[str, Rule]:
+        """What is asked to know which rows the critical rules stop: a rule that fails where one of them does."""
+        return {self.stops(rule): rule.stopping for rule in self._critical()}
+
+    def stops(self, rule: Rule) -> str:
+        """What is asked to know which rows `rule`, a critical one, stops: what it asks, and for whom it is waived."""
+        of_whom = [(each.source, each.until.isoformat()) for each in rule.waivers]
+        return f"{self.asks[rule.id]} {json.dumps(sorted(of_whom))}" if of_whom else self.asks[rule.id]
+
     def critical(self, *, but: str = "") -> frozenset[str]:
-        """What the critical rules ask, all but the one with the id `but`."""
-        critical = [rule.id for rule in self.suite.row_rules if rule.severity is Severity.CRITICAL]
-        return frozenset(self.asks[name] for name in critical if name != but)
+        """`stopping` without the rules, and without the rule with the id `but`."""
+        return frozenset(self.stops(rule) for rule in self._critical() if rule.id != but)
+
+    def _critical(self) -> list[Rule]:
+        return [rule for rule in self.suite.row_rules if rule.severity is Severity.CRITICAL]
 
     @property
     def windows(self) -> tuple[str, ...]:

@@ -132,6 +132,11 @@ def read_sweep(text: str, draft: Written, schema: EventSchema) -> Sweep:
         raise SuiteError(
             f"{kwargs['column']} is no number, so its limit cannot be slid.", "Name a rule about a number."
         )
+    if rule.waivers:
+        raise SuiteError(
+            f"{rule.id} is waived for a source, so what a limit stops depends on whose rows they are.",
+            "Sweep a draft without its waivers.",
+        )
     about, other, asked = _parts(rule, kwargs, limit, schema)
     now = kwargs.get(f"{limit}_value")
     strict = bool(kwargs.get(f"strict_{limit}"))

@@ -36,12 +36,16 @@ class Change(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RuleChange:
-    """How a row rule of the draft differs: `was` and `now` are its severities, None where a suite has no such rule."""
+    """How a row rule of the draft differs: `was` and `now` are its severities, None where a suite has no such rule.
+
+    `waived_otherwise`: it is critical in both, for other sources or until another day.
+    """
 
     rule: str
     was: Severity | None
     now: Severity | None
     asks_otherwise: bool
+    waived_otherwise: bool
 
     @property
     def words(self) -> str:
@@ -51,7 +55,8 @@ class RuleChange:
         if self.now is None:
             return "removed"
         severity = f"{self.was} → {self.now}" if self.was is not self.now else ""
-        return ", ".join(part for part in ("edited" if self.asks_otherwise else "", severity) if part)
+        waivers = "other waivers" if self.waived_otherwise else ""
+        return ", ".join(part for part in ("edited" if self.asks_otherwise else "", severity, waivers) if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +102,8 @@ class Pair:
         asked: dict[str, Rule] = dict(also)
         differing = {each.rule for each in self.rules}
         for written in (self.draft, self.against):
-            for name, rule in written.rules.items():
-                if name in differing or rule.severity is Severity.CRITICAL:
-                    asked[written.asks[name]] = rule
+            asked |= written.stopping
+            asked |= {written.asks[name]: rule for name, rule in written.rules.items() if name in differing}
         return asked
 
     def _changes(self, each: RuleChange, failed: Mapping[str, Truths]) -> Iterator[tuple[Change, Truths]]:
@@ -109,10 +113,16 @@ class Pair:
             return
         shape = np.zeros_like(was if was is not None else now, dtype=np.bool_)
         was, now = (shape if mask is None else mask for mask in (was, now))
+        otherwise = shape if each.was is each.now else was & now
+        if each.waived_otherwise:
+            stopped = (
+                failed.get(written.stops(written.rules[each.rule]), shape) for written in (self.against, self.draft)
+            )
+            otherwise = was & now & np.logical_xor(*stopped)
         for change, mask in (
             (Change.NEWLY_FAILING, now & ~was),
             (Change.NEWLY_PASSING, was & ~now),
-            (Change.OTHER_SEVERITY, was & now if each.was is not each.now else shape),
+            (Change.OTHER_SEVERITY, otherwise),
         ):
             if mask.any():
                 yield change, mask
@@ -132,5 +142,7 @@ def _differences(draft: Written, against: Written) -> Iterator[RuleChange]:
     for name in (*now, *(each for each in was if each not in now)):
         otherwise = draft.asks.get(name) != against.asks.get(name)
         severities = [rules[name].severity if name in rules else None for rules in (was, now)]
-        if otherwise or severities[0] is not severities[1]:
-            yield RuleChange(name, severities[0], severities[1], otherwise)
+        waivers = [rules[name].waivers if name in rules else () for rules in (was, now)]
+        waived = severities[0] is severities[1] is Severity.CRITICAL and waivers[0] != waivers[1]
+        if otherwise or waived or severities[0] is not severities[1]:
+            yield RuleChange(name, severities[0], severities[1], otherwise, waived)

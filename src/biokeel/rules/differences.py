@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from biokeel.errors import SuiteError
 from biokeel.rules.drafts import rules_of
+from biokeel.validate.waivers import KEY as WAIVERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -66,6 +67,8 @@ def _of_rule(rule: str, was: Any, now: Any) -> Iterator[str]:
     if not isinstance(was, dict) or not isinstance(now, dict):
         if was is None:
             yield f"{rule}: is new ({_short(now)})."
+            meta = now.get("meta") if isinstance(now, dict) else None
+            yield from _of_waivers(rule, None, meta.get(WAIVERS) if isinstance(meta, dict) else None)
         else:
             yield f"{rule}: {_becomes(was, now)}."
         return
@@ -83,8 +86,37 @@ def _of_rule(rule: str, was: Any, now: Any) -> Iterator[str]:
     if isinstance(meta_was, dict) and isinstance(meta_now, dict):
         for name in sorted(meta_was.keys() | meta_now.keys()):
             if meta_was.get(name, _ABSENT) != meta_now.get(name, _ABSENT):
+                if name == WAIVERS:
+                    yield from _of_waivers(rule, meta_was.get(name), meta_now.get(name))
+                    continue
                 word = "its reason" if name == "notes" else f"meta.{name}"
                 yield f"{rule}: {word} {_becomes(meta_was.get(name, _ABSENT), meta_now.get(name, _ABSENT))}."
+
+
+def _of_waivers(rule: str, was: Any, now: Any) -> Iterator[str]:
+    """Whose rows the rule stops from now on, or no more. What is no list of waivers is shown as it is written."""
+    before, after = (_by_source(waivers) for waivers in (was, now))
+    if before is None or after is None:
+        yield f"{rule}: meta.{WAIVERS} {_becomes(was, now)}."
+        return
+    for source in sorted(before.keys() | after.keys()):
+        old, new = before.get(source), after.get(source)
+        if new is None and old is not None:
+            yield f"{rule}: is not waived for {source} any more (it was until {old[0]})."
+        elif new is not None and old != new:
+            until = f" (before: until {old[0]})" if old is not None else ""
+            yield (
+                f"{rule}: is waived for {source} until {new[0]}{until}: {new[1]} "
+                "Rows recorded until then that fail nothing else land with a flag."
+            )
+
+
+def _by_source(waivers: Any) -> dict[str, tuple[str, str]] | None:
+    """Until when and why, by source; None for what is no list of waivers."""
+    try:
+        return {str(each["source"]): (str(each["until"]), str(each["reason"])) for each in waivers or ()}
+    except (TypeError, KeyError):
+        return None
 
 
 def _of_arguments(rule: str, was: Any, now: Any) -> Iterator[str]:

@@ -54,7 +54,7 @@ ShareOfLastWeek = Callable[["Standing", str], float]
 """What share (0 to 1) of the rows of the last week a draft's text would newly quarantine, held against what stands."""
 MOST_QUARANTINED: Final = 0.01
 """A draft that would newly quarantine a larger share of the last week needs a reason of its own (`--force`)."""
-_SHORTEST: Final = 12
+SHORTEST: Final = 12
 """Digits of a digest that a submission may be named by."""
 
 
@@ -97,22 +97,22 @@ class Review:
         self._schemas = schemas
         self._four_eyes = four_eyes
         self._share = share_of_last_week
-        self._book = Book(objects)
+        self.book = Book(objects)
 
     def standing(self, event: EventType) -> Standing:
         """What is in force of `event`, read anew. Raises `SuiteError` where nothing is."""
-        return Reader(self._book, self._schemas, four_eyes=self._four_eyes).first(event)
+        return Reader(self.book, self._schemas, four_eyes=self._four_eyes).first(event)
 
     def stewards(self) -> Stewards:
         """Who may submit and approve, read anew."""
-        return self._book.stewards()
+        return self.book.stewards()
 
     def introduce(self, name: str, public: str, by: StewardKey) -> bool:
         """Make a steward known, on the word of `by`; whether that was new. The first one introduces itself.
 
         Raises `NotApproved` for a name or key that is taken, or an introducer whom the book does not know.
         """
-        stewards = self._book.stewards()
+        stewards = self.book.stewards()
         if stewards.fault:
             raise BookBroken(stewards.fault)
         if stewards.keys.get(name) == public:
@@ -122,7 +122,7 @@ class Review:
         if taken := [known for known, key in stewards.keys.items() if key == public]:
             raise NotApproved(f"This key is {taken[0]}'s: a person is one steward.", "Make a key of its own.")
         if stewards.number:
-            self._require_known(by)
+            self.require_known(by)
         elif by.name != name:
             raise NotApproved("There is no steward yet: the first one introduces itself.", "Leave out --by.")
         page = Steward(
@@ -194,11 +194,11 @@ class Review:
         Raises `NotApproved` for its author, for a draft whose parent is not in force any more, for one that was
         rejected, and for one that this release cannot run.
         """
-        self._require_known(approver)
+        self.require_known(approver)
         standing = self.standing(event)
         digest, submission = self._submission(event, digest)
         if (page := _as_page(standing, submission)) is not None:
-            self._book.point_at(event, page.number)
+            self.book.point_at(event, page.number)
             return page
         self._require_open(event, digest)
         if self._four_eyes and submission.author == approver.name:
@@ -221,17 +221,17 @@ class Review:
             four_eyes=self._four_eyes,
             at=now(),
         ).signed(approver.key)
-        if not self._book.add(event, version):
+        if not self.book.add(event, version):
             if (page := _as_page(self.standing(event), submission)) is not None:
                 return page  # somebody else approved it at this moment
             raise NotApproved("Another version came in force at this moment.", f"Run: biokeel suite rebase {event}")
         reached("review.version_written")
-        self._book.point_at(event, version.number)
+        self.book.point_at(event, version.number)
         return Page(version, digest_of(version.to_bytes()))
 
     def reject(self, event: EventType, digest: str, by: StewardKey, reason: str) -> None:
         """Say that a submission is not to be in force; its author may do so, too. Raises `NotApproved`."""
-        self._require_known(by)
+        self.require_known(by)
         _require_reason(reason)
         digest, submission = self._submission(event, digest)
         if _as_page(self.standing(event), submission) is not None:
@@ -241,7 +241,7 @@ class Review:
             self._require_open(event, digest)
 
     def _submit(self, standing: Standing, asked: Asked) -> Waiting:
-        self._require_known(asked.author)
+        self.require_known(asked.author)
         _require_reason(asked.reason)
         event, text, author = standing.suite.event, asked.text, asked.author
         if text == standing.page.version.submitted.suite:
@@ -276,8 +276,9 @@ class Review:
                 f'If that is meant, say why: --force "REASON" (above {MOST_QUARANTINED:.0%}).',
             )
 
-    def _require_known(self, steward: StewardKey) -> None:
-        known = self._book.stewards().keys
+    def require_known(self, steward: StewardKey) -> None:
+        """Raises `NotApproved` for who is no steward, or has another key than the book has."""
+        known = self.book.stewards().keys
         if steward.name not in known:
             raise NotApproved(f"The book knows no steward {steward.name}.", "Run: biokeel suite steward add NAME")
         if known[steward.name] != steward.public:
@@ -292,7 +293,7 @@ class Review:
     def _submission(self, event: EventType, digest: str) -> tuple[str, Submission]:
         """The digest in full, and the submission, checked."""
         folder = _submitted(event)
-        found = self._objects.keys(f"{folder}{digest}") if len(digest) >= _SHORTEST else []
+        found = self._objects.keys(f"{folder}{digest}") if len(digest) >= SHORTEST else []
         if len(found) != 1:
             raise NotApproved(f"There is no submission {digest} of {event}.", f"See biokeel suite review {event}.")
         whole = found[0].removeprefix(folder).removesuffix(".json")
@@ -307,7 +308,7 @@ class Review:
         key = submission_key(event, digest)
         data = self._objects.find(key) or b""
         submission = _read(Submission, data, key)
-        public = self._book.stewards().keys.get(submission.author)
+        public = self.book.stewards().keys.get(submission.author)
         if digest_of(data) != digest or submission.event != str(event) or submission.kind is Kind.FIRST:
             raise BookBroken(f"{key} is not what was submitted under this name.", "Delete it.")
         if public is None or not submission.is_signed_by(public):

@@ -2,8 +2,8 @@
 
 A window is what landed in the curated table between two of its versions, so nothing but these two numbers is kept of
 it, and each landed row is in one window of each kind. A threshold is over what was judged, quarantined or landed, by
-the rules that are stamped on rows; only counts are kept of it. What came out of quarantine was judged, and counted,
-when it went there.
+the rules that are stamped on rows; only counts are kept of it. What stewards' operations move is in no window, and was
+counted when it came.
 
 1. **follow** the landings of both tables: they make windows longer, and thresholds' counts larger.
 2. **close** what is over: it becomes due, under the next number.

@@ -33,18 +33,22 @@ class EventIds:
 
     def of_many(self, event: EventType, record_keys: Iterable[str]) -> list[str]:
         """`of` for each of many records of one type, in half the time: what they share is digested once."""
-        begun = blake2b(f"{self.source_id}\x1f{event}\x1f".encode(), digest_size=16, key=self.key)
-        found: list[str] = []
-        for record_key in record_keys:
-            one = begun.copy()
-            one.update(record_key.encode())
-            found.append(one.hexdigest())
-        return found
+        return [found.hex() for found in self.digests(str(event), record_keys)]
 
     def digest(self, *words: str) -> bytes:
         """16 bytes that stand for `words` of this source, and tell nothing of them without its secret."""
         text = "\x1f".join((self.source_id, *words))
         return blake2b(text.encode(), digest_size=16, key=self.key).digest()
+
+    def digests(self, word: str, others: Iterable[str]) -> list[bytes]:
+        """`digest` of `word` and each of `others`; what they share is digested once."""
+        begun = blake2b(f"{self.source_id}\x1f{word}\x1f".encode(), digest_size=16, key=self.key)
+        found: list[bytes] = []
+        for other in others:
+            one = begun.copy()
+            one.update(other.encode())
+            found.append(one.digest())
+        return found
 
 
 def source_key(path: Path, *, make: bool = True) -> bytes:

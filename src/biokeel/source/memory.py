@@ -14,7 +14,7 @@ an event that is withdrawn and was never sent is no harm.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -67,8 +67,16 @@ class Memory(Protocol):
     def recall(self, key: bytes) -> Past | None:
         """What the record was made into; None for one that is not known."""
 
+    def new_among(self, keys: Iterable[bytes]) -> Container[bytes]:
+        """Those of `keys` of which there is nothing to recall."""
+
     def note(self, key: bytes, past: Past) -> None:
         """Remember it, in place of what was known before."""
+
+    def note_first(
+        self, key: bytes, version: int, scheme: str, value: str, made: Sequence[tuple[str, str, int]]
+    ) -> None:
+        """Remember the first version of a record that is not known, and the traces, sorted, that it was `made` into."""
 
     def keep(self) -> None:
         """Make what was noted outlive the process. Called before the events are handed on."""
@@ -87,9 +95,20 @@ class OfOneFile:
         """What the record was made into."""
         return self._known.get(key)
 
+    def new_among(self, keys: Iterable[bytes]) -> Container[bytes]:
+        """Those that are not known."""
+        return {key for key in keys if key not in self._known}
+
     def note(self, key: bytes, past: Past) -> None:
         """Remember it."""
         self._known[key] = past
+
+    def note_first(
+        self, key: bytes, version: int, scheme: str, value: str, made: Sequence[tuple[str, str, int]]
+    ) -> None:
+        """Remember a record that is not known."""
+        traces = frozenset(Trace(*each) for each in made)
+        self._known[key] = Past(version, traces, traces, scheme, value)
 
     def keep(self) -> None:
         """Nothing outlives the process."""
@@ -108,8 +127,8 @@ class OnDisk:
         self._tables = tables
         self._ahead: dict[bytes, bytes | None] = {}
         """What stands in the file of records that were asked for last; null: nothing."""
-        self._noted: dict[bytes, tuple[Past, bytes | None]] = {}
-        """Notes that are not in the file, and what stood there of the record when it was recalled."""
+        self._noted: dict[bytes, tuple[bytes, bytes | None]] = {}
+        """Notes that are not in the file, as it will have them, and what stood there when the record was recalled."""
         self._version = self._data_version()
 
     def ahead(self, keys: Iterable[bytes]) -> None:
@@ -118,15 +137,25 @@ class OnDisk:
 
     def recall(self, key: bytes) -> Past | None:
         """What the record was made into. Raises `SourceError`."""
-        if (noted := self._noted.get(key)) is not None:
-            return noted[0]
-        written = self._written(key)
+        noted = self._noted.get(key)
+        written = noted[0] if noted is not None else self._stood(key)
         return None if written is None else _read(written)
+
+    def new_among(self, keys: Iterable[bytes]) -> Container[bytes]:
+        """Those of which nothing is noted, and nothing stands in the file. Raises `SourceError`."""
+        self.ahead(keys)
+        return {key for key, stands in self._ahead.items() if stands is None}
 
     def note(self, key: bytes, past: Past) -> None:
         """Remember it. Raises `SourceError`."""
         noted = self._noted.get(key)
-        self._noted[key] = past, noted[1] if noted is not None else self._written(key)
+        self._noted[key] = _written(past), noted[1] if noted is not None else self._stood(key)
+
+    def note_first(
+        self, key: bytes, version: int, scheme: str, value: str, made: Sequence[tuple[str, str, int]]
+    ) -> None:
+        """Remember a record of which nothing stands in the file."""
+        self._noted[key] = _compact([version, scheme, value, made, []]), None
 
     def keep(self) -> None:
         """Write all notes, durably. Raises `SourceError`, with nothing written, where another process was first.
@@ -141,7 +170,8 @@ class OnDisk:
             try:
                 if (version := self._data_version()) != self._version:
                     self._require_unchanged()
-                rows = [(key, _written(past)) for key, (past, _) in self._noted.items()]
+                # In the order of the keys one page of the file after the other is written, and none twice.
+                rows = sorted((key, written) for key, (written, _) in self._noted.items())
                 self._connection.executemany(_NOTE, rows)
                 self._connection.commit()
             finally:
@@ -158,7 +188,7 @@ class OnDisk:
                     "Publish these files again when it is done: event ids repeat.",
                 )
 
-    def _written(self, key: bytes) -> bytes | None:
+    def _stood(self, key: bytes) -> bytes | None:
         return self._ahead[key] if key in self._ahead else self._stands([key])[key]
 
     def _stands(self, keys: list[bytes]) -> dict[bytes, bytes | None]:
@@ -196,7 +226,9 @@ def memory_at(path: Path, *, keeps: bool = True) -> Iterator[Memory]:
             # Not NORMAL: in write-ahead mode the last commits may be gone after a power loss then.
             connection.execute("PRAGMA synchronous = FULL")
         else:
-            connection.execute("PRAGMA journal_mode = MEMORY")
+            connection.execute(
+                "PRAGMA journal_mode = OFF"
+            )  # In memory it takes what the transaction touches, some 60 MB.
             connection.execute("PRAGMA synchronous = OFF")
         if not keeps and path.exists():
             connection.execute("ATTACH ? AS kept", (str(path),))
@@ -222,7 +254,12 @@ def _unusable(path: Path, error: Exception) -> SourceError:
 
 def _written(past: Past) -> bytes:
     now, gone = (list(map(list, sorted(each))) for each in (past.now, past.ever - past.now))
-    return orjson.dumps([past.version, past.scheme, past.value, now, gone])
+    return _compact([past.version, past.scheme, past.value, now, gone])
+
+
+def _compact(parts: Sequence[object]) -> bytes:
+    """`parts` as JSON. What orjson gives takes up to 4 KiB, however short it is: a copy takes its own length."""
+    return bytes(memoryview(orjson.dumps(parts)))
 
 
 def _read(written: bytes) -> Past:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from biokeel.admin.private import PREFIX, variables
 from biokeel.admin.users import User
@@ -23,9 +24,27 @@ OWN = ("KAFKA_", "S3_", "LANDING_ACCESS_", "LANDING_SECRET_", "VAULT_", "BLOCK_"
 """Settings that say where the parts are and how to get in: a process has its own user's or none."""
 
 
-def of_user(
-    user: User, state: State, vault_folder: Path, sources_dir: Path, public_keys: Sequence[str]
-) -> dict[str, str]:
+class Database(NamedTuple):
+    """The URLs of a vault's database: for who decides, and for who only looks."""
+
+    url: str
+    reader_url: str
+
+
+class VaultAt(NamedTuple):
+    """Where a stack's vault is."""
+
+    database: Database
+    key_file: Path
+
+    @classmethod
+    def of(cls, folder: Path, database: Database | None = None) -> VaultAt:
+        """Its keys are in `folder`; so is a SQLite file unless it has another database."""
+        file = f"sqlite:///{folder / 'vault.sqlite'}"
+        return cls(database or Database(file, file), folder / "vault.keys")
+
+
+def of_user(user: User, state: State, vault: VaultAt, sources_dir: Path, public_keys: Sequence[str]) -> dict[str, str]:
     """The settings of one user, by their names in `biokeel.settings.Settings`.
 
     `sources_dir` is the register. `public_keys`: of which a block must have a signature, for those who read blocks.
@@ -41,13 +60,12 @@ def of_user(
     if user in (User.RESEARCH, User.OPERATOR):
         settings["block_public_keys"] = ",".join(public_keys)
     settings |= store_of(user, state)
-    database = vault_folder / "vault.sqlite"
     if user is User.VAULT:
-        settings |= {"vault_url": f"sqlite:///{database}", "vault_key_file": str(vault_folder / "vault.keys")}
+        settings |= {"vault_url": vault.database.url, "vault_key_file": str(vault.key_file)}
         pair = state.key_pairs[SOURCES]
         settings |= {"landing_access_key": pair.access, "landing_secret_key": pair.secret}
     elif user in (User.OPERATOR, User.BOOKS):
-        settings |= {"vault_url": f"sqlite:///{database}"}
+        settings |= {"vault_url": vault.database.reader_url}
     return settings
 
 

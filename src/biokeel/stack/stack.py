@@ -39,6 +39,7 @@ from biokeel.contracts.topics import Zone
 from biokeel.errors import StackError
 from biokeel.settings import STEWARD, Settings
 from biokeel.stack import artifacts, environment, kafka, objectstore, state
+from biokeel.stack.environment import Database, VaultAt
 from biokeel.stack.processes import Ledger, Running
 from biokeel.stack.supervisor import Program, Supervisor
 
@@ -60,8 +61,11 @@ class Stack:
     Processes are called `kafka`, `objectstore`, `pseudonymise-1`, `curate-1` (…) and `console`.
     """
 
-    def __init__(self, state_dir: Path, settings: Settings, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, state_dir: Path, settings: Settings, say: Callable[[str], None], database: Database | None
+    ) -> None:
         self.state_dir = state_dir
+        self._vault_at = VaultAt.of(state_dir / "vault", database)
         self._base = settings
         self._say = say
         self._lock = hold(state_dir)
@@ -82,16 +86,18 @@ class Stack:
         console: bool = False,
         say: Callable[[str], None] = lambda _text: None,
         detour: kafka.Detour | None = None,
+        database: Database | None = None,
     ) -> Self:
         """Start Kafka and the object store, make topics and buckets, then start `workers` of each kind and the console.
 
+        The vault is a SQLite file, or in a PostgreSQL of the caller's, `database`.
         Returns when all of them run and Kafka and the store answer. Raises a `StackError` that says what to do, after
         stopping what had been started.
         """
         state_dir = state_dir.resolve()
         require_room(state_dir)
         settings = Settings.load(state_dir=state_dir)
-        stack = cls(state_dir, settings, say)
+        stack = cls(state_dir, settings, say, database)
         try:
             stack._start_parts(detour)
             stack._start_programs(int(workers), console)
@@ -182,14 +188,14 @@ class Stack:
 
         folder = self._folder("vault")
         folder.chmod(0o700)
-        key_file = folder / "vault.keys"
+        key_file = self._vault_at.key_file
         keys = load_key_file(key_file) if key_file.exists() else create_key_file(key_file)
         self._public_keys = keys.public_keys
 
     def _of_user(self, user: User) -> dict[str, str]:
         register = self._base.sources_dir.resolve()
         believed = {"variant_files": self._base.variant_files} if user is User.VAULT else {}
-        return believed | environment.of_user(user, self.state, self.state_dir / "vault", register, self._public_keys)
+        return believed | environment.of_user(user, self.state, self._vault_at, register, self._public_keys)
 
     def _folder(self, name: str) -> Path:
         folder = self.state_dir / name

@@ -22,9 +22,10 @@ from typing import Any, Final
 import polars as pl
 
 from biokeel.errors import SuiteError
+from biokeel.validate import medical
 from biokeel.validate.columns import Columns, Kind, kind_of
 from biokeel.validate.conditions import compile_condition
-from biokeel.validate.expectations import ANSWERS, How
+from biokeel.validate.expectations import EVERY, How
 from biokeel.validate.findings import Faults
 from biokeel.validate.patterns import Search, translate, try_out
 from biokeel.validate.values import (
@@ -113,9 +114,9 @@ def row_types() -> frozenset[str]:
 def compile_expectation(kind: str, arguments: Mapping[str, Any], columns: Columns, faults: Faults) -> Compiled | None:
     """Make one expectation runnable; None where anything is wrong with it, all of which goes into `faults`."""
     before = len(faults.found)
-    answer = ANSWERS.get(kind)
+    answer = EVERY.get(kind)
     if answer is None:
-        near = get_close_matches(kind[:_LONGEST_NAME], ANSWERS, n=1)
+        near = get_close_matches(kind[:_LONGEST_NAME], EVERY, n=1)
         what = f"{kind[:_LONGEST_NAME]} is no expectation of Great Expectations 1.x."
         faults.add("type", what, f"Did you mean {near[0]}?" if near else "docs/stewards.md lists them all.")
         return None
@@ -414,3 +415,11 @@ def _all_different(_arguments: Mapping[str, Any], names: tuple[str, ...], column
         pl.col(first).ne_missing(pl.col(second)) for at, first in enumerate(names) for second in names[at + 1 :]
     ]
     return every(different)
+
+
+_expectation("expect_multicolumn_time_to_not_precede_enrolment", Shape.LIST, "tolerance_days")(
+    medical.not_before_enrolment
+)
+_expectation("expect_multicolumn_time_to_not_precede_birth", Shape.LIST, "tolerance_years")(medical.not_before_birth)
+_expectation("expect_column_pair_recorded_sex_to_match_genetic_sex", Shape.PAIR)(medical.sexes_agree)
+_expectation("expect_column_pair_unit_to_suit_code", Shape.PAIR, "units_by_code")(medical.unit_suits_code)

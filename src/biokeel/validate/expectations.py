@@ -109,3 +109,14 @@ ANSWERS: Final[dict[str, Answer]] = {
     "unexpected_rows_expectation": _refused(_SQL),
 }
 """By Great Expectations' name of the type."""
+
+OURS: Final[dict[str, Answer]] = {
+    "expect_column_pair_recorded_sex_to_match_genetic_sex": _ROW,
+    "expect_column_pair_unit_to_suit_code": _ROW,
+    "expect_multicolumn_time_to_not_precede_birth": _ROW,
+    "expect_multicolumn_time_to_not_precede_enrolment": _ROW,
+}
+"""What Great Expectations has no word for: ours, registered with it by `biokeel.validate.registered`."""
+
+EVERY: Final = ANSWERS | OURS
+"""Whatever may stand in a suite."""

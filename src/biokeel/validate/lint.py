@@ -21,11 +21,12 @@ from biokeel.errors import SchemaError
 from biokeel.validate.columns import Columns
 from biokeel.validate.compile import compile_expectation
 from biokeel.validate.document import lines_of, path_text, read_document
-from biokeel.validate.expectations import ANSWERS, How
+from biokeel.validate.expectations import EVERY, How
 from biokeel.validate.findings import Faults, Finding
 from biokeel.validate.rules import CompiledSuite, Rule, Severity
 from biokeel.validate.trial import unfit_rules
 from biokeel.validate.values import shown
+from biokeel.validate.waivers import waivers_of
 from biokeel.validate.windows import Window, threshold_of, window_of
 
 if TYPE_CHECKING:
@@ -208,6 +209,9 @@ def _rule(expectation: Any, columns: Columns, window: Window, faults: Faults) ->
     severity = _severity(expectation.get("severity"))
     if severity is None:
         faults.add("severity", "severity is missing or unknown.", f"Write {', '.join(Severity)}.")
+    source = meta.get("source", "")
+    if not isinstance(source, str):
+        faults.add("meta.source", "meta.source is no text.", "Name the guideline, standard or paper, with its table.")
     kind, kwargs = expectation.get("type"), expectation.get("kwargs")
     if not isinstance(kind, str) or not isinstance(kwargs, dict):
         faults.add("", "an expectation is an object with type and kwargs.")
@@ -221,10 +225,11 @@ def _rule(expectation: Any, columns: Columns, window: Window, faults: Faults) ->
         )
     compiled = compile_expectation(kind, kwargs, columns, faults)
     beside = _beside(kind, expectation | {"meta": meta}, mostly, window, faults)
+    waivers = waivers_of(meta, faults, critical=severity is Severity.CRITICAL)
     if compiled is None or severity is None or faults.found:
         return None, ()
     made = Rule(str(rule), severity, kind, notes, mostly, compiled.how, compiled.unexpected, compiled.columns, *beside)
-    return made, compiled.searches
+    return replace(made, waivers=waivers, source=source), compiled.searches
 
 
 def _beside(
@@ -234,7 +239,7 @@ def _beside(
     meta = expectation["meta"]
     severity = _severity(expectation.get("severity"))
     window, threshold = window_of(meta, faults, default), threshold_of(meta, faults)
-    answer = ANSWERS.get(kind)
+    answer = EVERY.get(kind)
     if answer is None or answer.how is How.REFUSED:
         return None, None
     if answer.how is How.WINDOW:

@@ -8,7 +8,6 @@ workers never do. It is asked for classes only: no data context is made, and its
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
 from biokeel.validate.findings import Finding
@@ -25,10 +24,11 @@ def native_findings(text: str) -> list[Finding]:
 
 
 def _fault(expectation: dict[str, Any]) -> str:
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
     from great_expectations.compatibility.pydantic import ValidationError
     from great_expectations.exceptions.exceptions import GreatExpectationsError
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+
+    import biokeel.validate.registered  # noqa: F401 - ours are among its own from here on
 
     try:
         ExpectationConfiguration(**expectation).to_domain_obj()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -11,10 +11,13 @@ import polars as pl
 
 from biokeel.validate.columns import Kind, kind_of
 from biokeel.validate.expectations import How
+from biokeel.validate.waivers import COLUMNS as WAIVED_BY
+from biokeel.validate.waivers import waived
 
 if TYPE_CHECKING:
     from biokeel.contracts.topics import EventType
     from biokeel.validate.columns import Columns
+    from biokeel.validate.waivers import Waiver
     from biokeel.validate.windows import Threshold, Window
 
 
@@ -35,8 +38,11 @@ class Severity(StrEnum):
 class Rule:
     """One expectation of a suite.
 
-    `expectation` is Great Expectations' name of its type, `notes` the steward's reason. `unexpected` is a Boolean
-    expression, never null, over `columns`; None for an expectation that runs on a window.
+    `expectation` is Great Expectations' name of its type, `notes` the steward's reason; `source` is the guideline,
+    standard or paper that its numbers are from, empty where none is named. `unexpected` is a Boolean expression, never
+    null, over `columns`; None for an expectation that runs on a window.
+
+    `waivers` say for which rows it stops nothing although it is critical: they land, with its id among their warnings.
 
     `window` is where Great Expectations judges it: of one that runs on a window, and of one with `mostly` below 1,
     which is about many rows, too. `threshold`: from which share of a source's rows on it warns or fails.
@@ -52,6 +58,16 @@ class Rule:
     columns: frozenset[str]
     window: Window | None = None
     threshold: Threshold | None = None
+    waivers: tuple[Waiver, ...] = ()
+    source: str = ""
+
+    @property
+    def stopping(self) -> Rule:
+        """The rule that fails where this one, which is critical, stops a row: where it fails and is not waived."""
+        if not self.waivers or self.unexpected is None:
+            return self
+        stops = self.unexpected & ~waived(self.waivers)
+        return replace(self, unexpected=stops, columns=self.columns | WAIVED_BY, waivers=())
 
     @property
     def runs(self) -> str:
@@ -63,6 +79,7 @@ class Rule:
             Severity.WARNING: "a failing row lands with a flag",
             Severity.INFO: "failing rows are counted",
         }[self.severity]
+        does = "; ".join((does, *map(str, self.waivers)))
         of_a_window = f"; mostly {self.mostly:g} is held of a window, {self.window}" if self.mostly < 1 else ""
         of_a_share = f"; it {self.threshold}" if self.threshold is not None else ""
         return f"row: {does}{of_a_window}{of_a_share}"
@@ -90,6 +107,11 @@ class CompiledSuite:
     def window_rules(self) -> tuple[Rule, ...]:
         """The rules that Great Expectations judges over windows, in the suite's order."""
         return tuple(rule for rule in self.rules if rule.window is not None)
+
+    @cached_property
+    def waivers(self) -> dict[str, tuple[Waiver, ...]]:
+        """The waivers of each rule that has any, by its id."""
+        return {rule.id: rule.waivers for rule in self.rules if rule.waivers}
 
     @cached_property
     def by_value(self) -> tuple[tuple[tuple[str, ...], tuple[Rule, ...]], ...]:

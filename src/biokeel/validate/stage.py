@@ -23,6 +23,7 @@ from biokeel.contracts.arrow import integers
 from biokeel.poison import may_be_poison
 from biokeel.reasons import Reason
 from biokeel.validate.rules import Severity
+from biokeel.validate.waivers import waived
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,18 +55,27 @@ class Judgement:
     def outcome(self, decided: pl.Series | None = None) -> Outcome[ValidatedBatch, QuarantinedBatch]:
         """Split the batch into what lands and what is quarantined; see `validate`."""
         critical = self._rules(Severity.CRITICAL)
-        accepted = _accepted(self.failed.select(critical), len(self.batch), decided)
+        stops = self._stops(critical)
+        accepted = _accepted(stops, len(self.batch), decided)
         landed = self._landed(self._flags(decided), accepted)
-        quarantined = self._quarantined(accepted, critical)
+        quarantined = self._quarantined(accepted, stops)
         event = self.batch.event
         return Outcome(ValidatedBatch(event, landed), QuarantinedBatch(event, quarantined))
 
     def _rules(self, *severities: Severity) -> list[str]:
         return [rule.id for rule in self.suite.rules if rule.id in self.counts and rule.severity in severities]
 
+    def _stops(self, critical: list[str]) -> pl.DataFrame:
+        """Which rows each of the `critical` rules stops: those that fail it, where it is not waived for them."""
+        return self.failed.select(critical).with_columns(
+            self.failed[name] & ~self.batch.frame.select(waived(waivers)).to_series()
+            for name, waivers in self.suite.waivers.items()
+            if name in critical
+        )
+
     def _flags(self, decided: pl.Series | None) -> list[str]:
-        """Rules that flag a landed row; a critical one does so only where the first commit decided otherwise."""
-        if decided is None:
+        """Rules that flag a landed row; a critical one where it is waived, or the first commit decided otherwise."""
+        if decided is None and not self.suite.waivers:
             return self._rules(Severity.WARNING)
         return self._rules(Severity.WARNING, Severity.CRITICAL)
 
@@ -78,17 +88,22 @@ class Judgement:
     def _version(self) -> pl.Expr:
         return pl.lit(self.suite.version, pl.String).alias("suite_version")
 
-    def _quarantined(self, accepted: pl.Series | None, critical: list[str]) -> pl.DataFrame:
+    def _quarantined(self, accepted: pl.Series | None, stops: pl.DataFrame) -> pl.DataFrame:
+        """`stops` are the critical rules that stop rows; where they fail and do not, they flag."""
         frame = self.batch.frame
+        waived_here = [name for name in stops.columns if name in self.suite.waivers]
+        warnings = self._rules(Severity.WARNING)
+        flags = self.failed.select(name for name in self.failed.columns if name in warnings or name in waived_here)
+        flags = flags.with_columns(flags[name] & ~stops[name] for name in waived_here)
         if accepted is None:
-            stopped, failed = frame.clear(), self.failed.clear()
+            stopped, stops, flags = frame.clear(), stops.clear(), flags.clear()
         else:
-            stopped, failed = frame.filter(~accepted), _where(self.failed, ~accepted)
+            stopped, stops, flags = (_where(each, ~accepted) for each in (frame, stops, flags))
         return stopped.with_columns_seq(
             self._version(),
             pl.lit(Reason.RULE.value, pl.String).alias("reason"),
-            id_lists(failed.select(critical), stopped.height).alias("failed_rules"),
-            id_lists(failed.select(self._rules(Severity.WARNING)), stopped.height).alias("warnings"),
+            id_lists(stops, stopped.height).alias("failed_rules"),
+            id_lists(flags, stopped.height).alias("warnings"),
         )
 
 

@@ -99,6 +99,8 @@ def _judged(asked: Sequence[Asked], frame: pd.DataFrame, source: str | None) -> 
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations as gx
 
+    import biokeel.validate.registered  # noqa: F401 - ours are among its own from here on
+
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}  # type: ignore[assignment]  # what its own docs write
     asset = context.data_sources.add_pandas("windows").add_dataframe_asset("window")

@@ -32,10 +32,10 @@ from biokeel.batch import SealedRejection
 from biokeel.contracts.signatures import PublicKeys
 from biokeel.errors import VaultError, VaultKeyError
 from biokeel.reasons import Reason
-from biokeel.vault import age, decision_log, files
+from biokeel.vault import age, decision_log, files, schema
 from biokeel.vault.audit import Audit, AuditHead, AuditReport, Entry
-from biokeel.vault.consent import unstated
-from biokeel.vault.database import Database, chunks
+from biokeel.vault.consent import CONSENT, unstated
+from biokeel.vault.database import EXPECTED, Database, chunks
 from biokeel.vault.decisions import books
 from biokeel.vault.enrolment import Roll, Waits, apply, create, named
 from biokeel.vault.event_ids import EventIdCipher, require_ids
@@ -51,7 +51,6 @@ from biokeel.vault.tables import (
     DEAD_LETTER,
     IDENTIFIER,
     META,
-    METADATA,
     PARKED,
     PARTICIPANT,
     PROGRESS,
@@ -71,7 +70,7 @@ if TYPE_CHECKING:
     from biokeel.batch import At, RawBatch, RawPartition
     from biokeel.contracts.clients import Client
     from biokeel.contracts.signatures import Signer
-    from biokeel.contracts.topics import EventType
+    from biokeel.contracts.topics import Domain, EventType
     from biokeel.settings import Settings
     from biokeel.vault.enrolment import PersonEvent
     from biokeel.vault.files import FileVerdict
@@ -138,6 +137,7 @@ class Vault:
     def __init__(self, database: Database, keys: Keys, unstated: int) -> None:
         self._database = database
         self._keys = keys
+        self._unstated = unstated
         self._people = People(database, keys.lookup, unstated)
         self._parking = Parking(database, Sealer(keys.sealing), keys.lookup)
         self._audit = Audit(keys.audit)
@@ -160,7 +160,7 @@ class Vault:
         # Of the keys these two never change.
         proof = hmac.new(keys.audit.secret, b"biokeel vault" + keys.event_ids.secret, "sha256").hexdigest()
         with database.write() as connection:
-            METADATA.create_all(connection)
+            schema.prepare(connection)
             database.insert_new(
                 connection, META, [{"name": "generation", "value": "0"}, {"name": "keys", "value": proof}]
             )
@@ -246,15 +246,32 @@ class Vault:
         with self._database.write(shared=True) as connection:
             if self._has_moved(connection, event, snapshot) or self._is_known(connection, parked):
                 return False
+            if not self._go_on(connection, event, snapshot, last):
+                connection.rollback()
+                return False
             self._parking.park(connection, event, parked)
             self._parking.bury(connection, event, sealed)
             age.decided_anew(connection, event, anew or {})
-            rows = [
-                {"event": str(event), **origin._asdict(), "decided": max(reached, snapshot.decided[origin])}
-                for origin, reached in last.items()
-            ]
-            self._database.upsert(connection, PROGRESS, rows)
         return True
+
+    def _go_on(
+        self, connection: sa.Connection, event: EventType, snapshot: Snapshot, last: Mapping[RawPartition, int]
+    ) -> bool:
+        """Write that each partition is decided up to `last`, unless one stands elsewhere than in `snapshot` by now.
+
+        Where several decide side by side, both may have found `snapshot` still so. The second then waits here for the
+        first to commit, and finds another number than it expects.
+        """
+        rows = [
+            {
+                "event": str(event),
+                **origin._asdict(),
+                "decided": max(reached, snapshot.decided[origin]),
+                EXPECTED: snapshot.decided[origin],
+            }
+            for origin, reached in last.items()
+        ]
+        return self._database.replace(connection, PROGRESS, rows, PROGRESS.c.decided) == len(rows)
 
     def leave_out(self, event: EventType, void: Sequence[Run]) -> None:
         """Write down that the offsets of `void` hold no event, so that nobody waits for them.
@@ -564,6 +581,25 @@ class Vault:
             self._audit.append(connection, [Entry("event ids", None, {"count": len(turned), "to_rows": to_rows})])
         return turned
 
+    def stopped(self, domain: Domain) -> pl.Series:
+        """The participants (Int64, sorted) whose events of `domain` are stopped today: withdrawn, or no consent to it.
+
+        Merged ones are as who they were merged into. It is written into the audit, before anybody is read: to read a
+        million takes seconds, for which nobody shall wait.
+        """
+        with self._database.write() as connection:
+            self._audit.append(connection, [Entry("stopped people listed", None, {"domain": str(domain)})])
+        with self._database.read() as connection:
+            columns = (PARTICIPANT.c.participant, PARTICIPANT.c.consent, PARTICIPANT.c.withdrawal)
+            people = connection.execute(sa.select(*columns, PARTICIPANT.c.merged_into)).all()
+        into = {number: merged for number, _, _, merged in people if merged is not None}
+        stops = {
+            number: withdrawal is not None or not (self._unstated if consent is None else consent) & CONSENT[domain]
+            for number, consent, withdrawal, _ in people
+        }
+        found = [number for number in stops if stops[number] or stops.get(_last(into, number), False)]
+        return pl.Series(sorted(found), dtype=pl.Int64)
+
     def verify_audit(self, kept: AuditHead | None = None) -> AuditReport:
         """Walk the whole audit; `kept` is a head from elsewhere, without which a cut tail cannot be seen."""
         with self._database.read() as connection:
@@ -597,6 +633,13 @@ def _snapshot(connection: sa.Connection, event: EventType, origins: Iterable[Raw
     rows = connection.execute(_DECIDED, {"event": str(event)})
     known = {(source, partition): int(decided) for source, partition, decided in rows}
     return Snapshot(int(generation), {origin: known.get(origin, -1) for origin in origins})
+
+
+def _last(into: Mapping[int, int], number: int) -> int:
+    """Whom `number` is merged into in the end."""
+    while number in into:
+        number = into[number]
+    return number
 
 
 def _spans(places: Iterable[At]) -> dict[RawPartition, tuple[int, int]]:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from biokeel.batch import ROW
+from biokeel.batch import ROW, ValidatedBatch
 from biokeel.errors import PoisonBatch, describe
 from biokeel.link.partitions import rows_by_partition
-from biokeel.link.repeats import IDENTITY, remembered, sent_again
+from biokeel.link.repeats import IDENTITY, identified, remembered, sent_again
 from biokeel.link.stage import drop_repeats, link
 from biokeel.link.state import Snapshot
 from biokeel.poison import guarded
@@ -42,6 +42,20 @@ class Judged:
     quarantined: pl.DataFrame
     standings: Standings
     repeats: int
+
+
+def released(
+    rows: PseudonymisedBatch, standing: Snapshot, step: int, remembered_events: int
+) -> tuple[pl.DataFrame, Snapshot]:
+    """`rows`, which a step of a steward's operation lands, linked; and the standing of their pseudo partition then.
+
+    A source that sends one of them again repeats it from now on.
+    """
+    (partition,) = rows.frame["pseudo_partition"].unique()
+    linked, states = link(ValidatedBatch(rows.event, rows.frame), {partition: standing.state})
+    said = rows.frame.drop("suite_version", "warnings", "operation", "earlier_version", strict=False)
+    windows = remembered({partition: standing.repeats}, (identified(said),), remembered_events)
+    return linked.frame, replace(standing, state=states[partition], repeats=windows[partition], operated=step)
 
 
 def joined(parts: Sequence[Judged]) -> Judged:
@@ -97,7 +111,7 @@ class Judge:
         linked, states = run("link", link, outcome.accepted, {p: each.state for p, each in standings.items()})
         known = (linked.frame, found.withdrawals)
         windows = run("sent again", remembered, windows, known, self._settings.remembered_events)
-        after = {p: Snapshot(each.offset, states[p], marks[p], windows[p]) for p, each in standings.items()}
+        after = {p: replace(each, state=states[p], marks=marks[p], repeats=windows[p]) for p, each in standings.items()}
         stopped = [frame for frame in (found.aside, outcome.rejected.frame) if frame.height]
         quarantined = pl.concat(stopped, how="diagonal").drop(IDENTITY, strict=False) if stopped else found.aside
         return Judged(linked.frame.drop(IDENTITY), quarantined, after, repeats)

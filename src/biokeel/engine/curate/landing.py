@@ -139,7 +139,7 @@ class Landing:
             self._show_versions(event, landed.curated_version, landed.quarantine_version)
             await self._save_snapshots(event, buffer)
         except CommitConflict as error:
-            self._conflict(event, error)
+            self.conflict(event, error)
         except StoreUnavailable as error:
             self._give_up(event, buffer, error)
         except asyncio.CancelledError:
@@ -178,7 +178,7 @@ class Landing:
             self._worker.fail(error)
         self.dropped[event] = monotonic()
 
-    def _conflict(self, event: EventType, error: CommitConflict) -> None:
+    def conflict(self, event: EventType, error: CommitConflict) -> None:
         """Another worker decided about rows of `event`: nothing of ours landed, and we go on from the tables.
 
         Until they are recovered no row of the event type is judged or landed. If the process dies meanwhile, it

@@ -10,7 +10,7 @@ from biokeel.contracts.topics import event_of
 from biokeel.engine.kafka.deliveries import Partition
 from biokeel.errors import CommitConflict
 from biokeel.land.maintenance import refresh_participants
-from biokeel.land.snapshots import Snapshots
+from biokeel.land.snapshots import Point, Snapshots
 from biokeel.link.participants import from_snapshots
 from biokeel.link.state import to_bytes
 from biokeel.testing.crash import reached
@@ -81,7 +81,7 @@ class SnapshotSaver:
             self._rows_since[at] = self._rows_since.get(at, 0) + buffer.rows_of[partition]
             share = self._settings.flush_rows // len(buffer.standings)
             if self._rows_since[at] >= max(SNAPSHOT_ROWS * self._in_snapshot[at], share):
-                self._save(at, standing)
+                self.save(at, standing)
 
     def grown(self) -> list[Partition]:
         """The partitions that got rows since their last snapshot. For who knows that nothing lands meanwhile."""
@@ -90,7 +90,7 @@ class SnapshotSaver:
     def save_grown(self) -> None:
         """Snapshots of what is `grown`, and then the participants table from all of them."""
         for at in self.grown():
-            self._save(at, self._landed[at])
+            self.save(at, self._landed[at])
         self.refresh()
 
     def aged(self) -> list[Partition]:
@@ -105,7 +105,7 @@ class SnapshotSaver:
     def save_aged(self) -> None:
         """Snapshots of some of the partitions that are `aged`."""
         for at in self.aged()[:AGED_AT_A_TIME]:
-            self._save(at, self._landed[at])
+            self.save(at, self._landed[at])
 
     def outdated(self) -> bool:
         """Whether the participants table is to be made anew after `save_aged`: with the last of a round, and seldom."""
@@ -122,11 +122,12 @@ class SnapshotSaver:
             log.warning("The participants table is left as other workers made it meanwhile.")
         self._refreshed = monotonic()
 
-    def _save(self, at: Partition, standing: Snapshot) -> None:
+    def save(self, at: Partition, standing: Snapshot) -> None:
         """Write a snapshot; what it covers has landed. If the process dies in here, the snapshot before is used."""
         data = to_bytes(standing)
         event = event_of(at.topic)
-        self._runner.run("snapshot", self._snapshots.save, event, at.partition, standing.offset, data)
+        point = Point(standing.offset, standing.operated)
+        self._runner.run("snapshot", self._snapshots.save, event, at.partition, point, data)
         self._landed.pop(at, None)
         self._rows_since[at] = 0
         self._in_snapshot[at] = len(standing.state)

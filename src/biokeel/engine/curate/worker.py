@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -24,9 +24,11 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from biokeel.batch import POSITION, PseudonymisedBatch
 from biokeel.contracts.topics import EventType, event_of
-from biokeel.engine.curate.judging import Judge, Judged
+from biokeel.engine.curate.judging import Judge, Judged, joined, released
 from biokeel.engine.curate.landing import Landing
+from biokeel.engine.curate.operating import Operator
 from biokeel.engine.curate.reading import BlockReader
 from biokeel.engine.curate.snapshots import SnapshotSaver
 from biokeel.engine.kafka.deliveries import Partition
@@ -35,6 +37,7 @@ from biokeel.engine.kafka.transport import Consumption
 from biokeel.engine.worker import Worker
 from biokeel.errors import StoreUnavailable
 from biokeel.land.columns import curated_columns
+from biokeel.land.operated import as_batch, last_step
 from biokeel.land.recovery import Recovered, recover
 from biokeel.land.tables import EventTables
 from biokeel.link.state import Snapshot, from_bytes
@@ -47,7 +50,7 @@ if TYPE_CHECKING:
 
     from biokeel.contracts.schema import EventSchema
     from biokeel.contracts.signatures import PublicKeys
-    from biokeel.engine.curate.judging import Decided
+    from biokeel.engine.curate.judging import Decided, Standings
     from biokeel.engine.curate.reading import Columns
     from biokeel.engine.kafka.deliveries import Delivery
     from biokeel.engine.kafka.topics import Events
@@ -132,6 +135,18 @@ class CurateWorker(Worker):
         self._landing = Landing(self, self._saver)
         self._recovered: dict[Partition, Recovered] = {}
         self._standings: dict[Partition, Snapshot] = {}
+        self._unlinked: dict[Partition, pl.DataFrame] = {}
+        """Rows that stewards' operations have landed between blocks that are read again, to be linked between them."""
+        self._operator = Operator(
+            settings,
+            lake,
+            schemas,
+            book,
+            landing=self._landing,
+            saver=self._saver,
+            standings=self._standings,
+            unlinked=self._unlinked,
+        )
         self._last_delivery = monotonic()
         self._news = asyncio.Event()
         """Set when something was taken."""
@@ -164,6 +179,7 @@ class CurateWorker(Worker):
             return
         for delivery in deliveries:
             self._standings[delivery.at] = judged.standings[delivery.partition]
+            self._linked_up_to(delivery.at, judged.standings[delivery.partition])
         self.runner.passed(event, Edge.REPEATED, judged.repeats)
         await self._landing.add(event, deliveries, judged)
         self._news.set()
@@ -176,9 +192,62 @@ class CurateWorker(Worker):
         judged = Judged(pl.DataFrame(), pl.DataFrame(), standings, 0)
         if batch is not None:
             self.runner.passed(event, Edge.READ_PSEUDO, len(batch))
+        if any(delivery.at in self._unlinked for delivery in deliveries):
+            judged = self._judged_again(event, batch, standings, deliveries)
+        elif batch is not None:
             judged = self._judge.judge(batch, standings, self._decided(deliveries))
         after = {each.partition: replace(judged.standings[each.partition], offset=each.last) for each in deliveries}
         return replace(judged, standings=after)
+
+    def _judged_again(
+        self,
+        event: EventType,
+        batch: PseudonymisedBatch | None,
+        standings: dict[int, Snapshot],
+        deliveries: Sequence[Delivery],
+    ) -> Judged:
+        """As `_judged`, where rows that operations have landed are to be linked between the blocks (None: no rows)."""
+        decided = self._decided(deliveries)
+        parts = [Judged(pl.DataFrame(), pl.DataFrame(), standings, 0)]
+        first = {partition: standing.offset + 1 for partition, standing in standings.items()}
+        rows = pl.DataFrame(schema=POSITION) if batch is None else batch.frame
+        for delivery in deliveries:
+            partition = delivery.partition
+            mine, offset = pl.col("pseudo_partition") == partition, pl.col("pseudo_offset")
+            for some in _by_place(self._unlinked.get(delivery.at), first[partition], delivery.last):
+                place = int(some["pseudo_offset"][0])
+                until = rows.filter(mine, offset.is_between(first[partition], place))
+                parts.append(self._judge_some(event, until, parts[-1].standings, decided))
+                after = self._relinked(event, some, parts[-1].standings[partition])
+                parts[-1] = replace(parts[-1], standings={**parts[-1].standings, partition: after})
+                first[partition] = place + 1
+            rest = rows.filter(mine, offset.is_between(first[partition], delivery.last))
+            parts.append(self._judge_some(event, rest, parts[-1].standings, decided))
+            first[partition] = delivery.last + 1
+        return joined(parts)
+
+    def _judge_some(
+        self, event: EventType, rows: pl.DataFrame, standings: Standings, decided: Mapping[int, Decided]
+    ) -> Judged:
+        if not rows.height:
+            return Judged(pl.DataFrame(), pl.DataFrame(), standings, 0)
+        return self._judge.judge(PseudonymisedBatch(event, rows), standings, decided)
+
+    def _relinked(self, event: EventType, rows: pl.DataFrame, standing: Snapshot) -> Snapshot:
+        """`standing` after `rows`, which an operation has landed behind one block."""
+        limit = self.settings.remembered_events
+        return released(as_batch(self._schemas[event], rows), standing, last_step(rows), limit)[1]
+
+    def _linked_up_to(self, at: Partition, standing: Snapshot) -> None:
+        """Forget which rows are to be linked of those that `standing` knows now."""
+        if (rows := self._unlinked.get(at)) is None:
+            return
+        rest = rows.filter(pl.col("pseudo_offset") > standing.offset)
+        if rest.height:
+            self._unlinked[at] = rest
+        else:
+            del self._unlinked[at]
+            self._standings[at] = replace(standing, operated=self._recovered[at].operated)
 
     def _decided(self, deliveries: Sequence[Delivery]) -> dict[int, Decided]:
         """By partition, how to ask what was decided about rows of `deliveries` before; left out where nothing was."""
@@ -187,13 +256,32 @@ class CurateWorker(Worker):
 
     async def run(self) -> None:
         """Tend what was judged, and follow the book of rules beside it: a book that is away holds nothing up."""
-        await asyncio.gather(self._tend(), self._follow_the_book())
+        await asyncio.gather(self._tend(), self._follow_the_book(), self._carry_out())
 
     async def _follow_the_book(self) -> None:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             # In a thread of its own: a store that hangs holds up neither the stages nor the end of the process.
             await asyncio.get_running_loop().run_in_executor(self._looks, self._book.look)
+
+    async def _carry_out(self) -> None:
+        """Carry out what stewards have ordered, in small steps, between which the stream has its turn."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS if self._operator.due() else LOOK_SECONDS)
+            try:
+                await self._operate()
+            except StoreUnavailable as error:
+                await self.outage.wait("an operation", error)
+            else:
+                self.outage.over("an operation")
+
+    async def _operate(self) -> None:
+        """One step of each operation that is due."""
+        for at, operation in self._operator.due():
+            if await self._operator.prepare(at, operation):
+                async with self._turn:
+                    if not (self.stopping or self.has_failed):
+                        await self._operator.step(at)
 
     async def _tend(self) -> None:
         """Land what has grown old; write snapshots and refresh the participants table.
@@ -310,15 +398,25 @@ class CurateWorker(Worker):
         """Go on from what was recovered."""
         for at, recovered in found.items():
             standing = _standing(recovered)
+            behind = recovered.released.filter(pl.col("pseudo_offset") <= standing.offset)
+            if behind.height:
+                standing = self._relinked(recovered.event, behind, standing)
+            self._unlinked.pop(at, None)
+            if behind.height < recovered.released.height:
+                self._unlinked[at] = recovered.released.filter(pl.col("pseudo_offset") > standing.offset)
+            else:
+                standing = replace(standing, operated=recovered.operated)
             self._standings[at] = standing
             self._saver.adopt(at, standing)
             # The bytes of a snapshot may be many; what is in them is in the standing now.
-            self._recovered[at] = replace(recovered, snapshot=None)
+            self._recovered[at] = replace(recovered, snapshot=None, released=recovered.released.clear())
 
     def _forget(self) -> None:
         self._landing.forget()
         self._saver.forget()
         self._reader.forget()
+        self._operator.forget()
+        self._unlinked.clear()
         self._standings.clear()
         self._recovered.clear()
 
@@ -327,6 +425,13 @@ def _let_go(deliveries: Sequence[Delivery]) -> None:
     """Nobody reads `deliveries` any more; the ledger keeps them all the same, until they are settled or stale."""
     for delivery in deliveries:
         delivery.empty()
+
+
+def _by_place(rows: pl.DataFrame | None, first: int, last: int) -> Iterator[pl.DataFrame]:
+    """Those of `rows` that stand behind a block from `first` to `last`, together by block, in order."""
+    if rows is not None:
+        these = rows.filter(pl.col("pseudo_offset").is_between(first, last))
+        yield from these.partition_by("pseudo_offset", maintain_order=True)
 
 
 def _standing(recovered: Recovered) -> Snapshot:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
@@ -195,6 +196,7 @@ class Held:
 
     def __init__(self) -> None:
         self._batches: dict[EventType, tuple[list[Record], list[str]]] = {}
+        self._frames: dict[EventType, list[Batch]] = {}
         self._count = 0
 
     @property
@@ -209,11 +211,23 @@ class Held:
         places.append(place)
         self._count += 1
 
+    def add_frame(self, batch: Batch) -> None:
+        """Hold the rows of a frame, whose columns may be some of the schema's."""
+        self._frames.setdefault(batch.event, []).append(batch)
+        self._count += len(batch.places)
+
     def hand_on(self) -> list[Batch]:
         """Everything, enrolments first: one may stand behind its person's events, and spares them the parking."""
-        batches, self._batches, self._count = self._batches, {}, 0
+        batches, frames = self._batches, self._frames
+        self._batches, self._frames, self._count = {}, {}, 0
         made = [Batch(event, records, places) for event, (records, places) in batches.items()]
+        made += [_joined(event, some) for event, some in frames.items()]
         return sorted(made, key=lambda batch: not batch.event.is_person)
+
+
+def _joined(event: EventType, some: Sequence[Batch]) -> Batch:
+    frames = [each.rows for each in some if isinstance(each.rows, pl.DataFrame)]
+    return Batch(event, pl.concat(frames, how="diagonal_relaxed"), [place for each in some for place in each.places])
 
 
 class Unusable(Exception):  # noqa: N818 - never leaves an adapter: it becomes a problem of the report
@@ -246,6 +260,10 @@ def subject_of(scheme: str, value: object, name: str) -> Subject:
     if normalise(scheme, text) is None:
         raise Unusable(f"{name} has not the form of its scheme")
     return Subject(scheme, text)
+
+
+known_subject = lru_cache(maxsize=65_536)(subject_of)
+"""`subject_of` of a person who has many records, which name them one after the other."""
 
 
 class Adapter(Protocol):

@@ -105,23 +105,31 @@ def documents(path: Path, report: Report, encoding: str | None = None) -> Iterat
     A FHIR bundle is one document. A record that cannot be read is a problem of `report`. Raises `AdapterError` where
     nothing can be read, or nothing further.
     """
+    for place, document, _ in written_documents(path, report, encoding):
+        yield place, document
+
+
+def written_documents(
+    path: Path, report: Report, encoding: str | None = None
+) -> Iterator[tuple[str, dict[str, Any], bytes]]:
+    """As `documents`, and the line that an object stands in, as it is written; nothing where it is in no line."""
     shape = peek(path, encoding).shape
     if shape is Shape.LINES:
         with open_bytes(path, report, encoding) as file:
             yield from _lines(file, path.name, report)
     elif shape is Shape.ARRAY and not _is_small(path):
         with open_bytes(path, report, encoding) as file:
-            yield from _elements(file, path.name, report)
+            yield from ((*found, b"") for found in _elements(file, path.name, report))
     elif shape is Shape.ARRAY:
         value, broken = _whole(path, encoding)
         report.bytes_read(path.stat().st_size)
-        yield from _of_array(value, broken, report)
+        yield from ((*found, b"") for found in _of_array(value, broken, report))
     else:
         value = read_json(path, encoding)
         report.bytes_read(path.stat().st_size)
         if not isinstance(value, dict):
             raise AdapterError(f"{path.name} holds {_NO_OBJECT}.")
-        yield _ONE_DOCUMENT, value
+        yield _ONE_DOCUMENT, value, b""
 
 
 def read_json(path: Path, encoding: str | None = None) -> Any:
@@ -206,7 +214,7 @@ def _first_elements(path: Path, encoding: str | None) -> list[dict[str, Any]]:
     return [each for each in elements[:_SAMPLES] if isinstance(each, dict)]
 
 
-def _lines(file: BinaryIO, name: str, report: Report) -> Iterator[tuple[str, dict[str, Any]]]:
+def _lines(file: BinaryIO, name: str, report: Report) -> Iterator[tuple[str, dict[str, Any], bytes]]:
     number = 0
     while line := file.readline(MOST_BYTES):
         number += 1
@@ -220,7 +228,7 @@ def _lines(file: BinaryIO, name: str, report: Report) -> Iterator[tuple[str, dic
             report.problem(f"line {number}", f"no JSON: {fault}")
             continue
         if isinstance(value, dict):
-            yield f"line {number}", value
+            yield f"line {number}", value, line
         else:
             report.problem(f"line {number}", _NO_OBJECT)
 

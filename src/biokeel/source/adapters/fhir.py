@@ -20,13 +20,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
+
+import orjson
 
 from biokeel.errors import AdapterError
 from biokeel.source.adapters import fhir_clinical, fhir_observations, fhir_patient
 from biokeel.source.adapters.base import MALFORMED, Batch, Context, Held, Report, Unusable
-from biokeel.source.adapters.envelope import documents
+from biokeel.source.adapters.envelope import written_documents
+from biokeel.source.adapters.fhir_alike import Alike, Read
 from biokeel.source.adapters.fhir_bundle import Bundle, Deletion
 from biokeel.source.adapters.fhir_common import Case, Made, Maker
 from biokeel.source.adapters.fhir_pressures import Pressures
@@ -59,8 +63,8 @@ def read_fhir(path: Path, context: Context, report: Report) -> Iterator[Batch]:
     documents what came before the first sign of another version may have been handed on, beyond `BATCH_ROWS` events.
     """
     file = _File(path.name, context, report)
-    for place, document in documents(path, report):
-        file.read(place, document)
+    for place, document, line in written_documents(path, report):
+        file.read(place, document, line)
         if file.held.full:
             yield from file.hand_on()
     file.end()
@@ -75,16 +79,40 @@ class _File:
         self._context = context
         self._report = report
         self._pressures = Pressures(report)
-        self._waiting: list[Bundle] = []
-        """Single resources: what is remembered of several is asked for at once."""
+        self._waiting: list[tuple[int, Bundle]] = []
+        """Single resources, with their numbers in the file: what is remembered of several is asked for at once."""
+        self._alike = Alike(context, report, self._aside)
+        self._count = 0
         self.held = Held()
 
     def hand_on(self) -> list[Batch]:
         """The events that are held."""
         return self.held.hand_on()
 
-    def read(self, place: str, document: Resource) -> None:
-        """Hold the events of a bundle or resource. Raises `AdapterError`."""
+    def read(self, place: str, document: Resource, line: bytes) -> None:
+        """Hold the events of a bundle or resource, which may be that of a `line`. Raises `AdapterError`."""
+        self._count += 1
+        if not line or not self._alike.is_tried:
+            self._by_itself(self._count, place, document)
+        elif not self._alike.add(self._count, place, document, line):
+            self._by_itself(self._count, place, orjson.loads(line))
+        if self._alike.full or len(self._waiting) >= _TOGETHER:
+            self._take()
+
+    def _aside(self, place: str, document: Resource) -> Read | None:
+        """What a single resource comes to, which nobody hears of; null where that is no plain reading."""
+        report = Report()
+        bundle = Bundle.of(document, self._context, report, place)
+        pressures = Pressures(report)
+        case = Case(document, self._context, bundle, place, report, document, pressures)
+        try:
+            made = [] if case.is_withdrawn else _made(MAKERS[case.kind], case)
+        except Unusable:
+            return None
+        return None if case.is_withdrawn or pressures.taken else Read(case, made, report)
+
+    def _by_itself(self, number: int, place: str, document: Resource) -> None:
+        """Let a document wait that is no row of a known form. Raises `AdapterError`."""
         alone = place == _WHOLE
         kind = document.get("resourceType")
         if not isinstance(kind, str):
@@ -104,9 +132,12 @@ class _File:
                 raise AdapterError(f"{self._name} {fault}.") from None
             self._report.problem(place, f"{kind}: it {fault}")
             return
-        self._waiting.append(bundle)
-        # What no event is made of may be of any size.
-        if kind not in MAKERS or len(self._waiting) >= _TOGETHER:
+        # What no event is made of may be of any size, and waits for nobody.
+        if kind not in MAKERS and not bundle.is_bundle:
+            self._read(bundle)
+            return
+        self._waiting.append((number, bundle))
+        if bundle.is_bundle:
             self._take()
 
     def end(self) -> None:
@@ -115,17 +146,30 @@ class _File:
         self._pair(rest=True)
 
     def _take(self) -> None:
-        """Hold the events of the documents that wait, in their order."""
-        bundles, self._waiting = self._waiting, []
+        """Hold the events of the documents that wait, those of one record in the order of the file."""
+        waiting, self._waiting = self._waiting, []
+        keys = {key for _, bundle in waiting for key in self._keys(bundle)}
+        batches, others = self._alike.take(keys)
+        for batch in batches:
+            self.held.add_frame(batch)
+        for row in others:
+            document = orjson.loads(row.text)
+            waiting.append((row.number, Bundle.of(document, self._context, self._report, row.place)))
+        if others:
+            waiting.sort(key=itemgetter(0))
+            keys.update(key for _, bundle in waiting for key in self._keys(bundle))
         if self._context.memory is not None:
-            self._context.memory.ahead(key for bundle in bundles for key in self._keys(bundle))
-        for bundle in bundles:
-            memory = self._context.memory or (OfOneFile() if bundle.has_versions else None)
-            for position, resource in bundle.resources:
-                self._resource(position, resource, bundle, memory)
-            for deletion in bundle.deletions:
-                self._delete(deletion, memory)
-            self._pair(rest=bundle.is_bundle)
+            self._context.memory.ahead(keys)
+        for _, bundle in waiting:
+            self._read(bundle)
+
+    def _read(self, bundle: Bundle) -> None:
+        memory = self._context.memory or (OfOneFile() if bundle.has_versions else None)
+        for position, resource in bundle.resources:
+            self._resource(position, resource, bundle, memory)
+        for deletion in bundle.deletions:
+            self._delete(deletion, memory)
+        self._pair(rest=bundle.is_bundle)
 
     def _keys(self, bundle: Bundle) -> Iterator[bytes]:
         """What a memory will be asked for, as far as it can be told."""
@@ -189,8 +233,8 @@ class _File:
                 self._hold(note(context, key, pair.subject, at, [pair.made], context.memory), pair.position)
 
     def _hold(self, made: Iterable[Made], position: str) -> None:
-        for event, record in made:
-            self.held.add(event, record, position)
+        for each in made:
+            self.held.add(each.event, each.record, position)
 
 
 def _require_plain(resource: Resource) -> None:

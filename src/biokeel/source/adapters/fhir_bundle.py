@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import orjson
 
-from biokeel.source.adapters.base import Context, Report, Subject, Unusable, content_key, subject_of
+from biokeel.source.adapters.base import Context, Report, Subject, Unusable, content_key, known_subject, subject_of
 from biokeel.source.adapters.fhir_codes import is_of_laboratory
 from biokeel.source.adapters.fhir_people import Numbers, Person, contradicts, message_of, numbers_of, person_of
 from biokeel.source.adapters.fhir_references import (
@@ -421,11 +421,7 @@ class Bundle:
         """A Patient who is not in the file: by number where the reference has one, else by the server's id."""
         if said.subjects:
             return self._by_numbers(said, "subject.identifier")
-        return _known(self._context.schemes.of_server(address.server, self._context.site), address.id, "subject")
-
-
-_known = lru_cache(maxsize=65_536)(subject_of)
-"""A person has many records, which name them one after the other."""
+        return known_subject(self._context.schemes.of_server(address.server, self._context.site), address.id, "subject")
 
 
 def _entry(position: str, entry: dict[str, Any], *, creates: bool) -> Entry:

@@ -24,11 +24,22 @@ class Singles(Protocol):
         """Take a pressure (mm[Hg]) with its LOINC code and the envelope of the event that it would be alone."""
 
 
+class OfQuantity(NamedTuple):
+    """A field of an event that is the number of a Quantity, in `unit` there and in `wanted` here."""
+
+    name: str
+    quantity: Resource
+    unit: str
+    wanted: str
+
+
 class Made(NamedTuple):
-    """One event that a resource was made into."""
+    """One event that a resource was made into: by which `part` of it, and which `numbers` of it are in its fields."""
 
     event: EventType
     record: Record
+    part: str = ""
+    numbers: tuple[OfQuantity, ...] = ()
 
 
 @dataclass(slots=True)

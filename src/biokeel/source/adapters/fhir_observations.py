@@ -28,7 +28,7 @@ from biokeel.source.adapters.fhir_codes import (
     display,
     is_of_laboratory,
 )
-from biokeel.source.adapters.fhir_common import Case, Made
+from biokeel.source.adapters.fhir_common import Case, Made, OfQuantity
 from biokeel.source.adapters.fhir_references import Resource
 from biokeel.source.adapters.fhir_values import (
     Quantity,
@@ -51,6 +51,8 @@ SYSTOLIC: Final = "8480-6"
 DIASTOLIC: Final = "8462-4"
 HEART_RATE: Final = "8867-4"
 PRESSURE_UNIT: Final = "mm[Hg]"
+_PRESSURE_FIELDS: Final = {SYSTOLIC: "systolic", DIASTOLIC: "diastolic", HEART_RATE: "heart_rate"}
+_QUANTITY: Final = "valueQuantity"
 GLUCOSE_CODES: Final[dict[str, tuple[str | None, str | None]]] = {
     # LOINC code: (specimen, relation to meal)
     "2339-0": ("blood", None),
@@ -274,38 +276,47 @@ def _laboratory(case: Case, holder: Resource, codes: Sequence[Coding], part: str
         "display": display(holder.get("code")),
         "interpretation": meaning,
     }
-    return Made(LAB_RESULT, _observed(case, LAB_RESULT, part) | record | found | usual)
+    made = _observed(case, LAB_RESULT, part) | record | found | usual
+    number = _number_of(holder, found)
+    return Made(LAB_RESULT, made, part, number)
+
+
+def _number_of(holder: Resource, found: Record) -> tuple[OfQuantity, ...]:
+    if values_of(holder) != [_QUANTITY]:
+        return ()
+    return (OfQuantity("value", holder[_QUANTITY], found["value_unit"], found["value_unit"]),)
 
 
 def _glucose(case: Case, holder: Resource, code: str, part: str) -> Made:
     found = value_quantity(holder)
-    value, unit = _in_one_of(found, _GLUCOSE_UNITS)
+    value, number = _in_one_of(found, _GLUCOSE_UNITS, holder)
     specimen, meal = GLUCOSE_CODES[code]
     record = {
         "code": code,
         "value": value,
-        "value_unit": unit,
+        "value_unit": number.wanted,
         "comparator": found.comparator,
         "relation_to_meal": meal,
         "specimen": specimen,
     }
-    return Made(GLUCOSE, _observed(case, GLUCOSE, part) | record)
+    return Made(GLUCOSE, _observed(case, GLUCOSE, part) | record, part, (number,))
 
 
 def _vital_sign(case: Case, holder: Resource, code: str, part: str) -> Made:
-    value, unit = _in_one_of(value_quantity(holder).exact("valueQuantity"), _VITAL_UNITS[code])
-    return Made(VITAL_SIGN, _observed(case, VITAL_SIGN, part) | {"code": code, "value": value, "value_unit": unit})
+    value, number = _in_one_of(value_quantity(holder).exact("valueQuantity"), _VITAL_UNITS[code], holder)
+    record = {"code": code, "value": value, "value_unit": number.wanted}
+    return Made(VITAL_SIGN, _observed(case, VITAL_SIGN, part) | record, part, (number,))
 
 
-def _in_one_of(found: Quantity, units: Sequence[str]) -> tuple[float, str]:
-    """The number and its unit, converted into the first of `units` that can be. Raises `Unusable`."""
+def _in_one_of(found: Quantity, units: Sequence[str], holder: Resource) -> tuple[float, OfQuantity]:
+    """`holder`'s number in its own unit, or in the first of `units` that it can be in. Raises `Unusable`."""
     if found.unit is None:
         raise Unusable("valueQuantity has no unit")
     if found.unit in units:
-        return found.value, found.unit
+        return found.value, OfQuantity("value", holder[_QUANTITY], found.unit, found.unit)
     for unit in units:
         if (value := convert(found.value, found.unit, unit)) is not None:
-            return value, unit
+            return value, OfQuantity("value", holder[_QUANTITY], found.unit, unit)
     raise Unusable("the unit of valueQuantity is no unit of what it measures")
 
 
@@ -315,6 +326,7 @@ def _pressure_panel(case: Case, panel: str, components: Sequence[Resource]) -> I
         case.leave_out("Observation that only groups others")
         return
     read: dict[str, float | None] = {}
+    numbers: list[OfQuantity] = []
     units = {SYSTOLIC: PRESSURE_UNIT, DIASTOLIC: PRESSURE_UNIT, HEART_RATE: "/min"}
     for component in components:
         found = {*codes_in(codings(component.get("code")), LOINC)}
@@ -329,16 +341,21 @@ def _pressure_panel(case: Case, panel: str, components: Sequence[Resource]) -> I
             case.leave_out("component that says why it has no value")
             continue
         try:
-            value = value_quantity(component).exact("valueQuantity").in_unit(units[code], "valueQuantity")
+            found_quantity = value_quantity(component).exact("valueQuantity")
+            value = found_quantity.in_unit(units[code], "valueQuantity")
         except Unusable as fault:
             case.problem(f"component {code}: {fault}")
             continue
         if read.get(code, value) != value:
             raise Unusable(f"two components {code} that say different things")
+        if code not in read:
+            numbers.append(
+                OfQuantity(_PRESSURE_FIELDS[code], component[_QUANTITY], found_quantity.unit or "", units[code])
+            )
         read[code] = value
     if SYSTOLIC not in read and DIASTOLIC not in read:
         return
-    yield Made(BLOOD_PRESSURE, _observed(case, BLOOD_PRESSURE, "") | pressure(panel, read))
+    yield Made(BLOOD_PRESSURE, _observed(case, BLOOD_PRESSURE, "") | pressure(panel, read), "", tuple(numbers))
 
 
 def _panel_by_its_parts(components: Sequence[Resource]) -> str | None:
@@ -357,8 +374,6 @@ def pressure(panel: str, read: dict[str, float | None]) -> Record:
     """The fields of a blood pressure by LOINC code."""
     return {
         "panel_code": panel,
-        "systolic": read.get(SYSTOLIC),
-        "diastolic": read.get(DIASTOLIC),
-        "heart_rate": read.get(HEART_RATE),
+        **{name: read.get(code) for code, name in _PRESSURE_FIELDS.items()},
         "body_position": None,
     }

@@ -99,6 +99,11 @@ def pointed_at(document: Resource) -> Iterator[Address]:
             yield address
 
 
+def has_absolute_reference(part: Any) -> bool:
+    """Whether there is an absolute reference in a part of a resource. Raises `TypeError` where it is too deep."""
+    return _POINTER.search(orjson.dumps(part)) is not None
+
+
 def literal(reference: Any) -> str | None:
     """The text of a Reference; None where it has none. Raises `Unusable` where it is none at all."""
     if not isinstance(reference, dict):

@@ -109,7 +109,7 @@ def note(  # noqa: PLR0917 - said by every caller in this order
     """Remember what a version of the resource `key` was made into; withdraw what the newest version has not."""
     if memory is None:
         return
-    now = frozenset(Trace(str(event), record["event_id"], record["occurred_at"]) for event, record in made)
+    now = frozenset(Trace(str(each.event), each.record["event_id"], each.record["occurred_at"]) for each in made)
     address = digest(context, key)
     past = memory.recall(address)
     if past is None:

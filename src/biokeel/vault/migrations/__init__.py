@@ -1,0 +1,1 @@
+"""The history of the vault's tables: see `biokeel.vault.schema`."""

@@ -1,0 +1,1 @@
+"""One file each change of the vault's tables, never changed once released."""
