@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from biokeel.cli import suite_backtest, suite_book, suite_profile, suite_release, suite_report, suite_shadow
+from biokeel.cli import (
+    suite_backtest,
+    suite_book,
+    suite_profile,
+    suite_release,
+    suite_report,
+    suite_shadow,
+    suite_windows,
+)
 from biokeel.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -31,6 +39,7 @@ def register(app: typer.Typer) -> None:
     suite_book.register(group)
     suite_backtest.register(group)
     suite_shadow.register(group)
+    suite_windows.register(group)
     suite_report.register(group)
     suite_profile.register(group)
     suite_release.register(group)

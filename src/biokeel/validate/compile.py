@@ -7,8 +7,8 @@ meet the expectation is unexpected. `tests/validate/test_parity.py` holds every 
 Which types are compiled, and what becomes of the others, stands in `biokeel.validate.expectations`.
 
 `mostly` below 1 judges a batch; a stream has no batches that a replay would cut again in the same place. So it never
-quarantines: each unexpected row is flagged or counted by itself, and a critical expectation with it is refused
-(`docs/decisions/010-mostly-is-not-a-row.md`).
+quarantines: each unexpected row is flagged or counted by itself, a critical expectation with it is refused, and the
+share is held of windows beside the stream (`docs/decisions/010-mostly-is-not-a-row.md`).
 """
 
 from __future__ import annotations
@@ -163,13 +163,33 @@ def _row(kind: str, entry: _Entry, arguments: Mapping[str, Any], columns: Column
 
 
 def _window(arguments: Mapping[str, Any], columns: Columns, faults: Faults) -> Compiled:
+    """What concerns our columns; the other arguments are Great Expectations' to check (`biokeel.validate.native`).
+
+    pandas would run what stands behind an `@` of a condition, so only conditions that are ours to read go there; a
+    schema that is fetched from somewhere would be read by whoever owns that place.
+    """
     used: set[str] = set()
     listed = arguments.get("column_list")
     for name in (arguments.get("column"), *(listed if isinstance(listed, list) else ())):
         if name is not None:
             with faults.at("kwargs"):
                 column_of(name, columns, used)
+    with faults.at("kwargs.row_condition"):
+        if condition := arguments.get("row_condition"):
+            used |= compile_condition(condition, arguments.get("condition_parser"), columns)[1]
+    if not _is_whole(arguments.get("json_schema")):
+        faults.add("kwargs.json_schema", "$ref names another document.", 'Write it below "$defs", and "#/$defs/…".')
     return Compiled(How.WINDOW, columns=frozenset(used))
+
+
+def _is_whole(schema: object) -> bool:
+    """Whether a JSON schema refers to nothing but itself."""
+    if isinstance(schema, list):
+        return all(_is_whole(each) for each in schema)
+    if not isinstance(schema, dict):
+        return True
+    names = (schema[name] for name in ("$ref", "$dynamicRef", "$recursiveRef") if name in schema)
+    return all(isinstance(name, str) and name.startswith("#") for name in names) and _is_whole([*schema.values()])
 
 
 def _only_known(kind: str, arguments: Mapping[str, Any], known: frozenset[str]) -> None:

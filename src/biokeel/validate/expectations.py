@@ -13,7 +13,7 @@ from typing import Final
 
 
 class How(StrEnum):
-    """How an expectation runs: on every row, on a window beside the stream (not by this version), or not at all."""
+    """How an expectation runs: on every row, on a window beside the stream, or not at all."""
 
     ROW = "row"
     WINDOW = "window"
