@@ -73,6 +73,14 @@ def alarms(view: View) -> str:
     return f'<section class="card warn" role="alert"><h2>Sources</h2><ul>{rows}</ul></section>'
 
 
+def beside(view: View) -> str:
+    """What rules about many rows find strange, each with what to do."""
+    if view.beside is None or not view.beside.alarms:
+        return ""
+    rows = "".join(f'<li data-testid="beside-alarm">{escape(sentence)}</li>' for sentence in view.beside.alarms)
+    return f'<section class="card warn" role="alert"><h2>Rules about many rows</h2><ul>{rows}</ul></section>'
+
+
 def flow(view: View) -> str:
     """The way of an event with a number on every edge."""
     rates = _latest(view)
