@@ -173,7 +173,7 @@ def test_a_threshold_is_read_and_said() -> None:
     ("bad", "place", "words"),
     [
         (with_meta(MEAN, window="1d"), "meta.window", "is an object"),
-        (with_meta(MEAN, window={"evry": "1d"}), "meta.window", "takes no evry"),
+        (with_meta(MEAN, window={"nvr": "1d"}), "meta.window", "takes no nvr"),
         (with_meta(MEAN, window={"every": "1m"}), "meta.window.every", 'Write "5m" to "5d"'),
         (with_meta(MEAN, window={"every": "6d"}), "meta.window.every", "no length"),
         (with_meta(MEAN, window={"every": 5}), "meta.window.every", "no length"),

@@ -235,6 +235,7 @@ def rules_table(view: View) -> str:
         rows.append(_row(str(event), cells, quiet=False))
         if rule.fault:
             faults.append(f'<p class="warn" data-testid="rules-{event}-fault">{event}: {escape(rule.fault)}</p>')
+        faults += [f"<p>{event}: {escape(waiver.told())}</p>" for waiver in rule.waivers]
     return (
         f'<section class="card">{title}as the book has them: <code>biokeel suite history</code></small></h2>'
         f'{"".join(faults)}<div class="scroll"><table>'

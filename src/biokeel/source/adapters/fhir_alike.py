@@ -24,6 +24,7 @@ import polars as pl
 from biokeel.contracts.topics import EventType
 from biokeel.source.adapters.base import Batch, Context, Record, Report, Unusable, known_subject
 from biokeel.source.adapters.fhir_common import Case, Made
+from biokeel.source.adapters.fhir_observations import are_several_of_one_code, parts_of
 from biokeel.source.adapters.fhir_references import Resource, absolute, has_absolute_reference, relative
 from biokeel.source.adapters.units import convert
 from biokeel.source.moments import Moments, moments_of
@@ -292,6 +293,8 @@ class Alike:
         address = absolute(key) or relative(key, "")
         if address is None or address.id != own.id or subject.value != own.person or not key.endswith(own.id):
             return None  # Its key is made of more than its id, or its person has another identifier.
+        if are_several_of_one_code(parts_of(document, "component")):
+            return None  # Several of one code are told by their contents, so by their numbers.
         places = {id(quantity): place for place, (_, quantity, _) in enumerate(_numbers_in(document))}
         used = [places.get(id(each.quantity), -1) for made in read.made for each in made.numbers]
         if read.made and sorted(used) != list(range(len(own.numbers))):
