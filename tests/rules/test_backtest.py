@@ -392,7 +392,6 @@ def test_for_an_approval_the_share_of_last_week_is_told_by_rule(lake: PressureLa
 def test_a_rule_that_judges_no_row_is_named_as_not_tried(lake: PressureLake) -> None:
     lake.land(events([{}]), LIMIT)
     mean = expectation("bp.mean", "info", "expect_column_mean_to_be_between", column="systolic", max_value=140)
-    mean["meta"]["wanted_later"] = True
     assert compare(lake, suite(mean, between("bp.systolic.range", "critical", max_value=300)), LIMIT).not_tried == (
         "bp.mean",
     )

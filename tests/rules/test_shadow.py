@@ -22,19 +22,17 @@ from biokeel.land.lake import Lake
 from biokeel.land.landings import Reached, landings_since
 from biokeel.reasons import Reason
 from biokeel.rulebook.follow import FollowedBook
-from biokeel.rulebook.pages import Kind, ended_key, shadow_key
+from biokeel.rulebook.pages import ended_key, shadow_key
 from biokeel.rules import shadow_run
 from biokeel.rules.backtest_suites import Written
 from biokeel.rules.beside import BesideWorker
 from biokeel.rules.beside_metrics import BesideMetrics
 from biokeel.rules.compared import Change
-from biokeel.rules.of_the_book import versions_of
-from biokeel.rules.review import Asked, Review
-from biokeel.rules.shadow import Counted, Running, Shadows, Wanted, store_of
+from biokeel.rules.shadow import Counted, Shadows, Wanted, store_of
 from biokeel.rules.shadow_run import IS_OVER
 from biokeel.validate.stage import judge
-from biokeel.validate.suites import suite_path
 from tests.rulebook.desk import ANNA, BORA, MemoryObjects, steward
+from tests.rules.beside import HOUR, Killed, World
 from tests.rules.lake import PRESSURE, SCHEMA, PressureLake, between, events, suite, suite_text
 
 FORCE = suite_text(between("bp.systolic.range", "critical", max_value=250), between("bp.low", "warning", min_value=60))
@@ -44,54 +42,11 @@ DRAFT = suite_text(
     between("bp.new", "critical", "diastolic", max_value=150),
 )
 POINTS = ("shadow.counted", "shadow.saved")
-HOUR = 3600
-
-
-class Killed(BaseException):
-    """The process is gone."""
-
-
-class World:
-    """A lake with a book of one event type, and whoever counts beside the stream."""
-
-    def __init__(self, folder: Path) -> None:
-        self.lake = Lake.local(folder / "lake")
-        path = suite_path(folder, PRESSURE)
-        path.parent.mkdir(parents=True)
-        path.write_text(FORCE)
-        self.book = FollowedBook(self.lake.objects, {PRESSURE: SCHEMA}, begin=folder)
-        (self.first,) = versions_of(self.book.standing(PRESSURE), SCHEMA).values()
-        review = Review(self.lake.objects, {PRESSURE: SCHEMA})
-        review.introduce("anna", ANNA.public, ANNA)
-        review.introduce("bora", BORA.public, ANNA)
-        self.table = PressureLake(self.lake)
-        self.ahead = 0.0
-
-    def now(self) -> dt.datetime:
-        return dt.datetime.now(dt.UTC) + dt.timedelta(seconds=self.ahead)
-
-    def start(self, text: str = DRAFT, seconds: int = HOUR) -> Running:
-        return Shadows(self.lake).start(PRESSURE, Wanted(text, "because", seconds), ANNA, self.now())
-
-    def land(self, *rows: dict[str, Any], by: Written | None = None) -> pl.DataFrame:
-        frame = events(list(rows), self.table.rows)
-        self.table.land(frame, by or self.first)
-        return frame
-
-    def worker(self) -> BesideWorker:
-        book = FollowedBook(self.lake.objects, {PRESSURE: SCHEMA})
-        return BesideWorker(self.lake, {PRESSURE: SCHEMA}, book, BesideMetrics(), lambda: self.now().timestamp())
-
-    def counted(self) -> Counted:
-        shadows = Shadows(self.lake)
-        found = shadows.counted(shadows.all(PRESSURE)[0])
-        assert found is not None
-        return found
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+    return World(tmp_path, FORCE)
 
 
 def failed(frame: pl.DataFrame, written: Written) -> list[set[str]]:
@@ -135,9 +90,9 @@ STEPS = st.lists(
 @given(STEPS)
 def test_every_row_is_counted_once_wherever_workers_die_and_however_many_there_are(steps: list[Any]) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        world = World(Path(folder))
+        world = World(Path(folder), FORCE)
         world.land({"systolic": 220.0})
-        world.start()
+        world.start(DRAFT)
         workers = [world.worker(), world.worker()]
         frames = []
         for step, rows in steps:
@@ -171,7 +126,7 @@ def suite_of(text: str) -> Written:
 
 
 def test_what_lands_after_its_end_is_not_counted_and_it_says_why_it_ended(world: World) -> None:
-    world.start()
+    world.start(DRAFT)
     world.land({"systolic": 220.0})
     Shadows(world.lake).stop(PRESSURE, BORA, world.now())
     world.land({"systolic": 221.0})
@@ -187,11 +142,11 @@ def test_what_lands_after_its_end_is_not_counted_and_it_says_why_it_ended(world:
 
 
 def test_it_ends_by_itself_and_another_may_begin_then(world: World) -> None:
-    world.start(seconds=HOUR)
+    world.start(DRAFT)
     with pytest.raises(NotApproved, match="runs until"):
-        world.start()
+        world.start(DRAFT)
     world.ahead = HOUR + 1
-    world.start()
+    world.start(DRAFT)
     world.ahead += HOUR
     world.worker().turn()
     ended = [Shadows(world.lake).counted(each) for each in Shadows(world.lake).all(PRESSURE)]
@@ -201,40 +156,35 @@ def test_it_ends_by_itself_and_another_may_begin_then(world: World) -> None:
 
 
 def test_a_row_is_held_against_the_version_that_judged_it(world: World) -> None:
-    review = Review(world.lake.objects, {PRESSURE: SCHEMA}, four_eyes=False)
-
-    world.start()
+    world.start(DRAFT)
     world.land({"systolic": 220.0})
-    asked = Asked(Kind.DRAFT, DRAFT, ANNA, "because", "")
-    review.approve(PRESSURE, review._submit(review.standing(PRESSURE), asked).digest, BORA)
-    now = versions_of(review.standing(PRESSURE), SCHEMA)
-    second = now[review.standing(PRESSURE).page.stamp]
+    second = world.publish(DRAFT)
     world.land({"systolic": 220.0}, by=second)
     world.worker().turn()
     counted = world.counted()
     assert counted.sources["hospital-a"] == (2, 1, 0)
-    assert counted.versions == Counter(dict.fromkeys(now, 1))
+    assert counted.versions == Counter({world.first.suite.version: 1, second.suite.version: 1})
     assert counted.changes == Counter({("bp.systolic.range", Change.NEWLY_FAILING, "hospital-a"): 1})
 
 
 def test_rows_of_a_version_that_nobody_knows_are_judged_by_both_suites(world: World) -> None:
-    world.start()
+    world.start(DRAFT)
     world.land({"systolic": 220.0}, by=suite_of(FORCE))
     world.worker().turn()
     assert world.counted().sources["hospital-a"] == (1, 1, 0)
 
 
 def test_what_no_suite_judged_as_it_came_is_left_aside(world: World) -> None:
-    world.start()
+    world.start(DRAFT)
     world.table.set_aside(events([{}]), Reason.STAGE_FAILED)
-    world.land({"systolic": 220.0}, {"systolic": 220.0, "stream": "quarantine"})
+    world.land({"systolic": 220.0})
     world.worker().turn()
     assert world.counted().rows == 1
-    assert world.counted().aside == Counter({"engine.stage_failed": 1, "came out of quarantine": 1})
+    assert world.counted().aside == Counter({"engine.stage_failed": 1})
 
 
 def test_what_a_vacuum_took_is_told_and_the_rest_is_counted(world: World) -> None:
-    world.start()
+    world.start(DRAFT)
     world.land({"systolic": 220.0})
     uri, topic = world.lake.curated(PRESSURE), PRESSURE.pseudo_topic
     (landing,) = landings_since(world.lake, uri, topic, Reached()).landings  # type: ignore[union-attr]
@@ -245,7 +195,7 @@ def test_what_a_vacuum_took_is_told_and_the_rest_is_counted(world: World) -> Non
 
 
 def test_a_table_that_was_made_anew_is_gone_on_with_from_now_and_that_is_told(world: World) -> None:
-    world.start()
+    world.start(DRAFT)
     world.land({"systolic": 220.0})
     world.worker().turn()
     shutil.rmtree(world.lake.curated(PRESSURE))
@@ -256,7 +206,7 @@ def test_a_table_that_was_made_anew_is_gone_on_with_from_now_and_that_is_told(wo
 
 
 def test_a_store_that_is_away_loses_and_doubles_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.start()
+    world.start(DRAFT)
     worker = world.worker()
     world.land({"systolic": 220.0})
 
@@ -282,7 +232,7 @@ def test_a_draft_that_cannot_be_run_ends_with_the_reason_and_the_others_go_on(
     assert "has no expectations" in world.counted().over
     Shadows(world.lake).stop(PRESSURE, ANNA, world.now())
     world.ahead = 1
-    world.start()
+    world.start(DRAFT)
     world.land({"systolic": 220.0})
 
     def breaks(*_: object) -> None:
@@ -296,7 +246,7 @@ def test_a_draft_that_cannot_be_run_ends_with_the_reason_and_the_others_go_on(
 
 
 def test_what_nobody_signed_for_its_place_is_no_shadow_and_ends_none(world: World) -> None:
-    running = world.start()
+    running = world.start(DRAFT)
     objects = world.lake.objects
     key = shadow_key(PRESSURE, running.digest)
     page = objects.get(key)
@@ -327,13 +277,13 @@ def test_only_a_steward_starts_and_stops_one(world: World) -> None:
     stranger = steward("cho")
     with pytest.raises(NotApproved, match="no steward cho"):
         Shadows(world.lake).start(PRESSURE, Wanted(DRAFT, "because", HOUR), stranger, world.now())
-    world.start()
+    world.start(DRAFT)
     with pytest.raises(NotApproved, match="no steward cho"):
         Shadows(world.lake).stop(PRESSURE, stranger, world.now())
 
 
 def test_what_was_counted_is_read_back_as_it_was_saved(world: World) -> None:
-    world.start()
+    world.start(DRAFT)
     world.land({"systolic": 220.0}, {"systolic": 50.0}, {"systolic": 300.0})
     world.worker().turn()
     counted = world.counted()
@@ -342,7 +292,7 @@ def test_what_was_counted_is_read_back_as_it_was_saved(world: World) -> None:
 
 
 def test_metrics_show_what_runs_and_nothing_once_it_is_over(world: World) -> None:
-    world.start()
+    world.start(DRAFT)
     world.land({"systolic": 220.0})
     worker = world.worker()
     assert worker.turn()
@@ -359,7 +309,7 @@ def test_metrics_show_what_runs_and_nothing_once_it_is_over(world: World) -> Non
     assert "biokeel_shadow_rows{" not in generate_latest(worker.metrics.registry).decode()
 
 
-def test_a_look_without_a_shadow_costs_three_small_calls(world: World) -> None:
+def test_a_look_without_a_shadow_costs_four_small_calls(world: World) -> None:
     objects = MemoryObjects()
     objects.held = {key: world.lake.objects.get(key) for key in world.lake.objects.keys("rules/")}
     lake = Lake(world.lake.root, objects, world.lake.schemas)
@@ -369,5 +319,6 @@ def test_a_look_without_a_shadow_costs_three_small_calls(world: World) -> None:
     worker.turn()
     objects.calls.clear()
     worker.turn()
-    assert objects.calls == ["find rules/newest", f"find rules/{PRESSURE}/000002.json", "sizes rules/shadows/"]
-    assert store_of(objects, world.start()).newest() == (0, None)
+    next_pages = [f"find rules/{PRESSURE}/{key}.json" for key in ("000002", "operations/000001")]
+    assert objects.calls == ["find rules/newest", *next_pages, "sizes rules/shadows/"]
+    assert store_of(objects, world.start(DRAFT)).newest() == (0, None)

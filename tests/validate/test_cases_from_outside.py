@@ -68,7 +68,7 @@ def text_of(case: dict[str, Any]) -> str:
             return suite(*[expectation(kwargs={"column": "code"})] * 40_000)
         case {"id": "windows-only"}:
             kind = "expect_column_mean_to_be_between"
-            meta = {"rule": "a.b", "notes": "why", "wanted_later": True}
+            meta = {"rule": "a.b", "notes": "why"}
             return suite(expectation(type=kind, kwargs={"column": "value", "min_value": 1}, meta=meta))
         case {"id": "trailing-comma-then-restart"}:
             return suite(expectation())[:-2] + ",]}"

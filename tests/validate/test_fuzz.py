@@ -105,7 +105,8 @@ KEYS = [
     "kwargs",
     "meta",
     "expectation_type",
-    "wanted_later",
+    "window",
+    "threshold",
 ]
 
 

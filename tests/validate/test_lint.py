@@ -124,36 +124,109 @@ def test_every_fault_of_a_suite_is_found_at_once() -> None:
 MEAN = expectation("expect_column_mean_to_be_between", "warning", "a.mean", column="value", min_value=1)
 
 
-def later(wish: dict[str, Any]) -> dict[str, Any]:
-    return wish | {"meta": wish["meta"] | {"wanted_later": True}}
+def with_meta(rule: dict[str, Any], **meta: Any) -> dict[str, Any]:
+    return rule | {"meta": rule["meta"] | meta}
 
 
-def test_what_this_version_does_not_run_is_no_rule_unless_its_author_wants_it_later() -> None:
-    (finding,) = read(GOOD, MEAN).findings
-    assert finding.rule == "a.mean"
-    assert "is no rule" in finding.what
-    assert "wanted_later" in finding.fix
-    (finding,) = read(later(GOOD)).findings
-    assert "stands at a rule that runs" in finding.what
+WARNING = expectation(severity="warning", column="value", min_value=1)
+UNTIL = {"until": "2027-06-30", "reason": "why"}
 
 
-def test_a_suite_of_wishes_only_is_refused_like_an_empty_one() -> None:
-    (finding,) = read(later(MEAN)).findings
+def test_what_is_about_many_rows_runs_on_a_window_and_judges_no_row() -> None:
+    reading = read(GOOD, MEAN)
+    assert reading.suite is not None
+    mean = reading.suite.rules[1]
+    assert mean.how is How.WINDOW
+    assert mean not in reading.suite.row_rules
+    assert reading.suite.window_rules == (mean,)
+    assert "judged by Great Expectations beside the stream, every 1d or 500,000 rows; no row" in mean.runs
+
+
+def test_a_suite_of_windows_only_is_refused_like_an_empty_one() -> None:
+    (finding,) = read(MEAN).findings
     assert "lands unjudged" in str(finding)
 
 
-def test_a_wish_is_labelled_and_judges_no_row() -> None:
-    reading = read(GOOD, later(MEAN))
-    assert reading.suite is not None
-    window = reading.suite.rules[1]
-    assert window.how is How.WINDOW
-    assert window not in reading.suite.row_rules
-    assert "not run by this version" in window.runs
+def test_a_suite_says_what_its_windows_are_and_a_rule_may_say_otherwise() -> None:
+    reading = read(
+        GOOD,
+        MEAN,
+        with_meta(MEAN | {"meta": {"rule": "a.own", "notes": "why"}}, window={"every": "6h", "by": None}),
+        meta={"window": {"every": "12h", "rows": 1000, "by": "source"}},
+    )
+    assert [str(rule.window) for rule in reading.rules] == [
+        "None",
+        "every 12h or 1,000 rows, each source by itself",
+        "every 6h or 1,000 rows",
+    ]
 
 
-def test_mostly_is_said_to_judge_each_row_by_itself() -> None:
+def test_a_threshold_is_read_and_said() -> None:
+    (rule,) = read(with_meta(GOOD, threshold={"warn": 0.02, "fail": 0.1, "window": "6h", **UNTIL})).rules
+    assert rule.runs == (
+        "row: a failing row is quarantined; "
+        "it warns from 0.02 and fails from 0.1 of a source's rows in 6h, until 2027-06-30"
+    )
+
+
+@pytest.mark.parametrize(
+    ("bad", "place", "words"),
+    [
+        (with_meta(MEAN, window="1d"), "meta.window", "is an object"),
+        (with_meta(MEAN, window={"nvr": "1d"}), "meta.window", "takes no nvr"),
+        (with_meta(MEAN, window={"every": "1m"}), "meta.window.every", 'Write "5m" to "5d"'),
+        (with_meta(MEAN, window={"every": "6d"}), "meta.window.every", "no length"),
+        (with_meta(MEAN, window={"every": 5}), "meta.window.every", "no length"),
+        (with_meta(MEAN, window={"rows": 99}), "meta.window.rows", "100 to 2000000"),
+        (with_meta(MEAN, window={"rows": True}), "meta.window.rows", "no number"),
+        (with_meta(MEAN, window={"by": "sex"}), "meta.window.by", "by source"),
+        (with_meta(GOOD, window={"every": "1d"}), "meta.window", "judges each row"),
+        (MEAN | {"severity": "critical"}, "severity", "cannot quarantine a row"),
+        (with_meta(MEAN, threshold={"warn": 0.1, **UNTIL}), "meta.threshold", "judges none"),
+        (with_meta(WARNING | {"severity": "info"}, threshold={"warn": 0.1, **UNTIL}), "meta.threshold", "no share"),
+        (with_meta(GOOD, threshold=0.1), "meta.threshold", "is an object"),
+        (with_meta(GOOD, threshold={"warn": 0.1, "max": 1, **UNTIL}), "meta.threshold", "takes no max"),
+        (with_meta(GOOD, threshold=UNTIL), "meta.threshold", "neither warns nor fails"),
+        (with_meta(GOOD, threshold={"warn": 0, **UNTIL}), "meta.threshold.warn", "no share"),
+        (with_meta(GOOD, threshold={"fail": 1.5, **UNTIL}), "meta.threshold.fail", "no share"),
+        (with_meta(GOOD, threshold={"warn": 0.2, "fail": 0.1, **UNTIL}), "meta.threshold", "Exchange them"),
+        (with_meta(GOOD, threshold={"warn": 0.1, "window": "9d", **UNTIL}), "meta.threshold.window", "no length"),
+        (with_meta(GOOD, threshold={"warn": 0.1, "until": "soon", "reason": "why"}), "meta.threshold.until", "no end"),
+        (with_meta(GOOD, threshold={"warn": 0.1, "until": "2027-06-30"}), "meta.threshold.reason", "no reason"),
+        (
+            expectation(MEAN["type"], "warning", column="value", row_condition="@pd.io.sql", condition_parser="pandas"),
+            "kwargs.row_condition",
+            "",
+        ),
+        (
+            expectation(
+                "expect_column_values_to_match_json_schema",
+                "warning",
+                column="code",
+                json_schema={"items": [{"$ref": "https://example.org/a.json"}]},
+            ),
+            "kwargs.json_schema",
+            "another document",
+        ),
+    ],
+)
+def test_what_is_wrong_with_windows_and_thresholds_is_found(bad: dict[str, Any], place: str, words: str) -> None:
+    other = GOOD if bad["meta"]["rule"] != "a.b" else expectation(rule="a.c", column="value", min_value=1)
+    (finding,) = read(other, bad).findings
+    assert finding.path == f"expectations[1].{place}"
+    assert words in str(finding)
+
+
+def test_what_is_wrong_with_the_window_of_a_suite_is_found_where_it_stands() -> None:
+    (finding,) = read(GOOD, meta={"window": {"every": "1y"}}).findings
+    assert (finding.path, finding.line) == ("meta.window.every", 1)
+
+
+def test_mostly_is_said_to_be_held_of_a_window() -> None:
     reading = read(expectation(column="value", min_value=1, severity="warning", mostly=0.95))
-    assert "mostly 0.95 is not applied" in reading.rules[0].runs
+    assert reading.rules[0].runs == (
+        "row: a failing row lands with a flag; mostly 0.95 is held of a window, every 1d or 500,000 rows"
+    )
 
 
 def test_rules_may_not_look_at_coordinates_or_at_the_subject() -> None:
@@ -167,7 +240,7 @@ def test_great_expectations_is_asked_about_what_only_it_can_run() -> None:
     sound = expectation(kind, "warning", "a.median", column="value", quantile_ranges=ranges)
     broken = expectation(kind, "warning", "a.quantiles", column="value")
     document = {"name": "clinical.glucose", "expectations": [GOOD, sound, broken]}
-    assert not read(GOOD, later(sound), later(broken)).findings
+    assert not read(GOOD, sound, broken).findings
     findings = native_findings(json.dumps(document))
     assert [finding.rule for finding in findings] == ["a.quantiles"]
     assert "quantile_ranges: field required" in findings[0].what

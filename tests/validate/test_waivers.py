@@ -5,20 +5,24 @@ from __future__ import annotations
 import datetime as dt
 import json
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from biokeel.batch import PseudonymisedBatch
+from biokeel.cli import build
 from biokeel.contracts.schema import load_schema
 from biokeel.contracts.topics import event_type
 from biokeel.settings import PROJECT_ROOT
 from biokeel.validate.lint import read_suite
 from biokeel.validate.rules import CompiledSuite
 from biokeel.validate.stage import validate
+from biokeel.validate.suites import suite_path
 from tests.validate.real_gx import load
 
 EVENT = event_type("lifestyle.sleep")
@@ -154,6 +158,22 @@ def test_check_tells_waivers_and_great_expectations_loads_them() -> None:
     (rule,) = [rule for rule in SUITE.rules if rule.waivers]
     assert "waived for app-a until 2027-03-31: its clock counts naps twice" in rule.runs
     load(document([UNTIL]))
+
+
+def test_check_remarks_on_waivers_that_let_nothing_land(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = suite_path(tmp_path, EVENT)
+    path.parent.mkdir()
+    waivers = [UNTIL | {"until": "2020-01-31"}, UNTIL | {"source": "app-zzz", "until": "9999-12-31"}]
+    path.write_text(json.dumps(document(waivers)))
+    monkeypatch.setenv("BIOKEEL_EXPECTATIONS_DIR", str(tmp_path))
+    monkeypatch.setenv("BIOKEEL_SOURCES_DIR", str(PROJECT_ROOT / "sources"))
+    found = CliRunner().invoke(build(), ["suite", "check", str(EVENT)])
+    assert found.exit_code == 0, found.output
+    remarks = [line.split(maxsplit=1)[1] for line in found.output.splitlines() if line.startswith("  remark")]
+    assert remarks == [
+        "sleep.limit is waived for app-a until 2020-01-31: its clock counts naps twice; that is over.",
+        "sleep.limit is waived for app-zzz, which is not registered.",
+    ]
 
 
 def test_a_waiver_is_over_on_the_day_after_its_last() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from biokeel.books.published import Published
     from biokeel.observe.stats import Snapshot
     from biokeel.rulebook.shown import Rules
+    from biokeel.rules.beside_seen import Seen
 
 MOST_WITHHELD: Final = 20
 """Fields with withheld values that are shown."""
@@ -39,6 +41,7 @@ def status(
     from biokeel.observe.report import report
     from biokeel.observe.stats import collect
     from biokeel.rulebook.shown import ShownRules
+    from biokeel.rules import beside_seen
     from biokeel.settings import Settings
 
     state_dir = Settings.load().state_dir
@@ -46,19 +49,21 @@ def status(
     time.sleep(_BETWEEN)
     after = collect(state_dir)
     seen, shown = seen_last(), ShownRules()
-    rules = shown.look()
+    rules, beside = shown.look(), beside_seen.seen_last()
     if json:
-        terminal().print_json(data=report(before, after) | _told(seen) | _told_rules(rules), ensure_ascii=True)
+        told = report(before, after) | _told(seen) | _told_rules(rules) | _told_beside(beside)
+        terminal().print_json(data=told, ensure_ascii=True)
         return
     if not watch:
-        terminal().print(screen(before, after, seen, rules))
+        terminal().print(screen(before, after, seen, rules, beside))
         return
-    with Live(screen(before, after, seen, rules), console=terminal(), screen=True, auto_refresh=False) as live:
+    with Live(screen(before, after, seen, rules, beside), console=terminal(), screen=True, auto_refresh=False) as live:
         try:
             while True:
                 time.sleep(_BETWEEN)
                 before, after = after, collect(state_dir)
-                live.update(screen(before, after, seen_last(), shown.look()), refresh=True)
+                now = seen_last(), shown.look(), beside_seen.seen_last()
+                live.update(screen(before, after, *now), refresh=True)
         except KeyboardInterrupt:
             return
 
@@ -72,10 +77,17 @@ def _told(seen: Published | str) -> dict[str, object]:
 def _told_rules(rules: Rules) -> dict[str, object]:
     if isinstance(rules, str):
         return {"rules": None}
-    return {"rules": {str(event): rule._asdict() for event, rule in rules.items()}}
+    told = {
+        event: rule._asdict() | {"waivers": [each._asdict() for each in rule.waivers]} for event, rule in rules.items()
+    }
+    return {"rules": {str(event): each for event, each in told.items()}}
 
 
-def screen(before: Snapshot, after: Snapshot, seen: Published | str, rules: Rules) -> Group:
+def _told_beside(beside: Seen | str) -> dict[str, object]:
+    return {"beside": None if isinstance(beside, str) else asdict(beside)}
+
+
+def screen(before: Snapshot, after: Snapshot, seen: Published | str, rules: Rules, beside: Seen | str) -> Group:
     """Everything that `status` shows in a terminal."""
     from rich.console import Group
 
@@ -89,7 +101,23 @@ def screen(before: Snapshot, after: Snapshot, seen: Published | str, rules: Rule
         _withheld(after),
         _versions(after),
         _rules(rules),
+        _beside(beside),
     )
+
+
+def _beside(beside: Seen | str) -> Text:
+    """What is counted beside the stream, and what is strange there; nothing where nobody asked for anything."""
+    from rich.text import Text
+
+    from biokeel.rules.beside_seen import OLD
+
+    if isinstance(beside, str):
+        return Text(f"Beside the stream: {beside}")
+    counts = [f"{beside.shadows} shadows", *(f"{count} rules {outcome}" for outcome, count in beside.windows)]
+    old = f". {OLD}" if beside.is_stale(time.time()) else ""
+    lines = [f"Beside the stream: {', '.join(counts)}{old}", *(f"Strange: {alarm}" for alarm in beside.alarms)]
+    lines += [f"{event}: the threshold of {rule} has expired." for event, rule in beside.expired]
+    return Text("\n".join(lines))
 
 
 def _rules(rules: Rules) -> Text:
@@ -103,6 +131,7 @@ def _rules(rules: Rules) -> Text:
     for event, rule in rules.items():
         if rule.version and event not in began:
             lines.append(f"{event}: version {rule.version} of {rule.author}, approved by {rule.approver}, {rule.at}")
+        lines += [f"{event}: {waiver.told()}" for waiver in rule.waivers]
         if rule.fault:
             lines.append(f"{event}: {rule.fault}")
     return Text("\n".join(lines))

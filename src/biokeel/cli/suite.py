@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from biokeel.cli import suite_backtest, suite_book, suite_profile, suite_release, suite_report, suite_shadow
+from biokeel.cli import (
+    suite_backtest,
+    suite_book,
+    suite_profile,
+    suite_release,
+    suite_report,
+    suite_shadow,
+    suite_windows,
+)
 from biokeel.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -31,6 +39,7 @@ def register(app: typer.Typer) -> None:
     suite_book.register(group)
     suite_backtest.register(group)
     suite_shadow.register(group)
+    suite_windows.register(group)
     suite_report.register(group)
     suite_profile.register(group)
     suite_release.register(group)
@@ -42,8 +51,6 @@ def list_suites() -> None:
 
     Then the waivers in force.
     """
-    from datetime import UTC, datetime
-
     from biokeel.rulebook.shown import ShownRules, ShownVersion
     from biokeel.validate.rules import Severity
 
@@ -57,19 +64,18 @@ def list_suites() -> None:
         say(f"{event!s:<28}{version:<20}{reading.suite.version if reading.suite else 'broken':<20}{counts}")
     if isinstance(rules, str):
         say(f"What is in force is not known: {rules}")
-    today = datetime.now(UTC).date()
     for event, shown in known.items():
         if shown.fault:
             say(f"{event}: {shown.fault}")
-        for rule, waiver in shown.waivers:
-            over = " (over: what is recorded today is stopped)" if waiver.expired(today) else ""
-            say(f"{event}: {rule} is {waiver}; approved by {shown.approver or 'nobody'}{over}")
+        for waiver in shown.waivers:
+            say(f"{event}: {waiver.told()}")
 
 
 def check(events: Events = None) -> None:
     """Say what is wrong with suites, and how each expectation will run. Exit status 1 where anything is wrong.
 
-    Great Expectations itself is asked too, which takes some seconds.
+    Great Expectations itself is asked too, which takes some seconds. Where event types are named, each rule's source
+    is told.
     """
     from biokeel.validate.native import native_findings
     from biokeel.validate.suites import suite_path
@@ -84,11 +90,39 @@ def check(events: Events = None) -> None:
         say(f"{event}: {len(reading.rules)} rules, {state}")
         for rule in reading.rules:
             say(f"  {rule.id:<36}{rule.severity:<10}{rule.runs} ({rule.expectation})")
+            if events and rule.source:
+                say(f"    source: {rule.source}")
+        for remark in _idle_waivers(reading):
+            say(f"  remark   {remark}")
         for finding in findings:
             say(f"  refused  {finding}")
         faulty += len(findings)
     if faulty:
         raise typer.Exit(1)
+
+
+def _idle_waivers(reading: Reading) -> list[str]:
+    """Waivers that let nothing land any more, or never did: no fault of the suite, but hardly what was meant."""
+    from datetime import UTC, datetime
+
+    from biokeel.contracts.sources import read
+    from biokeel.errors import ContractError
+    from biokeel.settings import Settings
+
+    waivers = [(rule.id, waiver) for rule in reading.rules for waiver in rule.waivers]
+    if not waivers:
+        return []
+    today = datetime.now(UTC).date()
+    over = [f"{rule} is {each}; that is over." for rule, each in waivers if each.expired(today)]
+    try:
+        known = {source.id for source in read(Settings.load().sources_dir)[0]}
+    except ContractError as error:
+        return [*over, f"whose sources the waivers name is not known: {error}"]
+    return over + [
+        f"{rule} is waived for {each.source}, which is not registered."
+        for rule, each in waivers
+        if each.source not in known
+    ]
 
 
 def run_samples_of(events: Events = None) -> None:

@@ -86,7 +86,11 @@ def files() -> None:
 
 
 def windows() -> None:
-    """Research zone: count beside the stream, from what has landed, what drafts would do. One is enough."""
+    """Research zone: beside the stream, from what has landed, count for shadows, judge windows and thresholds.
+
+    One is enough; a second one stands by.
+    """
+    from biokeel.observe.logs import leave
     from biokeel.observe.reach import require_store
     from biokeel.observe.serve import serve_metrics
     from biokeel.rules.beside import run_until_signal
@@ -99,7 +103,7 @@ def windows() -> None:
     where = settings.state_dir, settings.metrics_host, settings.metrics_port
     with serve_metrics(metrics, *where, stuck_after=settings.stuck_seconds):
         status = run_until_signal(settings, metrics)
-    raise typer.Exit(status)
+    leave(status)
 
 
 def _settings(zone: str) -> Settings:
@@ -112,8 +116,9 @@ def _settings(zone: str) -> Settings:
 
 
 def _work(kind: Literal["pseudonymise", "curate"], settings: Settings) -> None:
-    from biokeel.engine.app import leave, run
+    from biokeel.engine.app import run
     from biokeel.engine.build import curate_worker, pseudonymise_worker
+    from biokeel.observe.logs import leave
     from biokeel.observe.metrics import WorkerMetrics
 
     build = pseudonymise_worker if kind == "pseudonymise" else curate_worker

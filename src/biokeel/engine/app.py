@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import ssl
-import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -244,11 +242,3 @@ def log_forgotten(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> 
     """Log what nobody waited for. Python's own way prints the task, and with it the exception and its values."""
     error = context.get("exception")
     log.error("Event loop: %s %s", context["message"], describe(error) if error is not None else "")
-
-
-def leave(status: int) -> None:
-    """End the process now: a thread that hangs in a foreign library must not keep a failed worker alive."""
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)

@@ -1,7 +1,9 @@
 """What came live into a table: its landings after a version, one by one, for who judges each row once more beside us.
 
-A landing is a commit that moves a pseudo partition's position and takes nothing out. What else adds files (`tidy`,
-compaction, a restore, a steward's operation on rows) brings no row that is new to the table's readers. Of a table that
+A landing is a commit that names a pseudo partition's position and takes nothing out. What else adds files brings no row
+that was not judged, and landed or quarantined, before: `tidy` and compaction take files out, a restore says what it is,
+and of a steward's operation the commit names `<topic>/<p>/operated` and `<topic>/<p>/writer` together, or no position
+(`biokeel.land.checkpoint`). Of a table that
 was put back to an older version, what is landed anew counts anew: it was judged anew.
 
 Nothing is written here; what a reader has read is its own to keep: a version, and the `mark` by which the commit of
@@ -11,7 +13,7 @@ that version is told from one of another table in its place (`biokeel.land.commi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 from deltalake import DeltaTable
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from biokeel.land.lake import Lake
+
+_POSITION: Final = "position"
+_OPERATION: Final = frozenset({"operated", "writer"})
 
 File = tuple[str, int]
 """The address of a file of a table, and its rows."""
@@ -99,15 +104,17 @@ def gone(lake: Lake, files: Iterable[File]) -> Sequence[File]:
 def _landed(uri: str, topic: str, data: bytes) -> tuple[File, ...]:
     """The files that a commit landed; none where it is no landing."""
     files: list[File] = []
-    moves = False
+    named: set[str] = set()
     for line in data.splitlines():
         for kind, action in orjson.loads(line).items():
             if kind == "remove" and action["dataChange"]:
                 return ()
-            if kind == "txn":
-                before, _, partition = action["appId"].rpartition("/")
-                moves = moves or (before == topic and partition.isdigit())
+            if kind == "commitInfo" and action.get("operation") == "RESTORE":
+                return ()
+            if kind == "txn" and action["appId"].startswith(f"{topic}/"):
+                partition, _, what = action["appId"].removeprefix(f"{topic}/").partition("/")
+                named |= {what or _POSITION} if partition.isdigit() else set()
             elif kind == "add" and action["dataChange"]:
                 stats = orjson.loads(action.get("stats") or "{}")
                 files.append((f"{uri}/{action['path']}", int(stats.get("numRecords", 0))))
-    return tuple(files) if moves else ()
+    return tuple(files) if _POSITION in named and not named >= _OPERATION else ()

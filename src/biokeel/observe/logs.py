@@ -12,6 +12,7 @@ places are written, in tracebacks and in messages alike: a library's message may
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import threading
@@ -138,3 +139,11 @@ def configure_logs(level: str, *, json: bool = False, stream: TextIO | None = No
     threading.excepthook = lambda args: log.critical("A thread ended", exc_info=args.exc_value)
     for chatty in ("aiokafka", "faust", "mode", "httpx", "botocore", "great_expectations"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
+
+
+def leave(status: int) -> None:
+    """End the process now: a thread that hangs in a foreign library must not keep a failed worker alive."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

@@ -4,8 +4,10 @@ It follows the commits of the tables, in which each event that was judged lies, 
 costs the stream nothing; what it does slowly or badly slows nobody, and a worker that was away goes on from where it
 had come.
 
-It is a plain loop. One turn: look at the book of rules and at which shadows run, then count for each of them
-(`biokeel.rules.shadow_run`).
+It is a plain loop. One turn: look at the book of rules and at which shadows run, count for each of them
+(`biokeel.rules.shadow_run`), and look after the windows and thresholds of each event type whose suite has any
+(`biokeel.rules.window_run`). Great Expectations is never loaded here: a process of its own has it while a window is
+judged.
 
 **Dying.** What is counted is saved with how far it has come, in one object each. What was read and not saved is read
 again; at any moment there may be two of these processes, of which the slower hears that it is, and begins anew.
@@ -13,17 +15,27 @@ again; at any moment there may be two of these processes, of which the slower he
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import signal
 import threading
 import time
-from dataclasses import dataclass, field
+from collections import Counter
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+import psutil
+
 from biokeel.errors import CommitConflict, StoreUnavailable, SuiteError, describe
+from biokeel.rules import window_state
+from biokeel.rules.beside_seen import EVERY_SECONDS, Seen, alarms, expired, levels
 from biokeel.rules.of_the_book import versions_of
 from biokeel.rules.shadow import Shadows
 from biokeel.rules.shadow_run import InForce, ShadowRun
+from biokeel.rules.window_run import Wants, WindowRun
+from biokeel.validate.window_judge import judge_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,8 +44,10 @@ if TYPE_CHECKING:
     from biokeel.contracts.topics import EventType
     from biokeel.land.lake import Lake
     from biokeel.rulebook.follow import FollowedBook
+    from biokeel.rulebook.standing import Standing
     from biokeel.rules.beside_metrics import BesideMetrics
     from biokeel.rules.shadow import Running
+    from biokeel.rules.window_run import Judge
     from biokeel.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -56,10 +70,15 @@ class BesideWorker:
     book: FollowedBook
     metrics: BesideMetrics
     clock: Callable[[], float] = time.time
+    pool: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "window"))
+    judge: Judge = judge_window
     _shadows: Shadows = field(init=False)
     _runs: dict[str, ShadowRun] = field(default_factory=dict)
     _over: set[str] = field(default_factory=set)
     _has_looked: bool = False
+    _windows: dict[EventType, WindowRun] = field(default_factory=dict)
+    _asked: dict[EventType, bool] = field(default_factory=dict)
+    _seen: Seen | None = None
 
     def __post_init__(self) -> None:
         """Read nothing yet."""
@@ -103,7 +122,64 @@ class BesideWorker:
         if self._has_looked:
             self.book.look()
         self._has_looked = True
-        return self._count_shadows()
+        shadows, windows = self._count_shadows(), self._judge_windows()
+        self._show()
+        return shadows or windows
+
+    def _judge_windows(self) -> bool:
+        """Look after the windows of every event type; whether there is anything to do soon."""
+        busy = False
+        for event, standing in self._standings():
+            asks = bool(Wants(standing.suite))
+            try:
+                run = self._windows.get(event)
+                if run is None and not asks and not self._has_state(event):
+                    continue
+                if run is None:
+                    run = self._windows[event] = WindowRun(self.lake, event, self.pool, self.judge)
+                before = run.judged
+                busy = run.turn(standing, self.clock()) or asks or busy
+                if run.judged is not before:
+                    self.metrics.judged(str(event), run.judged)
+            except CommitConflict as error:
+                log.warning("%s", error)
+                del self._windows[event]
+        return busy
+
+    def _standings(self) -> list[tuple[EventType, Standing]]:
+        """What is in force, of the event types of which anything is."""
+        found = []
+        for event in self.book.events():
+            with suppress(SuiteError):
+                found.append((event, self.book.standing(event)))
+        return found
+
+    def _has_state(self, event: EventType) -> bool:
+        """Whether windows of an event type were followed before; asked once."""
+        if event not in self._asked:
+            self._asked[event] = bool(window_state.store_of(self.lake.objects, event).newest()[0])
+        return self._asked[event]
+
+    def _show(self) -> None:
+        """Set metrics, and write what was seen where it has changed."""
+        now = self.clock()
+        today = dt.datetime.fromtimestamp(now, dt.UTC).date()
+        suites = {event: standing.suite for event, standing in self._standings()}
+        states = {event: run.state for event, run in self._windows.items() if event in suites}
+        latest = Counter(str(each.outcome) for state in states.values() for each in state.latest)
+        seen = Seen(
+            now,
+            tuple(line for event, state in states.items() for line in alarms(event, suites[event], state, now, today)),
+            len(self._runs.keys() - self._over),
+            tuple(sorted(latest.items())),
+            tuple(each for event, suite in suites.items() for each in expired(event, suite.rules, today)),
+        )
+        before = self._seen
+        if before is None or now - before.at >= EVERY_SECONDS or replace(before, at=now) != seen:
+            at = [(str(event), each) for event in states for each in levels(suites[event], states[event], today)]
+            self.metrics.windows([(str(event), state) for event, state in states.items()], at)
+            seen.put(self.lake.objects)
+            self._seen = seen
 
     def _count_shadows(self) -> bool:
         now = self.clock()
@@ -150,7 +226,11 @@ class BesideWorker:
 
 
 def run_until_signal(settings: Settings, metrics: BesideMetrics) -> int:
-    """Run a process of the worker to its end: 0 after SIGTERM or SIGINT, 1 after a failure, which is logged."""
+    """Run a process of the worker to its end: 0 after SIGTERM or SIGINT, 1 after a failure, which is logged.
+
+    A window that is being judged then is judged by whoever comes next; its process is ended. The caller ends this one
+    at once (`biokeel.observe.logs.leave`), for the thread that waits for that would begin it again.
+    """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -159,4 +239,8 @@ def run_until_signal(settings: Settings, metrics: BesideMetrics) -> int:
     except Exception as error:  # noqa: BLE001 - the last place; every failure is logged the same way
         log.critical("The worker beside the stream ends: %s", describe(error))
         return 1
+    finally:
+        for child in psutil.Process().children():
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
     return 0

@@ -1,7 +1,7 @@
 """Rows that came live, as their verdicts stand on them: for who counts beside the stream.
 
-Of both tables those rows that a suite judged as they came. A row that came out of quarantine was judged when it went
-there and counts then; repeats, withdrawals and rows on which a stage failed are no suite's business.
+Of what was landed in both tables (`biokeel.land.landings`) those rows that a suite judged: repeats, withdrawals and
+rows on which a stage failed are none of its business.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
 
-from biokeel.batch import STREAM_QUARANTINE
 from biokeel.errors import StoreUnavailable
 from biokeel.land.landings import gone
 from biokeel.land.pieces import in_pieces, read
@@ -32,7 +31,6 @@ _TEXT: Final = pl.String()
 _LIST: Final = pl.List(pl.String())
 _LANDED: Final[dict[str, pl.DataType]] = {
     "source_id": _TEXT,
-    "stream": _TEXT,
     "suite_version": _TEXT,
     "warnings": _LIST,
 }
@@ -56,12 +54,10 @@ def table_of(lake: Lake, event: EventType, lies: str) -> str:
 def new_rows(lake: Lake, lies: str, piece: Piece) -> NewRows:
     """The rows of a piece of what was landed. Raises `StoreUnavailable`."""
     found = read(lake, piece, _COLUMNS[lies]).with_row_index("row")
-    came_out = pl.col("stream") == STREAM_QUARANTINE
     why, stamped = pl.lit(None, _TEXT), pl.col("warnings").fill_null([])
     if lies == QUARANTINED:
         why = pl.when(pl.col("reason") != Reason.RULE.value).then(pl.col("reason"))
         stamped = pl.concat_list(pl.col("failed_rules").fill_null([]), stamped)
-    why = pl.when(came_out).then(pl.lit("came out of quarantine")).otherwise(why)
     told = found.with_columns(why.alias("why"), stamped.alias("stamped"))
     others = told["why"].drop_nulls().value_counts()
     kept = told.filter(pl.col("why").is_null())

@@ -7,8 +7,8 @@ meet the expectation is unexpected. `tests/validate/test_parity.py` holds every 
 Which types are compiled, and what becomes of the others, stands in `biokeel.validate.expectations`.
 
 `mostly` below 1 judges a batch; a stream has no batches that a replay would cut again in the same place. So it never
-quarantines: each unexpected row is flagged or counted by itself, and a critical expectation with it is refused
-(`docs/decisions/010-mostly-is-not-a-row.md`).
+quarantines: each unexpected row is flagged or counted by itself, a critical expectation with it is refused, and the
+share is held of windows beside the stream (`docs/decisions/010-mostly-is-not-a-row.md`).
 """
 
 from __future__ import annotations
@@ -64,6 +64,12 @@ class Compiled:
     columns: frozenset[str] = frozenset()
     searches: tuple[Search, ...] = ()
 
+
+_OF_WINDOWS: Final[dict[str, Callable[[Mapping[str, Any], tuple[str, ...], Columns], None]]] = {
+    "expect_multicolumn_change_from_last_value_to_be_at_most": medical.check_change,
+    "expect_multicolumn_key_to_have_one_owner": medical.check_key,
+}
+"""Of ours that are about many rows: what raises where the arguments do not suit."""
 
 Meets = Callable[[Mapping[str, Any], tuple[str, ...], Columns], pl.Expr]
 """From arguments, column names and the columns' types to the rows that meet the expectation (null counts as no)."""
@@ -129,7 +135,7 @@ def compile_expectation(kind: str, arguments: Mapping[str, Any], columns: Column
         faults.add("kwargs", f"suite parameters are not read: {shown(parameters)}.", "Write the value itself.")
         return None
     if answer.how is How.WINDOW:
-        compiled = _window(arguments, columns, faults)
+        compiled = _window(kind, arguments, columns, faults)
     else:
         compiled = _row(kind, _REGISTRY[kind], arguments, columns, faults)
     return compiled if len(faults.found) == before else None
@@ -162,14 +168,39 @@ def _row(kind: str, entry: _Entry, arguments: Mapping[str, Any], columns: Column
     return Compiled(How.ROW, unexpected, frozenset(used), searches)
 
 
-def _window(arguments: Mapping[str, Any], columns: Columns, faults: Faults) -> Compiled:
+def _window(kind: str, arguments: Mapping[str, Any], columns: Columns, faults: Faults) -> Compiled:
+    """What concerns our columns, and all arguments of ours.
+
+    The other arguments are Great Expectations' to check (`biokeel.validate.native`).
+
+    pandas would run what stands behind an `@` of a condition, so only conditions that are ours to read go there; a
+    schema that is fetched from somewhere would be read by whoever owns that place.
+    """
     used: set[str] = set()
     listed = arguments.get("column_list")
     for name in (arguments.get("column"), *(listed if isinstance(listed, list) else ())):
         if name is not None:
             with faults.at("kwargs"):
                 column_of(name, columns, used)
+    with faults.at("kwargs.row_condition"):
+        if condition := arguments.get("row_condition"):
+            used |= compile_condition(condition, arguments.get("condition_parser"), columns)[1]
+    if kind in _OF_WINDOWS and not faults.found:
+        with faults.at("kwargs"):
+            _OF_WINDOWS[kind](arguments, _names(arguments, Shape.LIST), columns)
+    if not _is_whole(arguments.get("json_schema")):
+        faults.add("kwargs.json_schema", "$ref names another document.", 'Write it below "$defs", and "#/$defs/…".')
     return Compiled(How.WINDOW, columns=frozenset(used))
+
+
+def _is_whole(schema: object) -> bool:
+    """Whether a JSON schema refers to nothing but itself."""
+    if isinstance(schema, list):
+        return all(_is_whole(each) for each in schema)
+    if not isinstance(schema, dict):
+        return True
+    names = (schema[name] for name in ("$ref", "$dynamicRef", "$recursiveRef") if name in schema)
+    return all(isinstance(name, str) and name.startswith("#") for name in names) and _is_whole([*schema.values()])
 
 
 def _only_known(kind: str, arguments: Mapping[str, Any], known: frozenset[str]) -> None:
@@ -184,7 +215,9 @@ def _names(arguments: Mapping[str, Any], shape: Shape) -> tuple[str, ...]:
         return (arguments.get("column_A", ""), arguments.get("column_B", ""))
     names = arguments.get("column_list")
     if not isinstance(names, list) or not 2 <= len(names) <= _MOST_COLUMNS:
-        raise SuiteError(f"column_list must name from two columns to {_MOST_COLUMNS}.")
+        raise SuiteError(
+            f"column_list must name from two columns to {_MOST_COLUMNS}.", 'Write ["systolic", "diastolic"].'
+        )
     if len({str(name) for name in names}) < len(names):
         raise SuiteError("column_list names a column twice.", "Name it once.")
     return tuple(names)

@@ -27,10 +27,12 @@ from biokeel.validate.rules import CompiledSuite, Rule, Severity
 from biokeel.validate.trial import unfit_rules
 from biokeel.validate.values import shown
 from biokeel.validate.waivers import waivers_of
+from biokeel.validate.windows import Window, threshold_of, window_of
 
 if TYPE_CHECKING:
     from biokeel.contracts.schema import EventSchema
     from biokeel.validate.patterns import Search
+    from biokeel.validate.windows import Threshold
 
 __all__ = ["Finding", "Reading", "place_of", "read_suite"]
 
@@ -49,8 +51,6 @@ _LONGEST_RULE: Final = 100
 _VERSION: Final = re.compile(r"[0-9A-Za-z._-]{1,40}")
 _SUITE_KEYS: Final = frozenset({"name", "id", "expectations", "meta", "notes", "suite_parameters"})
 _KEYS: Final = frozenset({"type", "kwargs", "meta", "severity", "notes", "description", "id", "rendered_content"})
-_LATER: Final = "wanted_later"
-"""The key of `meta` by which an author keeps an expectation that this version does not run."""
 _OLD: Final = ("This is the form of Great Expectations 0.x.", "`biokeel suite convert FILE` writes the form of 1.x.")
 _HASH_DIGITS: Final = 12
 
@@ -78,8 +78,12 @@ def read_suite(text: str, schema: EventSchema) -> Reading:
         columns = Columns.of(schema)
     except SchemaError as error:
         return Reading(None, (), (*findings, Finding("", error.what, error.todo)))
-    rules, more = _rules(document.get("expectations"), columns)
+    about = Faults()
+    meta = document.get("meta")
+    window = window_of(meta if isinstance(meta, dict) else {}, about)
+    rules, more = _rules(document.get("expectations"), columns, window)
     found = [*findings, *_suite_findings(document, str(schema.event), rules), *more]
+    found += [Finding("", error.what, error.todo, place) for place, error in about.found]
     if not found:
         suite = CompiledSuite(schema.event, _version(document), tuple(rules), columns)
         found = [Finding(rule, what, fix) for rule, what, fix in unfit_rules(suite)]
@@ -109,8 +113,8 @@ def _with_place(finding: Finding, expectations: Any, lines: Mapping[str, int]) -
     return replace(finding, rule=rule, line=line)
 
 
-def _rules(expectations: Any, columns: Columns) -> tuple[list[Rule], list[Finding]]:
-    """The rules that are sound by themselves, and what is wrong with the others."""
+def _rules(expectations: Any, columns: Columns, window: Window) -> tuple[list[Rule], list[Finding]]:
+    """The rules that are sound by themselves, and what is wrong with the others. `window`: the one of the suite."""
     if not isinstance(expectations, list):
         return [], []
     if len(expectations) > MOST_RULES:
@@ -124,7 +128,7 @@ def _rules(expectations: Any, columns: Columns) -> tuple[list[Rule], list[Findin
         faults = Faults()
         rule = None
         with faults.at(""):
-            rule, more = _rule(expectation, columns, faults)
+            rule, more = _rule(expectation, columns, window, faults)
             searches += more
         if rule is not None and rule.id in rules:
             faults.add("meta.rule", "the id is taken by another rule of the suite.", "Choose another.")
@@ -184,7 +188,7 @@ def place_of(expectation: Any, number: int) -> str:
     return rule if isinstance(rule, str) and len(rule) <= _LONGEST_RULE else f"expectation {number}"
 
 
-def _rule(expectation: Any, columns: Columns, faults: Faults) -> tuple[Rule | None, tuple[Search, ...]]:
+def _rule(expectation: Any, columns: Columns, window: Window, faults: Faults) -> tuple[Rule | None, tuple[Search, ...]]:
     """The rule of one expectation, and the regular expressions in it; all that is wrong with it goes to `faults`."""
     if not isinstance(expectation, dict):
         faults.add("", "an expectation is an object with type and kwargs.")
@@ -205,6 +209,9 @@ def _rule(expectation: Any, columns: Columns, faults: Faults) -> tuple[Rule | No
     severity = _severity(expectation.get("severity"))
     if severity is None:
         faults.add("severity", "severity is missing or unknown.", f"Write {', '.join(Severity)}.")
+    source = meta.get("source", "")
+    if not isinstance(source, str):
+        faults.add("meta.source", "meta.source is no text.", "Name the guideline, standard or paper, with its table.")
     kind, kwargs = expectation.get("type"), expectation.get("kwargs")
     if not isinstance(kind, str) or not isinstance(kwargs, dict):
         faults.add("", "an expectation is an object with type and kwargs.")
@@ -217,29 +224,39 @@ def _rule(expectation: Any, columns: Columns, faults: Faults) -> tuple[Rule | No
             "Remove mostly, or set severity to warning or info.",
         )
     compiled = compile_expectation(kind, kwargs, columns, faults)
-    _later(kind, meta, severity, faults)
+    beside = _beside(kind, expectation | {"meta": meta}, mostly, window, faults)
     waivers = waivers_of(meta, faults, critical=severity is Severity.CRITICAL)
     if compiled is None or severity is None or faults.found:
         return None, ()
-    made = Rule(str(rule), severity, kind, notes, mostly, compiled.how, compiled.unexpected, compiled.columns, waivers)
-    return made, compiled.searches
+    made = Rule(str(rule), severity, kind, notes, mostly, compiled.how, compiled.unexpected, compiled.columns, *beside)
+    return replace(made, waivers=waivers, source=source), compiled.searches
 
 
-def _later(kind: str, meta: Mapping[str, Any], severity: Severity | None, faults: Faults) -> None:
-    """An expectation that this version does not run is no rule; its author may keep it as a wish."""
+def _beside(
+    kind: str, expectation: Mapping[str, Any], mostly: float, default: Window, faults: Faults
+) -> tuple[Window | None, Threshold | None]:
+    """Over which window an expectation is judged, where it is (`mostly` is about many rows, too), and its threshold."""
+    meta = expectation["meta"]
+    severity = _severity(expectation.get("severity"))
+    window, threshold = window_of(meta, faults, default), threshold_of(meta, faults)
     answer = EVERY.get(kind)
     if answer is None or answer.how is How.REFUSED:
-        return
-    later = meta.get(_LATER, False)
-    if not isinstance(later, bool):
-        faults.add(f"meta.{_LATER}", f"meta.{_LATER} must be true or false.")
-    elif answer.how is How.ROW and later:
-        faults.add(f"meta.{_LATER}", f"meta.{_LATER} stands at a rule that runs.", "Remove it.")
-    elif answer.how is How.WINDOW and severity is Severity.CRITICAL:
-        faults.add("severity", "it runs on a window, which cannot quarantine a row.", "Set it to warning or info.")
-    elif answer.how is How.WINDOW and not later:
-        fix = f'{answer.instead} To keep it for a version that runs it, write "{_LATER}": true into its meta.'
-        faults.add("type", f"{kind} is about a window of rows, which this version does not run: it is no rule.", fix)
+        return None, None
+    if answer.how is How.WINDOW:
+        if severity is Severity.CRITICAL:
+            fix = f"Set it to warning or info. {answer.instead}"
+            faults.add("severity", "it runs on a window, which cannot quarantine a row.", fix)
+        if threshold is not None:
+            faults.add("meta.threshold", "a threshold is a share of rows, and it judges none.", "Remove it.")
+        return window, None
+    if threshold is not None and severity is Severity.INFO:
+        what = "what fails an info rule is noted on no row, so it has no share."
+        faults.add("meta.threshold", what, "Set its severity to warning.")
+    if mostly < 1:
+        return window, threshold
+    if "window" in meta:
+        faults.add("meta.window", "meta.window stands at a rule that judges each row.", "Remove it.")
+    return None, threshold
 
 
 def _notes(notes: Any) -> str:

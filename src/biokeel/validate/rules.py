@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from biokeel.contracts.topics import EventType
     from biokeel.validate.columns import Columns
     from biokeel.validate.waivers import Waiver
+    from biokeel.validate.windows import Threshold, Window
 
 
 _FEW_COLUMNS: Final = 2
@@ -37,10 +38,14 @@ class Severity(StrEnum):
 class Rule:
     """One expectation of a suite.
 
-    `expectation` is Great Expectations' name of its type, `notes` the steward's reason. `unexpected` is a Boolean
-    expression, never null, over `columns`; None for an expectation that runs on a window.
+    `expectation` is Great Expectations' name of its type, `notes` the steward's reason; `source` is the guideline,
+    standard or paper that its numbers are from, empty where none is named. `unexpected` is a Boolean expression, never
+    null, over `columns`; None for an expectation that runs on a window.
 
     `waivers` say for which rows it stops nothing although it is critical: they land, with its id among their warnings.
+
+    `window` is where Great Expectations judges it: of one that runs on a window, and of one with `mostly` below 1,
+    which is about many rows, too. `threshold`: from which share of a source's rows on it warns or fails.
     """
 
     id: str
@@ -51,7 +56,10 @@ class Rule:
     how: How
     unexpected: pl.Expr | None
     columns: frozenset[str]
+    window: Window | None = None
+    threshold: Threshold | None = None
     waivers: tuple[Waiver, ...] = ()
+    source: str = ""
 
     @property
     def stopping(self) -> Rule:
@@ -65,16 +73,16 @@ class Rule:
     def runs(self) -> str:
         """How the rule runs, in a sentence for the steward."""
         if self.how is How.WINDOW:
-            return "wanted later: about a window of rows; not run by this version, and no rule until then"
+            return f"window: judged by Great Expectations beside the stream, {self.window}; no row changes by it"
         does = {
             Severity.CRITICAL: "a failing row is quarantined",
             Severity.WARNING: "a failing row lands with a flag",
             Severity.INFO: "failing rows are counted",
         }[self.severity]
         does = "; ".join((does, *map(str, self.waivers)))
-        if self.mostly < 1:
-            return f"row: {does}; mostly {self.mostly:g} is not applied, each row is judged by itself"
-        return f"row: {does}"
+        of_a_window = f"; mostly {self.mostly:g} is held of a window, {self.window}" if self.mostly < 1 else ""
+        of_a_share = f"; it {self.threshold}" if self.threshold is not None else ""
+        return f"row: {does}{of_a_window}{of_a_share}"
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,11 @@ class CompiledSuite:
     def row_rules(self) -> tuple[Rule, ...]:
         """The rules that judge each row, in the suite's order."""
         return tuple(rule for rule in self.rules if rule.how is How.ROW)
+
+    @cached_property
+    def window_rules(self) -> tuple[Rule, ...]:
+        """The rules that Great Expectations judges over windows, in the suite's order."""
+        return tuple(rule for rule in self.rules if rule.window is not None)
 
     @cached_property
     def waivers(self) -> dict[str, tuple[Waiver, ...]]:

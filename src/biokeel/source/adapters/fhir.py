@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
@@ -78,9 +79,10 @@ class _File:
         self._context = context
         self._report = report
         self._pressures = Pressures(report)
-        self._waiting: list[Bundle] = []
-        """Single resources: what is remembered of several is asked for at once."""
+        self._waiting: list[tuple[int, Bundle]] = []
+        """Single resources, with their numbers in the file: what is remembered of several is asked for at once."""
         self._alike = Alike(context, report, self._aside)
+        self._count = 0
         self.held = Held()
 
     def hand_on(self) -> list[Batch]:
@@ -89,19 +91,13 @@ class _File:
 
     def read(self, place: str, document: Resource, line: bytes) -> None:
         """Hold the events of a bundle or resource, which may be that of a `line`. Raises `AdapterError`."""
+        self._count += 1
         if not line or not self._alike.is_tried:
-            self._by_itself(place, document)
-        elif not self._alike.add(place, document, line):
-            self._by_itself(place, orjson.loads(line))
-        elif self._alike.full:
-            self._take_alike()
-
-    def _take_alike(self) -> None:
-        batches, others = self._alike.take()
-        for batch in batches:
-            self.held.add_frame(batch)
-        for row in others:
-            self._by_itself(row.place, orjson.loads(row.text))
+            self._by_itself(self._count, place, document)
+        elif not self._alike.add(self._count, place, document, line):
+            self._by_itself(self._count, place, orjson.loads(line))
+        if self._alike.full or len(self._waiting) >= _TOGETHER:
+            self._take()
 
     def _aside(self, place: str, document: Resource) -> Read | None:
         """What a single resource comes to, which nobody hears of; null where that is no plain reading."""
@@ -115,7 +111,8 @@ class _File:
             return None
         return None if case.is_withdrawn or pressures.taken else Read(case, made, report)
 
-    def _by_itself(self, place: str, document: Resource) -> None:
+    def _by_itself(self, number: int, place: str, document: Resource) -> None:
+        """Let a document wait that is no row of a known form. Raises `AdapterError`."""
         alone = place == _WHOLE
         kind = document.get("resourceType")
         if not isinstance(kind, str):
@@ -135,29 +132,44 @@ class _File:
                 raise AdapterError(f"{self._name} {fault}.") from None
             self._report.problem(place, f"{kind}: it {fault}")
             return
-        self._waiting.append(bundle)
-        # What no event is made of may be of any size.
-        if kind not in MAKERS or len(self._waiting) >= _TOGETHER:
+        # What no event is made of may be of any size, and waits for nobody.
+        if kind not in MAKERS and not bundle.is_bundle:
+            self._read(bundle)
+            return
+        self._waiting.append((number, bundle))
+        if bundle.is_bundle:
             self._take()
 
     def end(self) -> None:
         """The file has ended: read what waits, and put together the pressures that have no other half yet."""
-        self._take_alike()
         self._take()
         self._pair(rest=True)
 
     def _take(self) -> None:
-        """Hold the events of the documents that wait, in their order."""
-        bundles, self._waiting = self._waiting, []
+        """Hold the events of the documents that wait, those of one record in the order of the file."""
+        waiting, self._waiting = self._waiting, []
+        keys = {key for _, bundle in waiting for key in self._keys(bundle)}
+        batches, others = self._alike.take(keys)
+        for batch in batches:
+            self.held.add_frame(batch)
+        for row in others:
+            document = orjson.loads(row.text)
+            waiting.append((row.number, Bundle.of(document, self._context, self._report, row.place)))
+        if others:
+            waiting.sort(key=itemgetter(0))
+            keys.update(key for _, bundle in waiting for key in self._keys(bundle))
         if self._context.memory is not None:
-            self._context.memory.ahead(key for bundle in bundles for key in self._keys(bundle))
-        for bundle in bundles:
-            memory = self._context.memory or (OfOneFile() if bundle.has_versions else None)
-            for position, resource in bundle.resources:
-                self._resource(position, resource, bundle, memory)
-            for deletion in bundle.deletions:
-                self._delete(deletion, memory)
-            self._pair(rest=bundle.is_bundle)
+            self._context.memory.ahead(keys)
+        for _, bundle in waiting:
+            self._read(bundle)
+
+    def _read(self, bundle: Bundle) -> None:
+        memory = self._context.memory or (OfOneFile() if bundle.has_versions else None)
+        for position, resource in bundle.resources:
+            self._resource(position, resource, bundle, memory)
+        for deletion in bundle.deletions:
+            self._delete(deletion, memory)
+        self._pair(rest=bundle.is_bundle)
 
     def _keys(self, bundle: Bundle) -> Iterator[bytes]:
         """What a memory will be asked for, as far as it can be told."""

@@ -12,7 +12,7 @@ each of them gives alone.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -24,6 +24,7 @@ import polars as pl
 from biokeel.contracts.topics import EventType
 from biokeel.source.adapters.base import Batch, Context, Record, Report, Unusable, known_subject
 from biokeel.source.adapters.fhir_common import Case, Made
+from biokeel.source.adapters.fhir_observations import are_several_of_one_code, parts_of
 from biokeel.source.adapters.fhir_references import Resource, absolute, has_absolute_reference, relative
 from biokeel.source.adapters.units import convert
 from biokeel.source.moments import Moments, moments_of
@@ -107,8 +108,9 @@ class _Form:
 
 
 class Row(NamedTuple):
-    """An Observation of a known form, which waits; `text` is read by itself where it must be."""
+    """An Observation of a known form, the `number` of its file; `text` is read by itself where it must be."""
 
+    number: int
     form: _Form
     place: str
     text: bytes
@@ -174,7 +176,7 @@ class Alike:
         """Whether it is worth while to ask for a form: a file may have none."""
         return self._looked < _TRIED or self._hit * 2 >= self._looked
 
-    def add(self, place: str, document: Resource, text: bytes) -> bool:
+    def add(self, number: int, place: str, document: Resource, text: bytes) -> bool:
         """Whether `document` is of a known form, and waits; else it is to be read by itself, from its `text`.
 
         It is used up: nobody is to read it afterwards.
@@ -194,11 +196,14 @@ class Alike:
         if form is None:
             return False
         self._hit += 1
-        self._waiting.append(Row(form, place, text, own))
+        self._waiting.append(Row(number, form, place, text, own))
         return True
 
-    def take(self) -> tuple[list[Batch], list[Row]]:
-        """The events of what waits, noted in the memory, and the rows that must be read by themselves."""
+    def take(self, others: Container[bytes]) -> tuple[list[Batch], list[Row]]:
+        """The events of what waits, noted in the memory, and the rows that must be read by themselves.
+
+        `others` are the records, as the memory knows them, of what waits beside it: the order of versions counts.
+        """
         rows, self._waiting = self._waiting, []
         if not rows:
             return [], []
@@ -208,7 +213,7 @@ class Alike:
         digests = self._context.ids.digests("fhir", keys)
         written = pl.DataFrame({"id": [row.own.id for row in rows], "person": [row.own.person for row in rows]})
         fits = written.select(pl.all_horizontal(pl.all().str.contains(_IS_ID))).to_series()
-        good = occurred.known & dated & fits.to_numpy() & self._are_new(digests)
+        good = occurred.known & dated & fits.to_numpy() & self._are_new(digests, others)
         good &= np.fromiter((row.form.written is None for row in rows), np.bool_) | (occurred.at <= recorded)
         good &= np.fromiter((_is_somebody(row.form.scheme, row.own.person) for row in rows), np.bool_)
         chosen = np.flatnonzero(good).tolist()
@@ -235,12 +240,12 @@ class Alike:
             dated[there] &= known
         return recorded, dated
 
-    def _are_new(self, digests: Sequence[bytes]) -> npt.NDArray[np.bool_]:
+    def _are_new(self, digests: Sequence[bytes], others: Container[bytes]) -> npt.NDArray[np.bool_]:
         """Which records come the first time: here, and as far as the memory goes."""
         times = Counter(digests)
         memory = self._context.memory
         new = times.keys() if memory is None else memory.new_among(times)
-        return np.fromiter((times[each] == 1 and each in new for each in digests), np.bool_)
+        return np.fromiter((times[each] == 1 and each in new and each not in others for each in digests), np.bool_)
 
     def _batches(self, columns: _Columns, chosen: Sequence[int]) -> Iterator[Batch]:
         """The events of some rows, which are noted."""
@@ -288,6 +293,8 @@ class Alike:
         address = absolute(key) or relative(key, "")
         if address is None or address.id != own.id or subject.value != own.person or not key.endswith(own.id):
             return None  # Its key is made of more than its id, or its person has another identifier.
+        if are_several_of_one_code(parts_of(document, "component")):
+            return None  # Several of one code are told by their contents, so by their numbers.
         places = {id(quantity): place for place, (_, quantity, _) in enumerate(_numbers_in(document))}
         used = [places.get(id(each.quantity), -1) for made in read.made for each in made.numbers]
         if read.made and sorted(used) != list(range(len(own.numbers))):

@@ -180,6 +180,12 @@ def named(parts: Sequence[Resource]) -> list[tuple[Resource, list[Coding], str]]
     return made
 
 
+def are_several_of_one_code(parts: Sequence[Resource]) -> bool:
+    """Whether some of `parts` are told from each other by their contents alone."""
+    names = [_name_of(codings(part.get("code"))) for part in parts]
+    return len(set(names)) < len(names)
+
+
 def _content(part: Resource) -> bytes:
     return orjson.dumps(part, option=orjson.OPT_SORT_KEYS)
 
