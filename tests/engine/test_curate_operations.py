@@ -1,10 +1,12 @@
 """Quarantined rows that pass by now are released by the worker of their partition, once, whatever dies and flows."""
 
 import asyncio
+import shutil
 from contextlib import suppress
 
 import polars as pl
 import pytest
+from deltalake import DeltaTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,8 +15,10 @@ from biokeel.contracts.ids import encode_id
 from biokeel.engine.curate import operating
 from biokeel.engine.curate import worker as curate
 from biokeel.errors import NotApproved
+from biokeel.land.check import faults
 from biokeel.land.lake import Lake
 from biokeel.land.operated import done
+from biokeel.land.restore import plan, restore
 from biokeel.rulebook import reverdict
 from biokeel.rulebook.operations import MOST_ALONE, Operation
 from biokeel.rules.reverdict import Filter
@@ -344,6 +348,46 @@ def test_state_that_is_lost_is_made_anew_with_released_rows_where_they_stand_bet
     assert (after.offset, after.operated) == (before.offset, before.operated) == (2, done(1))
     assert after.state == before.state
     assert after.marks == before.marks
+
+
+@pytest.mark.parametrize("each", [6, pytest.param(1, marks=pytest.mark.long)])
+def test_a_table_can_be_put_back_to_any_version_and_no_row_is_lost_or_doubled(tmp_path, monkeypatch, each):
+    monkeypatch.setattr(reverdict, "CHUNK_ROWS", 2)
+
+    async def made(lake):
+        worker, stewards = await strict_then_lax(lake)
+        for order in (stewards.release, lambda: stewards.undo(1)):
+            order()
+            await carry_out(worker)
+        stewards.publish(122)
+        worker._book.look()
+        stewards.withdraw()
+        await carry_out(worker)
+        await feed(worker, block(2, TEN))
+        await land(worker)
+        return len(stewards.desk.states(PRESSURE))
+
+    async def put_back(lake, version):
+        wanted = plan(lake, PRESSURE, version, 1)
+        restore(lake, PRESSURE, wanted)
+        balanced(lake, in_tables(lake))
+        worker = await started(lake, fed=3)
+        await land(worker)
+        await carry_out(worker)
+        balanced(lake, 30)
+        assert list(faults(lake, PRESSURE)) == []
+        return landed(lake)
+
+    assert run(tmp_path / "lake", made) == 3
+    versions = DeltaTable(Lake.local(tmp_path / "lake").curated(PRESSURE)).version()
+    assert versions > 10
+    for version in range(1, versions, each):
+        shutil.copytree(tmp_path / "lake", tmp_path / str(version))
+        curated, quarantined = run(tmp_path / str(version), lambda lake, to=version: put_back(lake, to))
+        had_landed = quarantined.filter(pl.col("sequence").is_not_null())
+        ever = pl.concat([curated, had_landed], how="diagonal").unique(ROW)
+        for rows in ever.partition_by("participant_id"):
+            assert sorted(rows["sequence"]) == list(range(1, rows.height + 1))
 
 
 def test_of_two_workers_that_both_believe_to_have_the_partition_one_releases(tmp_path):
