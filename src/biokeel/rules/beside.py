@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import os
 import signal
 import threading
 import time
@@ -59,6 +60,8 @@ PAUSES: Final = 10
 """A pause is so many times the CPU that the look before it took, at least: what is beside the stream leaves it its CPU.
 Ten looks' worth of landings cost little more to count together than one."""
 LONGEST_SECONDS: Final = 60.0
+_NICE: Final = 10
+"""Where the stream wants all of the machine, it has it: what is counted comes later then. Its child is as nice."""
 
 
 @dataclass(slots=True)
@@ -234,6 +237,7 @@ def run_until_signal(settings: Settings, metrics: BesideMetrics) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    os.nice(_NICE)
     try:
         BesideWorker.of(settings, metrics).run(stop)
     except Exception as error:  # noqa: BLE001 - the last place; every failure is logged the same way
