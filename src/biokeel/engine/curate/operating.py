@@ -26,7 +26,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -65,14 +65,14 @@ log = logging.getLogger(__name__)
 class _Progress:
     """How far an operation is in a partition, in this process.
 
-    `known` is O as it was when the chunk was looked for: where it is another by now, somebody else has moved these rows.
-    `moves` is the chunk that waits to be landed, None while there is none; `left` are the chunks after it. `moved`: rows
-    so far, whichever process moved them. `step` is one that has been done but for O, 0 for none.
+    `known` is O as it was when the chunk was looked for: where it is another by now, somebody else has moved its rows.
+    `moves` is the chunk that waits to be landed, None while there is none; `left` are the chunks after it. `moved`:
+    rows so far, whichever process moved them. `step` is one that has been done but for O, 0 for none.
     """
 
     operation: Operation
     known: int
-    left: Iterator[pl.DataFrame] = iter(())
+    left: Iterator[pl.DataFrame] = field(default_factory=lambda: iter(()))
     moved: int = -1
     moves: pl.DataFrame | None = None
     step: int = 0
