@@ -93,8 +93,9 @@ def operations_killed(run):
     """What a wrong limit quarantined is released, taken back and brought back; the worker dies at one of the steps."""
     world, stewards = run.world, run.world.stewards
     world.fixed_suite = False
-    stewards.publish(110)
-    world.live(LOOK_SECONDS + 1, rows=300)
+    strict = stewards.publish(110)
+    while not stewards.has_stopped(strict):  # however long the worker takes to follow
+        world.live(LOOK_SECONDS, rows=300)
     stewards.publish(190)
     world.live(LOOK_SECONDS + 1, rows=300)
     world.settled()

@@ -43,6 +43,11 @@ class Stewards:
     def roll_back(self):
         self.pair.roll_back(PRESSURE, 1, "The experiment is over.")
 
+    def has_stopped(self, page):
+        """Whether a row lies in quarantine by that version."""
+        rows = scan(self.lake.quarantine(PRESSURE), self.lake).filter(pl.col("suite_version") == page.stamp)
+        return not rows.head(1).collect().is_empty()
+
     def release(self):
         """Order that what a limit has quarantined, and passes now, lands."""
         self._order(self._desk().preview_release(PRESSURE, Filter()))
