@@ -146,10 +146,23 @@ def test_every_form_gives_the_same_among_all_others() -> None:
 
 def test_of_two_versions_of_one_time_the_later_in_the_file_counts_whether_read_alone_or_together() -> None:
     known = [copy.deepcopy(FORMS[0]) | {"id": f"k-{index}"} for index in range(3)]
-    alone = observation("k-9", "2160-0", valueQuantity=amount(1, "mg/dL"))
+    # Of another event type: what the earlier of the two made is withdrawn, and of which it is tells the order.
+    alone = observation("k-9", "2339-0", valueQuantity=amount(90, "mg/dL"))
     together = copy.deepcopy(FORMS[0]) | {"id": "k-9"}
     check([*known, alone, together])
     check([*known, together, alone])
+
+
+def test_a_person_whom_no_identifier_names_is_nobody_among_others_too() -> None:
+    people = ["p-1", "p-2", "p-3", "**", "1.5E+09"]
+    check([copy.deepcopy(FORMS[0]) | {"id": each, "subject": {"reference": f"Patient/{each}"}} for each in people])
+
+
+def test_a_reference_to_another_server_says_whose_the_record_is_also_where_nobody_reads_its_element() -> None:
+    subject = {"reference": "https://emr.example/fhir/Patient/p-1"}
+    elsewhere = {"performer": [{"reference": "https://other.example/fhir/Practitioner/1"}]}
+    plain = [copy.deepcopy(FORMS[0]) | {"id": f"k-{index}", "subject": subject} for index in range(3)]
+    check([*plain, *(each | elsewhere | {"id": f"e-{index}"} for index, each in enumerate(plain))])
 
 
 @pytest.fixture
