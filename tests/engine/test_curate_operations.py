@@ -413,6 +413,33 @@ def test_of_two_workers_that_both_believe_to_have_the_partition_one_releases(tmp
     assert sorted(curated["first_offset"]) == [100 * each + row for each in range(4) for row in range(10)]
 
 
+def test_what_was_looked_for_before_somebody_else_released_it_is_not_released_again(tmp_path):
+    async def scenario(lake):
+        zombie, stewards = await strict_then_lax(lake)
+        heir = await started(lake, fed=2)
+        stewards.release()
+        for _ in range(4):
+            zombie._book.look()
+        ((at, operation),) = zombie._operator.due()
+        assert await zombie._operator.prepare(at, operation)
+        heir._book.look()
+        ((at, operation),) = heir._operator.due()
+        assert await heir._operator.prepare(at, operation)
+        async with heir._turn:  # one step: the operation is not done yet
+            await heir._operator.step(at)
+        zombie._landing.dropped[PRESSURE] = 0
+        await zombie._recover_dropped()
+        for offset in range(zombie._standings[AT].offset + 1, 2):
+            await feed(zombie, block(offset, TEN))
+        async with zombie._turn:
+            await zombie._operator.step(at)
+        await carry_out(zombie)
+        return landed(lake)
+
+    curated, _ = run(tmp_path, scenario)
+    assert sorted(curated["first_offset"]) == [100 * each + row for each in range(2) for row in range(10)]
+
+
 def test_who_landed_after_a_release_that_he_did_not_see_recovers_and_links_after_it(tmp_path):
     async def scenario(lake):
         zombie, stewards = await strict_then_lax(lake)

@@ -6,13 +6,16 @@ import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from biokeel.cli import vault as group
+from biokeel.contracts.ids import encode_id
 from biokeel.contracts.signatures import PublicKeys
+from biokeel.contracts.topics import Domain
 from biokeel.errors import VaultError
 from biokeel.settings import Settings
 from biokeel.vault.audit import Entry
+from biokeel.vault.consent import CONSENT
 from biokeel.vault.keys import create_key_file
 from biokeel.vault.store import Vault
-from biokeel.vault.tables import AUDIT
+from biokeel.vault.tables import AUDIT, PARTICIPANT
 
 
 @pytest.fixture
@@ -71,3 +74,23 @@ def run_raising(*arguments):
     result = run(*arguments)
     assert result.exception is not None
     raise result.exception
+
+
+def test_stopped_writes_who_has_withdrawn_or_consents_no_more_and_whom_they_were_merged_from(vault, tmp_path):
+    people = [
+        {"participant": 1, "consent": CONSENT[Domain.CLINICAL]},
+        {"participant": 2, "consent": CONSENT[Domain.LIFESTYLE]},
+        {"participant": 3, "consent": CONSENT[Domain.CLINICAL], "withdrawal": "further_collection"},
+        {"participant": 4, "consent": CONSENT[Domain.CLINICAL], "merged_into": 5},
+        {"participant": 5, "consent": CONSENT[Domain.CLINICAL], "merged_into": 3},
+        {"participant": 6, "consent": None},
+    ]
+    with vault._database.write() as connection:
+        for each in people:
+            connection.execute(sa.insert(PARTICIPANT).values(**each))
+    to = tmp_path / "stopped.txt"
+    result = run("stopped", "clinical.glucose", "--to", str(to))
+    assert result.exit_code == 0, result.output
+    assert to.read_text().split() == [encode_id(number) for number in (2, 3, 4, 5, 6)]
+    assert "5 participants" in result.output
+    assert run("stopped", "clinical.glucose", "--to", str(to)).exit_code == 2, "nothing is written over"

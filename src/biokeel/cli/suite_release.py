@@ -22,7 +22,10 @@ Source = Annotated[str, typer.Option("--source", help="Rows of this source.")]
 Since = Annotated[str, typer.Option("--since", help="Recorded since: 2026-11-01, a time with its zone, yesterday.")]
 Until = Annotated[str, typer.Option("--until", help="Recorded before.")]
 Without = Annotated[
-    Path | None, typer.Option("--without", help="Participants to leave out: what biokeel vault stopped wrote.")
+    Path | None,
+    typer.Option(
+        "--without", help="Participants to leave out: what biokeel vault stopped wrote.", exists=True, dir_okay=False
+    ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Order it. Without it nothing but the preview is made.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print it as one JSON object.")]
@@ -182,7 +185,7 @@ def _say_next(preview: Preview, made: Operation | str | None) -> None:
 def _left_out(desk: Desk, event: EventType, without: Path | None, *, yes: bool) -> str:
     """The list of participants whose rows do not land, kept in the book; without one nothing lands."""
     if without is not None:
-        return desk.reverdict.leave_out(event, without.read_text(encoding="ascii"))
+        return desk.reverdict.leave_out(event, without.read_text("ascii", "replace"))
     if yes:
         raise typer.BadParameter(
             f"--without: who has withdrawn since, only the vault zone knows. Ask for: biokeel vault stopped {event}"

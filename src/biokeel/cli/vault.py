@@ -75,6 +75,8 @@ def stopped(
     from biokeel.contracts.ids import encode_ids
     from biokeel.contracts.topics import event_type
 
+    if to.exists():
+        raise typer.BadParameter(f"{to} is there already; name a new file.", param_hint="--to")
     domain = event_type(event).domain
     vault = _open()
     try:

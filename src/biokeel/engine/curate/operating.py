@@ -26,7 +26,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -63,14 +63,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Progress:
-    """How far an operation is in a partition, in this process. `moves` is the chunk that waits to be landed, None while
-    there is none; `left` are the chunks after it. `moved`: rows so far, whichever process moved them. `step` is one
-    that has been done but for O, 0 for none.
+    """How far an operation is in a partition, in this process.
+
+    `known` is O as it was when the chunk was looked for: where it is another by now, somebody else has moved its rows.
+    `moves` is the chunk that waits to be landed, None while there is none; `left` are the chunks after it. `moved`:
+    rows so far, whichever process moved them. `step` is one that has been done but for O, 0 for none.
     """
 
     operation: Operation
-    left: Iterator[pl.DataFrame]
-    moved: int
+    known: int
+    left: Iterator[pl.DataFrame] = field(default_factory=lambda: iter(()))
+    moved: int = -1
     moves: pl.DataFrame | None = None
     step: int = 0
     is_done: bool = False
@@ -114,9 +117,9 @@ class Operator:
 
     async def prepare(self, at: Partition, operation: Operation) -> bool:
         """Step 1; whether there is something to land, or to note. Without the turn. Raises `StoreUnavailable`."""
-        progress = self._progress.get(at)
-        if progress is None or progress.operation.number != operation.number:
-            progress = self._progress[at] = _Progress(operation, iter(()), -1)
+        progress, has = self._progress.get(at), self._landing.tables[event_of(at.topic)].operated(at.partition)
+        if progress is None or (progress.operation.number, progress.known) != (operation.number, has):
+            progress = self._progress[at] = _Progress(operation, has)
         if progress.moves is not None or progress.step or progress.is_done:
             return True
         try:
@@ -146,6 +149,9 @@ class Operator:
         if event in self._landing.dropped or standing is None:
             return
         tables = self._landing.tables[event]
+        if progress.known != tables.operated(at.partition):
+            del self._progress[at]
+            return
         if at in self._unlinked or standing.offset != tables.landed(at.partition):
             return  # the partition is read again up to where its tables are; it is asked again then
         try:
@@ -194,9 +200,8 @@ class Operator:
             if goes_in(self._book.operations(event), request):
                 progress.moves = moves
                 return
-            known = self._landing.tables[event].operated(at.partition)
-            step = next_step(known, number)
-            move_out(self._lake, schema, at.partition, moves, steps=(known, step), reached=_reached)
+            step = next_step(progress.known, number)
+            move_out(self._lake, schema, at.partition, moves, steps=(progress.known, step), reached=_reached)
             progress.moved += moves.height
             progress.step = step
             log.info("operation %d of %s: %d rows moved out of partition %d", number, event, moves.height, at.partition)
@@ -233,6 +238,7 @@ class Operator:
         reached("curate.operation.linked")
         tables.operate(at.partition, linked, step)
         self._standings[at] = after
+        progress.known = step
         if moves is not None:
             progress.moved += moves.height
             progress.moves = None
