@@ -488,7 +488,8 @@ def test_a_unit_of_ours_is_known_by_its_own_name(unit: str) -> None:
         ("mg/dl", "mg/dL"), ("mmHg", "mm[Hg]"), ("10⁶/uL", "10*6/uL"), ("x10^3/µL", "10*3/uL"), ("µg/dL", "ug/dL"),
         ("mcg/mL", "ug/mL"), ("㎎/㎗", "mg/dL"), ("℃", "Cel"), ("％", "%"), ("mm/hr", "mm/h"), ("IU/mL", "[IU]/mL"),
         ("uIU/mL", "u[IU]/mL"), ("회/분", "/min"), ("mL/min/1.73m²", "mL/min/{1.73_m2}"), ("GDL", None), ("C", None),
-        ("M/uL", None), ("", None),
+        ("M/uL", None), ("", None), ("mM", "mmol/L"), ("µM", "umol/L"), ("nM", "nmol/L"), ("mm", "mm"), ("MM", None),
+        ("G/L", None), ("g/L", "g/L"), ("G/DL", "g/dL"), ("MG/L", "mg/L"), ("mS", None),
     ],
 )  # fmt: skip
 def test_texts_of_units(text: str, unit: str | None) -> None:
