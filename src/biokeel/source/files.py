@@ -400,20 +400,18 @@ class Waiting:
     def _send_rows(
         self, result: FileResult, event: EventType, rows: pl.DataFrame, places: Sequence[str], some: Sequence[int]
     ) -> None:
-        if some:
-            told = partial(_note_withheld, [(result, place) for place in places[some[0] : some[-1] + 1]])
-            result.sent[str(event)] += self._sink.publish(event, rows[some[0] : some[-1] + 1], told)
+        def withheld(row: int, what: str) -> None:
+            result.report.problem(places[some[row]], what)
+
+        result.sent[str(event)] += self._sink.publish(event, rows[some[0] : some[-1] + 1], withheld) if some else 0
 
     def _send_records(self, event: EventType, some: Sequence[_Record]) -> None:
-        told = partial(_note_withheld, [(result, place) for result, place, _ in some])
-        self._sink.publish(event, [each.content for each in some], told)
+        def withheld(row: int, what: str) -> None:
+            some[row].result.report.problem(some[row].place, what)
+
+        self._sink.publish(event, [each.content for each in some], withheld)
         for result, _, _ in some:
             result.sent[str(event)] += 1
-
-
-def _note_withheld(stand: Sequence[tuple[FileResult, str]], row: int, what: str) -> None:
-    result, place = stand[row]
-    result.report.problem(place, what)
 
 
 def _ids(rows: Rows) -> list[str]:
