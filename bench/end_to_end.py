@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from biokeel.contracts.topics import EventType
 
 WORKERS: Final = ("pseudonymise-1", "curate-1")
-PROCESSES: Final = ("kafka", "objectstore", *WORKERS, "books")
+PROCESSES: Final = ("kafka", "objectstore", *WORKERS, "books", "windows")
 LOOK_SECONDS: Final = 0.25
 ENROLLED_A_SECOND: Final = 2_000
 """Enrolling may not be slower than that, after `ENROL_SECONDS` to begin with."""

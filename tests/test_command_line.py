@@ -4,6 +4,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 import typer
@@ -83,3 +85,14 @@ def test_a_hostile_name_in_a_schema_or_a_suite_is_shown_harmlessly(tmp_path):
     ):
         assert harmless(report), report
         assert "\\u001b[2J" in report
+
+
+def test_polars_is_told_not_to_wake_up_all_the_time_before_it_is_loaded() -> None:
+    code = (
+        "import os, sys; sys.argv = ['biokeel', 'suite', '--help']; from biokeel.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print('polars' in sys.modules, os.environ['POLARS_DISABLE_HTTP_RATE_LIMIT'])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines()[-1] == "False 1"

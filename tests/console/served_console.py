@@ -22,6 +22,7 @@ from biokeel.contracts.topics import PERSON_EVENTS, event_type
 from biokeel.observe.metrics import Edge, WorkerMetrics
 from biokeel.reasons import Reason
 from biokeel.rulebook.shown import ShownVersion
+from biokeel.rules.beside_seen import Seen as Beside
 from tests.event_types import EVENTS
 
 FOLDER, TOKEN = Path(sys.argv[1]), sys.argv[2]
@@ -109,8 +110,13 @@ class Rules:
         return {GLUCOSE: edited, event_type("lifestyle.diet"): ShownVersion(fault="nothing holds")}
 
 
+def counted():
+    """What rules about many rows find: one that a window does not meet."""
+    return Beside(time.time(), ("bp.mean of clinical.glucose is not met <b>by 7 rows",))
+
+
 if __name__ == "__main__":
     wall, curate = WorkerMetrics("pseudonymise"), WorkerMetrics("curate")
     with wall.serve(FOLDER), curate.serve(FOLDER):
         threading.Thread(target=work, args=(wall, curate), daemon=True).start()
-        serve(FOLDER, seen, Rules(), 0, lambda url: print(url, flush=True), token=TOKEN)
+        serve(FOLDER, seen, Rules(), counted, port=0, announce=lambda url: print(url, flush=True), token=TOKEN)

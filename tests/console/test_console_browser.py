@@ -126,6 +126,12 @@ def test_rules_in_force_are_shown_with_who_wrote_and_approved_them_and_what_is_w
     assert page.get_by_test_id("rules-lifestyle.diet-version").text_content() == "–"
 
 
+def test_what_rules_about_many_rows_find_is_shown_as_text(page):
+    told = page.get_by_test_id("beside-alarm")
+    told.wait_for(timeout=60_000)
+    assert told.text_content() == "bp.mean of clinical.glucose is not met <b>by 7 rows"
+
+
 def test_the_page_can_be_read_by_a_screen_reader(page):
     assert page.get_by_role("img", name="The way of an event").count() == 1
     assert page.get_by_role("heading", level=1).count() == 1

@@ -25,7 +25,7 @@ class Stewards:
         self.review.introduce("author", AUTHOR.public, AUTHOR)
         self.review.introduce("other", OTHER.public, AUTHOR)
 
-    def publish(self, limit):
+    def publish(self, limit, *waivers):
         """The stamp of a version that quarantines what is above `limit`, and differs otherwise from the first one."""
         standing = self.review.standing(PRESSURE)
         suite = json.loads(standing.chain.pages[0].version.submitted.suite)
@@ -35,7 +35,7 @@ class Stewards:
                 "type": "expect_column_values_to_be_between",
                 "kwargs": {"column": "systolic", "max_value": limit},
                 "severity": "critical",
-                "meta": {"rule": "bp.systolic.limit", "notes": f"at most {limit}"},
+                "meta": {"rule": "bp.systolic.limit", "notes": f"at most {limit}", "waivers": list(waivers)},
             }
         )
         asked = Asked(Kind.DRAFT, json.dumps(suite), AUTHOR, "because", "")

@@ -1,6 +1,7 @@
 """The worker follows the book of rules: each row is judged by one version, whatever dies and whoever edits."""
 
 import asyncio
+import datetime as dt
 
 import polars as pl
 import pytest
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 from biokeel.engine.curate import worker as curate
 from biokeel.errors import StoreUnavailable
 from biokeel.land.lake import Lake
+from biokeel.rules.reverdict import Filter
 from tests.engine.book_world import TEN, Stewards
-from tests.engine.curate_world import PRESSURE, assign, block, feed, land, landed, made_worker
+from tests.engine.curate_world import BEGAN, PRESSURE, assign, block, feed, land, landed, made_worker
 
 
 def test_an_edit_takes_effect_while_blocks_flow_and_each_row_says_which_version_judged_it(tmp_path):
@@ -91,6 +93,56 @@ def test_whatever_is_edited_and_dies_each_row_is_judged_once_by_a_version_of_the
         odd = curated.filter(of_it & (pl.col("systolic") > limit))
         assert odd["warnings"].list.contains("bp.systolic.limit").all(), "landed, since an earlier version decided so"
         assert quarantined.filter(of_it & (pl.col("systolic") <= limit))["failed_rules"].list.len().sum() == 0
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_rows_of_a_waived_source_land_with_a_flag_as_long_as_they_were_recorded_in_time(tmp_path, dies):
+    class Died(BaseException):
+        pass
+
+    day = 24 * 60
+    waiver = {
+        "source": "demo-one",
+        "until": dt.datetime.fromtimestamp(BEGAN / 1000, dt.UTC).date().isoformat(),
+        "reason": "a test's",
+    }
+
+    async def scenario():
+        lake = Lake.local(tmp_path)
+        worker = made_worker(lake)
+        await assign(worker)
+        worker._book.events()
+        stewards = Stewards(lake)
+        stewards.publish(125)
+        worker._book.look()
+        blocks = [block(0, TEN), block(1, TEN), block(2, TEN, recorded=day), block(3, TEN, source="demo-two")]
+        await feed(worker, blocks[0])
+        await land(worker)
+        stewards.publish(125, waiver)
+        worker._book.look()
+        for each in blocks[1:]:
+            await feed(worker, each)
+        if dies:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(curate, "reached", dies_after_the_decision(Died))
+                await land(worker)
+            worker = made_worker(lake)
+            (again,) = (await assign(worker)).values()
+            for offset in range(again, 4):
+                await feed(worker, blocks[offset])
+        await land(worker)
+        worker.check()
+        return stewards, *landed(lake)
+
+    stewards, curated, quarantined = asyncio.run(scenario())
+    assert curated.group_by("pseudo_offset").len().sort("pseudo_offset").rows() == [(0, 7), (1, 10), (2, 7), (3, 7)]
+    flagged = curated.filter(pl.col("warnings").list.contains("bp.systolic.limit"))
+    assert flagged.select("pseudo_offset", "systolic").rows() == [(1, 126.0), (1, 127.0), (1, 128.0)]
+    assert quarantined["failed_rules"].to_list() == [["bp.systolic.limit"]] * 9
+    would = stewards.desk.preview_release(PRESSURE, Filter())
+    assert (would.rows, stewards.desk.preview_withdrawal(PRESSURE, Filter()).rows) == (3, 0), (
+        "what came before the waiver"
+    )
 
 
 def dies_after_the_decision(died):

@@ -1,16 +1,24 @@
 """Quarantined rows that pass by now are released by the worker of their partition, once, whatever dies and flows."""
 
 import asyncio
+import shutil
+from contextlib import suppress
 
 import polars as pl
 import pytest
+from deltalake import DeltaTable
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from biokeel.batch import ROW
 from biokeel.contracts.ids import encode_id
 from biokeel.engine.curate import operating
 from biokeel.engine.curate import worker as curate
 from biokeel.errors import NotApproved
+from biokeel.land.check import faults
 from biokeel.land.lake import Lake
 from biokeel.land.operated import done
+from biokeel.land.restore import plan, restore
 from biokeel.rulebook import reverdict
 from biokeel.rulebook.operations import MOST_ALONE, Operation
 from biokeel.rules.reverdict import Filter
@@ -342,6 +350,46 @@ def test_state_that_is_lost_is_made_anew_with_released_rows_where_they_stand_bet
     assert after.marks == before.marks
 
 
+@pytest.mark.parametrize("each", [6, pytest.param(1, marks=pytest.mark.long)])
+def test_a_table_can_be_put_back_to_any_version_and_no_row_is_lost_or_doubled(tmp_path, monkeypatch, each):
+    monkeypatch.setattr(reverdict, "CHUNK_ROWS", 2)
+
+    async def made(lake):
+        worker, stewards = await strict_then_lax(lake)
+        for order in (stewards.release, lambda: stewards.undo(1)):
+            order()
+            await carry_out(worker)
+        stewards.publish(122)
+        worker._book.look()
+        stewards.withdraw()
+        await carry_out(worker)
+        await feed(worker, block(2, TEN))
+        await land(worker)
+        return len(stewards.desk.states(PRESSURE))
+
+    async def put_back(lake, version):
+        wanted = plan(lake, PRESSURE, version, 1)
+        restore(lake, PRESSURE, wanted)
+        balanced(lake, in_tables(lake))
+        worker = await started(lake, fed=3)
+        await land(worker)
+        await carry_out(worker)
+        balanced(lake, 30)
+        assert list(faults(lake, PRESSURE)) == []
+        return landed(lake)
+
+    assert run(tmp_path / "lake", made) == 3
+    versions = DeltaTable(Lake.local(tmp_path / "lake").curated(PRESSURE)).version()
+    assert versions > 10
+    for version in range(1, versions, each):
+        shutil.copytree(tmp_path / "lake", tmp_path / str(version))
+        curated, quarantined = run(tmp_path / str(version), lambda lake, to=version: put_back(lake, to))
+        had_landed = quarantined.filter(pl.col("sequence").is_not_null())
+        ever = pl.concat([curated, had_landed], how="diagonal").unique(ROW)
+        for rows in ever.partition_by("participant_id"):
+            assert sorted(rows["sequence"]) == list(range(1, rows.height + 1))
+
+
 def test_of_two_workers_that_both_believe_to_have_the_partition_one_releases(tmp_path):
     async def scenario(lake):
         zombie, stewards = await strict_then_lax(lake)
@@ -452,3 +500,96 @@ def test_people_whom_the_vault_has_stopped_stay_in_quarantine(tmp_path):
     preview, curated = run(tmp_path, scenario)
     assert preview.left == {"stopped in the vault": 2}
     assert set(curated.filter(pl.col("operation") == 1)["participant_id"]) == {encode_id(8)}
+
+
+ORDERS = ("release", "withdraw", "undo")
+DEADLY = (*STEPS, *STEPS_OUT, "curate.land.decided", "curate.land.landed")
+ACTIONS = st.lists(
+    st.one_of(
+        st.sampled_from(
+            ["feed", "feed", "land", "carry out", "carry out", "die", "forget the state", *ORDERS, *ORDERS]
+        ),
+        st.integers(118, 130),
+        st.tuples(
+            st.sampled_from((*STEPS, *STEPS_OUT, "curate.land.decided", "curate.land.landed")), st.integers(1, 3)
+        ),
+    ),
+    min_size=4,
+    max_size=16,
+)
+"""What happens; a number is a limit that comes in force, a pair where a worker dies while it carries out."""
+
+
+def whatever(folder, actions):
+    """Every event lies in one place after each of `actions`, and in the end where the last order says it should."""
+
+    async def scenario(lake):
+        fed, worker, stewards = 0, await started(lake), Stewards(lake)
+        for action in [*actions, "carry out"]:
+            if action == "feed":
+                await feed(worker, block(fed, TEN))
+                fed += 1
+            elif action == "land":
+                await land(worker)
+            elif isinstance(action, int):
+                stewards.publish(action)
+            elif action == "carry out":
+                await land(worker)
+                await carry_out(worker)
+            elif action in ORDERS:
+                ordered(stewards, action)
+            else:
+                if isinstance(action, tuple):
+                    with pytest.MonkeyPatch.context() as patch:
+                        dies(patch, *action)
+                        with suppress(Died):
+                            await land(worker)
+                            await carry_out(worker)
+                elif action == "forget the state":
+                    for key in lake.objects.keys("state/"):
+                        lake.objects.delete(key)
+                worker = await started(lake, fed)
+            worker.check()
+            balanced(lake, in_tables(lake))
+        await feed(worker, block(fed, TEN))
+        await land(worker)
+        balanced(lake, 10 * (fed + 1))
+        return worker._standings[AT], *landed(lake)
+
+    standing, curated, quarantined = run(folder, scenario)
+    # What went to quarantine after it had landed keeps its place in the person's history.
+    had_landed = quarantined.filter(pl.col("sequence").is_not_null())
+    ever = pl.concat([curated, had_landed], how="diagonal").unique(ROW)
+    for rows in ever.partition_by("participant_id"):
+        assert sorted(rows["sequence"]) == list(range(1, rows.height + 1))
+    follows_the_previous(ever)
+    assert int(standing.state.whole().values[:, 0].sum()) == ever.height
+
+
+def ordered(stewards, action):
+    """Order it where there is anything to move."""
+    with suppress(NotApproved):
+        if action == "undo":
+            stewards.undo(len(stewards.desk.states(PRESSURE)))
+        else:
+            getattr(stewards, action)()
+
+
+def in_tables(lake):
+    return pl.concat([frame.select("first_offset") for frame in landed(lake)]).n_unique()
+
+
+@given(ACTIONS)
+@settings(max_examples=10, deadline=None)
+def test_whatever_is_ordered_and_dies_each_event_lies_in_one_place_and_each_person_has_one_history(
+    tmp_path_factory, actions
+):
+    whatever(tmp_path_factory.mktemp("lake"), actions)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@given(ACTIONS)
+@settings(max_examples=300, deadline=None)
+def test_the_same_in_hundreds_of_orders(tmp_path_factory, actions):
+    whatever(tmp_path_factory.mktemp("lake"), actions)

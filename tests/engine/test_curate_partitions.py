@@ -223,7 +223,7 @@ def test_a_replay_after_a_snapshot_of_some_partitions_gives_the_same_rows(tmp_pa
         await assign(worker, *ATS)
         await feed_all(worker, *first)
         await land(worker)
-        await worker._landing.run(worker._saver._save, ATS[1], worker._standings[ATS[1]])
+        await worker._landing.run(worker._saver.save, ATS[1], worker._standings[ATS[1]])
         worker.check()
 
     async def goes_on(worker, lake):

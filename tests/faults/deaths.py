@@ -8,8 +8,9 @@ from tests.faults.plan import experiment
 from tests.faults.traffic import LATE
 from tests.faults.world import KINDS
 
-STREAM = [point for point in POINTS if "operat" not in point and "moved" not in point]
-"""Those that are passed whatever stewards do; of the others see `tests/engine/test_curate_operations.py`."""
+OPERATION = [point for point in POINTS if "operat" in point or "moved" in point]
+"""Those that are passed while a steward's operation is carried out."""
+STREAM = [point for point in POINTS if point not in OPERATION]
 PAIRS = list(zip(*([point for point in STREAM if point.startswith(kind)] for kind in KINDS), strict=True))
 """A point of each kind of worker; every such point is in one pair."""
 PLACES = 3
@@ -84,6 +85,33 @@ def suites_change_in_the_stream(run):
     run.harmed()
     run.recovered(world, timed=False)
     world.stewards.check()
+    put_back(run)
+
+
+@experiment("SIGKILL at each step of a steward's operations", full=4 * len(OPERATION), seconds=60)
+def operations_killed(run):
+    """What a wrong limit quarantined is released, taken back and brought back; the worker dies at one of the steps."""
+    world, stewards = run.world, run.world.stewards
+    world.fixed_suite = False
+    stewards.publish(110)
+    world.live(LOOK_SECONDS + 1, rows=300)
+    stewards.publish(190)
+    world.live(LOOK_SECONDS + 1, rows=300)
+    world.settled()
+    point = OPERATION[run.number % len(OPERATION)]
+    for order, goes_out in ((stewards.release, False), (stewards.undo, True), (stewards.undo, False)):
+        world.end("curate-1")
+        order()
+        dies = goes_out or "moved" not in point
+        world.start("curate-1", point if dies else "")
+        if dies:
+            world.await_deaths("curate-1", sending=200)
+            run.harmed()
+            world.start("curate-1")
+        world.until(stewards.all_done)
+        books = world.settled()
+        assert books.balanced, f"missing {books.named('missing')} doubled {books.named('doubled')}"
+    run.recovered(world, timed=False)
     put_back(run)
 
 

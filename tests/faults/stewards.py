@@ -7,6 +7,7 @@ import polars as pl
 from biokeel.demo.stewards import MadeUpStewards
 from biokeel.land.reading import scan
 from biokeel.rulebook.follow import FollowedBook
+from biokeel.rules.reverdict import Filter, Reverdict
 from biokeel.settings import Settings
 from tests.faults.traffic import PRESSURE
 
@@ -41,6 +42,25 @@ class Stewards:
 
     def roll_back(self):
         self.pair.roll_back(PRESSURE, 1, "The experiment is over.")
+
+    def release(self):
+        """Order that what a limit has quarantined, and passes now, lands."""
+        self._order(self._desk().preview_release(PRESSURE, Filter()))
+
+    def undo(self):
+        """Order that what the last operation moved goes back."""
+        self._order(self._desk().preview_undo(PRESSURE, len(self._desk().states(PRESSURE))))
+
+    def all_done(self):
+        return not any(each.open_in for each in self._desk().states(PRESSURE))
+
+    def _desk(self):
+        return Reverdict(self.lake, self.schemas, self.pair.review, four_eyes=True)
+
+    def _order(self, preview):
+        made = self._desk().order(preview, self.pair.author, "An experiment.")
+        if isinstance(made, str):
+            self._desk().approve(PRESSURE, made, self.pair.approver)
 
     def check(self):
         """Every row was judged by a version of the book, and what landed passes that version, or says that it fails.

@@ -209,6 +209,14 @@ class World:
                 following = time.monotonic() + every
             time.sleep(0.1)
 
+    def until(self, reached, patience=PATIENCE):
+        """Wait, workers watched, until `reached()`."""
+        deadline = time.monotonic() + patience
+        while not reached():
+            self.watch(supervised=False)
+            assert time.monotonic() < deadline, f"{reached.__name__} takes too long"
+            time.sleep(0.3)
+
     def last_words(self, name):
         """The last line of a worker's log that says why it ended."""
         lines = (self.logs / f"{name}.log").read_text("utf-8", "replace").splitlines()

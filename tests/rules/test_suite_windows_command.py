@@ -43,8 +43,8 @@ def test_a_steward_sees_what_windows_came_to_and_where_sources_stand(
     shown = run(EVENT)
     assert shown.exit_code == 1
     words = [" ".join(line.replace("│", " ").split()) for line in shown.output.splitlines()]
-    assert any(line.startswith("bp.mean b met 1 90.0") for line in words)
-    assert any(line.startswith("bp.mean hospital-a fails 2 110.0") for line in words)
+    assert any(line.startswith("bp.mean b met 1 90 ") for line in words)
+    assert any(line.startswith("bp.mean hospital-a fails 2 110 ") for line in words)
     assert any(line.startswith("bp.mostly all fails 3 2 of 3 (66.67%)") for line in words)
     assert any(line.startswith("bp.systolic.range hospital-a warns 3 1 33.33%") for line in words)
     told = json.loads(run(EVENT, "--json").output)[EVENT]

@@ -379,3 +379,29 @@ def test_a_threshold_is_told_of_the_last_time_until_enough_came_in_this_one(worl
     state.shares[DAY][1]["bp.systolic.range"]["a"] = Share(FEW, 0)
     found = {level.source: level for level in levels(suite, state, dt.date(2026, 1, 1))}
     assert (found["a"].share, found["a"].outcome) == (Share(FEW, 0), Outcome.MET)
+
+
+def test_what_goes_wrong_with_one_event_types_windows_is_told_and_stops_nothing_else(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(Path(world.lake.root).parent / "b", suite_text(threshold(warn=0.2)))
+    world.start(suite_text(RANGE))
+    worker = world.worker(judge=judge)
+    worker.turn()
+    world.land({"systolic": 120.0})
+
+    def breaks(*_: Any) -> None:
+        raise ValueError("900 mmHg of somebody")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(window_run, "new_rows", breaks)
+        worker.turn()
+    seen = Seen.read(world.lake.objects)
+    assert seen is not None
+    assert seen.alarms[0].startswith(f"Rules about many rows of {PRESSURE} cannot be followed: ValueError")
+    assert "somebody" not in seen.alarms[0]
+    assert world.counted().rows == 1
+    worker.turn()
+    assert not Seen.read(world.lake.objects).alarms  # type: ignore[union-attr]
+    settle(world, worker)
+    assert [each.rows for each in results(world)] == [1]

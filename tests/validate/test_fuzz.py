@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from biokeel.batch import PseudonymisedBatch
 from biokeel.contracts.schema import load_schemas
+from biokeel.contracts.topics import EventType
 from biokeel.settings import PROJECT_ROOT
 from biokeel.validate.document import MOST_CHARACTERS
-from biokeel.validate.expectations import ANSWERS
+from biokeel.validate.expectations import EVERY
 from biokeel.validate.lint import Reading, read_suite
 from biokeel.validate.stage import validate
 from biokeel.validate.suites import suite_path
@@ -23,7 +24,20 @@ from biokeel.validate.trial import nasty_frames
 from tests.event_types import LANDED_EVENTS
 
 SCHEMAS = load_schemas(PROJECT_ROOT / "schemas")
-TEXTS = {event: suite_path(PROJECT_ROOT / "expectations", event).read_text("utf-8") for event in LANDED_EVENTS}
+
+
+def text_of(event: EventType) -> str:
+    """The suite that ships, with waivers of one rule, which none that ships has."""
+    suite = json.loads(suite_path(PROJECT_ROOT / "expectations", event).read_text("utf-8"))
+    rule = next(rule for rule in suite["expectations"] if rule["severity"] == "critical")
+    rule["meta"]["waivers"] = [
+        {"source": "hospital-a", "until": "2027-03-31", "reason": "A gateway."},
+        {"source": "hospital-b", "until": "9999-12-31", "reason": "For ever."},
+    ]
+    return json.dumps(suite, ensure_ascii=False, indent=2)
+
+
+TEXTS = {event: text_of(event) for event in LANDED_EVENTS}
 NASTY: list[Any] = [
     None,
     True,
@@ -76,7 +90,9 @@ NASTY: list[Any] = [
     "critical",
     ["critical"],
     [["any"]],
-    *sorted(ANSWERS),
+    *sorted(EVERY),
+    [{"source": "hospital-a", "until": "2027-03-31", "reason": "A gateway."}] * 2,
+    "0001-01-01",
 ]
 KEYS = [
     "row_condition",

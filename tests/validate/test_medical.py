@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from biokeel.contracts.schema import load_schema
 from biokeel.contracts.topics import event_type
@@ -14,6 +17,8 @@ from biokeel.settings import PROJECT_ROOT
 from biokeel.validate.columns import Columns
 from biokeel.validate.compile import compile_expectation
 from biokeel.validate.findings import Faults
+from biokeel.validate.lint import read_suite
+from biokeel.validate.window_judge import judge_window
 from tests.validate.real_gx import unexpected_rows
 
 GENOME = Columns.of(load_schema(PROJECT_ROOT / "schemas", event_type("genome.qc_metrics")))
@@ -128,4 +133,114 @@ def test_a_condition_picks_rows_as_for_any_other_expectation() -> None:
 def test_what_does_not_suit_is_a_finding_that_says_what_to_write(kind: str, kwargs: dict[str, Any]) -> None:
     faults = Faults()
     assert compile_expectation(kind, kwargs, GENOME, faults) is None
+    assert all(error.todo for _, error in faults.found)
+
+
+CHANGE = "expect_multicolumn_change_from_last_value_to_be_at_most"
+OWNER = "expect_multicolumn_key_to_have_one_owner"
+WEIGHT = {"column_list": ["participant", "occurred_at", "value", "code"], "max_change": 20, "within_hours": 72}
+DAY = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
+
+
+def weights(*rows: tuple[int | None, float | None, float | None, str]) -> pl.DataFrame:
+    """Rows of a person, days since the first of March, kilograms, and a code."""
+    types = {"participant": pl.Int64, "occurred_at": pl.Datetime("ms", "UTC"), "value": pl.Float64, "code": pl.String}
+    moments = [None if days is None else DAY + dt.timedelta(days=days) for _, days, *_ in rows]
+    return pl.DataFrame(
+        [(who, at, *rest) for (who, _, *rest), at in zip(rows, moments, strict=True)], schema=types, orient="row"
+    )
+
+
+def test_a_value_is_held_against_the_last_one_of_the_person_however_the_rows_came() -> None:
+    frame = weights(
+        (1, 2, 95.0, "29463-7"),  # came before the row of the day before
+        (2, 0, 50.0, "29463-7"),
+        (1, 1, 70.0, "29463-7"),
+        (1, 3, 71.0, "29463-7"),
+        (2, 2, 70.0, "29463-7"),  # 20 exactly
+        (2, 2, 91.0, "3141-9"),  # another code
+        (2, 9, 95.0, "29463-7"),  # a week later
+        (None, 1, 5.0, "29463-7"),
+        (3, None, 5.0, "29463-7"),
+        (3, 1, None, "29463-7"),
+        (3, 1.5, 90.0, "29463-7"),
+    )
+    assert unexpected_rows(frame, CHANGE, WEIGHT) == [0, 3]
+    assert unexpected_rows(frame, CHANGE, WEIGHT | {"within_hours": 240}) == [0, 3, 6]
+    assert unexpected_rows(frame, CHANGE, WEIGHT | {"max_change": 19.5}) == [0, 3, 4]
+
+
+ROWS_OF_PEOPLE = st.lists(
+    st.tuples(
+        st.sampled_from([None, 1, 2]),
+        st.sampled_from([None, 0, 1, 1, 5]),
+        st.sampled_from([None, 10.0, 31.0, 50.0]),
+        st.sampled_from(["a", "b"]),
+    ),
+    min_size=1,
+    max_size=10,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(ROWS_OF_PEOPLE)
+def test_the_last_value_is_that_of_the_row_before_in_time_and_then_in_the_order_of_landing(rows: list[Any]) -> None:
+    expected, known = [], [(number, *row) for number, row in enumerate(rows) if None not in row]
+    for number, who, day, value, code in known:
+        earlier = [(d, n, v) for n, w, d, v, c in known if (w, c) == (who, code) and (d, n) < (day, number)]
+        if earlier and abs(value - max(earlier)[2]) > 20 and (day - max(earlier)[0]) * 24 <= 72:
+            expected.append(number)
+    assert unexpected_rows(weights(*rows), CHANGE, WEIGHT) == expected
+
+
+def test_a_window_is_judged_by_them_and_tells_no_value_of_a_person() -> None:
+    kwargs = WEIGHT | {"column_list": ["participant", "occurred_at", "value", "code"]}
+    meta = {"notes": "why", "window": {"every": "5d"}}
+    status = {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "code"}, "severity": "critical"}
+    rules = [
+        status | {"meta": {"rule": "lab.code.there", "notes": "why"}},
+        {"type": CHANGE, "kwargs": kwargs, "severity": "warning", "meta": {"rule": "lab.change", **meta}},
+        {
+            "type": OWNER,
+            "kwargs": {"column_list": ["participant", "code"]},
+            "severity": "info",
+            "meta": {"rule": "lab.owner", **meta},
+        },
+    ]
+    text = json.dumps({"name": "clinical.lab_result", "expectations": rules})
+    reading = read_suite(text, load_schema(PROJECT_ROOT / "schemas", event_type("clinical.lab_result")))
+    assert reading.suite is not None, reading.findings
+    frame = weights((1, 0, 70.0, "a"), (1, 1, 95.0, "a"), (2, 1, 80.0, "a")).with_columns(
+        source_id=pl.lit("hospital-a")
+    )
+    told = judge_window(reading.suite, reading.suite.window_rules, text, frame)
+    assert told.not_judged == {}
+    assert [(each["rule"], each["met"], each["unexpected"], each["observed"]) for each in told.verdicts] == [
+        ("lab.change", False, 1, ""),
+        ("lab.owner", False, 3, ""),
+    ]
+
+
+def test_a_key_that_two_own_fails_in_every_row_of_it() -> None:
+    frame = pl.DataFrame({"participant": [1, 2, 1, 3, 3, None], "sha256": ["a", "a", "b", "c", "c", "b"]})
+    assert unexpected_rows(frame, OWNER, {"column_list": ["participant", "sha256"]}) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "kwargs"),
+    [
+        (CHANGE, WEIGHT | {"column_list": ["participant", "value", "occurred_at"]}),
+        (CHANGE, WEIGHT | {"column_list": ["participant", "occurred_at"]}),
+        (CHANGE, WEIGHT | {"max_change": 0}),
+        (CHANGE, WEIGHT | {"within_hours": "72"}),
+        (CHANGE, {name: value for name, value in WEIGHT.items() if name != "max_change"}),
+        (CHANGE, WEIGHT | {"max_ratio": 2}),
+        (OWNER, {"column_list": ["participant", "value"]}),
+        (OWNER, {"column_list": ["participant"]}),
+        (OWNER, {"column_list": ["participant", "code"], "max_change": 1}),
+    ],
+)
+def test_what_does_not_suit_an_expectation_on_a_window_is_a_finding(kind: str, kwargs: dict[str, Any]) -> None:
+    faults = Faults()
+    assert compile_expectation(kind, kwargs, LAB, faults) is None
     assert all(error.todo for _, error in faults.found)

@@ -43,7 +43,7 @@ def test_every_event_type_has_a_suite_and_samples_that_try_each_of_its_rules(
     report = run_samples(suite, samples_path(ROOT, event).read_text(encoding="utf-8"))
     assert not report.surprises
     assert not report.untried
-    assert len(suite.row_rules) == len(suite.rules), "no suite of ours needs a window yet"
+    assert {rule.severity for rule in suite.rules if rule.window is not None} <= {"warning", "info"}
 
 
 @pytest.mark.parametrize("event", LANDED_EVENTS, ids=str)

@@ -29,8 +29,10 @@ ROWS = pl.DataFrame(
         "body_position": ["sitting", "lying", '"sitting"', None],
         "event_id": ["f" * 32, "e" * 32, "d" * 32, "d" * 32],
         "occurred_at": [NOON] * 4,
+        "occurred_offset_minutes": [540] * 4,
         "recorded_at": [NOON] * 4,
         "birth_year": [1981, 1982, 1983, 1984],
+        "participant": [7, 8, 7, 9],
     },
     schema_overrides={"occurred_at": pl.Datetime("ms", "UTC"), "recorded_at": pl.Datetime("ms", "UTC")},
 )
@@ -40,6 +42,9 @@ CRITICAL = {
     "severity": "critical",
     "meta": {"rule": "bp.range", "notes": "why"},
 }
+
+
+BIRTH = ["occurred_at", "occurred_offset_minutes", "birth_year"]
 
 
 def rule(name: str, kind: str, window: dict[str, Any] | None = None, **kwargs: Any) -> dict[str, Any]:
@@ -116,7 +121,7 @@ def test_every_expectation_on_windows_is_judged_by_great_expectations_itself() -
     met = {verdict["rule"].removeprefix("a."): verdict["met"] for verdict in found.verdicts}
     assert met == {kind: expected for kind, _, expected in EVERY}
     mean = next(verdict for verdict in found.verdicts if verdict["rule"] == "a.expect_column_mean_to_be_between")
-    assert (float(mean["observed"]), mean["rows"], mean["source"]) == (pytest.approx(460 / 3), 4, None)
+    assert (float(mean["observed"]), mean["rows"], mean["source"]) == (153.333, 4, None)
     unique = next(verdict for verdict in found.verdicts if verdict["rule"] == "a.expect_column_values_to_be_unique")
     assert (unique["looked_at"], unique["unexpected"], unique["observed"]) == (4, 2, "")
 
@@ -138,6 +143,23 @@ def test_each_source_is_judged_by_itself_where_the_window_says_so_and_mostly_as_
         ("a.mostly", None): True,
     }
     assert (told["a.mostly", None]["looked_at"], told["a.mostly", None]["unexpected"]) == (3, 2)
+
+
+def test_expectations_of_our_own_are_judged_too_and_no_participant_is_told() -> None:
+    sitting = ["participant", "occurred_at", "systolic"]
+    kind = "expect_multicolumn_change_from_last_value_to_be_at_most"
+    found = asked(
+        rule("a.change", kind, column_list=sitting, max_change=5, within_hours=24),
+        rule("a.owner", "expect_multicolumn_key_to_have_one_owner", column_list=["participant", "event_id"]),
+        rule("a.birth", "expect_multicolumn_time_to_not_precede_birth", mostly=0.5, column_list=BIRTH),
+    )
+    told = {verdict["rule"]: verdict for verdict in found.verdicts}
+    assert {name: (verdict["met"], verdict["unexpected"]) for name, verdict in told.items()} == {
+        "a.change": (False, 1),
+        "a.owner": (False, 2),
+        "a.birth": (True, 0),
+    }
+    assert not any(verdict["observed"] for verdict in told.values())
 
 
 def test_nothing_is_told_of_the_values_of_a_persons_columns() -> None:

@@ -6,6 +6,7 @@ their commands, so that `biokeel --help` answers at once.
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import Annotated
@@ -77,6 +78,9 @@ def main() -> None:
 
     Of any other only its type and place are told: its message may quote an event's value.
     """
+    # polars counts requests to a store in a task that wakes up a thousand times a second, for ever after the first one:
+    # some 2 % of a core of each process that has read a table. It is asked when polars is loaded, which is later.
+    os.environ.setdefault("POLARS_DISABLE_HTTP_RATE_LIMIT", "1")
     try:
         status = build()(standalone_mode=False)
     except TyperException as error:

@@ -33,6 +33,7 @@ def console(
     from biokeel.land.lake import Lake
     from biokeel.observe.logs import configure_logs
     from biokeel.rulebook.shown import ShownRules
+    from biokeel.rules.beside_seen import Seen
     from biokeel.settings import OPERATOR, Settings
 
     settings = Settings.load()
@@ -48,8 +49,9 @@ def console(
         settings.state_dir,
         lambda: Published.read(objects()),
         ShownRules(settings.state_dir),
-        settings.console_port if port is None else port,
-        lambda url: say(f"Console: {url if given else with_token(url, token)}"),
+        lambda: Seen.read(objects()),
+        port=settings.console_port if port is None else port,
+        announce=lambda url: say(f"Console: {url if given else with_token(url, token)}"),
         token=token,
         hosts=settings.console_hosts,
     )

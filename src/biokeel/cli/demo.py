@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import polars as pl
     from rich.console import Console
     from rich.progress import Progress
 
+    from biokeel.contracts.receipts import Receipt
     from biokeel.contracts.topics import EventType
     from biokeel.demo import DemoCorpus
     from biokeel.demo.programme import Publishers
+    from biokeel.land.lake import Lake
     from biokeel.source.client import Publisher
     from biokeel.stack.stack import Stack
 
@@ -105,6 +109,8 @@ def demo(
         hears = max(books.sources, key=lambda source: books.sources[source].figures()["quarantined"])
         show_receipts(stack.source(hears), books.sources[hears].raw, console, line_of)
         show_silent(lake, SILENT, console)
+        console.rule("8 · A steward's day: a wrong limit, and the way back")
+        _stewards_day(stack, corpus, lake, console)
     farewell(state_dir, console)
 
 
@@ -152,6 +158,48 @@ def _publish(
         publishers.flush()
         _send(publishers, progress, "person.enrolment (late)", ENROLMENT, corpus.late_enrolments)
     return corpus, len(broken)
+
+
+def _stewards_day(stack: Stack, corpus: DemoCorpus, lake: Lake, console: Console) -> None:
+    """Let two made-up stewards make a mistake and mend it, while events flow."""
+    from biokeel.books.bookkeeper import Bookkeeper
+    from biokeel.cli.suite_backtest import show_briefly
+    from biokeel.cli.verify import waited
+    from biokeel.contracts.catalogue import DirectoryCatalogue, Schemas
+    from biokeel.contracts.ids import encode_ids
+    from biokeel.contracts.registry import open_catalogue
+    from biokeel.contracts.sources import Register
+    from biokeel.contracts.topics import Zone
+    from biokeel.demo.programme import Publishers
+    from biokeel.demo.steward_day import PRESSURE, Around, show_stewards_day
+    from biokeel.settings import Settings
+    from biokeel.source.receipts import Follower, told
+    from biokeel.vault.store import Vault
+
+    base = stack.settings(Zone.RESEARCH)
+    senders = sorted(set(corpus.events[PRESSURE]["source_id"]) & set(Register.load(Settings.load().sources_dir)))
+    settings = {source: stack.source(source) for source in senders}
+    bookkeeper = Bookkeeper.of(stack.state_dir)
+
+    def send(event: EventType, rows: pl.DataFrame) -> None:
+        publishers.publish(event, rows)
+        publishers.flush()
+
+    def stopped() -> str:
+        vault = Vault.open(stack.settings(Zone.VAULT))
+        try:
+            return "\n".join(encode_ids(vault.stopped(PRESSURE.domain)))
+        finally:
+            vault.close()
+
+    def heard() -> Iterator[Receipt]:
+        for each in settings.values():
+            yield from told(Follower(each), on=False)
+
+    around = Around(send, lambda: waited(bookkeeper, PATIENCE_SECONDS), stopped, heard, show_briefly)
+    schemas = Schemas(DirectoryCatalogue(base.schemas_dir), landed=True)
+    with Publishers(settings, open_catalogue(base.schemas_dir, base.schema_registry_url)) as publishers:
+        show_stewards_day(corpus, lake, schemas, around, console)
 
 
 def _send(publishers: Publishers, progress: Progress, text: str, event: EventType, frame: pl.DataFrame) -> None:

@@ -77,7 +77,10 @@ def _told(seen: Published | str) -> dict[str, object]:
 def _told_rules(rules: Rules) -> dict[str, object]:
     if isinstance(rules, str):
         return {"rules": None}
-    return {"rules": {str(event): rule._asdict() for event, rule in rules.items()}}
+    told = {
+        event: rule._asdict() | {"waivers": [each._asdict() for each in rule.waivers]} for event, rule in rules.items()
+    }
+    return {"rules": {str(event): each for event, each in told.items()}}
 
 
 def _told_beside(beside: Seen | str) -> dict[str, object]:
@@ -128,6 +131,7 @@ def _rules(rules: Rules) -> Text:
     for event, rule in rules.items():
         if rule.version and event not in began:
             lines.append(f"{event}: version {rule.version} of {rule.author}, approved by {rule.approver}, {rule.at}")
+        lines += [f"{event}: {waiver.told()}" for waiver in rule.waivers]
         if rule.fault:
             lines.append(f"{event}: {rule.fault}")
     return Text("\n".join(lines))

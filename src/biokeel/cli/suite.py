@@ -51,8 +51,6 @@ def list_suites() -> None:
 
     Then the waivers in force.
     """
-    from datetime import UTC, datetime
-
     from biokeel.rulebook.shown import ShownRules, ShownVersion
     from biokeel.validate.rules import Severity
 
@@ -66,13 +64,11 @@ def list_suites() -> None:
         say(f"{event!s:<28}{version:<20}{reading.suite.version if reading.suite else 'broken':<20}{counts}")
     if isinstance(rules, str):
         say(f"What is in force is not known: {rules}")
-    today = datetime.now(UTC).date()
     for event, shown in known.items():
         if shown.fault:
             say(f"{event}: {shown.fault}")
-        for rule, waiver in shown.waivers:
-            over = " (over: what is recorded today is stopped)" if waiver.expired(today) else ""
-            say(f"{event}: {rule} is {waiver}; approved by {shown.approver or 'nobody'}{over}")
+        for waiver in shown.waivers:
+            say(f"{event}: {waiver.told()}")
 
 
 def check(events: Events = None) -> None:

@@ -161,18 +161,28 @@ def moment(text: str) -> dt.datetime | None:
 
 def show(found: Backtest, console: Console) -> None:
     """Print what was found as tables."""
-    console.print(_head(found), highlight=False, soft_wrap=True)
-    if found.rules:
-        console.print(_rules(found))
-    for column, title in (("source_id", "By source"), ("month", "By month")):
-        if found.judged and (found.moved(would_stop=True) or found.moved(would_stop=False)):
-            console.print(_moves(found, column, title))
+    show_briefly(found, console)
+    if _moves_any(found):
+        console.print(_moves(found, "month", "By month"))
     if found.swept:
         console.print(_sweep(found.swept))
     if found.examples:
         console.print(_examples(found.examples))
     for line in _notes(found):
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def show_briefly(found: Backtest, console: Console) -> None:
+    """Print what was found by rule and by source."""
+    console.print(_head(found), highlight=False, soft_wrap=True)
+    if found.rules:
+        console.print(_rules(found))
+    if _moves_any(found):
+        console.print(_moves(found, "source_id", "By source"))
+
+
+def _moves_any(found: Backtest) -> bool:
+    return bool(found.moved(would_stop=True) or found.moved(would_stop=False))
 
 
 def _head(found: Backtest) -> str:

@@ -73,6 +73,14 @@ def alarms(view: View) -> str:
     return f'<section class="card warn" role="alert"><h2>Sources</h2><ul>{rows}</ul></section>'
 
 
+def beside(view: View) -> str:
+    """What rules about many rows find strange, each with what to do."""
+    if view.beside is None or not view.beside.alarms:
+        return ""
+    rows = "".join(f'<li data-testid="beside-alarm">{escape(sentence)}</li>' for sentence in view.beside.alarms)
+    return f'<section class="card warn" role="alert"><h2>Rules about many rows</h2><ul>{rows}</ul></section>'
+
+
 def flow(view: View) -> str:
     """The way of an event with a number on every edge."""
     rates = _latest(view)
@@ -227,6 +235,7 @@ def rules_table(view: View) -> str:
         rows.append(_row(str(event), cells, quiet=False))
         if rule.fault:
             faults.append(f'<p class="warn" data-testid="rules-{event}-fault">{event}: {escape(rule.fault)}</p>')
+        faults += [f"<p>{event}: {escape(waiver.told())}</p>" for waiver in rule.waivers]
     return (
         f'<section class="card">{title}as the book has them: <code>biokeel suite history</code></small></h2>'
         f'{"".join(faults)}<div class="scroll"><table>'

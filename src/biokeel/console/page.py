@@ -12,7 +12,7 @@ from nicegui import Client, app, background_tasks, ui
 from nicegui.server import Server
 
 from biokeel.console import draw, guard
-from biokeel.console.watch import View, watch_books, watch_rules, watch_workers
+from biokeel.console.watch import View, watch_beside, watch_books, watch_rules, watch_workers
 from biokeel.errors import PortTaken
 from biokeel.observe.stats import Snapshot
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from biokeel.books.published import Published
     from biokeel.rulebook.shown import ShownRules
+    from biokeel.rules.beside_seen import Seen
 
 HOST: Final = "127.0.0.1"
 STOP_SECONDS: Final = 0.5
@@ -34,16 +35,17 @@ def serve(
     state_dir: Path,
     read: Callable[[], Published | None],
     rules: ShownRules,
+    beside: Callable[[], Seen | None],
+    *,
     port: int,
     announce: Callable[[str], None],
-    *,
     token: str,
     hosts: str = "",
 ) -> None:
     """Serve the page on 127.0.0.1:`port` (0: any free one) until interrupted; `announce` is called with its URL.
 
     The workers are found below `state_dir`; `read` gives what the follower of the books has seen, `rules` what is in
-    force.
+    force, `beside` what is counted beside the stream.
     Only who shows `token` is served (`guard`), by the console's own names or one of `hosts`. Raises `PortTaken`.
     """
     port = _free(port)
@@ -55,6 +57,7 @@ def serve(
         background_tasks.create(watch_workers(state_dir, view, watched), name="watch workers")
         background_tasks.create(watch_books(read, view, watched), name="watch books")
         background_tasks.create(watch_rules(rules, view, watched), name="watch rules")
+        background_tasks.create(watch_beside(beside, view, watched), name="watch beside")
         background_tasks.create(_announce(port, announce), name="announce")
 
     app.on_startup(start)
@@ -101,6 +104,7 @@ def build(view: View) -> None:
         part(draw.header)
         part(draw.tiles)
         part(draw.alarms)
+        part(draw.beside)
         part(draw.flow)
         with ui.element("div").classes("two"):
             with ui.element("div").classes("stack"):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from biokeel.books.published import Published
     from biokeel.observe.metrics import Edge
     from biokeel.rulebook.shown import Rules, ShownRules
+    from biokeel.rules.beside_seen import Seen
 
 STATS_EVERY: Final = 1.5
 """Seconds between two snapshots of the workers."""
@@ -58,6 +59,8 @@ class View:
     alarms: tuple[Alarm, ...] = ()
     trouble: str = ""
     rules: Rules = "not read yet"
+    beside: Seen | None = None
+    """What is counted beside the stream; None where nobody counted yet, or it cannot be read."""
     opened: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when somebody opens a page."""
 
@@ -102,6 +105,16 @@ async def watch_books(read: Callable[[], Published | None], view: View, watched:
             view.see_books(await asyncio.to_thread(read), time.time())
         except BiokeelError as error:
             view.trouble = str(error)
+        await view.rest(BOOKS_EVERY, watched)
+
+
+async def watch_beside(read: Callable[[], Seen | None], view: View, watched: Callable[[], bool]) -> None:
+    """Keep `view` fresh with what is counted beside the stream, for ever."""
+    while True:
+        try:
+            view.beside = await asyncio.to_thread(read)
+        except BiokeelError:
+            view.beside = None  # the books say that the store is away
         await view.rest(BOOKS_EVERY, watched)
 
 

@@ -89,6 +89,14 @@ def is_known(lake: Lake, uri: str, version: int, mark: int) -> bool:
     return _read(lake, uri, version) == mark
 
 
+def is_table(lake: Lake, uri: str) -> bool:
+    """Whether there is a table at `uri`: it has its first commit, or a checkpoint, before which commits are cleared.
+
+    By two GETs, for who may not take a listing that came short for an answer. Raises `StoreUnavailable`.
+    """
+    return any(lake.objects.find(key) is not None for key in (commit_key(lake, uri, 0), _checkpoint(lake, uri)))
+
+
 def whole(lake: Lake, uri: str, version: int | None = None) -> Followed:
     """The table as it is (or was in `version`), every file with its rows as come; version -1 where there is no table.
 

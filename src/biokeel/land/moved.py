@@ -5,8 +5,9 @@ Two tables have no common commit, so one step goes like this, by the worker of t
 1. **append** the rows to the quarantine table, with the operation's number; the app transaction `<topic>/<p>/moved`
    says which step it was. *Crash after it*: they are in both tables, and count as quarantined from now on, because that
    row has the later operation. Who recovers finds that step past O, and goes on with 2 (`unfinished`).
-2. **delete** them from the curated table by their coordinates, unless a later operation brought them back. *Crash after
-   some of it*: the same; what is not there any more is not deleted again.
+2. **delete** them from the curated table by their coordinates, unless a later operation brought them back; each such
+   commit says which step it is of (`<topic>/<p>/moving`), so that a restore knows which quarantine table has what is
+   missing there. *Crash after some of it*: the same; what is not there any more is not deleted again.
 3. O (`biokeel.land.checkpoint`) moves to this step, by the caller. *Crash before it*: the same, and nothing is found.
 
 Of two workers that both believe to have the partition one is refused in 1: it either finds that O is not what it knew,
@@ -15,7 +16,7 @@ or its commit meets another one under that name. Linking state does not change: 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 from deltalake import DeltaTable
@@ -34,6 +35,12 @@ if TYPE_CHECKING:
     from biokeel.land.lake import Lake
 
 
+MOVED: Final = "moved"
+MOVING: Final = "moving"
+"""Names of app transactions, behind those of a partition: the steps that the quarantine table has taken in, and that
+the curated table has begun to give away."""
+
+
 def move_out(
     lake: Lake,
     schema: EventSchema,
@@ -49,7 +56,7 @@ def move_out(
     """
     event, (known, step) = schema.event, steps
     quarantine, curated = _tables(lake, schema)
-    name = f"{event.pseudo_topic}/{partition}/moved"
+    name = f"{event.pseudo_topic}/{partition}/{MOVED}"
     if noted(quarantine, name) >= step or _operated(curated, schema, partition) != known:
         raise CommitConflict(
             f"Another worker moves rows of {event}, partition {partition}.", "Recover it, and go on from there."
@@ -57,7 +64,7 @@ def move_out(
     with Mapped(quarantine.table_uri), conflicts():
         append(quarantine, to_table(rows, quarantine_columns(schema), str(event)), {name: step})
     reached("land.moved")
-    _delete(curated, rows, step)
+    _delete(curated, schema, rows, step)
     reached("land.moved_away")
 
 
@@ -67,12 +74,13 @@ def unfinished(lake: Lake, schema: EventSchema, partition: int, reached: Hook = 
     Raises `CommitConflict`, `StoreUnavailable`.
     """
     quarantine, curated = _tables(lake, schema)
-    step = noted(quarantine, f"{schema.event.pseudo_topic}/{partition}/moved")
+    step = noted(quarantine, f"{schema.event.pseudo_topic}/{partition}/{MOVED}")
     if step <= _operated(curated, schema, partition):
         return None
     mine = (pl.col("operation") == operation_of(step)) & (pl.col("pseudo_partition") == partition)
     moved = scan(quarantine, lake).filter(mine).select(*ROW, "pseudo_partition", "pseudo_offset")
-    _delete(curated, collect(moved.join(scan(curated, lake).select(ROW), on=ROW, how="semi")), step)
+    still_there = collect(moved.join(scan(curated, lake).select(ROW), on=ROW, how="semi"))
+    _delete(curated, schema, still_there, step)
     reached("land.moved_away")
     return step
 
@@ -89,5 +97,8 @@ def _operated(curated: DeltaTable, schema: EventSchema, partition: int) -> int:
     return max(0, noted(curated, f"{schema.event.pseudo_topic}/{partition}/operated"))
 
 
-def _delete(curated: DeltaTable, rows: pl.DataFrame, step: int) -> None:
-    delete(curated, rows, only=f"(operation IS NULL OR operation < {operation_of(step)})")
+def _delete(curated: DeltaTable, schema: EventSchema, rows: pl.DataFrame, step: int) -> None:
+    """Step 2 for `rows`, which are all of one pseudo partition."""
+    for partition in rows["pseudo_partition"].unique():
+        noted_as = {f"{schema.event.pseudo_topic}/{partition}/{MOVING}": step}
+        delete(curated, rows, noted_as, only=f"(operation IS NULL OR operation < {operation_of(step)})")

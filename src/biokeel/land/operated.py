@@ -18,6 +18,7 @@ from biokeel.batch import ROW, STREAM_QUARANTINE, PseudonymisedBatch
 from biokeel.contracts.ids import decode_ids
 from biokeel.land.checkpoint import Mapped
 from biokeel.land.columns import CURATED_STAMPS, curated_columns
+from biokeel.land.commits import is_table
 from biokeel.land.reading import collect, scan
 
 if TYPE_CHECKING:
@@ -67,13 +68,13 @@ def tables_of(lake: Lake, schema: EventSchema) -> dict[str, pl.LazyFrame]:
     uris = {"curated": lake.curated(event), "quarantine": lake.quarantine(event), "history": lake.history(event)}
     found = {}
     for name, uri in uris.items():
+        if not is_table(lake, uri):
+            continue
         with Mapped(uri):
-            if DeltaTable.is_deltatable(uri, lake.options):
-                rows = scan(DeltaTable(uri, storage_options=lake.options), lake)
-                there = rows.collect_schema().names()
-                # A history from before there were operations: nobody has made its columns yet.
-                known = "operation" in there
-                found[name] = rows if known else rows.with_columns(pl.lit(None, pl.Int64).alias("operation"))
+            rows = scan(DeltaTable(uri, storage_options=lake.options), lake)
+            # A history from before there were operations: nobody has made its columns yet.
+            known = "operation" in rows.collect_schema().names()
+        found[name] = rows if known else rows.with_columns(pl.lit(None, pl.Int64).alias("operation"))
     return found
 
 

@@ -14,6 +14,7 @@ from deltalake import DeltaTable
 
 from biokeel.errors import LandingError
 from biokeel.land.checkpoint import Mapped, noted
+from biokeel.land.commits import is_table
 from biokeel.land.log import committed_at, oldest, version_at
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ def positions_in(lake: Lake, uri: str, topic: str, suffix: str = "") -> dict[int
 
     Raises `StoreUnavailable`.
     """
+    if not is_table(lake, uri):
+        return {}
     with Mapped(uri):
-        if not DeltaTable.is_deltatable(uri, lake.options):
-            return {}
         table = DeltaTable(uri, storage_options=lake.options)
         return positions_of(table, topic, partitions_of(table), suffix)

@@ -3,7 +3,8 @@
 delta-rs restores a table's files and leaves the app transactions of the newest version: the positions would account
 for rows that are gone, and no worker would ever land them again. So ours go back with the rows: T to what it was in
 that version of the curated table, Q to what it was in the oldest version of the quarantine table that accounts for all
-that is in there. Workers then read again what lies above and judge it anew, by the suite of now.
+that is in there, and for all that a steward's operation has moved from there. O goes back, too, so what operations did
+later is done again. Workers then read again what lies above and judge it anew, by the suite of now.
 
 No commit spans both tables. In between no worker may begin, so a mark says that a restore is under way, and `recover`
 refuses while it stands. In steps, and what a crash after each means:
@@ -40,6 +41,7 @@ from biokeel.land.aside import Aside
 from biokeel.land.checkpoint import Mapped, append, noted
 from biokeel.land.log import oldest, version_at
 from biokeel.land.maintenance import made_from
+from biokeel.land.moved import MOVED, MOVING
 from biokeel.land.snapshots import Point, Snapshots
 from biokeel.land.tidy import begin_again
 
@@ -95,7 +97,8 @@ def plan(lake: Lake, event: EventType, to: int | dt.datetime, partitions: int) -
     then = _at(lake, uri, to if isinstance(to, int) else version_at(lake, uri, to))
     positions = _positions(then, event, partitions)
     number = _number(then, event)
-    quarantine = _partner(lake, event, number, positions)
+    moving = {p: noted(then, f"{event.pseudo_topic}/{p}/{MOVING}") for p in positions}
+    quarantine = _partner(lake, event, number, positions, moving)
     # State from after an earlier restore knows other verdicts than the versions before it.
     keeps_state = number == _number(now, event)
     saved = {p: Snapshots(lake).kept(event, p) if keeps_state else [] for p in positions}
@@ -127,8 +130,8 @@ def restore(lake: Lake, event: EventType, wanted: Plan) -> None:
     lake.objects.put(_mark(event), _PLANS.dump_json(wanted))
     topic = event.pseudo_topic
     for (uri, version), positions, names in (
-        ((lake.curated(event), wanted.curated_version), wanted.positions, ["operated"]),
-        (_quarantine(lake, event, wanted), wanted.decided, ["writer"]),
+        ((lake.curated(event), wanted.curated_version), wanted.positions, ["operated", MOVING]),
+        (_quarantine(lake, event, wanted), wanted.decided, ["writer", MOVED]),
     ):
         then = _at(lake, uri, version)
         back = {f"{topic}/{partition}": position for partition, position in positions.items()}
@@ -175,29 +178,34 @@ def _forget_participants(lake: Lake, event: EventType, wanted: Plan) -> None:
         append(table, None, {made_from(event, partition): -1 for partition in wanted.positions})
 
 
-def _partner(lake: Lake, event: EventType, number: int, positions: Mapping[int, int]) -> DeltaTable:
-    """The oldest version of the quarantine table that decides on all up to `positions`, with the same `number`.
+def _partner(
+    lake: Lake, event: EventType, number: int, positions: Mapping[int, int], moving: Mapping[int, int]
+) -> DeltaTable:
+    """The oldest version of the quarantine table that decides on all up to `positions`, with the same `number`, and has
+    what operations took out of the curated table up to the steps `moving`.
 
-    Restores apart, positions only go forward, so (number, positions) grows with the versions and can be bisected.
+    Restores apart, positions and steps only go forward, so they grow with the versions and can be bisected.
     """
+
+    def covers(version: int) -> bool:
+        table = _at(lake, uri, version)
+        if (its := _number(table, event)) != number:
+            return its > number
+        named = ((positions, ""), (moving, f"/{MOVED}"))
+        return all(noted(table, f"{event.pseudo_topic}/{p}{name}") >= least[p] for least, name in named for p in least)
+
     uri = lake.quarantine(event)
     low, high = oldest(lake, uri), _at(lake, uri, None).version()
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if _covers(_at(lake, uri, middle), event, number, positions) else (middle + 1, high)
+        low, high = (low, middle) if covers(middle) else (middle + 1, high)
     found = _at(lake, uri, low)
-    if _number(found, event) != number or not _covers(found, event, number, positions):
+    if _number(found, event) != number or not covers(low):
         raise LandingError(
             f"No version of {uri} goes with the wanted one of the curated table.",
             "Its log has been cleared since: choose a newer version (biokeel lake history).",
         )
     return found
-
-
-def _covers(table: DeltaTable, event: EventType, number: int, positions: Mapping[int, int]) -> bool:
-    if (its := _number(table, event)) != number:
-        return its > number
-    return all(noted(table, f"{event.pseudo_topic}/{p}") >= last for p, last in positions.items())
 
 
 def _at(lake: Lake, uri: str, version: int | None) -> DeltaTable:

@@ -25,10 +25,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
-from deltalake import DeltaTable, WriterProperties
+from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties
 
 from biokeel.batch import ROW
 from biokeel.contracts.identity import KEY, VERSION, contents, is_withdrawal
@@ -198,15 +199,21 @@ def _commit(history: DeltaTable, topic: str, rows: pl.DataFrame | None, position
         append(history, rows, {f"{topic}/{name}": version for name, version in versions.items()}, _WRITER)
 
 
-def delete(curated: DeltaTable, rows: pl.DataFrame, only: str = "TRUE") -> None:
-    """Step 3, in commits of `ROWS_A_DELETE`: delete these rows, those that `only` (SQL) is true of."""
+def delete(
+    curated: DeltaTable, rows: pl.DataFrame, versions: Mapping[str, int] = MappingProxyType({}), only: str = "TRUE"
+) -> None:
+    """Step 3, in commits of `ROWS_A_DELETE`: delete these rows, those that `only` (SQL) is true of.
+
+    Each commit that takes out any has `versions` as app transactions.
+    """
+    properties = CommitProperties(app_transactions=[Transaction(*each) for each in versions.items()])
     for part in rows.select(*ROW, "pseudo_partition", "pseudo_offset").sort(pl.all()).iter_slices(ROWS_A_DELETE):
         predicate = f"({' OR '.join(_named(part))}) AND {only}"
         for attempt in range(ATTEMPTS):
             try:
                 with Mapped(curated.table_uri), conflicts():
                     curated.update_incremental()
-                    curated.delete(predicate, writer_properties=_WRITER)
+                    curated.delete(predicate, writer_properties=_WRITER, commit_properties=properties)
                 break
             except CommitConflict:
                 if attempt == ATTEMPTS - 1:

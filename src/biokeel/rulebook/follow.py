@@ -149,6 +149,8 @@ class FollowedBook:
         """Take up the operations that came since; one that does not hold is told, and nothing after it is done."""
         known = self._operations.get(event, Operations())
         found = self._operations[event] = self._operation_book.grown(event, known)
+        if len(found.found) > len(known.found):
+            self._advance(event)  # the versions by which they judge were in force before
         if found.fault and found.fault != known.fault:
             _LOG.error("%s: %s", event, found.fault)
 

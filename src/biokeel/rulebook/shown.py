@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,13 +17,25 @@ from biokeel.settings import OPERATOR, Settings
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from biokeel.validate.waivers import Waiver
+
+class ShownWaiver(NamedTuple):
+    """A rule that does not stop rows of a source that were recorded up to the end of a day (ISO 8601, UTC)."""
+
+    rule: str
+    source: str
+    until: str
+    reason: str
+
+    def told(self) -> str:
+        """As people read it, and whether it is over."""
+        over = "; that is over" if dt.date.fromisoformat(self.until) < dt.datetime.now(dt.UTC).date() else ""
+        return f"{self.rule} is waived for {self.source} until {self.until}: {self.reason}{over}"
 
 
 class ShownVersion(NamedTuple):
     """The version in force of an event type: its stamp, who wrote and approved it, since when (ISO 8601).
 
-    `waivers` says whose rows which rule does not stop, and until when. `fault` says what is wrong with the book or with
+    `waivers` are those that the version has. `fault` says what is wrong with the book or with
     later versions. Where nothing is in force only that is said.
     """
 
@@ -31,7 +44,7 @@ class ShownVersion(NamedTuple):
     approver: str = ""
     at: str = ""
     fault: str = ""
-    waivers: tuple[tuple[str, Waiver], ...] = ()
+    waivers: tuple[ShownWaiver, ...] = ()
 
 
 Rules = Mapping[EventType, ShownVersion] | str
@@ -66,6 +79,10 @@ class ShownRules:
         except SuiteError as error:
             return ShownVersion(fault=str(error))
         version = standing.page.version
-        waivers = tuple((rule, each) for rule, some in standing.suite.waivers.items() for each in some)
+        waivers = tuple(
+            ShownWaiver(rule, each.source, each.until.isoformat(), each.reason)
+            for rule, some in standing.suite.waivers.items()
+            for each in some
+        )
         stamp, author = standing.page.stamp, version.submitted.author
         return ShownVersion(stamp, author, version.approver, version.at, standing.fault, waivers)

@@ -17,18 +17,21 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import os
 import signal
 import threading
 import time
 from collections import Counter
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import psutil
 
-from biokeel.errors import CommitConflict, StoreUnavailable, SuiteError, describe
+from biokeel.errors import BiokeelError, CommitConflict, StoreUnavailable, SuiteError, describe
+from biokeel.poison import may_be_poison
 from biokeel.rules import window_state
 from biokeel.rules.beside_seen import EVERY_SECONDS, Seen, alarms, expired, levels
 from biokeel.rules.of_the_book import versions_of
@@ -38,7 +41,7 @@ from biokeel.rules.window_run import Wants, WindowRun
 from biokeel.validate.window_judge import judge_window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from biokeel.contracts.schema import EventSchema
     from biokeel.contracts.topics import EventType
@@ -59,6 +62,8 @@ PAUSES: Final = 10
 """A pause is so many times the CPU that the look before it took, at least: what is beside the stream leaves it its CPU.
 Ten looks' worth of landings cost little more to count together than one."""
 LONGEST_SECONDS: Final = 60.0
+_NICE: Final = 10
+"""Where the stream wants all of the machine, it has it: what is counted comes later then. Its child is as nice."""
 
 
 @dataclass(slots=True)
@@ -78,6 +83,7 @@ class BesideWorker:
     _has_looked: bool = False
     _windows: dict[EventType, WindowRun] = field(default_factory=dict)
     _asked: dict[EventType, bool] = field(default_factory=dict)
+    _troubles: dict[str, str] = field(default_factory=dict)
     _seen: Seen | None = None
 
     def __post_init__(self) -> None:
@@ -130,21 +136,45 @@ class BesideWorker:
         """Look after the windows of every event type; whether there is anything to do soon."""
         busy = False
         for event, standing in self._standings():
-            asks = bool(Wants(standing.suite))
-            try:
-                run = self._windows.get(event)
-                if run is None and not asks and not self._has_state(event):
-                    continue
-                if run is None:
-                    run = self._windows[event] = WindowRun(self.lake, event, self.pool, self.judge)
-                before = run.judged
-                busy = run.turn(standing, self.clock()) or asks or busy
-                if run.judged is not before:
-                    self.metrics.judged(str(event), run.judged)
-            except CommitConflict as error:
-                log.warning("%s", error)
-                del self._windows[event]
+            with self._apart(f"Rules about many rows of {event}", partial(self._windows.pop, event, None)):
+                busy = self._judge_windows_of(event, standing) or busy
         return busy
+
+    def _judge_windows_of(self, event: EventType, standing: Standing) -> bool:
+        asks = bool(Wants(standing.suite))
+        run = self._windows.get(event)
+        if run is None and not asks and not self._has_state(event):
+            return False
+        if run is None:
+            run = self._windows[event] = WindowRun(self.lake, event, self.pool, self.judge)
+        before = run.judged
+        is_busy = run.turn(standing, self.clock())
+        if run.judged is not before:
+            self.metrics.judged(str(event), run.judged)
+        return is_busy or asks
+
+    @contextmanager
+    def _apart(self, what: str, forget: Callable[[], object]) -> Iterator[None]:
+        """Keep what goes wrong with one run from the others: it is made anew at the next look, and told until then.
+
+        Raises what is an outage, or ends the process.
+        """
+        trouble = ""
+        try:
+            yield
+        except StoreUnavailable:
+            raise
+        except CommitConflict as error:
+            log.warning("%s", error)
+            forget()
+        except BaseException as error:
+            if not isinstance(error, BiokeelError) and not may_be_poison(error):
+                raise
+            trouble = f"{what} cannot be followed: {describe(error)}"
+            if trouble != self._troubles.get(what):
+                log.error("%s", trouble)  # noqa: TRY400 - what it quotes is not logged
+            forget()
+        self._troubles[what] = trouble
 
     def _standings(self) -> list[tuple[EventType, Standing]]:
         """What is in force, of the event types of which anything is."""
@@ -169,7 +199,10 @@ class BesideWorker:
         latest = Counter(str(each.outcome) for state in states.values() for each in state.latest)
         seen = Seen(
             now,
-            tuple(line for event, state in states.items() for line in alarms(event, suites[event], state, now, today)),
+            (
+                *(each for each in self._troubles.values() if each),
+                *(line for event, state in states.items() for line in alarms(event, suites[event], state, now, today)),
+            ),
             len(self._runs.keys() - self._over),
             tuple(sorted(latest.items())),
             tuple(each for event, suite in suites.items() for each in expired(event, suite.rules, today)),
@@ -185,7 +218,9 @@ class BesideWorker:
         now = self.clock()
         changed = False
         for running in self._shadows.all():
-            changed = (running.digest not in self._over and self._count_shadow(running, now)) or changed
+            if running.digest not in self._over:
+                with self._apart(f"The shadow {running.digest[:12]}", partial(self._runs.pop, running.digest, None)):
+                    changed = self._count_shadow(running, now) or changed
         if changed:
             going = [run for run in self._runs.values() if not run.counted.over]
             self.metrics.shadows((run.running.page.event, run.counted) for run in going)
@@ -197,18 +232,11 @@ class BesideWorker:
         if schema is None:
             return False  # of an event type that landed once
         changed = False
-        try:
-            run = self._runs.get(running.digest) or ShadowRun(
-                self.lake, schema, running, lambda: self._in_force(schema)
-            )
-            self._runs[running.digest], run.running = run, running
-            while run.look(now):
-                changed = True
-                self.metrics.beat()
-        except CommitConflict as error:
-            log.warning("%s", error)
-            del self._runs[running.digest]
-            return True
+        run = self._runs.get(running.digest) or ShadowRun(self.lake, schema, running, lambda: self._in_force(schema))
+        self._runs[running.digest], run.running = run, running
+        while run.look(now):
+            changed = True
+            self.metrics.beat()
         if run.counted.over:
             log.info("The shadow of %s ends after %d rows: %s", running.page.event, run.counted.rows, run.counted.over)
             self._over.add(running.digest)
@@ -234,6 +262,7 @@ def run_until_signal(settings: Settings, metrics: BesideMetrics) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    os.nice(_NICE)
     try:
         BesideWorker.of(settings, metrics).run(stop)
     except Exception as error:  # noqa: BLE001 - the last place; every failure is logged the same way

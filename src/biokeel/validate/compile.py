@@ -65,6 +65,12 @@ class Compiled:
     searches: tuple[Search, ...] = ()
 
 
+_OF_WINDOWS: Final[dict[str, Callable[[Mapping[str, Any], tuple[str, ...], Columns], None]]] = {
+    "expect_multicolumn_change_from_last_value_to_be_at_most": medical.check_change,
+    "expect_multicolumn_key_to_have_one_owner": medical.check_key,
+}
+"""Of ours that are about many rows: what raises where the arguments do not suit."""
+
 Meets = Callable[[Mapping[str, Any], tuple[str, ...], Columns], pl.Expr]
 """From arguments, column names and the columns' types to the rows that meet the expectation (null counts as no)."""
 
@@ -129,7 +135,7 @@ def compile_expectation(kind: str, arguments: Mapping[str, Any], columns: Column
         faults.add("kwargs", f"suite parameters are not read: {shown(parameters)}.", "Write the value itself.")
         return None
     if answer.how is How.WINDOW:
-        compiled = _window(arguments, columns, faults)
+        compiled = _window(kind, arguments, columns, faults)
     else:
         compiled = _row(kind, _REGISTRY[kind], arguments, columns, faults)
     return compiled if len(faults.found) == before else None
@@ -162,8 +168,10 @@ def _row(kind: str, entry: _Entry, arguments: Mapping[str, Any], columns: Column
     return Compiled(How.ROW, unexpected, frozenset(used), searches)
 
 
-def _window(arguments: Mapping[str, Any], columns: Columns, faults: Faults) -> Compiled:
-    """What concerns our columns; the other arguments are Great Expectations' to check (`biokeel.validate.native`).
+def _window(kind: str, arguments: Mapping[str, Any], columns: Columns, faults: Faults) -> Compiled:
+    """What concerns our columns, and all arguments of ours.
+
+    The other arguments are Great Expectations' to check (`biokeel.validate.native`).
 
     pandas would run what stands behind an `@` of a condition, so only conditions that are ours to read go there; a
     schema that is fetched from somewhere would be read by whoever owns that place.
@@ -177,6 +185,9 @@ def _window(arguments: Mapping[str, Any], columns: Columns, faults: Faults) -> C
     with faults.at("kwargs.row_condition"):
         if condition := arguments.get("row_condition"):
             used |= compile_condition(condition, arguments.get("condition_parser"), columns)[1]
+    if kind in _OF_WINDOWS and not faults.found:
+        with faults.at("kwargs"):
+            _OF_WINDOWS[kind](arguments, _names(arguments, Shape.LIST), columns)
     if not _is_whole(arguments.get("json_schema")):
         faults.add("kwargs.json_schema", "$ref names another document.", 'Write it below "$defs", and "#/$defs/…".')
     return Compiled(How.WINDOW, columns=frozenset(used))
@@ -204,7 +215,9 @@ def _names(arguments: Mapping[str, Any], shape: Shape) -> tuple[str, ...]:
         return (arguments.get("column_A", ""), arguments.get("column_B", ""))
     names = arguments.get("column_list")
     if not isinstance(names, list) or not 2 <= len(names) <= _MOST_COLUMNS:
-        raise SuiteError(f"column_list must name from two columns to {_MOST_COLUMNS}.")
+        raise SuiteError(
+            f"column_list must name from two columns to {_MOST_COLUMNS}.", 'Write ["systolic", "diastolic"].'
+        )
     if len({str(name) for name in names}) < len(names):
         raise SuiteError("column_list names a column twice.", "Name it once.")
     return tuple(names)

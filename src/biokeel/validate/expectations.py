@@ -31,6 +31,7 @@ class Answer:
 _ROW: Final = Answer(How.ROW)
 _MANY: Final = "It is about many rows together; no rule on a row says the same."
 _ORDER: Final = "It is about the order in which rows came, which a stream with several partitions does not have."
+_PAST: Final = "It needs the person's rows before this one; by row: a range."
 _SCHEMA: Final = "Remove it: the event's schema holds its columns and their types (biokeel schema show EVENT)."
 _PYTHON: Final = "Values are read by Python one at a time; a form in the schema or a regular expression says it by row."
 _SQL: Final = "It is a query of SQL. Write the rule with expectations on columns, and a row_condition."
@@ -113,6 +114,8 @@ ANSWERS: Final[dict[str, Answer]] = {
 OURS: Final[dict[str, Answer]] = {
     "expect_column_pair_recorded_sex_to_match_genetic_sex": _ROW,
     "expect_column_pair_unit_to_suit_code": _ROW,
+    "expect_multicolumn_change_from_last_value_to_be_at_most": _window(_PAST),
+    "expect_multicolumn_key_to_have_one_owner": _window(),
     "expect_multicolumn_time_to_not_precede_birth": _ROW,
     "expect_multicolumn_time_to_not_precede_enrolment": _ROW,
 }

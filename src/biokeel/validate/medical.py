@@ -4,7 +4,8 @@ They stand in a suite like its own, and are registered with it (`biokeel.validat
 meaning for pandas; `tests/validate/test_parity.py` holds the two together. A value that is missing is never held
 against a row here: who is not enrolled on any day is enrolled too late on none.
 
-Each looks at one row alone, so a replay gives the same verdict.
+Those here look at one row alone, so a replay gives the same verdict. Two more are about the rows of a window, and only
+their arguments are looked at here: Great Expectations judges them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import polars as pl
 
 from biokeel.errors import SuiteError
 from biokeel.validate.columns import Columns, Kind, kind_of
-from biokeel.validate.values import MOST_VALUES, matches_kind
+from biokeel.validate.values import MOST_VALUES, matches_kind, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,6 +64,36 @@ def unit_suits_code(arguments: Mapping[str, Any], names: tuple[str, ...], column
     known = code.is_in(pl.Series(list(units), dtype=pl.String).implode())
     suits = pl.struct(code.alias("a"), unit.alias("b")).is_in(held.implode())
     return ~known.fill_null(value=False) | suits
+
+
+def check_change(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns) -> None:
+    """Raise where `expect_multicolumn_change_from_last_value_to_be_at_most` cannot be judged over these columns."""
+    _only(arguments, "max_change", "within_hours")
+    kinds = [kind_of(columns.types[name]) for name in names]
+    if kinds[1:3] != [Kind.TIME, Kind.NUMBER]:
+        raise SuiteError(
+            "column_list must be a person, a time, a number, and whatever else is to be the same.",
+            'Write ["participant", "occurred_at", "value", "code", "value_unit"].',
+        )
+    for name in ("max_change", "within_hours"):
+        value = arguments.get(name)
+        if not matches_kind(value, Kind.NUMBER) or value is None or value <= 0:
+            raise SuiteError(f"{name} must be a number above 0.", 'Write "max_change": 20, "within_hours": 72.')
+
+
+def check_key(arguments: Mapping[str, Any], names: tuple[str, ...], columns: Columns) -> None:
+    """Raise where `expect_multicolumn_key_to_have_one_owner` cannot be judged over these columns."""
+    _only(arguments)
+    if unfit := [name for name in names if columns.types[name].is_float()]:
+        raise SuiteError(
+            f"{', '.join(unfit)} has fractions, which are no key.", "Name columns of texts or whole numbers."
+        )
+
+
+def _only(arguments: Mapping[str, Any], *takes: str) -> None:
+    known = {"column_list", "mostly", "row_condition", "condition_parser", *takes}
+    if unknown := sorted(arguments.keys() - known):
+        raise SuiteError(f"it takes no {shown(unknown)}.", f"It takes {', '.join(sorted(known))}.")
 
 
 def _is_list_of_texts(value: Any) -> bool:

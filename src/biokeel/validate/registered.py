@@ -76,6 +76,45 @@ class TimeNotBeforeBirth(MulticolumnMapMetricProvider):
         return ~unborn
 
 
+class ChangeAtMost(MulticolumnMapMetricProvider):
+    """Which rows have a number near the last one of the same person: by time, and of two at one time as they landed.
+
+    Rows without a person, time or number are not judged; further columns must be the same in both rows.
+    """
+
+    condition_metric_name = "multicolumn_change.at_most"
+    condition_domain_keys = _LIST
+    condition_value_keys = ("max_change", "within_hours")
+
+    @multicolumn_condition_partial(engine=PandasExecutionEngine)
+    def _pandas(cls, column_list: pd.DataFrame, max_change: float, within_hours: float, **_: Any) -> pd.Series:
+        who, when, what, *same = (column_list.iloc[:, at] for at in range(column_list.shape[1]))
+        rows = pd.DataFrame({"when": when, "what": what}).assign(row=range(len(what)))
+        known = who.notna() & when.notna() & what.notna()
+        keys = [each[known] for each in (who, *same)]
+        ordered = rows[known].sort_values("when", kind="stable")
+        before = ordered.groupby([each.loc[ordered.index] for each in keys], dropna=False, sort=False)
+        change = (ordered["what"] - before["what"].shift()).abs()
+        hours = (ordered["when"] - before["when"].shift()).dt.total_seconds() / 3_600
+        far = change[(change > max_change) & (hours <= within_hours)]
+        return pd.Series(~column_list.index.isin(far.index), column_list.index)
+
+
+class KeyHasOneOwner(MulticolumnMapMetricProvider):
+    """Which rows have a key that no other owner has in the window. Rows with anything missing are not judged."""
+
+    condition_metric_name = "multicolumn_key.one_owner"
+    condition_domain_keys = _LIST
+    condition_value_keys = ()
+
+    @multicolumn_condition_partial(engine=PandasExecutionEngine)
+    def _pandas(cls, column_list: pd.DataFrame, **_: Any) -> pd.Series:
+        owner, *key = column_list.columns
+        whole = column_list.dropna()
+        owners = whole.groupby(key, sort=False)[owner].transform("nunique")
+        return pd.Series(~column_list.index.isin(owners[owners > 1].index), column_list.index)
+
+
 class SexesAgree(ColumnPairMapMetricProvider):
     """Which rows do not say female in one column and male in the other."""
 
@@ -120,6 +159,24 @@ class ExpectMulticolumnTimeToNotPrecedeBirth(MulticolumnMapExpectation):
     map_metric: ClassVar[str] = TimeNotBeforeBirth.condition_metric_name
     success_keys: ClassVar[tuple[str, ...]] = ("mostly", "tolerance_years")
     args_keys: ClassVar[tuple[str, ...]] = ("column_list", "tolerance_years")
+
+
+class ExpectMulticolumnChangeFromLastValueToBeAtMost(MulticolumnMapExpectation):
+    """`column_list`: a person, a time, a number, and what is to be the same in both rows (code, unit)."""
+
+    max_change: pydantic.StrictFloat | pydantic.StrictInt
+    within_hours: pydantic.StrictFloat | pydantic.StrictInt
+    map_metric: ClassVar[str] = ChangeAtMost.condition_metric_name
+    success_keys: ClassVar[tuple[str, ...]] = ("mostly", "max_change", "within_hours")
+    args_keys: ClassVar[tuple[str, ...]] = ("column_list", "max_change", "within_hours")
+
+
+class ExpectMulticolumnKeyToHaveOneOwner(MulticolumnMapExpectation):
+    """`column_list`: an owner, and the columns of a key that no two owners have."""
+
+    map_metric: ClassVar[str] = KeyHasOneOwner.condition_metric_name
+    success_keys: ClassVar[tuple[str, ...]] = ("mostly",)
+    args_keys: ClassVar[tuple[str, ...]] = ("column_list",)
 
 
 class _Pair(ColumnPairMapExpectation):

@@ -142,7 +142,9 @@ def _has_raised(info: Mapping[str, Any]) -> bool:
 
 def _text(observed: Mapping[str, Any]) -> str:
     value = observed.get("observed_value", observed)
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str | float):
+        text = value if isinstance(value, str) else f"{value:.6g}"
     return text if len(text) <= MOST_TEXT else f"{text[: MOST_TEXT - 1]}…"
 
 

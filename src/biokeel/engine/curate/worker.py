@@ -267,7 +267,7 @@ class CurateWorker(Worker):
     async def _carry_out(self) -> None:
         """Carry out what stewards have ordered, in small steps, between which the stream has its turn."""
         while True:
-            await asyncio.sleep(TICK_SECONDS if self._operator.due() else LOOK_SECONDS)
+            await asyncio.sleep(TICK_SECONDS if self._operator.due() else REST_SECONDS)
             try:
                 await self._operate()
             except StoreUnavailable as error:
