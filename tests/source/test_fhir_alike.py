@@ -73,7 +73,7 @@ FORMS: list[Resource] = [
 ]
 """Forms that can be read together, and forms that look as if they could."""
 ids = st.sampled_from(["o-1", "o-2", "o-3", *map(str, range(40)), "", "a/b", "a b", "혈압", 7, None])
-people = st.sampled_from(["p-1", "p-2", *map(str, range(40)), "", "**", "1.5E+09", "a?b", "#x", "x/_history/2"])
+people = st.sampled_from(["p-1", "p-2", *map(str, range(40)), "", "**", "1.5E+09", "7.0", "a?b", "#x", "x/_history/2"])
 times = st.sampled_from(
     ["2024-05-01T09:00:00+09:00", "2024-05-02T09:00:00.5Z", "2024-05", "2030-01-01T00:00:00Z", "never", "", 5]
 )

@@ -191,6 +191,7 @@ def test_the_callers_consent_stands_in_for_enrolments_that_state_none(tmp_path: 
         {"subject_id": ""},
         {"subject_id": " "},
         {"subject_id": "1.2E+09"},
+        {"subject_id": "1709.0"},
         {"subject_scheme": ["app/a"]},
         {"key": {"a": 1}},
         {"key": True},
