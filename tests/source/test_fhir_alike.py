@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biokeel.source.adapters import fhir_alike
+from biokeel.source.adapters import fhir, fhir_alike
 from biokeel.source.adapters.base import Record
 from biokeel.source.memory import OfOneFile, memory_at
 from tests.source.fhir_made import Resource, amount, component, concept, observation, read
@@ -73,11 +73,11 @@ FORMS: list[Resource] = [
 ]
 """Forms that can be read together, and forms that look as if they could."""
 ids = st.sampled_from(["o-1", "o-2", "o-3", *map(str, range(40)), "", "a/b", "a b", "혈압", 7, None])
-people = st.sampled_from(["p-1", "p-2", *map(str, range(40)), "", "**", "1.5E+09", "a?b", "#x", "x/_history/2"])
+people = st.sampled_from(["p-1", "p-2", *map(str, range(40)), "", "**", "1.5E+09", "7.0", "a?b", "#x", "x/_history/2"])
 times = st.sampled_from(
     ["2024-05-01T09:00:00+09:00", "2024-05-02T09:00:00.5Z", "2024-05", "2030-01-01T00:00:00Z", "never", "", 5]
 )
-numbers = st.sampled_from([0, 1.5, -3, 120, 2**63, 1e308, 0.1])
+numbers = st.sampled_from([0, 1, 1.0, -0.0, 1.5, -3, 120, 2**53 + 1, 2**63, 1e308, 5e-324, 0.1])
 
 
 @st.composite
@@ -87,6 +87,7 @@ def documents(draw: st.DrawFn) -> list[Resource]:
     for _ in range(draw(st.integers(3, 16))):
         each: Resource = copy.deepcopy(FORMS[draw(st.sampled_from(forms))])
         each["id"] = draw(ids)
+        each["status"] = draw(st.sampled_from([each["status"], each["status"], "corrected", "entered-in-error"]))
         if "reference" in each["subject"]:
             each["subject"]["reference"] = each["subject"]["reference"].rpartition("/")[0] + "/" + draw(people)
         for name in ("effectiveDateTime", "issued"):
@@ -130,6 +131,15 @@ def check(made: list[Resource]) -> None:
 @given(documents())
 def test_many_lines_give_what_each_of_them_gives_alone(made: list[Resource]) -> None:
     check(made)
+
+
+@given(documents(), st.sampled_from([2, 3, 5]), st.sampled_from([1, 2, 4]))
+def test_it_does_not_matter_how_many_wait_for_one_another(made: list[Resource], rows: int, singles: int) -> None:
+    """Versions of one record may stand in one lot, in two, and beside what is read by itself."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fhir_alike, "TOGETHER", rows)
+        patch.setattr(fhir, "_TOGETHER", singles)
+        check(made)
 
 
 def test_every_form_gives_the_same_among_all_others() -> None:
