@@ -29,6 +29,7 @@ from bench.end_to_end import (
 from bench.latency import run_idle, run_latency, run_small_load
 from bench.machine import machine
 from bench.made import PRESSURE
+from bench.reading import run_reading
 from bench.registers import MIX_PARTITIONS, THIN_EVENTS, THIN_SOURCES, of_many, of_the_mix
 from bench.report import Report
 from bench.sources import run_publish
@@ -48,6 +49,7 @@ PARTS = {
     "publish": 30,
     "spool": 30,
     "backtest": 20,
+    "reading": 70,
     "mix": 70,
     "thin": 110,
     "idle": 180,
@@ -78,6 +80,7 @@ def main(
     backtest_events: Annotated[
         int, typer.Option(help="Landed events of a backtest; 50000000 takes minutes.", min=1)
     ] = (1_000_000),
+    megabytes: Annotated[float, typer.Option(help="Megabytes of each kind of file that is read.", min=0.1)] = 60.0,
     rate: Annotated[int, typer.Option(help="Events a second when latency is measured.", min=20)] = 20_000,
     rate_seconds: Annotated[float, typer.Option(help="How long that rate is kept up.")] = 20.0,
     small_seconds: Annotated[float, typer.Option(help="How long ten events a second are kept up.")] = 20.0,
@@ -113,6 +116,9 @@ def main(
     if wanted("backtest"):
         with tempfile.TemporaryDirectory(prefix="biokeel-bench-") as folder:
             report.backtests.extend(run_backtest(Path(folder), backtest_events))
+    if wanted("reading"):
+        with tempfile.TemporaryDirectory(prefix="biokeel-bench-") as folder:
+            report.reading.extend(run_reading(Path(folder), megabytes))
     if set(OF_PRESSURES) & set(chosen):
         plan = Plan("blood pressures", people, flush_seconds=flush_seconds, seconds=seconds)
         with _on_a_stack(plan, console) as (stack, enrolled):

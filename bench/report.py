@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bench.end_to_end import RunFigures
     from bench.latency import LatencyFigures, SmallLoad
     from bench.machine import Machine
+    from bench.reading import ReadingFigures
     from bench.sources import PublishFigures
     from bench.spool import SpoolFigures
     from bench.stages import StageFigure
@@ -37,6 +38,7 @@ class Report:
     publish: PublishFigures | None = None
     spool: list[SpoolFigures] = field(default_factory=list)
     backtests: list[BacktestFigures] = field(default_factory=list)
+    reading: list[ReadingFigures] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     """Parts for which there was no time."""
 
@@ -74,6 +76,8 @@ class Report:
             console.print(_spool(self.spool))
         if self.backtests:
             console.print(_backtests(self.backtests))
+        if self.reading:
+            console.print(_reading(self.reading))
         if self.left_out:
             console.print(f"Left out, because time was up: {', '.join(self.left_out)}.")
 
@@ -237,5 +241,23 @@ def _backtests(figures: list[BacktestFigures]) -> Table:
     for each in figures:
         table.add_row(
             each.way, f"{each.events:,}", f"{each.seconds:.2f}", f"{each.cpu_seconds:.2f}", f"{each.peak_mib:,.0f}"
+        )
+    return table
+
+
+def _reading(figures: list[ReadingFigures]) -> Table:
+    table = _table(
+        "Files read, of a core", "file", "MB", "records", "events", "CPU s", "MB/CPU s", "records/CPU s", "peak MiB"
+    )
+    for each in figures:
+        table.add_row(
+            each.what,
+            f"{each.megabytes:,.0f}",
+            f"{each.rows:,}",
+            f"{each.events:,}",
+            f"{each.cpu_seconds:.2f}",
+            f"{each.megabytes / each.cpu_seconds:.1f}",
+            f"{each.rows / each.cpu_seconds:,.0f}",
+            f"{each.peak_mib:,.0f}",
         )
     return table

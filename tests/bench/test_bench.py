@@ -7,6 +7,7 @@ import pytest
 from bench.__main__ import main
 from bench.backtest import WAYS, run_backtest
 from bench.made import thin
+from bench.reading import KINDS, run_reading
 from bench.registers import THIN_EVENTS, of_a_clinic, of_many, of_the_mix, raw_partitions
 from bench.stages import Sizes, stages
 
@@ -24,6 +25,13 @@ def test_a_backtest_is_measured_over_all_events_in_each_way(tmp_path):
     figures = list(run_backtest(tmp_path, 3_000))
     assert [(each.way, each.events) for each in figures] == [(way, 3_000) for way in WAYS]
     assert all(each.seconds > 0 and each.peak_mib > 50 for each in figures)
+
+
+def test_each_kind_of_file_is_read_and_gives_events(tmp_path):
+    figures = list(run_reading(tmp_path, 0.2))
+    assert [each.what for each in figures] == [kind.what for kind in KINDS]
+    assert all(0 < each.events <= each.rows and each.cpu_seconds > 0 for each in figures)
+    assert not [file for file in tmp_path.rglob("*") if file.suffix in {".json", ".ndjson", ".csv", ".xml"}]
 
 
 @pytest.mark.integration

@@ -12,6 +12,7 @@ from biokeel.batch import PseudonymisedBatch
 from biokeel.contracts.schema import load_schema
 from biokeel.contracts.topics import event_type
 from biokeel.land.lake import Lake
+from biokeel.land.operated import step_of
 from biokeel.land.tables import EventTables
 from biokeel.link.stage import link
 from biokeel.link.state import PersonState
@@ -107,6 +108,16 @@ class PressureLake:
         self.tables.land(linked.frame, outcome.rejected.frame, {0: self.blocks})
         self.blocks += 1
         self.rows += frame.height
+
+    def operate(self, frame: pl.DataFrame, judged_by: Written) -> None:
+        """Land `frame` as the first step of a steward's operation does; `judged_by` lets all of it land."""
+        last = self.blocks - 1
+        placed = frame.with_columns(
+            pl.lit(0, pl.Int32).alias("pseudo_partition"), pl.lit(last, pl.Int64).alias("pseudo_offset")
+        )
+        linked, self.state = link(validate(PseudonymisedBatch(PRESSURE, placed), judged_by.suite).accepted, self.state)
+        self.tables.positions(0)
+        self.tables.operate(0, linked.frame, step_of(1, 1))
 
     def set_aside(self, frame: pl.DataFrame, reason: str) -> None:
         """Land `frame` in the quarantine table for a reason that no rule gave."""

@@ -47,6 +47,9 @@ def test_a_steward_sees_what_windows_came_to_and_where_sources_stand(
     assert any(line.startswith("bp.mean hospital-a fails 2 110 ") for line in words)
     assert any(line.startswith("bp.mostly all fails 3 2 of 3 (66.67%)") for line in words)
     assert any(line.startswith("bp.systolic.range hospital-a warns 3 1 33.33%") for line in words)
+    assert any(
+        line.startswith("page of window 1: data-docs/clinical/blood_pressure/000000000001.html") for line in words
+    )
     told = json.loads(run(EVENT, "--json").output)[EVENT]
     assert {each["rule"] for each in told["results"]} == {"bp.mean", "bp.mostly"}
     assert told["due"] == 0

@@ -25,7 +25,7 @@ from biokeel.rules.window_state import Due, Open, Share, WindowState
 from biokeel.validate.window_child import Verdict
 from biokeel.validate.window_judge import Judged
 from tests.rules.beside import AtOnce, Killed, World
-from tests.rules.lake import PRESSURE, between, expectation, suite_text
+from tests.rules.lake import PRESSURE, between, events, expectation, suite_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -405,3 +405,16 @@ def test_what_goes_wrong_with_one_event_types_windows_is_told_and_stops_nothing_
     assert not Seen.read(world.lake.objects).alarms  # type: ignore[union-attr]
     settle(world, worker)
     assert [each.rows for each in results(world)] == [1]
+
+
+def test_what_a_stewards_operation_lands_is_in_no_window_and_no_count(tmp_path: Path) -> None:
+    world = World(tmp_path, suite_text(threshold(warn=0.2), window("bp.mean", every="1h")))
+    world.start(suite_text(RANGE))
+    worker = world.worker(judge=judge)
+    worker.turn()
+    world.land({"systolic": 120.0}, {"systolic": 900.0})
+    world.table.operate(events([{"systolic": 130.0, "stream": "quarantine"}], 2), world.first)
+    worker.turn()
+    assert world.counted().rows == 2
+    settle(world, worker)
+    assert [(each.rule, each.rows) for each in results(world)] == [("bp.mean", 1), ("bp.systolic.range", 2)]

@@ -24,7 +24,7 @@ class Walled:
         self.passed: dict[EventType, int] = {}
         self.reasons: list[Reason] = []
 
-    def publish(self, event: EventType, rows) -> int:
+    def publish(self, event: EventType, rows, withheld=None) -> int:
         schema = self.world.schemas[event]
         frame = conform(schema, rows) if isinstance(rows, pl.DataFrame) else frame_of(schema, rows)
         changes = [row | {"source_id": "hospital-one"} for row in frame.to_dicts()]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biokeel.source.adapters import fhir_alike
+from biokeel.source.adapters import fhir, fhir_alike
 from biokeel.source.adapters.base import Record
 from biokeel.source.memory import OfOneFile, memory_at
 from tests.source.fhir_made import Resource, amount, component, concept, observation, read
@@ -73,11 +73,11 @@ FORMS: list[Resource] = [
 ]
 """Forms that can be read together, and forms that look as if they could."""
 ids = st.sampled_from(["o-1", "o-2", "o-3", *map(str, range(40)), "", "a/b", "a b", "혈압", 7, None])
-people = st.sampled_from(["p-1", "p-2", *map(str, range(40)), "", "**", "1.5E+09", "a?b", "#x", "x/_history/2"])
+people = st.sampled_from(["p-1", "p-2", *map(str, range(40)), "", "**", "1.5E+09", "7.0", "a?b", "#x", "x/_history/2"])
 times = st.sampled_from(
     ["2024-05-01T09:00:00+09:00", "2024-05-02T09:00:00.5Z", "2024-05", "2030-01-01T00:00:00Z", "never", "", 5]
 )
-numbers = st.sampled_from([0, 1.5, -3, 120, 2**63, 1e308, 0.1])
+numbers = st.sampled_from([0, 1, 1.0, -0.0, 1.5, -3, 120, 2**53 + 1, 2**63, 1e308, 5e-324, 0.1])
 
 
 @st.composite
@@ -87,6 +87,7 @@ def documents(draw: st.DrawFn) -> list[Resource]:
     for _ in range(draw(st.integers(3, 16))):
         each: Resource = copy.deepcopy(FORMS[draw(st.sampled_from(forms))])
         each["id"] = draw(ids)
+        each["status"] = draw(st.sampled_from([each["status"], each["status"], "corrected", "entered-in-error"]))
         if "reference" in each["subject"]:
             each["subject"]["reference"] = each["subject"]["reference"].rpartition("/")[0] + "/" + draw(people)
         for name in ("effectiveDateTime", "issued"):
@@ -132,6 +133,15 @@ def test_many_lines_give_what_each_of_them_gives_alone(made: list[Resource]) -> 
     check(made)
 
 
+@given(documents(), st.sampled_from([2, 3, 5]), st.sampled_from([1, 2, 4]))
+def test_it_does_not_matter_how_many_wait_for_one_another(made: list[Resource], rows: int, singles: int) -> None:
+    """Versions of one record may stand in one lot, in two, and beside what is read by itself."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fhir_alike, "TOGETHER", rows)
+        patch.setattr(fhir, "_TOGETHER", singles)
+        check(made)
+
+
 def test_every_form_gives_the_same_among_all_others() -> None:
     made = [
         copy.deepcopy(form) | {"id": f"o-{number}-{index}"} for number in range(5) for index, form in enumerate(FORMS)
@@ -146,10 +156,23 @@ def test_every_form_gives_the_same_among_all_others() -> None:
 
 def test_of_two_versions_of_one_time_the_later_in_the_file_counts_whether_read_alone_or_together() -> None:
     known = [copy.deepcopy(FORMS[0]) | {"id": f"k-{index}"} for index in range(3)]
-    alone = observation("k-9", "2160-0", valueQuantity=amount(1, "mg/dL"))
+    # Of another event type: what the earlier of the two made is withdrawn, and of which it is tells the order.
+    alone = observation("k-9", "2339-0", valueQuantity=amount(90, "mg/dL"))
     together = copy.deepcopy(FORMS[0]) | {"id": "k-9"}
     check([*known, alone, together])
     check([*known, together, alone])
+
+
+def test_a_person_whom_no_identifier_names_is_nobody_among_others_too() -> None:
+    people = ["p-1", "p-2", "p-3", "**", "1.5E+09"]
+    check([copy.deepcopy(FORMS[0]) | {"id": each, "subject": {"reference": f"Patient/{each}"}} for each in people])
+
+
+def test_a_reference_to_another_server_says_whose_the_record_is_also_where_nobody_reads_its_element() -> None:
+    subject = {"reference": "https://emr.example/fhir/Patient/p-1"}
+    elsewhere = {"performer": [{"reference": "https://other.example/fhir/Practitioner/1"}]}
+    plain = [copy.deepcopy(FORMS[0]) | {"id": f"k-{index}", "subject": subject} for index in range(3)]
+    check([*plain, *(each | elsewhere | {"id": f"e-{index}"} for index, each in enumerate(plain))])
 
 
 @pytest.fixture

@@ -107,6 +107,9 @@ def test_each_kind_of_value_is_carried(element: Resource, said: Resource) -> Non
         ({"valueQuantity": amount(1, "g/dL", comparator="ad")}, "comparator that R4 does not know"),
         ({"valueQuantity": {"value": 1, "unit": "secret"}}, "no name that is known"),
         ({"valueRange": {"low": {"value": 0}}}, "valueRange has no unit"),
+        ({"valueRange": {"low": amount(9, "mg/dL"), "high": amount(5, "mg/dL")}}, "low lies above its high"),
+        ({"valueRange": {"low": amount(1, "g/dL"), "high": amount(5, "mg/dL")}}, "low lies above its high"),
+        ({"valueRatio": {"numerator": {"value": 1}, "denominator": {"value": 0}}}, "denominator that is zero"),
         ({"valueRange": {"low": amount(0, "g/L"), "high": amount(0, "mmol/L")}}, "no unit of what it measures"),
         ({"valueRatio": {"numerator": amount(3, "mg"), "denominator": amount(7, "m")}}, "two units"),
         ({"valueDateTime": "2024-05-01"}, "valueDateTime has no place"),
@@ -263,6 +266,7 @@ def test_the_normal_range_for_everybody_counts_in_the_unit_of_the_value() -> Non
         ([normal(amount(1, "s"), amount(2, "s"))], "no unit of what it measures"),
         ([normal({"value": 1}, {"value": 2})], "has no unit"),
         ([normal(amount(1, "g/dL"), amount(2, "g/dL"))] * 2, "several referenceRanges"),
+        ([normal(amount(2, "g/dL"), amount(1, "g/dL"))], "referenceRange.low lies above its high"),
     ],
 )
 def test_a_range_that_does_not_fit_is_not_sent_and_the_value_is(ranges: list[Resource], reason: str) -> None:
@@ -488,7 +492,8 @@ def test_a_unit_of_ours_is_known_by_its_own_name(unit: str) -> None:
         ("mg/dl", "mg/dL"), ("mmHg", "mm[Hg]"), ("10⁶/uL", "10*6/uL"), ("x10^3/µL", "10*3/uL"), ("µg/dL", "ug/dL"),
         ("mcg/mL", "ug/mL"), ("㎎/㎗", "mg/dL"), ("℃", "Cel"), ("％", "%"), ("mm/hr", "mm/h"), ("IU/mL", "[IU]/mL"),
         ("uIU/mL", "u[IU]/mL"), ("회/분", "/min"), ("mL/min/1.73m²", "mL/min/{1.73_m2}"), ("GDL", None), ("C", None),
-        ("M/uL", None), ("", None),
+        ("M/uL", None), ("", None), ("mM", "mmol/L"), ("µM", "umol/L"), ("nM", "nmol/L"), ("mm", "mm"), ("MM", None),
+        ("G/L", None), ("g/L", "g/L"), ("G/DL", "g/dL"), ("MG/L", "mg/L"), ("mS", None),
     ],
 )  # fmt: skip
 def test_texts_of_units(text: str, unit: str | None) -> None:

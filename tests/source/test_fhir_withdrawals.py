@@ -169,9 +169,9 @@ def test_files_that_are_published_one_after_the_other_remember_one_another(tmp_p
     sent: list[Record] = []
 
     class Kept(DryRun):
-        def publish(self, event: Any, rows: Any) -> int:
+        def publish(self, event: Any, rows: Any, withheld: Any = None) -> int:
             sent.extend(rows)
-            return super().publish(event, rows)
+            return super().publish(event, rows, withheld)
 
     for day, values in ((1, {"2093-3": 180.0, "2571-8": 90.0}), (3, {"2571-8": 95.0})):
         path = tmp_path / f"{day}.json"

@@ -15,6 +15,7 @@ from biokeel.contracts.topics import EventType
 from biokeel.errors import AdapterError
 from biokeel.source.adapters.detect import detect
 from biokeel.source.columns import conform, frame_of
+from biokeel.source.encoding import Withheld
 from biokeel.source.enrol import Enroller
 from biokeel.source.files import DryRun, FileResult, Source, Status, find_files, publish_files, status_of
 
@@ -35,8 +36,10 @@ class Keeping(DryRun):
         self.catalogue = catalogue
         self.sent: list[tuple[str, pl.DataFrame]] = []
 
-    def publish(self, event: EventType, rows: pl.DataFrame | Sequence[dict[str, Any]]) -> int:
-        count = super().publish(event, rows)
+    def publish(
+        self, event: EventType, rows: pl.DataFrame | Sequence[dict[str, Any]], withheld: Withheld | None = None
+    ) -> int:
+        count = super().publish(event, rows, withheld)
         schema = self.catalogue.reader(event).schema
         self.sent.append(
             (str(event), conform(schema, rows) if isinstance(rows, pl.DataFrame) else frame_of(schema, rows))
@@ -188,6 +191,7 @@ def test_the_callers_consent_stands_in_for_enrolments_that_state_none(tmp_path: 
         {"subject_id": ""},
         {"subject_id": " "},
         {"subject_id": "1.2E+09"},
+        {"subject_id": "1709.0"},
         {"subject_scheme": ["app/a"]},
         {"key": {"a": 1}},
         {"key": True},

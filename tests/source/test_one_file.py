@@ -14,12 +14,17 @@ from typer.testing import CliRunner
 
 from biokeel.cli import build
 from biokeel.contracts.catalogue import DirectoryCatalogue
+from biokeel.contracts.columns import frame_schema
+from biokeel.contracts.misfits import Misfits
 from biokeel.contracts.topics import EventType
 from biokeel.errors import NoTopic, SettingsError
+from biokeel.pseudonymise.withhold import Withholder
 from biokeel.source.adapters import base, detect
 from biokeel.source.adapters.base import Batch, Context, Record, Report
 from biokeel.source.adapters.detect import FORMATS, Format
+from biokeel.source.encoding import Withheld
 from biokeel.source.files import DryRun, Source, Status, find_files, publish_files, status_of
+from tests.event_types import LANDED_EVENTS
 
 RECORD = {
     "event": "lifestyle.exercise",
@@ -73,10 +78,10 @@ def test_an_event_that_is_too_large_costs_itself_and_has_its_place(tmp_path: Pat
 class Ungranted(DryRun):
     """Kafka has no topic for events of one type, as where the source was not granted it."""
 
-    def publish(self, event: EventType, rows: pl.DataFrame | Sequence[Record]) -> int:
+    def publish(self, event: EventType, rows: pl.DataFrame | Sequence[Record], withheld: Withheld | None = None) -> int:
         if str(event) == RECORD["event"]:
             raise NoTopic("Kafka has no topic, or hides it.", "Have it applied.")
-        return super().publish(event, rows)
+        return super().publish(event, rows, withheld)
 
     def publish_raw(self, event: EventType, values: Sequence[bytes | None], partition: int = 0) -> list[int]:
         if str(event) == RECORD["event"]:
@@ -207,3 +212,42 @@ def test_a_files_age_is_no_time_of_record_where_it_is_impossible(run, tmp_path: 
     assert result.exit_code == Status.PARTS_UNUSED, result.output
     ((problem),) = json.loads(result.stdout)["problems"]
     assert why in problem["reason"]
+
+
+def test_what_the_wall_withholds_is_told_when_it_is_sent_with_its_place_and_never_its_value(
+    tmp_path: Path, sink: DryRun
+) -> None:
+    wrong = RECORD | {"activity": "a walk with Gildong"}
+    early = RECORD | {"occurred_at": "1850-05-01T07:00:00+09:00"}
+    withdrawn = RECORD | {"activity": "", "status": "entered-in-error"}
+    (tmp_path / "a.jsonl").write_text(lines(RECORD, wrong | {"key": 1}, early | {"key": 2}, withdrawn | {"key": 3}))
+    results = publish_files(find_files([tmp_path]), Source("s", b""), sink)
+    (result,) = results
+    assert result.sent.total() == 4, "they are sent all the same: the event's suite judges what is left of it"
+    assert [each.position for each in result.report.problems] == ["line 2", "line 3"]
+    words, times = (each.reason for each in result.report.problems)
+    assert words.startswith("activity is no word of the programme's activities")
+    assert times.startswith("occurred_at is no time from 1900-01-01T00:00:00+00:00")
+    assert "Gildong" not in words
+    assert status_of(results) is Status.PARTS_UNUSED
+
+
+@pytest.mark.parametrize("event", LANDED_EVENTS, ids=str)
+def test_a_source_is_told_of_exactly_those_fields_that_the_wall_withholds(
+    catalogue: DirectoryCatalogue, event: EventType
+) -> None:
+    schema = catalogue.reader(event).schema
+    texts = [
+        {field.name: "홍길동" if field.base == "string" else ["홍길동"]} for field in schema.kept() if field.is_text
+    ]
+    numbers = [{field.name: end} for field in schema.kept() if field.kind == "double" for end in (-1e300, 1e300)]
+    frame = pl.DataFrame([*texts, *numbers], schema=frame_schema(schema.avro))
+    none = lambda column: pl.repeat(False, len(column), dtype=pl.Boolean, eager=True)  # noqa: E731 - no long numbers
+    withheld = Withholder(schema.kept(), none).apply(frame).column()
+    told: dict[int, list[str]] = {}
+    for row, what in Misfits(schema).among(frame):
+        told.setdefault(row, []).append(what.split(" ", 1)[0])
+    assert {row: sorted(names) for row, names in told.items()} == {
+        row: sorted(names.split(",")) for row, names in enumerate(withheld) if names is not None
+    }
+    assert len(told) >= len(texts)

@@ -16,6 +16,8 @@ from biokeel.cli import demo_data, publish
 from biokeel.contracts.topics import EventType
 from biokeel.errors import AdapterError, DeliveryError, SettingsError
 from biokeel.source.client import Handed
+from biokeel.source.encoding import Withheld
+from biokeel.source.files import Status
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def test_a_dry_run_shows_events_by_type_and_what_was_left_out(run, shared_data: 
 def test_a_dry_run_leaves_no_key_behind(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     assert run("demo-data", "--people", "20", "--out", str(tmp_path / "demo")).exit_code == 0
     result = run("publish", str(tmp_path / "demo" / "files"), "--source-id", "demo", "--dry-run")
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == Status.PARTS_UNUSED, "made-up sources write what the wall withholds, too"
     assert not (tmp_path / "state" / "source.key").exists()
 
 
@@ -119,8 +121,9 @@ def test_demo_data_can_be_published_at_once(run, tmp_path: Path) -> None:  # typ
     made = run("demo-data", "--people", "30", "--seed", "3", "--out", str(tmp_path / "demo"))
     assert made.exit_code == 0, made.output
     sent = run("publish", str(tmp_path / "demo/files"), "--source-id", "demo", "--dry-run")
-    assert sent.exit_code == 0, sent.output
-    assert "could be used" in sent.output
+    assert sent.exit_code == Status.PARTS_UNUSED, sent.output
+    assert "could not be used" not in sent.output
+    assert "the privacy wall" in sent.output, "made-up sources write what the wall withholds, too"
 
 
 def test_people_without_a_consent_are_told_in_the_end_and_how_to_state_one(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -148,7 +151,7 @@ class Ended:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def publish(self, event: EventType, rows: Sequence[object]) -> int:
+    def publish(self, event: EventType, rows: Sequence[object], withheld: Withheld | None = None) -> int:
         if not self._left:
             raise DeliveryError("Kafka did not take 1 events.", "Send again.")
         self._left -= 1

@@ -37,8 +37,8 @@ class Placing(Keeping):
         self._waiting = deque()
         self.offset = 0
 
-    def publish(self, event, rows):
-        count = super().publish(event, rows)
+    def publish(self, event, rows, withheld=None):
+        count = super().publish(event, rows, withheld)
         self._waiting += ((event, event_id) for event_id in self.sent[-1][1]["event_id"])
         return count
 

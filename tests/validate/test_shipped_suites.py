@@ -17,6 +17,7 @@ from biokeel.contracts.schema import load_schemas
 from biokeel.contracts.topics import EventType, event_type
 from biokeel.settings import PROJECT_ROOT
 from biokeel.source.columns import conform, frame_of
+from biokeel.source.encoding import Withheld
 from biokeel.source.files import Source, find_files, publish_files
 from biokeel.validate.samples import run_samples, samples_path
 from biokeel.validate.stage import validate
@@ -79,7 +80,7 @@ class _Kept:
     def __init__(self) -> None:
         self.frames: dict[EventType, list[pl.DataFrame]] = {}
 
-    def publish(self, event: EventType, rows: pl.DataFrame | Sequence[Record]) -> int:
+    def publish(self, event: EventType, rows: pl.DataFrame | Sequence[Record], withheld: Withheld | None = None) -> int:
         frame = conform(SCHEMAS[event], rows) if isinstance(rows, pl.DataFrame) else frame_of(SCHEMAS[event], rows)
         self.frames.setdefault(event, []).append(frame)
         return frame.height

@@ -224,7 +224,7 @@ def _publish_files(publisher: Publisher, data: list[Path], state_dir: Path, prog
     results = publish_files(files, source, publisher, Enroller(CONSENT_WORDS), lambda _result: progress.advance(bar))
     progress.console.print(
         f"{len(files)} real files: {sum(result.sent.total() for result in results):,} events, "
-        f"{sum(result.unused for result in results):,} records that no event can be made of, "
+        f"{sum(result.unused for result in results):,} parts that became no event, or no field of one, "
         f"{sum(bool(result.failure) for result in results)} files that could not be used "
         "(biokeel publish --dry-run FOLDER says which and why)."
     )

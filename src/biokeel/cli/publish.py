@@ -282,7 +282,7 @@ def _verdict(results: Sequence[FileResult]) -> str:
     said = [
         *([f"{failed:,} of them could not be used"] if failed else []),
         *(["1 part that should have become an event did not"] if unused == 1 else []),
-        *([f"{unused:,} parts that should have become events did not"] if unused > 1 else []),
+        *([f"{unused:,} parts that should have become events, or fields of them, did not"] if unused > 1 else []),
     ]
     return "; ".join(said) or "all could be used"
 

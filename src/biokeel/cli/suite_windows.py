@@ -100,7 +100,7 @@ class _Told(NamedTuple):
 
 
 def _show(event: EventType, told: _Told, today: dt.date) -> None:
-    from biokeel.rules.window_results import when
+    from biokeel.rules.window_results import page_key, when
 
     if told.asks:
         say(f"{event}: {len(told.asks)} rules about many rows, {len(told.state.due)} windows wait to be judged")
@@ -112,6 +112,8 @@ def _show(event: EventType, told: _Told, today: dt.date) -> None:
         terminal().print(_levels(told.at))
     for each in told.state.open.values():
         say(f"  open since {when(each.began)}: {each.rows:,} rows so far")
+    for number in sorted({each.number for each in told.latest}):
+        say(f"  page of window {number}: {page_key(event, number)} in the lake's bucket")
     judged = {each.rule for each in told.latest}
     for rule in told.asks:
         if rule.threshold is not None:

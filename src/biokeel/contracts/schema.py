@@ -125,6 +125,11 @@ class EventSchema:
         """The fields after the envelope."""
         return self.fields[len(ENVELOPE_FIELDS) :]
 
+    @property
+    def envelope(self) -> tuple[Field, ...]:
+        """The fields that every raw event begins with."""
+        return self.fields[: len(ENVELOPE_FIELDS)]
+
     def kept(self) -> tuple[Field, ...]:
         """The payload fields that pass the privacy wall, where they have their form or range (tag NONE)."""
         return tuple(field for field in self.payload if field.tag is Tag.NONE)

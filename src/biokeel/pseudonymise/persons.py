@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
+from biokeel.contracts.misfits import Judge, outside
 from biokeel.pseudonymise.policy import coarsen
 from biokeel.pseudonymise.stage import Verdicts, judge_envelope, may_speak
-from biokeel.pseudonymise.withhold import Judge, outside
 from biokeel.reasons import Reason
 from biokeel.vault.enrolment import PersonEvent
 from biokeel.vault.identifiers import normalise

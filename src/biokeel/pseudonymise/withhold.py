@@ -11,27 +11,21 @@ judged. Rows cost more only where something is withheld.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
 
+from biokeel.contracts.misfits import Judge, outside
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    import numpy.typing as npt
-
     from biokeel.contracts.forms import Form
+    from biokeel.contracts.misfits import Mask
     from biokeel.contracts.schema import Field
 
-    Mask = npt.NDArray[np.bool_]
-    """For each row whether something is so."""
-
-T = TypeVar("T")
-
 _NOTHING: Final = pl.Series("withheld", [None], dtype=pl.String)
-_REMEMBERED: Final = 20_000
-"""Texts of one field that a judge remembers, and as many as a batch has more: some megabytes at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,76 +96,6 @@ class Withholder:
                 found = np.asarray(alike.fill_null(value=False).to_numpy())
                 wrong = found if wrong is None else wrong | found
         return column, wrong
-
-
-def outside(column: pl.Series, least: Any, greatest: Any) -> Mask | None:  # ends of the column's own type
-    """Which of some numbers or times are out of a range, both ends of which belong to it; None where none is."""
-    if column.dtype == pl.Date:
-        least, greatest = least.date(), greatest.date()
-    low, high = column.min(), column.max()
-    if low is None or (least <= low and high <= greatest):
-        return None
-    return np.asarray((~column.is_between(least, greatest)).fill_null(value=False).to_numpy())
-
-
-class Judge:
-    """Says which texts of one field do not have its form, and remembers those that do.
-
-    A code comes again and again: what was seen to have the form is looked up and not judged anew.
-    """
-
-    def __init__(self, form: Form) -> None:
-        self._form = form
-        self._good: set[Any] = set()
-        """Texts, or pairs of a text and what stood beside it; `_REMEMBERED` at most."""
-
-    def misfits(self, column: pl.Series, frame: pl.DataFrame) -> Mask | None:
-        """Which rows of `column` (texts, or lists of texts) do not have the form, null does; None where all do.
-
-        `frame` has the field that stands beside, where the form needs one.
-        """
-        if isinstance(column.dtype, pl.List):
-            return self._in_lists(column, frame)
-        if self._form.beside is not None:
-            return self._beside(column, frame[self._form.beside])
-        distinct = column.unique().drop_nulls()
-        bad = self._bad(distinct.to_list(), lambda texts: self._form.fits(pl.Series(texts, dtype=pl.String)))
-        if not bad:
-            return None
-        return np.asarray(column.is_in(bad).fill_null(value=False).to_numpy())
-
-    def _beside(self, column: pl.Series, beside: pl.Series) -> Mask | None:
-        pairs = pl.DataFrame([column.alias("text"), beside.alias("beside")])
-        kind = {"text": pl.String(), "beside": pl.String()}
-
-        def fits(some: list[tuple[str, str | None]]) -> pl.Series:
-            known = pl.DataFrame(some, kind, orient="row")
-            return self._form.fits(known["text"], known["beside"])
-
-        bad = self._bad(pairs.unique().drop_nulls("text").rows(), fits)
-        if not bad:
-            return None
-        wrong = pl.DataFrame(bad, kind, orient="row").with_columns(wrong=pl.lit(value=True))
-        joined = pairs.join(wrong, on=["text", "beside"], how="left", nulls_equal=True, maintain_order="left")
-        return np.asarray(joined["wrong"].fill_null(value=False).to_numpy())
-
-    def _in_lists(self, column: pl.Series, frame: pl.DataFrame) -> Mask | None:
-        inner = self.misfits(column.list.explode(), frame)
-        if inner is None:
-            return None
-        # An empty list, and null, become one null each.
-        rows = np.repeat(np.arange(len(column)), np.maximum(column.list.len().fill_null(0).to_numpy(), 1))
-        return np.isin(np.arange(len(column)), rows[inner])
-
-    def _bad(self, distinct: list[T], fits: Callable[[list[T]], pl.Series]) -> list[T]:
-        """What of `distinct` does not fit."""
-        new = [each for each in distinct if each not in self._good]
-        if not new:
-            return []
-        good = fits(new).to_list()
-        if len(self._good) < _REMEMBERED:
-            self._good.update(each for each, fit in zip(new, good, strict=True) if fit)
-        return [each for each, fit in zip(new, good, strict=True) if not fit]
 
 
 def _without(column: pl.Series, rows: pl.Series) -> pl.Series:

@@ -67,7 +67,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One rule in one window, of one source's rows or (None) of all; times are seconds since 1970."""
+    """One rule in the window `number`, of one source's rows or (None) of all; times are seconds since 1970."""
 
     rule: str
     expectation: str
@@ -82,6 +82,7 @@ class Result:
     begins: float
     ends: float
     suite_version: str = ""
+    number: int = 0
 
     @property
     def share(self) -> float | None:
@@ -106,7 +107,7 @@ def write(objects: Objects, event: EventType, number: int, results: Sequence[Res
     """
     objects.put(page_key(event, number), html(_page(event, number, results, rules)).encode())
     sink = io.BytesIO()
-    _frame(event, number, results).write_parquet(sink)
+    _frame(event, results).write_parquet(sink)
     return objects.put_new(results_key(event, number), sink.getvalue())
 
 
@@ -133,11 +134,10 @@ def told(result: Result) -> str:
     return ", ".join(part for part in (counted, result.observed, result.why) if part)
 
 
-def _frame(event: EventType, number: int, results: Sequence[Result]) -> pl.DataFrame:
+def _frame(event: EventType, results: Sequence[Result]) -> pl.DataFrame:
     rows = [
         each.as_dict()
         | {
-            "number": number,
             "event": str(event),
             "outcome": str(each.outcome),
             "share": each.share,

@@ -266,7 +266,7 @@ class _About:
         """Without what was found."""
         began, ended = self.due.began, self.due.ended
         about = (rule.id, rule.expectation, str(rule.severity), source, outcome, rows)
-        return Result(*about, None, None, "", "", began, ended, self.version)
+        return Result(*about, None, None, "", "", began, ended, self.version, self.due.number)
 
 
 def of_thresholds(suite: CompiledSuite, about: _About) -> list[Result]:
@@ -319,7 +319,7 @@ def read_results(lake: Lake, event: EventType, number: int) -> list[Result]:
     frame = pl.read_parquet(io.BytesIO(lake.objects.get(results_key(event, number))))
     return [
         Result.from_dict(
-            {name: value for name, value in row.items() if name not in {"number", "event", "share"}}
+            {name: value for name, value in row.items() if name not in {"event", "share"}}
             | {"begins": row["begins"].timestamp(), "ends": row["ends"].timestamp()}
         )
         for row in frame.iter_rows(named=True)

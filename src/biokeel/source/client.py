@@ -21,7 +21,7 @@ from biokeel.contracts.topics import RAW, EventType
 from biokeel.errors import DeliveryError, NoTopic
 from biokeel.settings import Settings
 from biokeel.source.adapters.base import Record
-from biokeel.source.encoding import Encoder, event_id_in
+from biokeel.source.encoding import Encoder, Withheld, event_id_in
 from biokeel.source.partition import partitions_of
 
 Placed: TypeAlias = Callable[[EventType, int, int, str], None]
@@ -90,9 +90,10 @@ class Publisher:
         """The codec that events are written with."""
         return self._encoder.codec
 
-    def publish(self, event: EventType, rows: pl.DataFrame | Sequence[Record]) -> int:
+    def publish(self, event: EventType, rows: pl.DataFrame | Sequence[Record], withheld: Withheld | None = None) -> int:
         """Queue `rows` (columns or keys of the event's schema) and return how many. Blocks while the queue is full.
 
+        `withheld` is told of rows that are sent with a field that will not cross the privacy wall.
         Raises `SourceError` where a row does not fit the schema, and `DeliveryError` where an event is too large, the
         topic does not exist or Kafka has refused events queued earlier; then some of `rows` may be on their way.
         """
@@ -104,6 +105,8 @@ class Publisher:
         partitions = partitions_of(frame, self._partitions_of(topic))
         for partition in np.unique(partitions).tolist():
             self._queue(event, topic, partition, values.filter(pa.array(partitions == partition)))
+        if withheld is not None:
+            self._encoder.tell_withheld(event, frame, withheld)
         return frame.height
 
     def _topic(self, event: EventType) -> str:

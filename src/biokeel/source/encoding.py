@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import io
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import fastavro
 import polars as pl
@@ -16,11 +16,15 @@ from biokeel.contracts.catalogue import Catalogue
 from biokeel.contracts.codec import Codec
 from biokeel.contracts.framing import FRAME_BYTES
 from biokeel.contracts.framing import frame as frame_bytes
+from biokeel.contracts.misfits import Misfits
 from biokeel.contracts.topics import EventType
 from biokeel.errors import OversizedEvent, SourceError
 from biokeel.source.adapters.base import Record
 from biokeel.source.columns import conform, frame_of
 from biokeel.source.times import in_zone
+
+Withheld: TypeAlias = Callable[[int, str], None]
+"""Hears of each row, by its number, with a field that will not cross the privacy wall, and which, in words."""
 
 
 class Encoder:
@@ -31,6 +35,7 @@ class Encoder:
         self._catalogue = catalogue
         self._most = max_event_bytes
         self._writers: dict[EventType, tuple[bytes, Any]] = {}
+        self._misfits: dict[EventType, Misfits] = {}
 
     def many(self, event: EventType, rows: pl.DataFrame | Sequence[Record]) -> tuple[pl.DataFrame, pa.BinaryArray]:
         """`rows` with exactly the schema's columns, and the datum of each.
@@ -42,6 +47,13 @@ class Encoder:
         values = self.codec.encode(event, frame)
         self._require_small(event, pc.max(pc.binary_length(values)).as_py() or 0)
         return frame, values
+
+    def tell_withheld(self, event: EventType, frame: pl.DataFrame, withheld: Withheld) -> None:
+        """Tell `withheld` of the rows of `frame`, which `many` gave."""
+        if event not in self._misfits:
+            self._misfits[event] = Misfits(self._catalogue.reader(event).schema)
+        for row, what in self._misfits[event].among(frame):
+            withheld(row, what)
 
     def one(self, event: EventType, record: Mapping[str, Any]) -> bytes:
         """The datum of one event; times may be numbers, as in ready records, or of Python's own kinds.

@@ -31,7 +31,7 @@ from biokeel.source.adapters.base import BATCH_ROWS, MALFORMED, Batch, Context, 
 from biokeel.source.adapters.detect import RECORDS, detect
 from biokeel.source.adapters.records import Message, read_raw
 from biokeel.source.adapters.stated import NOTHING, Stated
-from biokeel.source.encoding import Encoder
+from biokeel.source.encoding import Encoder, Withheld
 from biokeel.source.enrol import Enroller, states_no_consent
 from biokeel.source.ids import EventIds
 from biokeel.source.mappings.library import Library
@@ -53,8 +53,11 @@ _COLLECTED: Final = 200_000
 class Sink(Protocol):
     """Where events go: `Publisher`, or `DryRun`."""
 
-    def publish(self, event: EventType, rows: pl.DataFrame | Sequence[Record]) -> int:
-        """Take `rows` and return how many. Raises `SourceError` where a row does not fit the schema."""
+    def publish(self, event: EventType, rows: pl.DataFrame | Sequence[Record], withheld: Withheld | None = None) -> int:
+        """Take `rows` and return how many; `withheld` is told of what of them will not cross the privacy wall.
+
+        Raises `SourceError` where a row does not fit the schema.
+        """
 
     def publish_raw(self, event: EventType, values: Sequence[bytes | None], partition: int = 0) -> list[int]:
         """Take messages as they are and return their offsets."""
@@ -66,9 +69,11 @@ class DryRun:
     def __init__(self, catalogue: Catalogue, max_event_bytes: int) -> None:
         self._encoder = Encoder(catalogue, max_event_bytes)
 
-    def publish(self, event: EventType, rows: pl.DataFrame | Sequence[Record]) -> int:
-        """Encode `rows` and return how many. Raises `SourceError` as `Publisher` does."""
+    def publish(self, event: EventType, rows: pl.DataFrame | Sequence[Record], withheld: Withheld | None = None) -> int:
+        """Encode `rows` and return how many; tells `withheld`, and raises `SourceError`, as `Publisher` does."""
         frame, _ = self._encoder.many(event, rows)
+        if withheld is not None:
+            self._encoder.tell_withheld(event, frame, withheld)
         return frame.height
 
     def publish_raw(self, event: EventType, values: Sequence[bytes | None], partition: int = 0) -> list[int]:
@@ -352,7 +357,7 @@ class Waiting:
         if isinstance(rows, pl.DataFrame):
             self.send()
             self._handing(event, rows, ((result, place) for place in places))
-            for index, error in refused(partial(self._send_rows, result, event, rows), range(rows.height)):
+            for index, error in refused(partial(self._send_rows, result, event, rows, places), range(rows.height)):
                 self._refused(result, event, places[index], rows[index], error)
             return
         some = [_Record(result, place, record) for place, record in zip(places, rows, strict=True)]
@@ -392,11 +397,19 @@ class Waiting:
             (event_id,) = _ids(row)
             self._submission.refused(event, event_id, Origin(str(result.path), place))
 
-    def _send_rows(self, result: FileResult, event: EventType, rows: pl.DataFrame, some: Sequence[int]) -> None:
-        result.sent[str(event)] += self._sink.publish(event, rows[some[0] : some[-1] + 1]) if some else 0
+    def _send_rows(
+        self, result: FileResult, event: EventType, rows: pl.DataFrame, places: Sequence[str], some: Sequence[int]
+    ) -> None:
+        def withheld(row: int, what: str) -> None:
+            result.report.problem(places[some[row]], what)
+
+        result.sent[str(event)] += self._sink.publish(event, rows[some[0] : some[-1] + 1], withheld) if some else 0
 
     def _send_records(self, event: EventType, some: Sequence[_Record]) -> None:
-        self._sink.publish(event, [each.content for each in some])
+        def withheld(row: int, what: str) -> None:
+            some[row].result.report.problem(some[row].place, what)
+
+        self._sink.publish(event, [each.content for each in some], withheld)
         for result, _, _ in some:
             result.sent[str(event)] += 1
 

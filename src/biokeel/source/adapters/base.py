@@ -47,6 +47,8 @@ BATCH_ROWS: Final = 20_000
 """Most records that an adapter holds before it hands them on: a long file must not fill the memory."""
 _ROUNDED: Final = re.compile(r"[0-9]+(?:\.[0-9]+[eE][+-]?|[eE]\+)[0-9]+")
 """What a spreadsheet makes of a long number: 1.23457E+09."""
+_FRACTION: Final = re.compile(r"[0-9]+\.0+")
+"""What a data frame with empty cells makes of a whole number: 7.0, which would be somebody else than 7."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -251,6 +253,8 @@ def subject_text(value: object, name: str) -> str:
         raise Unusable(f"{name} is masked")
     if _ROUNDED.fullmatch(value.strip()):
         raise Unusable(f"{name} is a number that a spreadsheet has rounded")
+    if _FRACTION.fullmatch(value.strip()):
+        raise Unusable(f"{name} is a whole number with a fraction, as a data frame writes it")
     return value
 
 

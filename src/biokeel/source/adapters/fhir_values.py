@@ -191,6 +191,8 @@ def _of_ratio(found: Any) -> Record:
         raise Unusable("valueRatio is no Ratio")
     above = quantity(found.get("numerator"), "valueRatio.numerator")
     below = quantity(found.get("denominator"), "valueRatio.denominator").exact("valueRatio.denominator")
+    if below.value == 0:
+        raise Unusable("valueRatio is of a denominator that is zero")
     if above.unit == below.unit or {above.unit, below.unit} <= {None, "1"}:
         return {
             "value_numerator": above.value,
@@ -239,7 +241,18 @@ def ends(found: Any, name: str) -> tuple[Quantity | None, Quantity | None]:
     )
     if low is None and high is None:
         raise Unusable(f"{name} has neither low nor high")
+    if low is not None and high is not None and _lies_above(low, high):
+        raise Unusable(f"{name}.low lies above its high")
     return low, high
+
+
+def _lies_above(low: Quantity, high: Quantity) -> bool:
+    """Whether the ends of a Range are upside down, which R4 forbids; False where their units do not tell."""
+    unit = low.unit or high.unit
+    if unit is None:
+        return low.value > high.value
+    found = convert(low.value, unit, high.unit or unit)
+    return found is not None and found > high.value
 
 
 def reference_range(holder: Resource, unit: str | None, code: str) -> Record:

@@ -35,6 +35,11 @@ _TEXTS: Final = {
     "{beats}/min": "/min", "{bpm}": "/min", "{breaths}/min": "/min",
 }  # fmt: skip
 """Units as people write them, in small letters, and what they are in UCUM."""
+_MOLAR: Final = {"mM": "mmol/L", "uM": "umol/L", "nM": "nmol/L", "pM": "pmol/L"}
+"""Moles in a litre, as laboratories write them: with a small m these are lengths."""
+_TWO_MEANINGS: Final = frozenset({"G/L", "G/l", "MM", "UM", "NM", "PM", "mS", "MS"})
+"""Texts that are not told without their case: 10*9/L of laboratories in Europe or g/L, amounts or lengths, seconds or
+siemens."""
 _INTERNATIONAL: Final = re.compile(r"^(|k|m|u)iu(?=/|$)")
 _POWER: Final = re.compile(r"^x?\s*10\s?(?:\^|\*\*|\*|e)\s?(3|4|5|6|9|12)(?=/|$)")
 _SUPERSCRIPT: Final = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
@@ -57,6 +62,8 @@ def unit_of_text(text: str) -> str | None:
     plain = unicodedata.normalize("NFKC", plain).replace("μ", "u").replace("µ", "u")
     if plain in UNITS and plain not in _TEXTS:
         return plain
+    if plain in _MOLAR or plain in _TWO_MEANINGS:
+        return _MOLAR.get(plain)
     small = plain.lower()
     small = re.sub(r"\s*/\s*", "/", small)
     if small.startswith("mcg"):

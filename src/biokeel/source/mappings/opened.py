@@ -13,7 +13,7 @@ import polars as pl
 from biokeel.contracts.topics import EventType
 from biokeel.errors import AdapterError
 from biokeel.observe.visible import visible
-from biokeel.source.adapters.base import Context, Report, Unusable, subject_of
+from biokeel.source.adapters.base import Context, Report, Unusable, known_subject
 from biokeel.source.adapters.envelope import open_bytes
 from biokeel.source.mappings import cells
 from biokeel.source.mappings.model import SOURCE_ZONE, Mapping
@@ -79,11 +79,11 @@ class Opened:
         if own is None or self._person is None:
             assert self.context.subject is not None, "asked for when the file was opened"
             return pl.Series([self.context.subject.value]).new_from_index(0, rows), faults
-        texts, shown = found[own], self.shown(own)
+        texts, shown, scheme = found[own], self.shown(own), self.scheme
         faults.add(texts.is_null(), f"{shown} is empty")
         for value in texts.unique().drop_nulls().to_list():
             try:
-                subject_of(self.scheme, value, shown)
+                known_subject(scheme, value, shown)
             except Unusable as fault:
                 faults.add(texts == value, str(fault))
         return texts, faults
