@@ -38,6 +38,8 @@ os.environ["BIOKEEL_SOURCES_DIR"] = str(Path(__file__).parent / "sources")
 """What every local stack of the tests registers, unless a test says otherwise."""
 os.environ["BIOKEEL_VARIANT_FILES"] = "believe"
 """Made-up events claim files that nobody put down; the tests of files say otherwise."""
+os.environ["BIOKEEL_WINDOWS_WORKER"] = "false"
+"""It is on nobody's way, and takes 3 s of CPU time to start; tests/integration/test_end_to_end.py has one."""
 os.environ["BIOKEEL_PSEUDO_PARTITIONS"] = "2"
 """A worker recovers each partition of each event type when it starts; two are several."""
 java.STORE = java.BROKER

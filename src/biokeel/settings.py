@@ -137,6 +137,9 @@ class Settings(BaseSettings):
     steward_key_file: Annotated[Path | None, Field(description="A steward's key file: who submits and approves.")] = (
         None
     )
+    windows_worker: Annotated[
+        bool, Field(description="true or false: whether the local stack starts biokeel worker windows.")
+    ] = True
 
     # -- engine
     worker_name: Annotated[

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from biokeel.books import saved
 from biokeel.books.balance import balance
 from biokeel.books.intervals import NOTHING
 from biokeel.books.places import Place, Teller
@@ -118,10 +119,11 @@ def test_saved_books_are_read_as_they_were(life, sent):
 
 
 @pytest.mark.parametrize("cut", [0, 1, 100, -1])
-def test_what_cannot_be_read_is_as_nothing(cut):
+def test_what_cannot_be_read_is_as_nothing(cut, monkeypatch):
     data = to_bytes(Saved(lived([[(GLUCOSE, vault(Place.PARKED), some(1, 2))]])[0]))
     assert from_bytes(data[:cut]) is None or cut == -1
-    assert from_bytes(data.replace(b'"format":1', b'"format":0')) is None
+    monkeypatch.setattr(saved, "FORMAT", saved.FORMAT + 1)
+    assert from_bytes(data) is None, "another release wrote it"
 
 
 def test_taking_out_what_is_not_there_changes_nothing():

@@ -13,7 +13,7 @@ from tests.faults.traffic import GLUCOSE, PRESSURE
 from tests.faults.world import KINDS
 
 
-@experiment("SIGKILL of the broker, some seconds away", full=20, quick=1, seconds=18, supervised=True)
+@experiment("SIGKILL of the broker, some seconds away", full=20, seconds=18, supervised=True)
 def broker_killed(run):
     run.without("kafka", 0.5, 4)
 

@@ -10,11 +10,12 @@ from biokeel.demo import ENROLMENT, demo_corpus
 from biokeel.demo.defects import Verdict
 from biokeel.demo.programme import Publishers, institutions, write_register
 from biokeel.land.lake import Lake
+from biokeel.rules.beside_seen import Seen
 from biokeel.stack.stack import Stack
 from biokeel.vault.event_ids import EventIdCipher
 from biokeel.vault.keys import load_key_file
 from tests.event_types import LANDED_EVENTS
-from tests.stack.stack_helpers import balanced
+from tests.stack.stack_helpers import balanced, until
 
 pytestmark = pytest.mark.integration
 
@@ -30,6 +31,7 @@ def landed(tmp_path_factory):
         write_register(register)
         patch.setenv("BIOKEEL_SOURCES_DIR", str(register))
         patch.setenv("BIOKEEL_FLUSH_SECONDS", "1")
+        patch.setenv("BIOKEEL_WINDOWS_WORKER", "true")
         with Stack.start(tmp_path_factory.mktemp("end-to-end"), workers=1) as stack:
             catalogue = DirectoryCatalogue(stack.settings(Zone.VAULT).schemas_dir)
             bookkeeper = Bookkeeper.of(stack.state_dir)
@@ -86,3 +88,8 @@ def test_the_tables_hold_the_very_events_that_the_corpus_says(landed):
             rows = pl.read_delta(uri, storage_options=lake.options)
             wanted = labels.filter(event=str(event), verdict=str(verdict))["event_id"]
             assert rows["event_id"].sort().to_list() == wanted.sort().to_list(), (event, verdict)
+
+
+def test_the_worker_beside_the_stream_says_what_it_has_seen(landed):
+    *_, lake, _ = landed
+    until(lambda: Seen.read(lake.objects) is not None, 60, "the worker beside the stream has looked")

@@ -131,3 +131,11 @@ def test_the_vaults_side_reads_what_sources_put_down_and_has_the_genome_bucket_t
         stack.state.key_pairs[SOURCES].access,
     )
     assert not any(stack.settings(user).landing_access_key for user in (User.RESEARCH, User.OPERATOR, User.BOOKS))
+
+
+def test_an_object_of_a_hundred_megabytes_is_written_at_once(stack) -> None:
+    client = objectstore.client(stack.state, User.RESEARCH)
+    bucket = stack.settings(User.RESEARCH).lake_bucket
+    client.put_object(Bucket=bucket, Key="test/large", Body=bytes(100 << 20), IfNoneMatch="*")
+    assert client.head_object(Bucket=bucket, Key="test/large")["ContentLength"] == 100 << 20
+    client.delete_object(Bucket=bucket, Key="test/large")

@@ -19,6 +19,7 @@ from biokeel.validate.compile import compile_expectation
 from biokeel.validate.findings import Faults
 from biokeel.validate.lint import read_suite
 from biokeel.validate.window_judge import judge_window
+from tests.examples import examples
 from tests.validate.real_gx import unexpected_rows
 
 GENOME = Columns.of(load_schema(PROJECT_ROOT / "schemas", event_type("genome.qc_metrics")))
@@ -182,7 +183,7 @@ ROWS_OF_PEOPLE = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(15))
 @given(ROWS_OF_PEOPLE)
 def test_the_last_value_is_that_of_the_row_before_in_time_and_then_in_the_order_of_landing(rows: list[Any]) -> None:
     expected, known = [], [(number, *row) for number, row in enumerate(rows) if None not in row]

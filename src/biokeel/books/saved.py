@@ -5,6 +5,7 @@ Of two followers that go on from one number only the first one's are saved (`bio
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +21,7 @@ from biokeel.land.numbered import Numbered
 if TYPE_CHECKING:
     from biokeel.land.objects import Objects
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 PREFIX: Final = "state/books/"
 SUFFIX: Final = ".arrow"
 _LABELS: Final = ("teller", "place", "stream", "reason", "rules", "suite", "withheld", "operation")
@@ -71,11 +72,16 @@ def to_bytes(saved: Saved, written: Written | None = None) -> bytes:
         "outbox": [[source, record.decode()] for source, record in saved.outbox],
         "history": saved.history,
     }
-    table = pa.Table.from_pylist(rows, _SCHEMA.with_metadata({"books": orjson.dumps(rest)}))
+    table = pa.Table.from_pylist(rows, _SCHEMA.with_metadata({"books": _packed(rest)}))
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
         writer.write_table(table)
     return sink.getvalue().to_pybytes()
+
+
+def _packed(rest: dict[str, Any]) -> bytes:
+    """Receipts are text, and many of them where a follower comes late to much."""
+    return zlib.compress(orjson.dumps(rest), level=1)
 
 
 def _rows(part: Part, books: PartState) -> Rows:
@@ -91,7 +97,7 @@ def from_bytes(data: bytes) -> Saved | None:
     """What `to_bytes` gave; None for anything else, and for what another release wrote in another way."""
     try:
         table = pa.ipc.open_stream(data).read_all()
-        rest = orjson.loads((table.schema.metadata or {})[b"books"])
+        rest = orjson.loads(zlib.decompress((table.schema.metadata or {})[b"books"]))
         if rest["format"] != FORMAT:
             return None
         state = State(
@@ -109,7 +115,7 @@ def from_bytes(data: bytes) -> Saved | None:
                 books.labels[label] = Bag((*books.labels.get(label, Bag()).layers, offsets))
         outbox = [(source, record.encode()) for source, record in rest["outbox"]]
         return Saved(state, rest["at"], rest["sent"], outbox, rest["history"])
-    except (pa.ArrowException, KeyError, TypeError, ValueError, IndexError, OSError):
+    except (pa.ArrowException, KeyError, TypeError, ValueError, IndexError, OSError, zlib.error):
         return None
 
 

@@ -43,7 +43,10 @@ if TYPE_CHECKING:
 
 NAME = "objectstore"
 REGION = "us-east-1"
-HEAP = ("-Xms64m", "-Xmx256m")
+HEAP = ("-Xms64m", "-Xmx512m")
+LARGEST = 128 << 20
+"""Bytes of an object that is written at once. The store holds it in memory to check its signature; without this line it
+takes 32 MiB, and books were larger once while their follower caught up with a hundred million events."""
 READY_SECONDS = 60.0
 PROBE_SECONDS = 0.05
 PROBE_KEY = ".biokeel/conditional-put"
@@ -56,6 +59,7 @@ s3proxy.endpoint=http://{host}:{port}
 s3proxy.authorization=aws-v2-or-v4
 s3proxy.identity={pair.access}
 s3proxy.credential={pair.secret}
+s3proxy.v4-max-non-chunked-request-size={largest}
 jclouds.provider=filesystem-nio2
 jclouds.filesystem.basedir={folder}
 jclouds.identity=unused
@@ -121,7 +125,7 @@ def prepare(state: State, settings: Settings, folder: Path, class_path: Sequence
 
 def _properties(back_end: BackEnd, state: State, landing_bucket: str, folder: Path) -> str:
     pair = state.key_pairs[back_end.user]
-    written = _PROPERTIES.format(host=HOST, port=state.ports.objectstore, pair=pair, folder=folder)
+    written = _PROPERTIES.format(host=HOST, port=state.ports.objectstore, pair=pair, folder=folder, largest=LARGEST)
     if not back_end.writes:
         written += _READ_ONLY
     if back_end.landing:

@@ -163,7 +163,8 @@ class Stack:
     def _start_programs(self, workers: int, console: bool) -> None:
         if workers:
             self._start_program("books", ("worker", "books"), self._of_user(User.BOOKS))
-            self._start_program("windows", ("worker", "windows"), self._of_user(User.RESEARCH))
+            if self._base.windows_worker:
+                self._start_program("windows", ("worker", "windows"), self._of_user(User.RESEARCH))
             if self._base.variant_files == "check":
                 self._start_program("files", ("worker", "files"), self._of_user(User.VAULT))
         for number in range(1, workers + 1):
