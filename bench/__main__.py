@@ -36,7 +36,7 @@ from bench.sources import run_publish
 from bench.spool import run_spool
 from bench.stages import FEW_PEOPLE, MANY_PEOPLE, MANY_RULES, RULES, SAMPLES, Sizes, stages, suite_of
 from biokeel.settings import Settings
-from biokeel.stack.environment import Database
+from biokeel.stack.environment import VaultUrls
 from biokeel.testing.postgres import BOOKS, VAULT, Postgres
 
 PARTS = {
@@ -179,17 +179,17 @@ def main(
 
 
 @contextmanager
-def _a_postgresql() -> Iterator[Database]:
+def _a_postgresql() -> Iterator[VaultUrls]:
     """A vault's database in a PostgreSQL on this disk."""
     with tempfile.TemporaryDirectory(prefix="biokeel-bench-") as folder:
         Path(folder).chmod(0o755)  # the server runs as another user
         with Postgres.make(Path(folder) / "server") as server:
             server.make_vault("vault")
-            yield Database(server.url("vault", VAULT), server.url("vault", BOOKS))
+            yield VaultUrls(server.url("vault", VAULT), server.url("vault", BOOKS))
 
 
 @contextmanager
-def _on_a_stack(plan: Plan, console: Console, database: Database | None = None) -> Iterator[tuple[Stack, float]]:
+def _on_a_stack(plan: Plan, console: Console, database: VaultUrls | None = None) -> Iterator[tuple[Stack, float]]:
     """A stack of its own whose people are enrolled, and how many of them a second were."""
     with (
         tempfile.TemporaryDirectory(prefix="biokeel-bench-") as folder,

@@ -30,7 +30,7 @@ from biokeel.demo.stewards import MadeUpStewards
 from biokeel.land.lake import Lake
 from biokeel.observe.metrics import Edge
 from biokeel.settings import Settings
-from biokeel.stack.environment import Database
+from biokeel.stack.environment import VaultUrls
 from biokeel.stack.stack import Stack
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class RunFigures:
 
 @contextmanager
 def bench_stack(
-    folder: Path, plan: Plan, say: Say, *, console: bool = False, database: Database | None = None
+    folder: Path, plan: Plan, say: Say, *, console: bool = False, database: VaultUrls | None = None
 ) -> Iterator[Stack]:
     """A stack with one worker of each kind and the plan's settings; its vault is in `database` if that is given."""
     write_register(folder / "register", plan.sources)

@@ -30,8 +30,8 @@ _MOST_PARTS: Final = 10_000
 """S3's limit."""
 
 _PASSING: Final = frozenset({"", "BadDigest", "IncompleteBody", "RequestTimeout"})
-"""Answers of status 400 that are about this one transfer. So is one whose reason is its number: it is not S3's own but
-of the server below it, as a loaded S3Proxy gives it."""
+"""Answers of status 400 that are about this one transfer. So is taken one whose reason is its number: it is none of
+S3's, but of the server below it (S3Proxy's, for whatever it did not expect)."""
 
 
 class Content(NamedTuple):

@@ -150,6 +150,18 @@ def test_a_worker_that_hangs_in_a_transaction_is_cut_off_and_the_others_go_on(wo
     assert world.vault().status().participants == 1
 
 
+def test_what_a_url_says_of_the_session_holds_and_so_do_our_limits(world):
+    url = sa.make_url(world.settings.vault_url).update_query_dict(
+        {"application_name": "of the hospital", "options": "-c search_path=public,elsewhere"}
+    )
+    database = Database(url.render_as_string(hide_password=False))
+    names = ("application_name", "search_path", "lock_timeout", "idle_in_transaction_session_timeout")
+    with database.read() as connection:
+        found = [connection.execute(sa.text(f"SHOW {name}")).scalar_one() for name in names]
+    database.close()
+    assert found == ["of the hospital", "public,elsewhere", "1min", "30s"]
+
+
 @pytest.mark.parametrize("setting", ["synchronous_commit = off", "lock_timeout = '5s'"])
 def test_a_server_that_may_lose_what_it_has_committed_is_refused(world, vaults, setting):
     name = sa.make_url(world.settings.vault_url).database

@@ -24,7 +24,7 @@ OWN = ("KAFKA_", "S3_", "LANDING_ACCESS_", "LANDING_SECRET_", "VAULT_", "BLOCK_"
 """Settings that say where the parts are and how to get in: a process has its own user's or none."""
 
 
-class Database(NamedTuple):
+class VaultUrls(NamedTuple):
     """The URLs of a vault's database: for who decides, and for who only looks."""
 
     url: str
@@ -34,14 +34,14 @@ class Database(NamedTuple):
 class VaultAt(NamedTuple):
     """Where a stack's vault is."""
 
-    database: Database
+    database: VaultUrls
     key_file: Path
 
     @classmethod
-    def of(cls, folder: Path, database: Database | None = None) -> VaultAt:
+    def of(cls, folder: Path, database: VaultUrls | None = None) -> VaultAt:
         """Its keys are in `folder`; so is a SQLite file unless it has another database."""
         file = f"sqlite:///{folder / 'vault.sqlite'}"
-        return cls(database or Database(file, file), folder / "vault.keys")
+        return cls(database or VaultUrls(file, file), folder / "vault.keys")
 
 
 def of_user(user: User, state: State, vault: VaultAt, sources_dir: Path, public_keys: Sequence[str]) -> dict[str, str]:

@@ -39,7 +39,7 @@ from biokeel.contracts.topics import Zone
 from biokeel.errors import StackError
 from biokeel.settings import STEWARD, Settings
 from biokeel.stack import artifacts, environment, kafka, objectstore, state
-from biokeel.stack.environment import Database, VaultAt
+from biokeel.stack.environment import VaultAt, VaultUrls
 from biokeel.stack.processes import Ledger, Running
 from biokeel.stack.supervisor import Program, Supervisor
 
@@ -62,7 +62,7 @@ class Stack:
     """
 
     def __init__(
-        self, state_dir: Path, settings: Settings, say: Callable[[str], None], database: Database | None
+        self, state_dir: Path, settings: Settings, say: Callable[[str], None], database: VaultUrls | None
     ) -> None:
         self.state_dir = state_dir
         self._vault_at = VaultAt.of(state_dir / "vault", database)
@@ -86,7 +86,7 @@ class Stack:
         console: bool = False,
         say: Callable[[str], None] = lambda _text: None,
         detour: kafka.Detour | None = None,
-        database: Database | None = None,
+        database: VaultUrls | None = None,
     ) -> Self:
         """Start Kafka and the object store, make topics and buckets, then start `workers` of each kind and the console.
 

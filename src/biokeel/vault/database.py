@@ -87,7 +87,7 @@ class Database:
             execution_options={} if self.is_sqlite else {"postgresql_readonly": read_only},
             # Who only looks does not keep the file open: a vault that is restored is put in its place.
             poolclass=sa.NullPool if self.is_sqlite and read_only else None,
-            connect_args={} if self.is_sqlite else _POSTGRES,
+            connect_args={} if self.is_sqlite else _postgres_arguments(parsed),
         )
         if self._file:
             if not read_only:
@@ -191,6 +191,14 @@ def _mapped() -> Iterator[None]:
             f"The vault's database refused a statement ({kind}).",
             _REMEDIES.get(kind, "Is it up, and is its disk full?"),
         ) from None
+
+
+def _postgres_arguments(url: sa.URL) -> dict[str, Any]:  # whatever libpq takes
+    """What libpq is told beside `url`, whose own words win; its `options` are added to ours."""
+    arguments = {name: value for name, value in _POSTGRES.items() if name not in url.query}
+    if "options" in url.query:
+        arguments["options"] = f"{_POSTGRES['options']} {url.query['options']}"
+    return arguments
 
 
 def _file_of(database: str | None) -> Path:

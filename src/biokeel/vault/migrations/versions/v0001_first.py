@@ -1,4 +1,4 @@
-"""The tables of the first release."""
+"""The tables of the first release, as they were then: a copy on purpose, for `biokeel.vault.tables` goes on."""
 
 from __future__ import annotations
 
